@@ -1,0 +1,149 @@
+"""A task's rows with their media checked, and the digest that says which data a score is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from harness.digests import Digests, files_digest
+from harness.errors import BadMedia, UserError
+from harness.identity import fingerprint
+from harness.listener import Listener
+from harness.media import MediaInfo
+from harness.types import DataInfo, Item, Media, Query, Task, TaskData
+
+_LOADER = 1
+"""Raise when the same files give other rows than before."""
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """What a task measures on, ready to be embedded."""
+
+    task: Task
+    info: DataInfo
+    data: TaskData
+    digest: str
+    media: Mapping[Media, MediaInfo]
+    bad: Mapping[Media, BadMedia]
+    """Media that cannot be used; only where the run goes on past them."""
+
+    def why_bad(self, item: Item) -> BadMedia | None:
+        return next((self.bad[medium] for medium in item.media if medium in self.bad), None)
+
+
+def known_digest(task: Task, info: DataInfo, limit: int | None, digests: Digests) -> str | None:
+    """The digest of data that was loaded before and has not changed since, without reading a row; else None."""
+    receipt = digests.receipt(_receipt_key(task, info, limit, digests))
+    if receipt is None:
+        return None
+    media = [
+        Media("video" if kind == "video" else "image", name, Path(root))
+        for kind, name, root in _listed(receipt["media"])
+    ]
+    return _digest(task, info, limit, _looked_at(media, digests), digests)
+
+
+def load_dataset(
+    task: Task, info: DataInfo, digests: Digests, listener: Listener, *, limit: int | None, workers: int, skip_bad: bool
+) -> Dataset:
+    """Reads a task's rows and looks at every medium. Raises UserError listing the bad ones, unless they are skipped."""
+    data = task.source.load(task)
+    if limit is not None:
+        data = first_queries(data, limit, whole_pool=task.scope == "global")
+    media = list(dict.fromkeys(medium for item in _items(data) for medium in item.media))
+    listener.phase(f"checking {task.name}", len(media))
+    looks = _looked_at(media, digests, listener=listener, workers=workers)
+    bad = {medium: look for medium, look in looks.items() if isinstance(look, BadMedia)}
+    if bad and not skip_bad:
+        raise _all_bad(task, bad)
+    digest = _digest(task, info, limit, looks, digests)
+    receipt = {"media": [[medium.kind, medium.name, str(medium.root)] for medium in media]}
+    digests.leave_receipt(_receipt_key(task, info, limit, digests), receipt)
+    digests.flush()
+    good = {medium: look for medium, look in looks.items() if isinstance(look, MediaInfo)}
+    turned = sum(look.turned for look in good.values())
+    notes = {**data.notes, **({"exif_turn_not_applied": turned} if turned else {})}
+    return Dataset(task, info, TaskData(data.queries, data.targets, notes), digest, good, bad)
+
+
+def first_queries(data: TaskData, limit: int, *, whole_pool: bool) -> TaskData:
+    """The first queries alone, with the targets that they need (all of them where the whole pool is ranked)."""
+    queries = data.queries[:limit]
+    if whole_pool or any(not len(query.candidates) for query in queries):
+        return TaskData(queries, data.targets, data.notes)
+    used = np.unique(np.concatenate([query.candidates for query in queries])) if queries else np.array([], np.int32)
+    place = np.full(len(data.targets), -1, dtype=np.int32)
+    place[used] = np.arange(len(used), dtype=np.int32)
+    return TaskData(
+        tuple(Query(query.id, query.item, place[query.candidates], place[query.positives]) for query in queries),
+        tuple(data.targets[index] for index in used),
+        data.notes,
+    )
+
+
+def _items(data: TaskData) -> Iterable[Item]:
+    yield from (query.item for query in data.queries)
+    yield from data.targets
+
+
+def _looked_at(
+    media: Sequence[Media], digests: Digests, *, listener: Listener | None = None, workers: int = 1
+) -> dict[Media, MediaInfo | BadMedia]:
+    def look(medium: Media) -> MediaInfo | BadMedia:
+        try:
+            return digests.media(medium)
+        except BadMedia as error:
+            return error
+        finally:
+            if listener is not None:
+                listener.advance()
+
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        return dict(zip(media, pool.map(look, media), strict=True))
+
+
+def _all_bad(task: Task, bad: Mapping[Media, BadMedia]) -> UserError:
+    shown = [f"  {error.what}" for error in list(bad.values())[:_SHOWN]]
+    more = [f"  and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
+    heading = f"{task.name}: {len(bad)} image{'s' if len(bad) > 1 else ''} cannot be used."
+    hint = next(iter(bad.values())).hint
+    return UserError(
+        "\n".join([heading, *shown, *more]),
+        f"{hint}\nOr go on with --on-bad-media count-as-wrong: queries that need them then count as wrong.",
+    )
+
+
+def _receipt_key(task: Task, info: DataInfo, limit: int | None, digests: Digests) -> str:
+    return fingerprint({**_rows(task, info, limit, digests), "root": str(info.media_root)})
+
+
+def _digest(
+    task: Task, info: DataInfo, limit: int | None, looks: Mapping[Media, MediaInfo | BadMedia], digests: Digests
+) -> str:
+    media = {
+        f"{medium.kind}:{medium.name}": look.digest if isinstance(look, MediaInfo) else "bad"
+        for medium, look in looks.items()
+    }
+    return fingerprint({**_rows(task, info, limit, digests), "media": media})
+
+
+def _rows(task: Task, info: DataInfo, limit: int | None, digests: Digests) -> dict[str, object]:
+    return {
+        "loader": _LOADER,
+        "files": files_digest(info.files, digests),
+        "scope": task.scope,
+        "query_instruction": task.query_instruction,
+        "target_instruction": task.target_instruction,
+        "limit": limit,
+    }
+
+
+def _listed(value: object) -> list[list[str]]:
+    assert isinstance(value, list)
+    return value

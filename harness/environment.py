@@ -1,0 +1,54 @@
+"""What a result was made with: versions, machine, memory."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import sys
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+
+from harness.identity import library_version
+
+_LIBRARIES = (
+    "torch",
+    "transformers",
+    "sentence-transformers",
+    "accelerate",
+    "numpy",
+    "pillow",
+    "opencv-python-headless",
+)
+
+
+def environment(device: str) -> Mapping[str, object]:
+    """Versions and machine, as plain data."""
+    torch = sys.modules.get("torch")
+    gpu = torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None
+    return {
+        "llave-bench": own_version(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "device": device,
+        "gpu": gpu,
+        "libraries": {name: library_version(name) for name in _LIBRARIES},
+    }
+
+
+def own_version() -> str:
+    try:
+        return version("llave-bench")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def peak_memory() -> Mapping[str, int]:
+    """Highest use of memory so far, in bytes: the process's, and the GPU's where torch has used one."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = {"process_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        peak["gpu_bytes"] = int(torch.cuda.max_memory_allocated())
+    return peak

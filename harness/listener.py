@@ -1,0 +1,31 @@
+"""How the engine tells what it is doing. The command line draws; the engine does not."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Listener(Protocol):
+    """Hears of phases and of steps within them."""
+
+    def phase(self, name: str, total: int) -> None:
+        """A stretch of work begins: `total` steps of it are to be expected."""
+
+    def advance(self, steps: int = 1) -> None:
+        """Some steps of the phase are done."""
+
+    def note(self, text: str) -> None:
+        """Something a person should know, in one line."""
+
+
+class Silent:
+    """Hears and says nothing."""
+
+    def phase(self, name: str, total: int) -> None:
+        pass
+
+    def advance(self, steps: int = 1) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass

@@ -1,0 +1,177 @@
+"""Metrics as values: `hit@1`, `recall@5`, `ndcg@10`, `mrr`, `map`, `mean_rank`, `median_rank` parse and print.
+
+Every score is the expectation under random order of tied candidates, in closed form (McSherry and Najork, "Computing
+information retrieval performance measures efficiently in the presence of tied scores", ECIR 2008). With no tie it is
+the usual value. A constant embedder so scores exactly chance.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import unknown_name
+from harness.types import Ranking
+
+FULL = 0
+"""The cut-off that cuts nothing off."""
+
+
+class TieGroup(NamedTuple):
+    """Candidates of equal score that hold a right one: how many come before, how many they are, how many are right."""
+
+    before: int
+    size: int
+    right: int
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric and its cut-off. `str(Metric.parse(name)) == name`."""
+
+    kind: str
+    k: int = FULL
+
+    @staticmethod
+    def parse(name: str) -> Metric:
+        match = re.fullmatch(r"([a-z_]+)(?:@([1-9][0-9]*))?", name)
+        kind = match[1] if match else name
+        if match is None or kind not in _SCORES or (kind in _RANKS and match[2]):
+            examples = [each if each in _RANKS | _FULL_TOO else f"{each}@10" for each in _SCORES]
+            raise unknown_name("metric", name, examples, f"Metrics: {', '.join(examples)}.")
+        if match[2] is None and kind not in _RANKS | _FULL_TOO:
+            raise unknown_name(
+                "metric", name, [f"{kind}@1", f"{kind}@10"], f"{kind} needs a cut-off, such as {kind}@10."
+            )
+        return Metric(kind, int(match[2] or FULL))
+
+    def __str__(self) -> str:
+        return f"{self.kind}@{self.k}" if self.k else self.kind
+
+    @property
+    def is_rank(self) -> bool:
+        """A rank from 1, where less is better; otherwise a fraction from 0 to 1."""
+        return self.kind in _RANKS
+
+    def score(self, ranking: Ranking) -> float:
+        """The query's value under neutral ties. A query whose right candidate could not be ranked scores worst."""
+        return self._score(_tie_groups(ranking), ranking.num_positives, ranking.pool_size)
+
+    def score_official(self, ranking: Ranking) -> float:
+        """The query's value under the public rule, where the right candidate wins its ties."""
+        groups: list[TieGroup] = []
+        for rank in sorted(ranking.official):
+            before = max(rank - 1, groups[-1].before + 1 if groups else 0)
+            groups.append(TieGroup(before, 1, 1))
+        return self._score(tuple(groups), ranking.num_positives, ranking.official_pool_size)
+
+    def chance(self, ranking: Ranking) -> float:
+        """The query's expected value if its pool were in random order."""
+        everything = TieGroup(0, ranking.pool_size, len(ranking.best))
+        return self._score((everything,) if ranking.best else (), ranking.num_positives, ranking.pool_size)
+
+    def aggregate(self, values: Iterable[float]) -> float:
+        """Over queries: the median for `median_rank`, otherwise the mean, to the last bit in any order."""
+        listed = list(values)
+        if not listed:
+            return math.nan
+        return float(np.median(listed)) if self.kind == "median_rank" else math.fsum(listed) / len(listed)
+
+    def _score(self, groups: tuple[TieGroup, ...], num_positives: int, pool_size: int) -> float:
+        if not groups:
+            return float(pool_size) if self.is_rank else 0.0
+        return _SCORES[self.kind](groups, num_positives, self.k or pool_size)
+
+
+def _tie_groups(ranking: Ranking) -> tuple[TieGroup, ...]:
+    pairs = list(zip(ranking.best, ranking.worst, strict=True))
+    return tuple(TieGroup(best - 1, worst - best + 1, pairs.count((best, worst))) for best, worst in sorted(set(pairs)))
+
+
+def _within(group: TieGroup, k: int) -> int:
+    """How many of the group's places lie in the first k."""
+    return min(max(k - group.before, 0), group.size)
+
+
+def _hit(groups: tuple[TieGroup, ...], _positives: int, k: int) -> float:
+    first = groups[0]  # a later group only matters where the first lies wholly within k, and then it has hit
+    places = _within(first, k)
+    orders = math.comb(first.size, places)
+    return (orders - math.comb(first.size - first.right, places)) / orders
+
+
+def _recall(groups: tuple[TieGroup, ...], positives: int, k: int) -> float:
+    return _found(groups, k) / positives
+
+
+def _precision(groups: tuple[TieGroup, ...], _positives: int, k: int) -> float:
+    return _found(groups, k) / k
+
+
+def _found(groups: tuple[TieGroup, ...], k: int) -> float:
+    return math.fsum(group.right * _within(group, k) / group.size for group in groups)
+
+
+def _ndcg(groups: tuple[TieGroup, ...], positives: int, k: int) -> float:
+    gain = math.fsum(
+        group.right / group.size * _discount(group.before, group.before + _within(group, k)) for group in groups
+    )
+    return gain / _discount(0, min(positives, k))
+
+
+@lru_cache(maxsize=65536)
+def _discount(start: int, stop: int) -> float:
+    """Sum of 1 / log2(rank + 1) over ranks start + 1 to stop."""
+    return math.fsum(1.0 / np.log2(np.arange(start + 2, stop + 2)))
+
+
+def _mrr(groups: tuple[TieGroup, ...], _positives: int, k: int) -> float:
+    group = groups[0]
+    places = _within(group, k)
+    ranks = np.arange(group.before + 1, group.before + 1 + places)
+    return float(math.fsum(_first_at(group)[:places] / ranks))
+
+
+def _first_at(group: TieGroup) -> NDArray[np.float64]:
+    """Probability that the group's first right candidate is at each of its places, (size,)."""
+    left = np.arange(group.size, 0, -1, dtype=np.float64)
+    hit_here = np.minimum(group.right / left, 1.0)
+    missed_before = np.concatenate(([1.0], np.cumprod(1.0 - hit_here)[:-1]))
+    return hit_here * missed_before
+
+
+def _map(groups: tuple[TieGroup, ...], positives: int, k: int) -> float:
+    total, right_before = 0.0, 0
+    for group in groups:
+        place = np.arange(_within(group, k), dtype=np.float64)
+        others = place * (group.right - 1) / max(group.size - 1, 1)
+        precision = (right_before + 1 + others) / (group.before + 1 + place)
+        total += group.right / group.size * math.fsum(precision)
+        right_before += group.right
+    return total / positives
+
+
+def _first_rank(groups: tuple[TieGroup, ...], _positives: int, _k: int) -> float:
+    group = groups[0]
+    return group.before + (group.size + 1) / (group.right + 1)
+
+
+_SCORES: dict[str, Callable[[tuple[TieGroup, ...], int, int], float]] = {
+    "hit": _hit,
+    "recall": _recall,
+    "precision": _precision,
+    "ndcg": _ndcg,
+    "mrr": _mrr,
+    "map": _map,
+    "mean_rank": _first_rank,
+    "median_rank": _first_rank,
+}
+_RANKS = {"mean_rank", "median_rank"}
+_FULL_TOO = {"ndcg", "mrr", "map"}

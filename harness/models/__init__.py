@@ -1,0 +1,51 @@
+"""The models: one file for each family, one row for each name. Importing this loads no heavy library."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
+
+from harness.errors import UserError, unknown_name
+from harness.models import classical, custom, null, sentence
+from harness.registry import ModelHandle, ModelRow, ModelSettings
+
+GROUP = "llave.models"
+"""The entry-point group through which other packages add rows: each entry a `ModelRow` or a tuple of them."""
+
+ROWS: tuple[ModelRow, ...] = (*null.ROWS, *classical.ROWS, *sentence.ROWS, custom.ROW)
+
+
+def open_model(name: str, settings: ModelSettings) -> ModelHandle:
+    """Finds a model by the name that a user writes and identifies it, without loading its weights."""
+    row = _match(name, ROWS)
+    if row is None and custom.NAME.fullmatch(name):
+        row = custom.ROW
+    row = row or _match(name, installed_rows())
+    if row is None:
+        names = [row.name for row in (*ROWS, *installed_rows())]
+        where = "See `llave models`. A folder has its family in front: sentence-transformers/FOLDER."
+        raise unknown_name("model", name, names, where)
+    return row.open(name, settings)
+
+
+def installed_rows() -> tuple[ModelRow, ...]:
+    """The rows that other installed packages bring. Raises UserError if one of them cannot be loaded."""
+    return tuple(row for point in sorted(entry_points(group=GROUP)) for row in _load_rows(point))
+
+
+def _match(name: str, rows: tuple[ModelRow, ...]) -> ModelRow | None:
+    for row in rows:
+        if name == row.name or (row.name.endswith("/") and name.startswith(row.name)):
+            return row
+    return None
+
+
+def _load_rows(point: EntryPoint) -> tuple[ModelRow, ...]:
+    origin = f"The plug-in {point.value!r} of {point.dist.name if point.dist else 'an installed package'}"
+    try:
+        found = point.load()
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"{origin} cannot be loaded: {error}", "Update or uninstall that package.") from error
+    rows = found if isinstance(found, tuple) else (found,)
+    if not all(isinstance(row, ModelRow) for row in rows):
+        raise UserError(f"{origin} is not a ModelRow or a tuple of them.", "Update or uninstall that package.")
+    return rows

@@ -1,0 +1,101 @@
+"""A user's own class, named on the command line as `package.module:Class`. See docs/add-a-model.md."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import cast
+
+from harness.errors import UserError, unknown_name
+from harness.models.common import handle
+from harness.registry import ModelHandle, ModelRow, ModelSettings
+from harness.types import Embedder, ModelSpec, Scalar
+
+NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+PAGE = "docs/add-a-model.md shows a complete one."
+
+
+def open_custom(name: str, settings: ModelSettings) -> ModelHandle:
+    """A handle on the class. Where `spec` is an attribute of the class, nothing is made before `load`."""
+    module_name, _, class_name = name.partition(":")
+    found = getattr(_import(module_name), class_name, None)
+    if not inspect.isclass(found):
+        names = [each for each, value in vars(sys.modules[module_name]).items() if inspect.isclass(value)]
+        raise unknown_name(f"class in {module_name}", class_name, names, PAGE)
+    _check_methods(name, found)
+    arguments = _arguments(name, found, settings)
+
+    def load() -> Embedder[object]:
+        return cast("Embedder[object]", found(**arguments))
+
+    spec = getattr(found, "spec", None)
+    if isinstance(spec, ModelSpec):
+        return handle(_identified(name, found, spec, arguments), load)
+    embedder = load()
+    if not isinstance(getattr(embedder, "spec", None), ModelSpec):
+        raise UserError(f"{name} has no `spec` that is a harness.types.ModelSpec.", PAGE)
+    return handle(_identified(name, found, embedder.spec, arguments), lambda: embedder)
+
+
+def _import(name: str) -> ModuleType:
+    """Imports a module from the current folder too, but never in place of an installed one."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        missing = error.name or name
+        if f"{name}.".startswith(f"{missing}."):
+            raise UserError(
+                f"There is no module {missing!r} in {here} or among the installed packages.",
+                "Write package.module:Class, without .py, from the folder that holds the package.",
+            ) from None
+        raise UserError(f"{name} imports {missing!r}, which is not installed.", f"pip install {missing}") from error
+
+
+def _check_methods(name: str, found: type) -> None:
+    missing = [each for each in ("prepare", "embed") if not callable(getattr(found, each, None))]
+    if missing:
+        raise UserError(f"{name} has no method {' and no method '.join(missing)}.", PAGE)
+
+
+def _arguments(name: str, found: type, settings: ModelSettings) -> Mapping[str, Scalar]:
+    """What the constructor is given: of `device`, `dtype` and `seed` those it has a parameter for.
+
+    `auto` is left to the parameter's own default where there is one.
+    """
+    parameters = inspect.signature(found).parameters
+    arguments: dict[str, Scalar] = {}
+    for key, value in (("device", settings.device), ("dtype", settings.dtype), ("seed", settings.seed)):
+        if key not in parameters:
+            if key != "seed" and value != "auto":
+                raise UserError(f"{name} takes no {key}.", f"Leave --{key} out, or give its constructor `{key}`.")
+        elif value != "auto" or parameters[key].default is inspect.Parameter.empty:
+            arguments[key] = value
+    return arguments
+
+
+def _identified(name: str, found: type, spec: ModelSpec, arguments: Mapping[str, Scalar]) -> ModelSpec:
+    """The spec with all that the class cannot be trusted to put in: its source, and the settings it was given."""
+    source = hashlib.sha256(Path(inspect.getfile(found)).read_bytes()).hexdigest()[:12]
+    dtype = arguments.get("dtype", "auto")
+    return replace(
+        spec,
+        adapter=f"{name}#{source} {spec.adapter}",
+        dtype=spec.dtype if dtype == "auto" else str(dtype),
+        options={**spec.options, **({"seed": arguments["seed"]} if "seed" in arguments else {})},
+    )
+
+
+ROW = ModelRow(
+    "package.module:Class", "your own class: docs/add-a-model.md", ("text", "image", "video"), open_custom, "tests"
+)

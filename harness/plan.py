@@ -1,0 +1,147 @@
+"""What a run will do, worked out before any model is loaded: which results stand, which vectors are missing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.dataset import Dataset, known_digest, load_dataset
+from harness.digests import Digests
+from harness.encode import Work
+from harness.errors import BadMedia
+from harness.identity import item_key, model_fingerprint, result_fingerprint
+from harness.listener import Listener
+from harness.results import Result, find_result
+from harness.score import Keys
+from harness.types import MEDIA_TOKEN, DataInfo, Item, ModelSpec, ProtocolName, Role, Task
+
+SCORING = 1
+"""Raise when the same vectors give other scores than before, so that old results are not taken for new ones."""
+
+_TOKEN = re.compile(re.escape(MEDIA_TOKEN) + r"[ \n]?")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a result answers, besides task, data and model."""
+
+    protocol: ProtocolName = "strict"
+    limit: int | None = None
+    seed: int = 0
+    skip_bad_media: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Assignment:
+    """A task that still has to be scored for a model."""
+
+    dataset: Dataset
+    identity: str
+    keys: Keys
+    work: Mapping[bytes, Work]
+    """Every item of the task that has a key, once."""
+
+
+class Shelf:
+    """Datasets loaded so far, so that several models share them."""
+
+    def __init__(self, digests: Digests, listener: Listener, workers: int) -> None:
+        self.digests = digests
+        self._listener = listener
+        self._workers = workers
+        self._loaded: dict[str, Dataset] = {}
+        self._infos: dict[str, DataInfo] = {}
+
+    def info(self, task: Task) -> DataInfo:
+        if task.name not in self._infos:
+            self._infos[task.name] = task.source.info(task)
+        return self._infos[task.name]
+
+    def known_digest(self, task: Task, limit: int | None) -> str | None:
+        if task.name in self._loaded:
+            return self._loaded[task.name].digest
+        return known_digest(task, self.info(task), limit, self.digests)
+
+    def load(self, task: Task, question: Question) -> Dataset:
+        if task.name not in self._loaded:
+            self._loaded[task.name] = load_dataset(
+                task,
+                self.info(task),
+                self.digests,
+                self._listener,
+                limit=question.limit,
+                workers=self._workers,
+                skip_bad=question.skip_bad_media,
+            )
+        return self._loaded[task.name]
+
+
+def identity_of(task: Task, data_digest: str, spec: ModelSpec, question: Question) -> str:
+    """Identity of the result that answers `question` about `task` and a model."""
+    return result_fingerprint(
+        task={"name": task.name, "scope": task.scope, "metrics": list(task.metrics)},
+        data=data_digest,
+        model=model_fingerprint(spec),
+        protocol=question.protocol,
+        settings={
+            "scoring": SCORING,
+            "similarity": spec.similarity,
+            "limit": question.limit,
+            "seed": question.seed,
+            "skip_bad_media": question.skip_bad_media,
+        },
+    )
+
+
+def finished(task: Task, folder: Path, spec: ModelSpec, question: Question, shelf: Shelf) -> Result | None:
+    """The result that already answers the question, found without reading a row; else None."""
+    digest = shelf.known_digest(task, question.limit)
+    return find_result(folder, task.name, identity_of(task, digest, spec, question)) if digest else None
+
+
+def assign(dataset: Dataset, spec: ModelSpec, question: Question) -> Assignment:
+    """Keys for every item of a dataset, and the work behind each key."""
+    fingerprint = model_fingerprint(spec)
+    work: dict[bytes, Work] = {}
+
+    def keys(items: Iterable[Item], role: Role) -> tuple[bytes | None, ...]:
+        return tuple(_key(seen_by(item, spec.modalities), role, fingerprint, dataset, work) for item in items)
+
+    found = Keys(keys((query.item for query in dataset.data.queries), "query"), keys(dataset.data.targets, "target"))
+    return Assignment(dataset, identity_of(dataset.task, dataset.digest, spec, question), found, work)
+
+
+def without(assignment: Assignment, bad: Mapping[bytes, BadMedia], spec: ModelSpec, question: Question) -> Assignment:
+    """The assignment again, after some items turned out to have bad media when they were prepared."""
+    media = {medium: bad[key] for key, work in assignment.work.items() if key in bad for medium in work.item.media}
+    if not media:
+        return assignment
+    dataset = replace(assignment.dataset, bad={**assignment.dataset.bad, **media})
+    return assign(dataset, spec, question)
+
+
+def seen_by(item: Item, modalities: Sequence[str]) -> Item:
+    """The item as a model with these modalities sees it: other media are left out, and so are their tokens."""
+    unseen = [medium.kind not in modalities for medium in item.media]
+    if not any(unseen):
+        return item
+    media = tuple(medium for medium, hidden in zip(item.media, unseen, strict=True) if not hidden)
+    turn = iter(unseen)
+
+    def drop(match: re.Match[str]) -> str:
+        return "" if next(turn, False) else match[0]
+
+    instruction = _TOKEN.sub(drop, item.instruction)
+    return Item(_TOKEN.sub(drop, item.text), media, instruction)
+
+
+def _key(item: Item, role: Role, model: str, dataset: Dataset, work: dict[bytes, Work]) -> bytes | None:
+    if dataset.why_bad(item):
+        return None
+    looks = [dataset.media[medium] for medium in item.media]
+    key = item_key(model, item, role, [look.digest for look in looks])
+    if key not in work:
+        work[key] = Work(key, item, role, sum(look.width * look.height for look in looks))
+    return key

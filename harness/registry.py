@@ -1,0 +1,38 @@
+"""Names to tasks and models. Other packages add theirs through entry points; nobody has to fork."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from harness.types import Embedder, ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """What the command line says about loading a model; `auto` leaves the choice to the adapter."""
+
+    device: str = "auto"
+    dtype: str = "auto"
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelHandle:
+    """A model that can be identified before it is loaded, so that finished work is found without loading it."""
+
+    spec: ModelSpec
+    load: Callable[[], Embedder[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One line of `llave models`. A name that ends in `/` takes the rest of what the user wrote."""
+
+    name: str
+    summary: str
+    modalities: tuple[str, ...]
+    open: Callable[[str, ModelSettings], ModelHandle]
+    """Called with the name as the user wrote it. Raises UserError for what cannot be loaded."""
+    verified: str = ""
+    """How far the adapter is known to be right."""

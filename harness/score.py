@@ -1,0 +1,149 @@
+"""From stored vectors to a scored task: matrices, rankings, metrics, per-query rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.dataset import Dataset
+from harness.intervals import bootstrap
+from harness.metrics import Metric
+from harness.rank import RankQuery, normalise, rank
+from harness.results import QueryRow, Score
+from harness.store import Store
+from harness.types import FloatArray, IndexArray, Item, ModelSpec, ProtocolName, Query, Ranking, TopCandidate
+
+_HIT = Metric("hit", 1)
+_NONE: IndexArray = np.empty(0, dtype=np.int32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Keys:
+    """Where the vectors of a dataset's queries and targets lie in the store; None for an item that has none."""
+
+    queries: tuple[bytes | None, ...]
+    targets: tuple[bytes | None, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """All that follows from the vectors of a task."""
+
+    rankings: tuple[Ranking, ...]
+    metrics: dict[str, Score]
+    official: dict[str, Score]
+    chance: dict[str, float]
+    rows: tuple[QueryRow, ...]
+
+    @property
+    def tied_queries(self) -> int:
+        return sum(ranking.tied for ranking in self.rankings)
+
+
+def score(dataset: Dataset, keys: Keys, store: Store, spec: ModelSpec, *, protocol: ProtocolName, seed: int) -> Scored:
+    """Ranks and measures a task from stored vectors. Queries without a vector of their own count as wrong."""
+    rankings = rank_dataset(dataset, keys, store, spec)
+    metrics = [Metric.parse(name) for name in dataset.task.metrics]
+    strict = [[metric.score(ranking) for ranking in rankings] for metric in metrics]
+    public = [[metric.score_official(ranking) for ranking in rankings] for metric in metrics]
+    main = public if protocol == "official" else strict
+    return Scored(
+        tuple(rankings),
+        _scores(metrics, main, seed),
+        _scores(metrics, public, seed),
+        {str(metric): metric.aggregate(map(metric.chance, rankings)) for metric in metrics},
+        tuple(
+            _row(dataset, query, ranking, metrics[0], value, official=protocol == "official")
+            for query, ranking, value in zip(dataset.data.queries, rankings, main[0], strict=True)
+        ),
+    )
+
+
+def rank_dataset(dataset: Dataset, keys: Keys, store: Store, spec: ModelSpec) -> list[Ranking]:
+    """Rankings of all queries, in their order, with targets numbered as in the dataset."""
+    usable = np.array([index for index, key in enumerate(keys.targets) if key is not None], dtype=np.int32)
+    place = np.full(len(keys.targets), -1, dtype=np.int32)
+    place[usable] = np.arange(len(usable), dtype=np.int32)
+    asked: list[RankQuery] = []
+    able: list[int] = []
+    for index, query in enumerate(dataset.data.queries):
+        whole_pool = dataset.task.scope == "global" or not len(query.candidates)
+        candidates = _NONE if whole_pool else _kept(place, query.candidates)
+        positives = _kept(place, query.positives)
+        asked.append(RankQuery(query.id, candidates, positives, len(set(query.positives.tolist()))))
+        if keys.queries[index] is not None and len(positives):
+            able.append(index)
+    ranked = rank(
+        _vectors(store, [keys.queries[index] for index in able], spec),
+        _vectors(store, [keys.targets[index] for index in usable], spec),
+        [asked[index] for index in able],
+    )
+    results = [_unranked(query, len(usable)) for query in asked]
+    for index, ranking in zip(able, ranked, strict=True):
+        top = tuple(TopCandidate(int(usable[each.target]), each.score) for each in ranking.top)
+        results[index] = replace(ranking, top=top)
+    return results
+
+
+def _kept(place: IndexArray, indexes: IndexArray) -> IndexArray:
+    """Targets renumbered without those that have no vector."""
+    kept = place[indexes]
+    result: IndexArray = kept[kept >= 0]
+    return result
+
+
+def _unranked(query: RankQuery, num_targets: int) -> Ranking:
+    distinct = len(set(query.candidates.tolist())) or num_targets
+    return Ranking(query.id, (), (), distinct, query.num_positives, (), len(query.candidates) or num_targets)
+
+
+def _vectors(store: Store, keys: Sequence[bytes | None], spec: ModelSpec) -> FloatArray:
+    vectors = store.get([key for key in keys if key is not None])
+    return normalise(vectors) if spec.similarity == "cosine" else vectors
+
+
+def _scores(metrics: Sequence[Metric], columns: Sequence[Sequence[float]], seed: int) -> dict[str, Score]:
+    intervals = bootstrap(columns, medians=[metric.kind == "median_rank" for metric in metrics], seed=seed)
+    return {
+        str(metric): Score(metric.aggregate(column), interval.low, interval.high)
+        for metric, column, interval in zip(metrics, columns, intervals, strict=True)
+    }
+
+
+def _row(dataset: Dataset, query: Query, ranking: Ranking, main: Metric, value: float, *, official: bool) -> QueryRow:
+    targets = dataset.data.targets
+    positives = list(dict.fromkeys(query.positives.tolist()))
+    why = dataset.why_bad(query.item) or next(
+        filter(None, (dataset.why_bad(targets[each]) for each in positives)), None
+    )
+    return {
+        "query": ranking.query_id,
+        "right": (_HIT.score_official(ranking) if official else _HIT.score(ranking)) == 1,
+        str(main): value,
+        "best_rank": list(ranking.best),
+        "worst_rank": list(ranking.worst),
+        "official_rank": list(ranking.official),
+        "candidates": ranking.pool_size,
+        "content": content(query.item),
+        "positives": [{"target": each, **content(targets[each])} for each in positives],
+        "top": [
+            {
+                "target": each.target,
+                "score": each.score,
+                "right": each.target in positives,
+                **content(targets[each.target]),
+            }
+            for each in ranking.top
+        ],
+        **({"bad_media": why.what} if why else {}),
+    }
+
+
+def content(item: Item) -> dict[str, object]:
+    """An item as plain data, for rows that explain themselves."""
+    fields: dict[str, object] = {"text": item.full_text}
+    if item.media:
+        fields["media"] = [medium.name for medium in item.media]
+    return fields

@@ -1,0 +1,201 @@
+"""The nouns: what is embedded, what is asked, what is measured. Data only; the work is done elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[np.float32]
+IndexArray: TypeAlias = NDArray[np.int32]
+Scalar: TypeAlias = str | int | float | bool | None
+
+Role: TypeAlias = Literal["query", "target"]
+MediaKind: TypeAlias = Literal["image", "video"]
+Scope: TypeAlias = Literal["local", "global"]
+ProtocolName: TypeAlias = Literal["strict", "official"]
+
+MEDIA_TOKEN = "<|media|>"
+"""Where a medium stands in a text: one token for each medium, in order. A model writes its own token instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """A reference to an image or a video; nothing is opened until a batch is prepared."""
+
+    kind: MediaKind
+    name: str
+    """The path as the data writes it, relative to `root`."""
+    root: Path
+    """The folder that the path must stay inside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What is embedded. The full text is `instruction + text`, exactly as the data joins them."""
+
+    text: str = ""
+    media: tuple[Media, ...] = ()
+    instruction: str = ""
+    """The leading part of the full text that says what to do, with its white space; empty if unknown or none."""
+
+    @property
+    def full_text(self) -> str:
+        return self.instruction + self.text
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Query:
+    """One question to the benchmark."""
+
+    id: str
+    item: Item
+    candidates: IndexArray
+    """(C,) indexes into the task's targets, in the data's order with its repeats. Empty: the whole pool."""
+    positives: IndexArray
+    """(P,) indexes of the right targets."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TaskData:
+    """The rows of a task. `targets` are unique by content."""
+
+    queries: tuple[Query, ...]
+    targets: tuple[Item, ...]
+    notes: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """What the loader met and dealt with, counted: `duplicate_candidates`, `tokens_without_media`, ..."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataInfo:
+    """Where rows come from, for the record: what it is called, which revision, which files decide the rows."""
+
+    source: str
+    revision: str
+    files: tuple[Path, ...]
+    media_root: Path | None = None
+
+
+class Source(Protocol):
+    """Turns an on-disk layout into rows."""
+
+    def describe(self) -> str:
+        """One line for a person: where the data comes from."""
+
+    def info(self, task: Task) -> DataInfo:
+        """Says which files decide the rows, fetching them if they are remote; reads no row.
+
+        Raises UserError if they are missing.
+        """
+
+    def load(self, task: Task) -> TaskData:
+        """Reads and checks the rows. Raises UserError naming file, row and remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One row of the registry. A value: scope, metrics and source are all of it."""
+
+    name: str
+    meta_task: str | None
+    """classification, vqa, retrieval or visual_grounding; None for a user's own data."""
+    split: Literal["IND", "OOD"] | None
+    query_modality: str | None
+    target_modality: str | None
+    source: Source
+    scope: Scope = "local"
+    metrics: tuple[str, ...] = ("hit@1", "hit@5", "hit@10", "mrr", "ndcg@10", "mean_rank", "median_rank")
+    """The first is the main one."""
+    num_queries: int | None = None
+    """Rows that the data must have; None: unknown, so not checked."""
+    num_candidates: int | None = None
+    """Candidates of a query as published."""
+    query_instruction: str | None = None
+    target_instruction: str | None = None
+    train_subset: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """Everything that decides a model's vectors, and nothing that does not (no batch size, no device)."""
+
+    name: str
+    revision: str
+    """A commit or a digest of the content; never a branch, which moves."""
+    adapter: str
+    """The adapter's name and version, such as `classical/1`. A change in its output needs a new version."""
+    dtype: str = "float32"
+    options: Mapping[str, Scalar] = field(default_factory=lambda: MappingProxyType({}))
+    """Every setting that can change a vector: pixels, frames, prompt, pooling."""
+    modalities: tuple[str, ...] = ("text", "image")
+    """What the model can see. Media of other kinds are left out before it is asked, and the result says so."""
+    similarity: Literal["cosine", "dot"] = "cosine"
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Features(Generic[T]):
+    """An item made ready for the model: tensors, token ids, whatever `embed` takes."""
+
+    data: T
+    cost: int = 1
+    """In tokens, or pixels, or whatever the model's time and memory follow; batches are filled up to a sum of these."""
+
+
+class Embedder(Protocol[T]):
+    """A model. `prepare` is CPU work, called ahead from several threads at once; `embed` is one forward pass."""
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+    def prepare(self, item: Item, role: Role) -> Features[T]:
+        """Opens media, tokenizes. Must not depend on anything but its arguments and the spec."""
+
+    def embed(self, features: Sequence[Features[T]]) -> object:
+        """Vectors `(n, d)` in the order given: a numpy array or a torch tensor of any float type on any device."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopCandidate:
+    """A candidate near the top: its index among the task's targets, and its fp32 score."""
+
+    target: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Where a query's right candidates came out. A positive with best < worst is tied with others."""
+
+    query_id: str
+    best: tuple[int, ...]
+    """Rank, from 1, of each positive if every tie fell its way; in the order of `Query.positives`, repeats merged."""
+    worst: tuple[int, ...]
+    """The same if every tie fell against it."""
+    pool_size: int
+    """Distinct candidates that were ranked."""
+    num_positives: int
+    """Right candidates there should be; more than `len(best)` where a bad medium took one away."""
+    official: tuple[int, ...]
+    """Rank of each positive under the public rule: ties won, repeats counted."""
+    official_pool_size: int
+    top: tuple[TopCandidate, ...] = ()
+    """Best first; equal scores by target index."""
+
+    @property
+    def tied(self) -> bool:
+        """Whether a right candidate has the score of a wrong one."""
+        return any(
+            worst - best + 1 > self._right_in(best, worst) for best, worst in zip(self.best, self.worst, strict=True)
+        )
+
+    def _right_in(self, best: int, worst: int) -> int:
+        return sum(1 for pair in zip(self.best, self.worst, strict=True) if pair == (best, worst))

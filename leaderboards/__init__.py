@@ -1,0 +1,1 @@
+"""What results mean: tables of runs, with what they leave out and how sure they are."""

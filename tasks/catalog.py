@@ -1,0 +1,109 @@
+"""Every task by its name, and what the command line's choice of tasks and data means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from harness.errors import UserError, unknown_name
+from harness.types import Task
+from tasks.jsonl import jsonl_task
+from tasks.mmeb import mmeb_tasks
+from tasks.names import parse_name
+from tasks.sources import FolderSource, local_tasks
+from tasks.suites import find_suite
+
+ENTRY_POINTS = "llave.tasks"
+"""Where other packages add tasks: each entry is a callable that returns a tuple of them."""
+
+ALL = "all"
+"""Every subset of a folder, or the one task of a file."""
+
+
+def all_tasks() -> dict[str, Task]:
+    """Every registered task: MMEB from the hub, the demo, and those of other packages."""
+    from tasks.demo import demo_tasks
+    from tasks.hub import HubSource
+
+    tasks = {task.name: task for task in (*mmeb_tasks(HubSource()), *demo_tasks())}
+    for entry in entry_points(group=ENTRY_POINTS):
+        try:
+            added: tuple[Task, ...] = entry.load()()
+        except (ImportError, AttributeError) as error:
+            raise UserError(f"The tasks of {entry.value} cannot be loaded: {error}.", "Repair that package.") from error
+        for task in added:
+            if task.name in tasks:
+                raise UserError(f"{entry.value} adds a task {task.name}, but there is one already.", "Rename it there.")
+            tasks[task.name] = task
+    return tasks
+
+
+def resolve_tasks(
+    names: str | None = None, suite: str | None = None, data: Path | None = None, images: Path | None = None
+) -> tuple[Task, ...]:
+    """The tasks of a suite, then those of a comma-separated list, each once. `NAME@global` overrides the scope.
+
+    `data` may be a folder in the MMEB-eval layout: rows are read from there, and subsets need not be registered. `all`,
+    which is also what no choice means, is every subset under its own name. Of a suite it takes what is there; the
+    suite's means then come out incomplete. Or `data` is a JSON Lines file, which is one task.
+    Raises UserError for an unknown name, and for a suite of which nothing is there.
+    """
+    wanted = [name.strip() for name in (names or "").split(",") if name.strip()]
+    if data is None:
+        if not wanted and suite is None:
+            raise UserError("There is nothing to run.", "Choose with --suite or --tasks; `llave tasks` lists them.")
+        chosen = _registered(wanted, suite)
+    elif data.is_dir():
+        chosen = _in_folder(wanted if wanted or suite else [ALL], suite, data, images)
+    elif not data.exists() or data.suffix != ".jsonl":
+        what = "is neither a folder nor a .jsonl file" if data.exists() else "does not exist"
+        raise UserError(f"{data} {what}.", "Check --data.")
+    else:
+        chosen = _in_file(wanted or [ALL], suite, data, images)
+    return tuple({task.name: task for task in chosen}.values())
+
+
+def _registered(wanted: list[str], suite: str | None) -> Iterable[Task]:
+    tasks = all_tasks()
+    if any(parse_name(name).dataset == ALL for name in wanted):
+        raise UserError("`all` means every subset of a folder.", "Name the folder with --data, or use --suite mmeb.")
+    members = find_suite(suite).tasks if suite is not None else ()
+    return [*(tasks[name] for name in members), *_pick(wanted, tasks, (), "`llave tasks` lists them.")]
+
+
+def _in_folder(wanted: list[str], suite: str | None, data: Path, images: Path | None) -> Iterable[Task]:
+    source = FolderSource(data, images)
+    local = {task.name: task for task in local_tasks(data, images)}
+    registered = {name: replace(task, source=source) for name, task in all_tasks().items()}
+    where = f"{data} holds {', '.join(local)}."
+    picked = _pick(wanted, {**local, **registered}, local.values(), where)
+    for task in picked:
+        source.files(task)  # a registered task may be missing from the folder
+    if suite is None:
+        return picked
+    members = find_suite(suite).tasks
+    present = [registered[name] for name in members if name in local]
+    if not present:
+        raise UserError(f"{data} has nothing of suite {suite}, which is {', '.join(members)}.", where)
+    return [*present, *picked]
+
+
+def _in_file(wanted: list[str], suite: str | None, data: Path, images: Path | None) -> Iterable[Task]:
+    if suite is not None:
+        raise UserError(f"{data} is one task, not a suite.", "Leave out --suite.")
+    task = jsonl_task(data, images)
+    return _pick(wanted, {task.name: task}, (task,), f"{data} is one task, {task.name}.")
+
+
+def _pick(wanted: Iterable[str], known: dict[str, Task], every: Iterable[Task], where: str) -> list[Task]:
+    """Tasks by name. `every` is what `all` stands for."""
+    picked: list[Task] = []
+    for name in wanted:
+        dataset, scope = parse_name(name)
+        if dataset != ALL and dataset not in known:
+            raise unknown_name("task", dataset, known, where)
+        tasks = every if dataset == ALL else (known[dataset],)
+        picked += [replace(task, name=f"{task.name}@{scope}", scope=scope) if scope else task for task in tasks]
+    return picked

@@ -1,0 +1,166 @@
+"""What a demo scene is: its objects and words, which combinations training never sees, and what can be said of it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Literal, NamedTuple
+
+SIZES = ("small", "large")
+TEXTURES = ("solid", "striped", "dotted")
+COLORS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink")
+SHAPES = ("circle", "square", "triangle", "diamond", "cross", "ring")
+WORDS = ("bat", "bin", "cap", "car", "cat", "map", "mat", "pan", "pig", "pin", "tap", "tin")
+DIRECTIONS = {"left of": (0, -1), "right of": (0, 1), "above": (-1, 0), "below": (1, 0)}
+"""Phrase -> (rows, columns) from the object named after it to the one before it."""
+
+HARD_EDITS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """An object in one of the four cells of a scene: 0 and 1 above, 2 and 3 below."""
+
+    size: str
+    texture: str
+    color: str
+    shape: str
+    cell: int
+
+    @property
+    def label(self) -> str:
+        return f"{self.size} {self.texture} {self.color} {self.shape}"
+
+    @property
+    def name(self) -> str:
+        return f"{self.color} {self.shape}"
+
+    @property
+    def held_out(self) -> bool:
+        """Whether training never sees this colour on this shape: 12 of the 48 pairs, two for each shape."""
+        return (COLORS.index(self.color) - SHAPES.index(self.shape)) % len(COLORS) in (0, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word written across a row of a scene: 0 above, 1 below."""
+
+    text: str
+    color: str
+    row: int
+
+    @property
+    def held_out(self) -> bool:
+        """Whether training never sees this word in this colour: 32 of the 192 pairs, four for each colour."""
+        return (COLORS.index(self.color) + WORDS.index(self.text)) % 6 == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What is shown, without where exactly and on what: equal scenes mean the same."""
+
+    things: tuple[Thing, ...] = ()
+    """By cell."""
+    words: tuple[Word, ...] = ()
+    """By row."""
+
+    @property
+    def content(self) -> str:
+        """All of the scene as a line of text."""
+        things = [f"{thing.label} @{thing.cell}" for thing in self.things]
+        return "; ".join(things + [f"{word.color} {word.text!r} @{word.row}" for word in self.words])
+
+    @property
+    def held_out(self) -> bool:
+        return any(each.held_out for each in (*self.things, *self.words))
+
+    @property
+    def part(self) -> Literal["train", "test"]:
+        """Where the scene may occur, follows from what it is: so training and test cannot share one."""
+        return "test" if self.held_out or hashlib.sha256(self.content.encode()).digest()[0] % 3 == 0 else "train"
+
+    def admits(self, other: Scene) -> bool:
+        """Whether `other` may be shown in a question about this scene."""
+        return other.part == self.part and (self.held_out or not other.held_out)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A scene, or one cell of it, as an image. The variant moves and shades it without a change of meaning."""
+
+    scene: Scene
+    variant: int = 0
+    cell: int | None = None
+
+    @property
+    def name(self) -> str:
+        spec = f"{self.scene.content} | {self.variant} | {self.cell}"
+        return f"{hashlib.sha256(spec.encode()).hexdigest()[:16]}.png"
+
+
+class Change(NamedTuple):
+    """A thing with another value of one attribute."""
+
+    attribute: str
+    value: str
+    thing: Thing
+
+
+class Edit(NamedTuple):
+    """A scene that differs from another in one attribute, and the words that say how."""
+
+    attribute: str
+    text: str
+    scene: Scene
+
+
+def changes(thing: Thing) -> list[Change]:
+    """Every thing that differs in exactly one attribute."""
+    found = [
+        *(Change("size", size, replace(thing, size=size)) for size in SIZES),
+        *(Change("texture", texture, replace(thing, texture=texture)) for texture in TEXTURES),
+        *(Change("color", color, replace(thing, color=color)) for color in COLORS),
+        *(Change("shape", shape, replace(thing, shape=shape)) for shape in SHAPES),
+    ]
+    return [change for change in found if change.thing != thing]
+
+
+def edits(scene: Scene) -> list[Edit]:
+    """Every scene that differs from a scene of two things in one attribute of one, or in their order."""
+    first, second = scene.things
+    found = [Edit("order", "swap the two objects", _pair(replace(second, cell=first.cell), first, second.cell))]
+    for thing, other in ((first, second), (second, first)):
+        for attribute, value, changed in changes(thing):
+            if changed.shape != other.shape:
+                verb = f"turn the {thing.shape} into a" if attribute == "shape" else f"make the {thing.shape}"
+                found.append(Edit(attribute, f"{verb} {value}", _pair(changed, other, other.cell)))
+    return found
+
+
+def _pair(one: Thing, other: Thing, cell: int) -> Scene:
+    return Scene(tuple(sorted((one, replace(other, cell=cell)), key=lambda thing: thing.cell)))
+
+
+def hard_edits(scene: Scene) -> list[Edit]:
+    """Up to six edits that the scene admits, always the same ones, as many attributes among them as there are."""
+    found = [edit for edit in edits(scene) if scene.admits(edit.scene)]
+    Random(scene.content).shuffle(found)  # noqa: S311
+    earlier = [sum(one.attribute == edit.attribute for one in found[:at]) for at, edit in enumerate(found)]
+    return [found[at] for at in sorted(range(len(found)), key=earlier.__getitem__)][:HARD_EDITS]
+
+
+def caption(scene: Scene, backwards: bool = False) -> str:
+    """Describes a scene of two neighbouring things, the second one first if `backwards`."""
+    first, second = scene.things
+    beside = first.cell // 2 == second.cell // 2
+    if backwards:
+        return f"a {second.label} {'right of' if beside else 'below'} a {first.label}"
+    return f"a {first.label} {'left of' if beside else 'above'} a {second.label}"
+
+
+def neighbour(scene: Scene, thing: Thing, direction: str) -> Thing | None:
+    """The thing that is directly left of (right of, above, below) another."""
+    rows, columns = DIRECTIONS[direction]
+    place = (thing.cell // 2 + rows, thing.cell % 2 + columns)
+    return next((each for each in scene.things if (each.cell // 2, each.cell % 2) == place), None)

@@ -1,0 +1,52 @@
+"""The strings of the MMEB_Test_Instruct layout, whose instructions stand in columns of their own.
+
+Joined as the public V2 evaluator joins them, which in turn keeps to the strings of MMEB-eval.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from harness.types import MEDIA_TOKEN
+from tasks.texts import IMAGE_TOKEN, check_tokens, place
+
+
+class Joined(NamedTuple):
+    """A full text and the leading part of it that is the instruction."""
+
+    instruction: str
+    text: str
+
+
+def join_query(instruction: str, text: str, *, has_image: bool, ending: str = "\n") -> Joined:
+    """`<|media|>\\n` + instruction + space + text + ending, the token only for an image. Raises ValueError."""
+    if has_image:
+        return _join(f"{MEDIA_TOKEN}\n{_without_token(instruction).strip()}", _without_token(text), ending)
+    lead, body = place(instruction, False).text, place(text, False).text
+    return Joined(f"{lead} ", body + ending) if lead else Joined("", body + ending)
+
+
+def join_target(instruction: str, caption: str, ending: str) -> Joined:
+    """`<|media|> ` + instruction + space + caption + ending, for a target with an image. Raises ValueError."""
+    return _join(f"{MEDIA_TOKEN} {_without_token(instruction)}", _without_token(caption), ending)
+
+
+def is_blank(caption: str) -> bool:
+    """Whether a caption says nothing. A row whose first caption is blank has targets that are images alone."""
+    return not caption.replace(IMAGE_TOKEN, "").strip()
+
+
+def _join(lead: str, body: str, ending: str) -> Joined:
+    """Joins with a space; a space before a newline goes, wherever it stands. Without a body all is instruction."""
+    if not body:
+        return Joined(lead.replace(" \n", "\n") + ending, "")
+    whole = f"{lead} {body}".replace(" \n", "\n") + ending
+    start = f"{lead} ".replace(" \n", "\n")
+    if not whole.startswith(start):
+        start = start[:-1]
+    return Joined(start, whole[len(start) :])
+
+
+def _without_token(text: str) -> str:
+    check_tokens(text)
+    return text.replace(IMAGE_TOKEN, "")

@@ -1,0 +1,140 @@
+"""A dataset hub on loopback that answers huggingface_hub as the real one does, and remembers what it was asked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlsplit
+
+
+@dataclass
+class Hub:
+    """One repository. Large files (all here) are answered by a redirect to a second host, as the real hub does."""
+
+    repo: str = "TIGER-Lab/MMEB-eval"
+    commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    main: str = ""
+    gated: bool = False
+    """Files need permission; the information about the repository does not."""
+    cut: int | None = None
+    """The next download breaks off after so many bytes."""
+    status: int | None = None
+    """Answer everything with this error."""
+    requests: list[str] = field(default_factory=list)
+    ranges: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> Hub:
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
+        self.server.daemon_threads = True
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def blob(self, digest: str) -> bytes:
+        return next(
+            data
+            for files in self.commits.values()
+            for data in files.values()
+            if hashlib.sha256(data).hexdigest() == digest
+        )
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: Hub
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        hub, path = self.hub, unquote(urlsplit(self.path).path)
+        hub.requests.append(f"{self.command} {path}")
+        if hub.status:
+            return self.reply(hub.status, {})
+        if path.startswith("/cdn/"):
+            return self.content(hub.blob(path.removeprefix("/cdn/")))
+        if path.startswith(f"/datasets/{hub.repo}/resolve/"):
+            revision, _, name = path.split("/resolve/", 1)[1].partition("/")
+            return self.resolve(revision, name)
+        if path == f"/api/datasets/{hub.repo}" or path.startswith(f"/api/datasets/{hub.repo}/revision/"):
+            sha = self.commit(path.split("/revision/")[1] if "/revision/" in path else "main")
+            return self.json({"id": hub.repo, "sha": sha, "private": False, "tags": []}) if sha else None
+        if path.startswith(f"/api/datasets/{hub.repo}/tree/"):
+            sha = self.commit(path.split("/tree/")[1])
+            return self.tree(hub.commits[sha]) if sha else None
+        return self.reply(404, {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"})
+
+    def commit(self, revision: str) -> str | None:
+        sha = self.hub.main if revision == "main" else revision
+        if sha in self.hub.commits:
+            return sha
+        self.reply(404, {"X-Error-Code": "RevisionNotFound", "X-Error-Message": f"Invalid rev id: {revision}"})
+        return None
+
+    def resolve(self, revision: str, name: str) -> None:
+        if self.hub.gated:
+            return self.reply(401, {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted."})
+        sha = self.commit(revision)
+        if sha is None:
+            return None
+        data = self.hub.commits[sha].get(name)
+        if data is None:
+            return self.reply(404, {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": sha})
+        digest = hashlib.sha256(data).hexdigest()
+        headers = {
+            "Location": self.hub.endpoint.replace("127.0.0.1", "localhost") + f"/cdn/{digest}",
+            "X-Repo-Commit": sha,
+            "X-Linked-ETag": f'"{digest}"',
+            "X-Linked-Size": str(len(data)),
+            "ETag": '"of the pointer file"',
+        }
+        return self.reply(302, headers)
+
+    def content(self, data: bytes) -> None:
+        assert "authorization" not in self.headers, "a token must not go to the second host"
+        wanted = self.headers.get("Range")
+        start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+        headers = {"ETag": '"blob"', "Accept-Ranges": "bytes"}
+        if wanted:
+            self.hub.ranges.append(wanted)
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        cut, self.hub.cut = self.hub.cut, None
+        self.reply(206 if wanted else 200, headers, data[start:], cut)
+
+    def tree(self, files: dict[str, bytes]) -> None:
+        folders = sorted({name.split("/")[0] for name in files if "/" in name})
+        entries: list[dict[str, object]] = [{"type": "directory", "path": each, "oid": "0" * 40} for each in folders]
+        entries += [
+            {"type": "file", "path": name, "oid": "0" * 40, "size": len(data)}
+            for name, data in files.items()
+            if "/" not in name
+        ]
+        self.json(entries)
+
+    def json(self, value: object) -> None:
+        self.reply(200, {"Content-Type": "application/json"}, json.dumps(value).encode())
+
+    def reply(self, status: int, headers: dict[str, str], body: bytes = b"", cut: int | None = None) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body if cut is None else body[:cut])
+            self.close_connection = cut is not None
