@@ -20,6 +20,7 @@ from harness.types import Task
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.listener import Listener
     from harness.results import Result
     from harness.run import Evaluation, Run
     from tasks.suites import Suite
@@ -110,8 +111,8 @@ def run(options: argparse.Namespace) -> int:
                 failures.append(error)
     if world.is_main:
         _report(options, done, tasks, console)
-    for error in failures:
-        _complain(error)
+    for failure in failures:
+        _complain(failure)
     return FAILED if failures else DONE
 
 
@@ -122,7 +123,9 @@ def _runner(options: argparse.Namespace, console: Console, stack: ExitStack) -> 
     from harness.progress import Bar, Lines
     from harness.run import Run, RunSettings
 
-    listener = stack.enter_context(Bar(console) if console.is_terminal else Lines(console))
+    listener: Listener = (
+        stack.enter_context(Bar(console)) if console.is_terminal else stack.enter_context(Lines(console))
+    )
     workers = min(8, _processors()) if options.workers is None else options.workers
     return Run(
         Question(options.protocol, options.limit, options.seed, options.on_bad_media == "count-as-wrong"),

@@ -31,7 +31,7 @@ def environment(device: str) -> Mapping[str, object]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "processors": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "device": device,
+        "device": device if device != "auto" else "cuda" if gpu else "cpu",
         "gpu": gpu,
         "libraries": {name: library_version(name) for name in _LIBRARIES},
     }

@@ -80,7 +80,7 @@ def inspect_image(path: Path) -> MediaInfo:
 
 
 def open_image(media: Media) -> Image.Image:
-    """First frame of an image as 8-bit RGB, as Pillow's `convert("RGB")` gives it: alpha dropped, EXIF turn not applied.
+    """First frame of an image as 8-bit RGB, as Pillow converts it: alpha dropped, EXIF orientation not applied.
 
     16-bit and 32-bit greys are scaled to 8 bits, where Pillow would clip them to white. Raises BadMedia.
     """
@@ -96,7 +96,7 @@ def open_image(media: Media) -> Image.Image:
 
 
 def _deep_grey(image: Image.Image) -> Image.Image:
-    """Greys of more than 8 bits, scaled: integers from the 16 bits that they are stored in, floats from 0 to their top."""
+    """Greys of more than 8 bits, scaled: integers from 16 bits, floats from the range 0 to their largest."""
     values = np.asarray(image).astype(np.float64)
     top = float(values.max(initial=0)) if image.mode == "F" else 65535.0
     return Image.fromarray(np.clip(np.rint(values * (255.0 / (top or 1.0))), 0, 255).astype(np.uint8))

@@ -47,7 +47,9 @@ class Bar:
         self._progress.start()
         return self
 
-    def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
+    ) -> None:
         self._progress.stop()
 
 
@@ -62,8 +64,8 @@ class Lines:
     def phase(self, name: str, total: int) -> None:
         self._name, self._total, self._done = name, total, 0
         self._start = self._spoke = time.monotonic()
-        if not name.startswith("checking "):
-            self._say(f"{name}: {total:,} items" if total else name)
+        if total and not name.startswith("checking "):
+            self._say(f"{name}: {total:,} items")
 
     def advance(self, steps: int = 1) -> None:
         self._done += steps
@@ -83,5 +85,7 @@ class Lines:
     def __enter__(self) -> Lines:
         return self
 
-    def __exit__(self, _type: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
+    ) -> None:
         return None

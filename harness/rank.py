@@ -222,7 +222,7 @@ def _padded(queries: Sequence[RankQuery]) -> IndexArray:
 
 
 def _repeats(pools_BC: IndexArray, num_targets: int) -> _Bools | None:
-    """Candidates that stand earlier in their list too, (B, C), which the strict rule counts once; None if there are none."""
+    """Candidates that stand earlier in their list too, (B, C), which the strict rule counts once; None without any."""
     repeats_BC: _Bools | None = None
     seen = np.empty(num_targets + 1, dtype=bool)  # the last cell takes the padding
     for row, pool in enumerate(pools_BC):

@@ -33,7 +33,7 @@ class RunSettings:
     store: Path
     budget: int = DEFAULT_BUDGET
     workers: int = 1
-    device: str = "cpu"
+    device: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,8 @@ def task_fields(task: Task) -> dict[str, object]:
 
 
 def task_list(tasks: Sequence[Task]) -> Table:
-    table = Table("task", "meta-task", "split", "query", "target", caption=f"{len(tasks)} tasks", caption_justify="left")
+    table = Table("task", "meta-task", "split", "query", "target")
+    table.caption, table.caption_justify = f"{len(tasks)} tasks", "left"
     for name in ("queries", "candidates"):
         table.add_column(name, justify="right")
     for task in tasks:

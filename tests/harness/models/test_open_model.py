@@ -1,0 +1,67 @@
+"""Names to models: what is built in, what others bring, and what nobody knows."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+
+import pytest
+
+import harness.models
+from harness.errors import UserError
+from harness.models import ROWS, installed_rows, open_model
+from harness.registry import ModelRow, ModelSettings
+
+ROW = ModelRow("plug/", "a plug-in", ("text",), lambda name, _: open_model("null/constant", ModelSettings()))
+NOT_ROWS = ("plug",)
+
+
+@pytest.fixture
+def plug_in(monkeypatch):
+    def install(value: str) -> None:
+        point = EntryPoint("mine", f"{__name__}:{value}", "llave.models")
+        monkeypatch.setattr(harness.models, "entry_points", lambda group: [point] if group == "llave.models" else [])
+
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+    return install
+
+
+def test_rows_are_complete_and_their_names_unique():
+    assert len({row.name for row in ROWS}) == len(ROWS)
+    assert all(row.summary and row.modalities and row.verified for row in ROWS)
+
+
+def test_a_row_that_ends_in_a_slash_takes_the_rest(plug_in):
+    plug_in("ROW")
+    assert ROW in installed_rows()
+    assert open_model("plug/anything:7b", ModelSettings()).spec.name == "null/constant"
+
+
+@pytest.mark.parametrize("value", ["NOT_ROWS", "MISSING"])
+def test_a_broken_plug_in_is_named_but_does_not_stop_what_is_built_in(plug_in, value):
+    plug_in(value)
+    assert open_model("null/constant", ModelSettings()).spec.name == "null/constant"
+    with pytest.raises(UserError, match=value):
+        open_model("plug/x", ModelSettings())
+
+
+@pytest.mark.parametrize(
+    ("name", "close"),
+    [("null/constnat", "null/constant"), ("Classical", "classical"), ("sentence-transformer", "sentence-transformers/")],
+)
+def test_an_unknown_name_gets_the_closest_known_ones(name, close):
+    with pytest.raises(UserError, match=f"no model named '{name}'") as caught:
+        open_model(name, ModelSettings())
+    assert f"Did you mean {close}" in caught.value.hint
+    assert "llave models" in caught.value.hint
+
+
+def test_looking_a_name_up_loads_no_heavy_library():
+    code = (
+        "import sys; from harness.models import open_model; from harness.registry import ModelSettings;"
+        "open_model('null/random', ModelSettings());"
+        "print({'torch', 'cv2', 'transformers', 'sentence_transformers', 'huggingface_hub'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,135 @@
+"""Queries and candidates in JSON Lines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UserError
+from harness.types import MEDIA_TOKEN, Item, Media
+from tasks.jsonl import JsonlSource, jsonl_task
+
+A, B = {"target": "a", "text": "a dog"}, {"target": "b", "image": "cat.png"}
+Q = {"query": "q", "text": "which?", "positives": ["b"], "candidates": ["a", "b", "a"]}
+R = {"query": "r", "text": "who?", "positives": ["a"]}
+
+
+def write(folder: Path, *lines: object) -> Path:
+    path = folder / "mine.jsonl"
+    path.write_text("\n".join(each if isinstance(each, str) else json.dumps(each) for each in lines), encoding="utf-8")
+    return path
+
+
+def said(path: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        task = jsonl_task(path)
+        task.source.load(task)
+    return str(caught.value)
+
+
+def test_queries_and_targets_may_stand_in_any_order(tmp_path: Path) -> None:
+    task = jsonl_task(write(tmp_path, Q, A, "", R, B, "  "))
+    data = task.source.load(task)
+    assert (task.name, task.scope) == ("mine", "local")
+    assert data.targets == (Item("a dog"), Item(media=(Media("image", "cat.png", tmp_path),)))
+    assert [(q.id, q.candidates.tolist(), q.positives.tolist()) for q in data.queries] == [
+        ("q", [0, 1, 0], [1]),
+        ("r", [], [0]),
+    ]
+    assert data.notes == {"duplicate_candidates": 1}
+
+
+def test_without_lists_of_candidates_the_scope_is_global(tmp_path: Path) -> None:
+    said_so = {**A, "text": 'it says "candidates": none'}
+    assert jsonl_task(write(tmp_path, said_so, R)).scope == "global"
+    assert jsonl_task(write(tmp_path, A, B, R, Q)).scope == "local"
+
+
+def test_targets_of_equal_content_are_one(tmp_path: Path) -> None:
+    path = write(tmp_path, A, {**A, "target": "again"}, B, {**R, "positives": ["again", "a", "b"]})
+    data = JsonlSource(path).load(jsonl_task(path))
+    assert len(data.targets) == 2
+    assert data.queries[0].positives.tolist() == [0, 1]
+
+
+def test_an_item_has_its_image_before_its_video(tmp_path: Path) -> None:
+    (tmp_path / "media").mkdir()
+    query = {**R, "video": "v.mp4", "image": "i.png", "text": f"{MEDIA_TOKEN} then {MEDIA_TOKEN}", "instruction": None}
+    path = write(tmp_path, A, query)
+    item = JsonlSource(path, tmp_path / "media").load(jsonl_task(path)).queries[0].item
+    assert item.media == (Media("image", "i.png", tmp_path / "media"), Media("video", "v.mp4", tmp_path / "media"))
+
+
+@pytest.mark.parametrize(
+    ("instruction", "text", "full"),
+    [
+        ("Find:", "x", "Find: x"),
+        ("Find: ", "x", "Find: x"),
+        ("Find:\n", "x", "Find:\nx"),
+        ("Find", "", "Find"),
+        ("", "x", "x"),
+    ],
+)
+def test_an_instruction_is_joined_with_a_space_unless_it_ends_in_one(
+    tmp_path: Path, instruction: str, text: str, full: str
+) -> None:
+    path = write(tmp_path, {**A, "instruction": instruction, "text": text}, R)
+    assert JsonlSource(path).load(jsonl_task(path)).targets[0].full_text == full
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{", "invalid json"),
+        ("[1]", "type"),
+        ({"text": "a"}, "neither a target"),
+        ({**A, "target": "c", "txet": "a"}, "a target has no key txet"),
+        ({**A, "positives": ["a"]}, "a target has no key positives"),
+        ({**R, "target": "c"}, "a target has no key query"),
+        ({**A, "target": ""}, "must be an id"),
+        ({**A, "target": 3}, "target must be a string"),
+        (A, "there is another target 'a'"),
+        (R, "there is another query 'r'"),
+        ({**A, "target": "c", "text": 3}, "text must be a string"),
+        ({"target": "c"}, "no text, no image and no video"),
+        ({**A, "target": "c", "text": "<|image_1|> a"}, MEDIA_TOKEN),
+        ({**A, "target": "c", "text": MEDIA_TOKEN}, "there are 0 images"),
+        ({"query": "s", "text": "x"}, "no positives"),
+        ({"query": "s", "text": "x", "positives": "a"}, "positives must be a list"),
+        ({"query": "s", "text": "x", "positives": []}, "positives is an empty list"),
+        ({"query": "s", "text": "x", "positives": ["a"], "candidates": []}, "candidates is an empty list"),
+        ({"query": "s", "text": "x", "positives": ["z"]}, "no target 'z'"),
+        ({"query": "s", "text": "x", "positives": ["a"], "candidates": ["b", "z"]}, "no target 'z'"),
+        ({"query": "s", "text": "x", "positives": ["a"], "candidates": ["b"]}, "'a' is among the positives"),
+    ],
+)
+def test_a_bad_line_is_named_by_its_number(tmp_path: Path, line: object, words: str) -> None:
+    path = write(tmp_path, A, "", B, R, line)
+    text = said(path)
+    assert text.startswith(f"{path}, line 5: ")
+    assert words in text
+
+
+def test_a_file_needs_queries_and_targets(tmp_path: Path) -> None:
+    assert "has no query" in said(write(tmp_path, A))
+    assert "has no target" in said(write(tmp_path, R))
+    assert "is not a file" in said(tmp_path)
+
+
+def test_a_file_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_bytes(json.dumps(A).encode() + b'\n{"target": "\xff"}')
+    assert "not UTF-8" in said(path)
+
+
+def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
+    path = write(tmp_path, A, R)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert len(JsonlSource(path).load(jsonl_task(path)).targets) == 1
+
+
+def test_an_image_root_that_is_none_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is not a folder"):
+        jsonl_task(write(tmp_path, A, R), tmp_path / "typo")
