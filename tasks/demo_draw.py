@@ -45,9 +45,9 @@ def draw(picture: Picture) -> NDArray[np.uint8]:
     noise = hashlib.sha256(f"{scene.content} | {picture.variant}".encode()).digest()
     canvas = np.full((SIDE, SIDE, 3), _BACKGROUNDS[noise[0] % len(_BACKGROUNDS)], np.uint8)
     for thing in scene.things:
-        _draw_thing(canvas, thing, noise[1 + thing.cell])
+        _draw_thing(canvas, thing, noise[1 + thing.cell] if picture.variant else 0)
     for word in scene.words:
-        _draw_word(canvas, word, noise[1 + word.row])
+        _draw_word(canvas, word)
     if picture.cell is None:
         return canvas
     top, left = picture.cell // 2 * _CELL, picture.cell % 2 * _CELL
@@ -66,10 +66,10 @@ def _draw_thing(canvas: NDArray[np.uint8], thing: Thing, noise: int) -> None:
     box[mask & _texture(thing.texture, radius)] = ink // 4
 
 
-def _draw_word(canvas: NDArray[np.uint8], word: Word, noise: int) -> None:
+def _draw_word(canvas: NDArray[np.uint8], word: Word) -> None:
     letters = [[[row >> bit & 1 for bit in (5, 4, 3, 2, 1, 0)] for row in _FONT[letter]] for letter in word.text]
     mask = np.concatenate([np.array(letter, bool) for letter in letters], axis=1).repeat(2, axis=0).repeat(2, axis=1)
-    top, left = word.row * _CELL + 4 + noise % 2, noise // 2 % 2 * 12
+    top, left = word.row * _CELL + 5, 5
     canvas[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = _INK[word.color]
 
 

@@ -203,9 +203,13 @@ def _crowd(rng: Random) -> Scene:
 
 
 def _words(rng: Random) -> Scene:
-    """Two different words in two different colours."""
-    texts, colors = rng.sample(WORDS, 2), rng.sample(COLORS, 2)
-    return Scene(words=(Word(texts[0], colors[0], 0), Word(texts[1], colors[1], 1)))
+    """A word, and in the other row another in another colour, or a thing."""
+    texts, colors, row = rng.sample(WORDS, 2), rng.sample(COLORS, 2), rng.randrange(2)
+    word = Word(texts[0], colors[0], row)
+    if rng.random() < 0.5:
+        return Scene((_thing(rng, 2 * (1 - row) + rng.randrange(2)),), (word,))
+    other = Word(texts[1], colors[1], 1 - row)
+    return Scene(words=(other, word) if row else (word, other))
 
 
 def _focus(scene: Scene, rng: Random) -> Thing:
@@ -258,7 +262,7 @@ def _ask_relation(scene: Scene, pool: Sequence[Scene], rng: Random) -> _Draft:
 
 
 def _ask_word(scene: Scene, pool: Sequence[Scene], rng: Random) -> _Draft:
-    word = rng.choice([word for word in scene.words if word.held_out == scene.held_out])
+    word = rng.choice([word for word in scene.words if word.held_out == scene.held_out] or scene.words)
     return _Draft(f"What word is written in {word.color}?", Picture(scene), word.text, iter(WORDS))
 
 

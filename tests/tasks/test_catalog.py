@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -121,23 +123,15 @@ def test_data_that_is_nothing_we_read_is_an_error(tmp_path: Path) -> None:
         resolve_tasks(data=tmp_path / "gone")
 
 
-def tasks_of_a_plugin() -> tuple[Task, ...]:
-    return (Task("Plugin", None, None, None, None, FolderSource(Path("x"))),)
-
-
-def tasks_that_clash() -> tuple[Task, ...]:
-    return (Task("GQA", None, None, None, None, FolderSource(Path("x"))),)
-
-
-def test_other_packages_add_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    def install(name: str) -> None:
-        entry = EntryPoint("x", f"{__name__}:{name}", catalog.ENTRY_POINTS)
-        monkeypatch.setattr(EntryPoint, "load", lambda self: globals()[self.attr] if self.attr in globals() else 1 / 0)
-        monkeypatch.setattr(catalog, "entry_points", lambda group: [entry] if group == catalog.ENTRY_POINTS else [])
-
-    install("tasks_of_a_plugin")
-    assert names(resolve_tasks("Plugin")) == ["Plugin"]
-    install("tasks_that_clash")
+@pytest.mark.parametrize(("name", "clash"), [("Plugin", False), ("GQA", True)])
+def test_other_packages_add_tasks(monkeypatch: pytest.MonkeyPatch, name: str, clash: bool) -> None:
+    plugin = ModuleType("a_plugin")
+    plugin.tasks = lambda: (Task(name, None, None, None, None, FolderSource(Path("x"))),)
+    monkeypatch.setitem(sys.modules, "a_plugin", plugin)
+    monkeypatch.setattr(catalog, "entry_points", lambda group: [EntryPoint("x", "a_plugin:tasks", group)])
+    if not clash:
+        assert names(resolve_tasks(name)) == [name]
+        return
     with pytest.raises(UserError, match="a task GQA, but there is one already"):
         all_tasks()
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError
-from harness.types import MEDIA_TOKEN, Item, Media
-from tasks.jsonl import JsonlSource, jsonl_task
+from harness.types import MEDIA_TOKEN, Item, Media, TaskData
+from tasks.jsonl import jsonl_task
 
 A, B = {"target": "a", "text": "a dog"}, {"target": "b", "image": "cat.png"}
 Q = {"query": "q", "text": "which?", "positives": ["b"], "candidates": ["a", "b", "a"]}
@@ -24,9 +24,13 @@ def write(folder: Path, *lines: object) -> Path:
 
 def said(path: Path) -> str:
     with pytest.raises(UserError) as caught:
-        task = jsonl_task(path)
-        task.source.load(task)
+        load(path)
     return str(caught.value)
+
+
+def load(path: Path, images: Path | None = None) -> TaskData:
+    task = jsonl_task(path, images)
+    return task.source.load(task)
 
 
 def test_queries_and_targets_may_stand_in_any_order(tmp_path: Path) -> None:
@@ -49,7 +53,7 @@ def test_without_lists_of_candidates_the_scope_is_global(tmp_path: Path) -> None
 
 def test_targets_of_equal_content_are_one(tmp_path: Path) -> None:
     path = write(tmp_path, A, {**A, "target": "again"}, B, {**R, "positives": ["again", "a", "b"]})
-    data = JsonlSource(path).load(jsonl_task(path))
+    data = load(path)
     assert len(data.targets) == 2
     assert data.queries[0].positives.tolist() == [0, 1]
 
@@ -58,7 +62,7 @@ def test_an_item_has_its_image_before_its_video(tmp_path: Path) -> None:
     (tmp_path / "media").mkdir()
     query = {**R, "video": "v.mp4", "image": "i.png", "text": f"{MEDIA_TOKEN} then {MEDIA_TOKEN}", "instruction": None}
     path = write(tmp_path, A, query)
-    item = JsonlSource(path, tmp_path / "media").load(jsonl_task(path)).queries[0].item
+    item = load(path, tmp_path / "media").queries[0].item
     assert item.media == (Media("image", "i.png", tmp_path / "media"), Media("video", "v.mp4", tmp_path / "media"))
 
 
@@ -76,7 +80,7 @@ def test_an_instruction_is_joined_with_a_space_unless_it_ends_in_one(
     tmp_path: Path, instruction: str, text: str, full: str
 ) -> None:
     path = write(tmp_path, {**A, "instruction": instruction, "text": text}, R)
-    assert JsonlSource(path).load(jsonl_task(path)).targets[0].full_text == full
+    assert load(path).targets[0].full_text == full
 
 
 @pytest.mark.parametrize(
@@ -127,7 +131,7 @@ def test_a_file_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     path = write(tmp_path, A, R)
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    assert len(JsonlSource(path).load(jsonl_task(path)).targets) == 1
+    assert len(load(path).targets) == 1
 
 
 def test_an_image_root_that_is_none_is_an_error(tmp_path: Path) -> None:

@@ -51,16 +51,21 @@ def test_missing_and_extra_columns_are_named(
 
 
 @pytest.mark.parametrize(
-    ("column", "values"),
-    [("tgt_text", ["a"] * 5), ("qry_text", [["q"]] * 5), ("qry_text", [1] * 5), ("tgt_text", [[1]] * 5)],
+    ("column", "values", "words"),
+    [
+        ("tgt_text", ["a"] * 5, "lists of strings, but holds string"),
+        ("tgt_text", [[1]] * 5, "lists of strings, but holds list<element: int64>"),
+        ("qry_text", [["q"]] * 5, "strings, but holds list<element: string>"),
+        ("qry_text", [1] * 5, "strings, but holds int64"),
+    ],
 )
-def test_a_column_of_another_type_is_named(tmp_path: Path, column: str, values: list[object]) -> None:
+def test_a_column_of_another_type_is_named(tmp_path: Path, column: str, values: list[object], words: str) -> None:
     good = table(GOOD)
     bad = good.set_column(good.column_names.index(column), column, pa.array(values))
     file = write_subset(tmp_path, "Own", bad)
     text = said([file])
     assert f"{file}: column {column} must hold" in text
-    assert str(bad.schema.field(column).type) in text
+    assert words in text
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from harness.errors import UserError
 from harness.models import ROWS, installed_rows, open_model
 from harness.registry import ModelRow, ModelSettings
 
+ROOT = Path(__file__).resolve().parents[3]
 ROW = ModelRow("plug/", "a plug-in", ("text",), lambda name, _: open_model("null/constant", ModelSettings()))
 NOT_ROWS = ("plug",)
 
@@ -63,5 +65,5 @@ def test_looking_a_name_up_loads_no_heavy_library():
         "open_model('null/random', ModelSettings());"
         "print({'torch', 'cv2', 'transformers', 'sentence_transformers', 'huggingface_hub'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "set()"
