@@ -1,18 +1,19 @@
 """The one rank function: where a query's right candidates come out among its candidates.
 
-A score is the exact dot product of two fp32 vectors, rounded once, to fp32's own resolution just below the largest
-value it can take (2^-24 for unit vectors). So it depends on the vectors alone: not on the order of candidates, the size
-of a block, the number of threads or the make of the processor. Equal scores are ties everywhere, and nothing else is.
-It costs one fp64 matrix product, whose error bound settles the rounding of all but about one score in a hundred
-thousand; those few are summed exactly.
+A score is the exact dot product of two fp32 vectors, rounded once, half to even, to a whole number of steps. A query's
+step is fp32's own resolution just below the largest score it can have with any target: 2^-24 for unit vectors. So a
+score depends on vectors alone: not on the order of candidates, the size of a block, the number of threads or the make
+of the processor. Equal scores are ties everywhere, and nothing else is. It costs one fp64 matrix product, whose error
+bound settles the rounding of all but about one score in a hundred thousand; those few are summed exactly.
 
-Array names carry their axes: B queries of a block, T targets, U distinct target vectors, C candidates, D width.
+Array names carry their axes: Q queries, B of a block or a slice of it, T targets, U distinct target vectors, C
+candidates, P positives, K top candidates, D width. Vectors of queries are in steps where they are fp64.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,15 +24,20 @@ from harness.types import FloatArray, IndexArray, Ranking, TopCandidate
 
 _Bools = NDArray[np.bool_]
 _Doubles = NDArray[np.float64]
+_Steps = NDArray[np.int32]
 
 _CELLS = 1 << 25
-"""Most cells of a block that are held at once."""
-_COLUMNS = 1024
+"""Most scores of a block that are held at once."""
+_COLUMNS = 512
 """Target vectors widened to fp64 for one matrix product."""
-_ROWS = 64
-"""Vectors widened to fp64 for anything else: few enough to stay in the processor's cache."""
-_DENSE = 64
-"""A matrix product may compute this many cells for each one needed before query by query is cheaper."""
+_ROWS = 32
+"""Rows that any other work is done on at a time: few enough to stay in the processor's cache."""
+_DENSE = 32
+"""A matrix product may compute this many scores for each one needed before query by query is cheaper."""
+_NOT_A_NUMBER = 1 << 30
+"""The score of a vector that is not finite: above all others."""
+_NOT_THERE = -_NOT_A_NUMBER
+"""What stands for a score where a list has no candidate."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,10 +54,10 @@ class RankQuery:
 def normalise(vectors: FloatArray) -> FloatArray:
     """Rows `(n, d)` scaled to unit length, in fp64 and rounded once. A row of zeros gives NaN."""
     out = np.empty_like(vectors, dtype=np.float32)
-    for start in range(0, len(vectors), _ROWS):
-        rows = vectors[start : start + _ROWS].astype(np.float64)
+    for part in _slices(len(vectors)):
+        rows = vectors[part].astype(np.float64)
         with np.errstate(invalid="ignore", divide="ignore"):
-            out[start : start + _ROWS] = rows / _lengths(rows)[:, None]
+            out[part] = rows / _lengths(rows)[:, None]
     return out
 
 
@@ -73,31 +79,48 @@ def rank(
     assert queries_QD.dtype == targets_TD.dtype == np.float32
     assert len(queries_QD) == len(queries)
     scorer = _Scorer.over(targets_TD)
-    broken_Q = _not_finite(queries_QD)
+    lengths_Q = _lengths(queries_QD)
+    broken_Q = ~np.isfinite(lengths_Q)
     if not nan_wins and (broken_Q.any() or scorer.broken_U.any()):
         raise UserError("There are vectors that are not finite.", "Look for overflow, or for a broken checkpoint.")
+    steps_Q = _steps(np.where(broken_Q, 0, lengths_Q), scorer.longest)
     results: list[Ranking] = []
-    while len(results) < len(queries):
-        start = len(results)
-        stop = _block_end(queries, start, block, len(targets_TD))
-        block_BD = np.where(broken_Q[start:stop, None], np.float32(0), queries_QD[start:stop])
-        results += _rank_block(scorer, block_BD, broken_Q[start:stop], queries[start:stop], top)
+    for part in _blocks(queries, block, len(targets_TD)):
+        own, steps_B = queries[part], steps_Q[part]
+        vectors_BD = _without(queries_QD[part], broken_Q[part]) / steps_B[:, None]
+        whole_pool = not len(own[0].candidates)
+        pools_BC = np.arange(len(targets_TD), dtype=np.int32)[None] if whole_pool else _padded(own)
+        scores_BC = scorer.scores_of_all(vectors_BD) if whole_pool else scorer.scores(vectors_BD, pools_BC)
+        pools_BC = np.broadcast_to(pools_BC, scores_BC.shape)
+        scores_BC[broken_Q[part]] = _NOT_A_NUMBER
+        scores_BC[pools_BC < 0] = _NOT_THERE
+        for few in _slices(len(own)):
+            results += _rankings(own[few], scores_BC[few], pools_BC[few], steps_B[few], top)
     return results
 
 
-def _not_finite(vectors: FloatArray) -> _Bools:
-    broken: _Bools = np.isfinite(vectors).all(axis=1) == np.False_
-    return broken
+def _slices(count: int) -> Iterator[slice]:
+    return (slice(start, start + _ROWS) for start in range(0, count, _ROWS))
 
 
-def _block_end(queries: Sequence[RankQuery], start: int, block: int, num_targets: int) -> int:
-    """A block holds queries of one kind: with a list of their own, or over the whole pool."""
-    longest = min(start + max(1, min(block, _CELLS // max(1, num_targets))), len(queries))
-    whole_pool = not len(queries[start].candidates)
-    stop = start + 1
-    while stop < longest and (not len(queries[stop].candidates)) == whole_pool:
-        stop += 1
-    return stop
+def _blocks(queries: Sequence[RankQuery], block: int, num_targets: int) -> Iterator[slice]:
+    """Runs of queries of one kind: with a list of their own, or over the whole pool."""
+    longest = max(1, min(block, _CELLS // max(1, num_targets)))
+    start = 0
+    for stop, query in enumerate(queries):
+        if stop - start == longest or (not len(query.candidates)) != (not len(queries[start].candidates)):
+            yield slice(start, stop)
+            start = stop
+    if queries:
+        yield slice(start, len(queries))
+
+
+def _padded(queries: Sequence[RankQuery]) -> IndexArray:
+    """Candidates of the queries as (B, C), short lists filled up with -1."""
+    pools_BC = np.full((len(queries), max(len(query.candidates) for query in queries)), -1, dtype=np.int32)
+    for row, query in enumerate(queries):
+        pools_BC[row, : len(query.candidates)] = query.candidates
+    return pools_BC
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,166 +135,149 @@ class _Scorer:
     @staticmethod
     def over(targets_TD: FloatArray) -> _Scorer:
         columns: dict[bytes, int] = {}
-        column_T = np.fromiter(
-            (columns.setdefault(row.tobytes(), len(columns)) for row in targets_TD), np.int32, len(targets_TD)
-        )
+        column_T = np.array([columns.setdefault(row.tobytes(), len(columns)) for row in targets_TD], dtype=np.int32)
         vectors_UD = targets_TD
         if len(columns) < len(targets_TD):
             vectors_UD = targets_TD[np.unique(column_T, return_index=True)[1]]
-        broken_U = _not_finite(vectors_UD)
-        if broken_U.any():
-            vectors_UD = np.where(broken_U[:, None], np.float32(0), vectors_UD)
-        return _Scorer(vectors_UD, column_T, broken_U, float(_lengths(vectors_UD).max(initial=0)))
+        lengths_U = _lengths(vectors_UD)
+        broken_U = ~np.isfinite(lengths_U)
+        return _Scorer(_without(vectors_UD, broken_U), column_T, broken_U, float(lengths_U[~broken_U].max(initial=0)))
 
-    def scores(self, queries_BD: FloatArray, pools_BC: IndexArray | None) -> FloatArray:
-        """Scores of the targets asked for, (B, C), where -1 asks for none; of all, (B, T), where `pools_BC` is None."""
-        if pools_BC is None:
-            return self._of_columns(queries_BD, np.arange(len(self.vectors_UD)))[:, self.column_T]
+    def scores_of_all(self, queries_BD: _Doubles) -> _Steps:
+        """Scores of all targets, (B, T)."""
+        return self._of_columns(queries_BD, np.arange(len(self.vectors_UD)))[:, self.column_T]
+
+    def scores(self, queries_BD: _Doubles, pools_BC: IndexArray) -> _Steps:
+        """Scores of the targets asked for, (B, C); anything where -1 asks for none."""
+        columns_BC = self.column_T[pools_BC]
         used_U = np.zeros(len(self.vectors_UD), dtype=bool)
-        used_U[self.column_T[pools_BC]] = True
+        used_U[columns_BC] = True
         used = np.flatnonzero(used_U)
         if len(used) > _DENSE * pools_BC.shape[1]:
-            rows = [self._of_columns(queries_BD[i : i + 1], self.column_T[pool])[0] for i, pool in enumerate(pools_BC)]
-            scores_BC = np.stack(rows)
-        else:
-            place_T = (np.cumsum(used_U) - 1)[self.column_T]
-            scores_BC = np.take_along_axis(self._of_columns(queries_BD, used), place_T[pools_BC], axis=1)
-        scores_BC[pools_BC < 0] = -np.inf
-        return scores_BC
+            own = [self._of_columns(query_D[None], columns) for query_D, columns in zip(queries_BD, columns_BC, strict=True)]
+            return np.concatenate(own)
+        place_U = np.cumsum(used_U) - 1
+        return np.take_along_axis(self._of_columns(queries_BD, used), place_U[columns_BC], axis=1)
 
-    def _of_columns(self, queries_BD: FloatArray, columns: NDArray[np.int64] | IndexArray) -> FloatArray:
-        steps_B1 = _resolution(queries_BD, self.longest)
-        steps_BD = queries_BD.astype(np.float64) / steps_B1
-        out = np.empty((len(queries_BD), len(columns)), dtype=np.float32)
+    def _of_columns(self, queries_BD: _Doubles, columns: IndexArray | NDArray[np.int64]) -> _Steps:
+        out = np.empty((len(queries_BD), len(columns)), dtype=np.int32)
         for start in range(0, len(columns), _COLUMNS):
             chunk = columns[start : start + _COLUMNS]
-            rows_CD = self.vectors_UD[chunk].astype(np.float64)
-            out[:, start : start + _COLUMNS] = _rounded_products(steps_BD, rows_CD, self.longest) * steps_B1
-        out[:, self.broken_U[columns]] = np.inf
+            _round_products(queries_BD, self.vectors_UD[chunk].astype(np.float64), out[:, start : start + _COLUMNS])
+        out[:, self.broken_U[columns]] = _NOT_A_NUMBER
         return out
 
 
-def _resolution(queries_BD: FloatArray, longest: float) -> _Doubles:
-    """What scores are rounded to, (B, 1): 2^-24 of the power of two that no score of the query exceeds."""
-    largest = _lengths(queries_BD) * longest * (1 - 1e-6)  # a unit vector is a rounding error longer than 1
-    exponents = np.ceil(np.log2(np.where(largest > 0, largest, 1.0)))
-    steps_B1: _Doubles = np.exp2(exponents - 24)[:, None]
-    return steps_B1
+def _round_products(queries_BD: _Doubles, targets_CD: _Doubles, out_BC: _Steps) -> None:
+    """Dot products, exactly rounded.
 
-
-def _rounded_products(steps_BD: _Doubles, targets_CD: _Doubles, longest: float) -> _Doubles:
-    """Dot products (B, C), exactly rounded to whole numbers.
-
-    The fp64 product of width D errs by at most (D + 2) u |a| |b| (Higham, Accuracy and Stability, section 3.1).
+    No score is above 2^24 steps by more than a rounding error, and the fp64 product errs by less than D u |a| |b|
+    (Higham, Accuracy and Stability of Numerical Algorithms, section 3.1; u = 2^-53).
     """
-    products = steps_BD @ targets_CD.T
-    width = steps_BD.shape[1]
-    error = float(_lengths(steps_BD).max()) * longest * (width + 2) * float(np.finfo(np.float64).eps)
-    rounded: _Doubles = np.rint(products)
-    products -= rounded
-    for row, column in zip(*np.nonzero(np.abs(products, out=products) >= 0.5 - error), strict=True):
-        # A product of two fp32 numbers is exact in fp64, and fsum rounds their sum once.
-        rounded[row, column] = round(math.fsum(steps_BD[row] * targets_CD[column]))
-    return rounded
+    doubtful = 0.5 - (queries_BD.shape[1] + 3) * 2.0 ** (24 - 53)
+    products_BC = queries_BD @ targets_CD.T
+    for part in _slices(len(products_BC)):
+        products = products_BC[part]
+        out_BC[part] = nearest = np.rint(products)
+        for row, column in zip(*np.nonzero(np.abs(products - nearest) >= doubtful), strict=True):
+            terms_D = queries_BD[part][row] * targets_CD[column]
+            out_BC[part][row, column] = _rounded_sum(terms_D, math.floor(products[row, column]))
+
+
+def _rounded_sum(terms_D: _Doubles, below: int) -> int:
+    """The terms' exact sum, rounded half to even, where it lies near the middle of `below` and the number after it.
+
+    A product of two fp32 numbers is exact in fp64, and fsum's sign is that of the exact sum.
+    """
+    excess = math.fsum([*terms_D.tolist(), -below, -0.5])
+    return below + 1 if excess > 0 or (excess == 0 and below % 2) else below
+
+
+def _steps(lengths_Q: _Doubles, longest: float) -> _Doubles:
+    """What a query's scores are rounded to: 2^-24 of the power of two that none of them exceeds."""
+    largest_Q = lengths_Q * longest * (1 - 1e-6)  # a unit vector is a rounding error longer than 1
+    steps_Q: _Doubles = np.exp2(np.ceil(np.log2(np.where(largest_Q > 0, largest_Q, 1.0))) - 24)
+    return steps_Q
 
 
 def _lengths(vectors: FloatArray | _Doubles) -> _Doubles:
+    """Lengths of the rows; not finite where a row is not."""
     lengths = np.empty(len(vectors))
-    for start in range(0, len(vectors), _ROWS):
-        rows = vectors[start : start + _ROWS].astype(np.float64)
-        lengths[start : start + _ROWS] = np.sqrt(np.square(rows, out=rows).sum(axis=1))
+    for part in _slices(len(vectors)):
+        rows = vectors[part].astype(np.float64)
+        lengths[part] = np.sqrt(np.einsum("ij,ij->i", rows, rows))
     return lengths
 
 
-def _rank_block(
-    scorer: _Scorer, queries_BD: FloatArray, broken_B: _Bools, queries: Sequence[RankQuery], top: int
+def _without(vectors: FloatArray, broken: _Bools) -> FloatArray:
+    """The vectors, with zeros for those that are broken."""
+    return np.where(broken[:, None], np.float32(0), vectors) if broken.any() else vectors
+
+
+def _rankings(
+    queries: Sequence[RankQuery], scores_BC: _Steps, pools_BC: IndexArray, steps_B: _Doubles, top: int
 ) -> list[Ranking]:
-    whole_pool = not len(queries[0].candidates)
-    everything = np.arange(len(scorer.column_T), dtype=np.int32)
-    pools_BC = np.broadcast_to(everything, (len(queries), len(everything))) if whole_pool else _padded(queries)
-    scores_BC = scorer.scores(queries_BD, None if whole_pool else pools_BC)
-    scores_BC[broken_B] = np.where(pools_BC[broken_B] < 0, -np.inf, np.inf)
-    repeats_BC = None if whole_pool else _repeats(pools_BC, len(everything))
-    places = _places(scores_BC, pools_BC, repeats_BC, queries)
-    official_sizes = np.count_nonzero(pools_BC >= 0, axis=1)
-    sizes = official_sizes if repeats_BC is None else official_sizes - np.count_nonzero(repeats_BC, axis=1)
-    if repeats_BC is not None:
-        scores_BC[repeats_BC] = -np.inf
-    tops = _tops(scores_BC, pools_BC, sizes, top)
+    strict_BC = _without_repeats(scores_BC, pools_BC)
+    positives = [list(dict.fromkeys(query.positives.tolist())) for query in queries]
+    places = _places(scores_BC, strict_BC, pools_BC, positives).tolist()
+    sizes = np.count_nonzero(strict_BC > _NOT_THERE, axis=1).tolist()
+    official_sizes = np.count_nonzero(scores_BC > _NOT_THERE, axis=1).tolist()
+    tops = _tops(strict_BC, pools_BC, steps_B, min(top, scores_BC.shape[1]))
     return [
         Ranking(
             query_id=query.id,
-            best=tuple(place[0] for place in places[row]),
-            worst=tuple(place[1] for place in places[row]),
-            pool_size=int(sizes[row]),
+            best=tuple(places[row][0][: len(own)]),
+            worst=tuple(places[row][1][: len(own)]),
+            pool_size=sizes[row],
             num_positives=query.num_positives,
-            official=tuple(place[2] for place in places[row]),
-            official_pool_size=int(official_sizes[row]),
-            top=tops[row],
+            official=tuple(places[row][2][: len(own)]),
+            official_pool_size=official_sizes[row],
+            top=tops[row][: sizes[row]],
         )
-        for row, query in enumerate(queries)
+        for row, (query, own) in enumerate(zip(queries, positives, strict=True))
     ]
 
 
-def _padded(queries: Sequence[RankQuery]) -> IndexArray:
-    """Candidates of the queries as (B, C), short lists filled up with -1."""
-    pools_BC = np.full((len(queries), max(len(query.candidates) for query in queries)), -1, dtype=np.int32)
-    for row, query in enumerate(queries):
-        pools_BC[row, : len(query.candidates)] = query.candidates
-    return pools_BC
-
-
-def _repeats(pools_BC: IndexArray, num_targets: int) -> _Bools | None:
-    """Candidates that stand earlier in their list too, (B, C), which the strict rule counts once; None without any."""
-    repeats_BC: _Bools | None = None
-    seen = np.empty(num_targets + 1, dtype=bool)  # the last cell takes the padding
-    for row, pool in enumerate(pools_BC):
-        seen[:] = False
-        seen[pool] = True
-        size = int(np.count_nonzero(pool >= 0))
-        if int(np.count_nonzero(seen[:-1])) < size:
-            repeats_BC = np.zeros(pools_BC.shape, dtype=bool) if repeats_BC is None else repeats_BC
-            repeats_BC[row, :size] = True
-            repeats_BC[row, np.unique(pool[:size], return_index=True)[1]] = False
-    return repeats_BC
+def _without_repeats(scores_BC: _Steps, pools_BC: IndexArray) -> _Steps:
+    """The scores under the strict rule, which counts a candidate once; the array itself where nothing is repeated."""
+    ordered_BC = np.sort(pools_BC, axis=1)
+    if not ((ordered_BC[:, 1:] == ordered_BC[:, :-1]) & (ordered_BC[:, 1:] >= 0)).any():
+        return scores_BC
+    order_BC = np.argsort(pools_BC, axis=1, kind="stable")
+    ordered_BC = np.take_along_axis(pools_BC, order_BC, axis=1)
+    repeats_BC = np.zeros(pools_BC.shape, dtype=bool)
+    np.put_along_axis(repeats_BC, order_BC[:, 1:], ordered_BC[:, 1:] == ordered_BC[:, :-1], axis=1)
+    return np.where(repeats_BC, np.int32(_NOT_THERE), scores_BC)
 
 
 def _places(
-    scores_BC: FloatArray, pools_BC: IndexArray, repeats_BC: _Bools | None, queries: Sequence[RankQuery]
-) -> list[list[tuple[int, int, int]]]:
-    """Best, worst and official rank of every positive of every query."""
-    positives = [list(dict.fromkeys(query.positives.tolist())) for query in queries]
-    places: list[list[tuple[int, int, int]]] = [[] for _ in queries]
-    for turn in range(max(map(len, positives), default=0)):
-        rows = [row for row, own in enumerate(positives) if turn < len(own)]
-        chosen = slice(None) if len(rows) == len(queries) else rows
-        scores, pools = scores_BC[chosen], pools_BC[chosen]
-        found = pools == np.array([positives[row][turn] for row in rows], dtype=np.int32)[:, None]
-        place = found.argmax(axis=1)
-        assert found[np.arange(len(rows)), place].all(), "a positive is not among its query's candidates"
-        own = scores[np.arange(len(rows)), place][:, None]
-        above, level = scores > own, scores == own
-        official = np.count_nonzero(above, axis=1)
-        if repeats_BC is not None:
-            above &= ~repeats_BC[chosen]
-            level &= ~repeats_BC[chosen]
-        before, tied = np.count_nonzero(above, axis=1), np.count_nonzero(level, axis=1)
-        for row, first, size, public in zip(rows, before.tolist(), tied.tolist(), official.tolist(), strict=True):
-            places[row].append((1 + first, first + size, 1 + public))
-    return places
+    scores_BC: _Steps, strict_BC: _Steps, pools_BC: IndexArray, positives: Sequence[Sequence[int]]
+) -> NDArray[np.int64]:
+    """Best, worst and official rank of every positive, (B, 3, P); anything where a query has fewer than P."""
+    most = max(map(len, positives))
+    positives_BP = np.array([[*own, *[-1] * (most - len(own))] for own in positives], dtype=np.int32)
+    places_B3P = np.empty((len(positives), 3, most), dtype=np.int64)
+    for turn in range(most):
+        wanted_B1 = positives_BP[:, turn, None]
+        found_BC = pools_BC == wanted_B1
+        assert (found_BC.any(axis=1, keepdims=True) | (wanted_B1 < 0)).all(), "a positive is not among the candidates"
+        own_B1 = np.take_along_axis(scores_BC, found_BC.argmax(axis=1)[:, None], axis=1)
+        before_B = np.count_nonzero(strict_BC > own_B1, axis=1)
+        places_B3P[:, 0, turn] = 1 + before_B
+        places_B3P[:, 1, turn] = before_B + np.count_nonzero(strict_BC == own_B1, axis=1)
+        places_B3P[:, 2, turn] = 1 + np.count_nonzero(scores_BC > own_B1, axis=1)
+    return places_B3P
 
 
-def _tops(
-    scores_BC: FloatArray, pools_BC: IndexArray, sizes_B: NDArray[np.int64], top: int
-) -> list[tuple[TopCandidate, ...]]:
+def _tops(scores_BC: _Steps, pools_BC: IndexArray, steps_B: _Doubles, count: int) -> list[tuple[TopCandidate, ...]]:
     """The best candidates of each row; equal scores in the order of the targets."""
-    count = min(top, scores_BC.shape[1])
     if count == 0:
         return [()] * len(scores_BC)
-    edges_B = np.partition(scores_BC, -count, axis=1)[:, -count]
-    tops = []
-    for scores, pool, edge, size in zip(scores_BC, pools_BC, edges_B, sizes_B, strict=True):
-        near = np.flatnonzero(scores >= edge)
-        best = near[np.lexsort((pool[near], -scores[near]))][: min(count, int(size))]
-        tops.append(tuple(TopCandidate(int(pool[place]), float(scores[place])) for place in best))
-    return tops
+    # One number holds score and target, so that the smallest are the best, each in its place.
+    keys_BC = pools_BC - (scores_BC.astype(np.int64) << 32)
+    keys_BK = np.sort(np.partition(keys_BC, count - 1, axis=1)[:, :count], axis=1)
+    steps_BK = -(keys_BK >> 32)
+    scores_BK = np.where(steps_BK == _NOT_A_NUMBER, np.inf, steps_BK * steps_B[:, None])
+    targets_BK = keys_BK & 0xFFFFFFFF
+    pairs = zip(targets_BK.tolist(), scores_BK.tolist(), strict=True)
+    return [tuple(map(TopCandidate, targets, scores)) for targets, scores in pairs]

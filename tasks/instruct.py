@@ -16,19 +16,23 @@ class Joined(NamedTuple):
 
     instruction: str
     text: str
+    dropped_token: bool = False
+    """There was an image token, but no image."""
 
 
-def join_query(instruction: str, text: str, *, has_image: bool, ending: str = "\n") -> Joined:
-    """`<|media|>\\n` + instruction + space + text + ending, the token only for an image. Raises ValueError."""
+def join_query(instruction: str, text: str, has_image: bool, ending: str) -> Joined:
+    """Instruction + space + text + ending, after the token and a newline if there is an image. Raises ValueError."""
     if has_image:
         return _join(f"{MEDIA_TOKEN}\n{_without_token(instruction).strip()}", _without_token(text), ending)
-    lead, body = place(instruction, False).text, place(text, False).text
-    return Joined(f"{lead} ", body + ending) if lead else Joined("", body + ending)
+    lead, body = place(instruction, False), place(text, False)
+    return Joined(f"{lead.text} " if lead.text else "", body.text + ending, bool(lead.oddity or body.oddity))
 
 
-def join_target(instruction: str, caption: str, ending: str) -> Joined:
-    """`<|media|> ` + instruction + space + caption + ending, for a target with an image. Raises ValueError."""
-    return _join(f"{MEDIA_TOKEN} {_without_token(instruction)}", _without_token(caption), ending)
+def join_target(instruction: str, caption: str, has_image: bool, ending: str) -> Joined:
+    """Instruction + space + caption + ending, after the token and a space if there is an image. Raises ValueError."""
+    if has_image:
+        return _join(f"{MEDIA_TOKEN} {_without_token(instruction)}", _without_token(caption), ending)
+    return join_query(instruction, caption, has_image, ending)
 
 
 def is_blank(caption: str) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from harness.errors import UserError
 from harness.types import IndexArray, Item, Media, Query, Task, TaskData
-from tasks.instruct import is_blank, join_query, join_target
+from tasks.instruct import Joined, is_blank, join_query, join_target
 from tasks.names import parse_name
 from tasks.parquet import INSTRUCT, Rows, read
 from tasks.texts import place, splitter
@@ -84,11 +84,8 @@ class _Instruct:
 
     def query(self, row: int) -> Item:
         image = self._images[row]
-        if not image and "<|image_1|>" in self._instructions[row] + self._texts[row]:
-            self.notes["tokens_without_media"] += 1
         ending = "\n" if image else self._query_ending
-        joined = join_query(self._instructions[row], self._texts[row], has_image=bool(image), ending=ending)
-        return Item(joined.text, _media(image, self._root), joined.instruction)
+        return self._item(join_query(self._instructions[row], self._texts[row], bool(image), ending), image)
 
     def context(self, row: int) -> _Context:
         if self._text_targets:
@@ -99,7 +96,12 @@ class _Instruct:
     def target(self, context: _Context, text: str, image: str) -> Item:
         if self._text_targets:
             return Item(place(text, False).text)
-        joined = join_target(context.instruction, text if context.captioned else "", context.ending)
+        caption = text if context.captioned else ""
+        return self._item(join_target(context.instruction, caption, bool(image), context.ending), image)
+
+    def _item(self, joined: Joined, image: str) -> Item:
+        if joined.dropped_token:
+            self.notes["tokens_without_media"] += 1
         return Item(joined.text, _media(image, self._root), joined.instruction)
 
 

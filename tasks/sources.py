@@ -22,8 +22,7 @@ class FolderSource:
     """None: `images` or `eval_images`, in `data` or beside it, whichever comes first."""
 
     def describe(self) -> str:
-        places = " or ".join(str(place) for place in self._places())
-        return f"the folder {self.data}, images in {places}"
+        return f"the folder {self.data}, images in {self._first_place() or 'none'}"
 
     def info(self, task: Task) -> DataInfo:
         files = self.files(task)
@@ -60,6 +59,9 @@ class FolderSource:
         """The folder of images, if there is one. Raises UserError if the one asked for is not a folder."""
         if self.images is not None and not self.images.is_dir():
             raise UserError(f"{self.images} is not a folder.", "Name the folder of images with --images.")
+        return self._first_place()
+
+    def _first_place(self) -> Path | None:
         return next((place for place in self._places() if place.is_dir()), None)
 
     def _places(self) -> tuple[Path, ...]:

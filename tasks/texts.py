@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from harness.types import MEDIA_TOKEN
 
-IMAGE_TOKEN = "<|image_1|>"  # noqa: S105 -- not that kind of token
+IMAGE_TOKEN = "<|image_1|>"
 """Where MMEB's texts name their image."""
 
 _ANY_IMAGE_TOKEN = re.compile(r"<\|image_\d+\|>")

@@ -1,4 +1,4 @@
-"""A baseline without a network: shape and colour of images, character n-grams of text. Needs no download.
+"""A baseline without a network: shape and colour of images and frames, character n-grams of text. Needs no download.
 
 Image and text have a half of the vector each, so an image says nothing about a text; where a task needs that, every
 candidate scores the same and the result says that they tie.
@@ -10,11 +10,13 @@ import zlib
 from collections.abc import Sequence
 
 import numpy as np
+from PIL.Image import Image
 
 from harness.media import open_image
 from harness.models.common import cpu_only, handle, plain_text
 from harness.registry import ModelHandle, ModelRow, ModelSettings
 from harness.types import Features, FloatArray, Item, Media, ModelSpec, Role
+from harness.video import sample_frames
 
 SIDE = 64
 CELLS, DIRECTIONS = 8, 8
@@ -23,6 +25,9 @@ COLOURS = (16, 8, 4)
 IMAGE_WIDTH = CELLS * CELLS * DIRECTIONS + COLOURS[0] * COLOURS[1] * COLOURS[2]
 TEXT_WIDTH = 1024
 NGRAMS = (3, 4, 5)
+FRAMES = 8
+"""Frames of a video, evenly spread; their descriptors are averaged."""
+MODALITIES = ("text", "image", "video")
 
 
 class Classical:
@@ -39,7 +44,11 @@ class Classical:
         text = plain_text(item.text).strip()
         if not text and not item.media:
             text = plain_text(item.full_text).strip()
-        image_part = _mean([_describe(medium) for medium in item.media]) if item.media else np.zeros(IMAGE_WIDTH)
+        image_part = (
+            _mean([_describe(picture) for medium in item.media for picture in _pictures(medium)])
+            if item.media
+            else np.zeros(IMAGE_WIDTH)
+        )
         text_part = _hash_ngrams(text) if text or not item.media else np.zeros(TEXT_WIDTH)
         return Features(np.concatenate([image_part, text_part]).astype(np.float32))
 
@@ -47,7 +56,11 @@ class Classical:
         return np.stack([feature.data for feature in features])
 
 
-def _describe(medium: Media) -> FloatArray:
+def _pictures(medium: Media) -> Sequence[Image]:
+    return [open_image(medium)] if medium.kind == "image" else sample_frames(medium, FRAMES)
+
+
+def _describe(picture: Image) -> FloatArray:
     """Gradient directions in each cell of a grid (HOG) and a colour histogram, both after a square root (Hellinger).
 
     OpenCV 5 no longer has `HOGDescriptor`, hence the few lines here. The mean of the gradient part is taken out: it is
@@ -55,7 +68,7 @@ def _describe(medium: Media) -> FloatArray:
     """
     import cv2
 
-    small = cv2.resize(np.asarray(open_image(medium)), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(np.asarray(picture), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     across, down = (cv2.Sobel(grey, cv2.CV_32F, dx, 1 - dx, ksize=1) for dx in (1, 0))
     strength, angle = cv2.cartToPolar(across, down)
@@ -91,12 +104,16 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
     import cv2
 
     cpu_only(name, settings)
-    spec = ModelSpec(name, revision="1", adapter="classical/1", options={"opencv": cv2.__version__})
+    spec = ModelSpec(
+        name,
+        revision="1",
+        adapter="classical/1",
+        options={"opencv": cv2.__version__, "frames": FRAMES},
+        modalities=MODALITIES,
+    )
     return handle(spec, lambda: Classical(spec))
 
 
 ROWS = (
-    ModelRow(
-        "classical", "colour, gradients and character n-grams: a floor, no download", ("text", "image"), _open, "tests"
-    ),
+    ModelRow("classical", "colour, gradients and character n-grams: a floor, no download", MODALITIES, _open, "tests"),
 )

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, cast
 
+from harness.digests import folder_digest
 from harness.errors import UserError
 from harness.identity import library_version
 from harness.media import open_image
@@ -236,7 +237,7 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
         options["parts"] = "mean of unit vectors"
     spec = ModelSpec(
         PREFIX + source.label,
-        revision=source.commit or _digest(source.folder),
+        revision=source.commit or folder_digest(source.folder),
         adapter="sentence-transformers/1",
         dtype=float_type(settings),
         options=options,
@@ -244,12 +245,6 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
         similarity="dot" if similarity == "dot" else "cosine",
     )
     return handle(spec, lambda: SentenceEmbedder(spec, source, torch_device(settings)))
-
-
-def _digest(folder: Path) -> str:
-    from harness.digests import folder_digest
-
-    return folder_digest(folder)
 
 
 ROWS = (

@@ -148,9 +148,18 @@ def test_each_row_joins_its_own_target_instruction(tmp_path: Path) -> None:
     assert other == Item("", media, f"{MEDIA_TOKEN} Depict\n")
 
 
+def test_a_target_without_an_image_has_no_token(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    values = {"qry_inst": ["Find:"], "qry_text": ["x"], "tgt_inst": ["<|image_1|>\nShow"]}
+    write_subset(tmp_path, "Own", values | {"tgt_text": [["one", "two"]], "tgt_img_path": [["a.png", ""]]})
+    ((_, (with_image, without)),) = load(tmp_path, "Own")
+    assert with_image.full_text == f"{MEDIA_TOKEN}\nShow one\n"
+    assert without == Item("two\n", (), "Show ")
+
+
 @pytest.mark.parametrize("body", ["", "word", "two words", " spaced", "\nbroken", "ends \n in space "])
 def test_the_instruction_is_a_part_of_the_string_and_the_text_the_rest(body: str) -> None:
-    joined = join_query("<|image_1|>\nAsk:", body, has_image=True)
+    joined = join_query("<|image_1|>\nAsk:", body, True, "\n")
     gap = " " if body else ""
     assert joined.instruction + joined.text == f"{MEDIA_TOKEN}\nAsk:{gap}{body}".replace(" \n", "\n") + "\n"
     assert joined.instruction.strip() == f"{MEDIA_TOKEN}\nAsk:"

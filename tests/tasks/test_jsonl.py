@@ -137,3 +137,9 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
 def test_an_image_root_that_is_none_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not a folder"):
         jsonl_task(write(tmp_path, A, R), tmp_path / "typo")
+
+
+def test_the_example_in_the_documentation_loads(tmp_path: Path) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    data = load(write(tmp_path, text.partition("```json\n")[2].partition("```")[0]))
+    assert (len(data.targets), data.queries[0].item.full_text) == (2, "Answer the question. What is this?")

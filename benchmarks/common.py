@@ -1,0 +1,125 @@
+"""What the benchmarks share: one thread for BLAS, timing by turns, a report, an embedder that costs nothing.
+
+Import it before numpy: it bounds the threads of BLAS, which are counted when numpy loads, and puts this checkout first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sqlite3
+import statistics
+import sys
+import time
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"), HF_HUB_OFFLINE="1")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+from harness.environment import own_version
+from harness.identity import library_version
+from harness.models.common import handle
+from harness.registry import ModelHandle
+from harness.types import Features, FloatArray, Item, ModelSpec, Role
+
+RESULTS = Path(__file__).parent / "results"
+_LIBRARIES = ("numpy", "pyarrow", "datasets", "pillow")
+_NOISE = 1 << 20
+
+
+class Free:
+    """An embedder that costs next to nothing: a vector is a stretch of one array of noise, chosen by the content."""
+
+    def __init__(self, width: int) -> None:
+        self.spec = ModelSpec("benchmark/free", "1", "free/1", options={"width": width})
+        self._width = width
+        self._noise = np.random.default_rng(0).standard_normal(_NOISE + width, dtype=np.float32)
+
+    def prepare(self, item: Item, role: Role) -> Features[int]:
+        content = "\n".join([role, item.full_text, *(medium.name for medium in item.media)])
+        return Features(zlib.crc32(content.encode()) % _NOISE, cost=1 + len(item.full_text) // 4)
+
+    def embed(self, features: Sequence[Features[int]]) -> FloatArray:
+        return np.stack([self._noise[each.data : each.data + self._width] for each in features])
+
+
+def free(width: int) -> ModelHandle:
+    embedder = Free(width)
+    return handle(embedder.spec, lambda: embedder)
+
+
+def in_turns(repeats: int, sides: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
+    """Seconds of each side in each round. Sides take turns, so that what else the machine does meets all of them.
+
+    A first round, which fills caches, is not counted.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for turn in range(repeats + 1):
+        for name, work in sides.items():
+            start = time.perf_counter()
+            work()
+            if turn:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
+    """How many times as long `slow` took: the median over rounds."""
+    return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
+
+
+def medians(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {name: round(statistics.median(each), 4) for name, each in seconds.items()}
+
+
+def aim(value: float, *, at_least: float | None = None, at_most: float | None = None) -> dict[str, float | bool]:
+    """A figure beside what it should be."""
+    met = (at_least is None or value >= at_least) and (at_most is None or value <= at_most)
+    bounds = {"at_least": at_least, "at_most": at_most}
+    return {"value": round(value, 3), **{name: bound for name, bound in bounds.items() if bound is not None}, "met": met}
+
+
+def processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def peak_memory() -> int:
+    """Highest use of memory of this process so far, in bytes. `ru_maxrss` starts from the parent's on Linux."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+
+
+def write_report(path: Path, settings: Mapping[str, object], figures: Mapping[str, object]) -> None:
+    """Writes figures with what they were measured on, and prints them."""
+    print(json.dumps(figures, indent=2))
+    report = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "machine": {
+            "processor": _processor(),
+            "cores": processors(),
+            "system": f"{platform.system()} {platform.machine()}",
+            "load_at_the_end": round(os.getloadavg()[0], 1),
+        },
+        "versions": {
+            "llave-bench": own_version(),
+            "python": platform.python_version(),
+            "sqlite": sqlite3.sqlite_version,
+            **{name: library_version(name) for name in _LIBRARIES},
+        },
+        "settings": settings,
+        "figures": figures,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

@@ -1,0 +1,66 @@
+"""The baseline of `scoring.py`: the per-query loop with which public code scores MMEB, written from its description.
+
+LLaVE's and VLM2Vec's evaluators keep a dictionary from (text, image path) to vector, read from a pickle, and go through
+the rows of a Hugging Face dataset: gather the candidates' vectors one by one, stack, scale to unit length, multiply,
+and take the first maximum. The right candidate is the first.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypedDict, cast
+
+import numpy as np
+
+from harness.types import FloatArray
+
+Pair = tuple[str, str]
+Vectors = Mapping[Pair, FloatArray]
+
+
+class Row(TypedDict):
+    """A row of MMEB-eval."""
+
+    qry_text: str
+    qry_img_path: str
+    tgt_text: list[str]
+    tgt_img_path: list[str]
+
+
+def predictions(rows: Iterable[Row], queries: Vectors, targets: Vectors) -> list[int]:
+    """Place of the best candidate of every row; a row counts as right where it is 0."""
+    best = []
+    for row in rows:
+        query = queries[row["qry_text"], row["qry_img_path"]]
+        pairs = zip(row["tgt_text"], row["tgt_img_path"], strict=True)
+        best.append(best_of(query, [targets[pair] for pair in pairs]))
+    return best
+
+
+def best_of(query: FloatArray, candidates: Sequence[FloatArray]) -> int:
+    """Place of the candidate with the highest cosine similarity, the first of equals."""
+    matrix = np.stack(candidates)
+    unit_query = query / np.linalg.norm(query)
+    unit_matrix = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+    return int(np.argmax(np.dot(unit_matrix, unit_query)))
+
+
+def save_vectors(path: Path, pairs: Sequence[Pair], vectors: FloatArray) -> None:
+    with path.open("wb") as file:
+        pickle.dump((vectors, list(pairs)), file)
+
+
+def load_vectors(path: Path) -> dict[Pair, FloatArray]:
+    with path.open("rb") as file:
+        vectors, pairs = pickle.load(file)
+    return dict(zip(pairs, vectors, strict=True))
+
+
+def hugging_face_rows(file: Path, cache: Path) -> Iterable[Row]:
+    """The rows as the public scripts get them; the first call converts the file, later ones find it converted."""
+    from datasets import Dataset, disable_progress_bars
+
+    disable_progress_bars()
+    return cast("Iterable[Row]", Dataset.from_parquet(str(file), cache_dir=str(cache)))

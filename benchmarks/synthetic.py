@@ -1,0 +1,130 @@
+"""Datasets in MMEB-eval's layout, drawn by code: as many rows, candidates and repeats as the real ones have."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from PIL import Image
+
+from tasks.mmeb import ROWS, Row
+
+_TOKEN = "<|image_1|>\n"
+_WORDS = "red small old wooden open bright left first quiet round dog street table train window bird plate boat".split()
+_SETTLED = 3600
+"""Seconds that files are back-dated, so that their digests are remembered as those of any file not just written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How large a dataset is."""
+
+    queries: int = 1000
+    candidates: int = 1000
+    pool: int = 4000
+    """Distinct candidates that the lists of a dataset are drawn from, where lists differ from query to query."""
+
+
+def write_images(root: Path, count: int, *, side: int, distinct: int | None = None) -> list[str]:
+    """JPEGs like photographs to a decoder: gradients, edges and noise. Returns their names.
+
+    Only `distinct` pictures are drawn; the others repeat them with a few bytes after their end, so that all files differ.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    drawn: list[bytes] = []
+    names = [f"{number:06d}.jpg" for number in range(count)]
+    for number, name in enumerate(names):
+        path = root / name
+        if len(drawn) < (distinct or count):
+            _picture(number, side).save(path, quality=90)
+            drawn.append(path.read_bytes())
+        else:
+            path.write_bytes(drawn[number % len(drawn)] + f"{number}".encode())
+        _settle(path)
+    return names
+
+
+def write_suite(data: Path, images: list[str], scale: Scale, names: list[str]) -> None:
+    """Subsets under MMEB's names with the candidate counts and the modalities of the real ones."""
+    for row in ROWS:
+        if row.name in names:
+            _write_like(row, data / row.name, images, scale)
+
+
+def write_subset(
+    folder: Path, queries: list[tuple[str, str]], targets: list[tuple[str, str]], lists: NDArray[np.int64]
+) -> Path:
+    """One subset: (text, image) of queries and of distinct targets, and each query's candidates, the right one first."""
+    count, length = lists.shape
+    flat = pa.array(lists.ravel())
+    offsets = pa.array(np.arange(0, count * length + 1, length, dtype=np.int32))
+    columns: dict[str, pa.Array] = {}
+    for place, part in enumerate(("text", "img_path")):
+        columns[f"qry_{part}"] = pa.array([query[place] for query in queries])
+        values = pa.array([target[place] for target in targets])
+        columns[f"tgt_{part}"] = pa.ListArray.from_arrays(offsets, values.take(flat))
+    folder.mkdir(parents=True)
+    path = folder / "test-00000-of-00001.parquet"
+    pq.write_table(pa.table(columns), path)
+    _settle(path)
+    return path
+
+
+def candidate_lists(rng: np.random.Generator, scale: Scale) -> NDArray[np.int64]:
+    """(queries, candidates) indexes into a pool, without repeats within a list; query i's right one is i, first."""
+    lists = np.empty((scale.queries, scale.candidates), dtype=np.int64)
+    for query in range(scale.queries):
+        right = query % scale.pool
+        others = rng.permutation(scale.pool - 1)[: scale.candidates - 1]
+        lists[query] = [right, *(others + (others >= right))]
+    return lists
+
+
+def sentences(kind: str, count: int) -> list[str]:
+    """Distinct texts of about a dozen words."""
+    rng = np.random.default_rng(count)
+    return [f"{kind} {number}: {' '.join(rng.choice(_WORDS, 10))}." for number in range(count)]
+
+
+def _write_like(row: Row, folder: Path, images: list[str], scale: Scale) -> None:
+    rng = np.random.default_rng(len(row.name))
+    candidates = min(row.num_candidates, scale.candidates)
+    shared_labels = row.meta_task == "classification"
+    pool = candidates if shared_labels else max(scale.pool, candidates)
+    lists = candidate_lists(rng, Scale(scale.queries, candidates, pool))
+    instruction = (row.query_instruction.partition("{")[0], (row.target_instruction or "{").partition("{")[0])
+    queries = _items(row.query_modality, instruction[0], sentences(f"{row.name} query", scale.queries), images)
+    targets = _items(row.target_modality, instruction[1], sentences(f"{row.name} answer", pool), images[::-1])
+    write_subset(folder, queries, targets, lists)
+
+
+def _items(modality: str, instruction: str, texts: list[str], images: list[str]) -> list[tuple[str, str]]:
+    items = []
+    for number, text in enumerate(texts):
+        image = images[number % len(images)] if "image" in modality else ""
+        # A picture without a text of its own is known by its name alone: repeats of a name would be one item.
+        own = text if "text" in modality or number >= len(images) else ""
+        items.append((f"{_TOKEN if image else ''}{instruction}{own}\n", image))
+    return items
+
+
+def _picture(seed: int, side: int) -> Image.Image:
+    rng = np.random.default_rng(seed)
+    down, across = np.mgrid[0:side, 0:side] / side
+    pixels = np.stack([down * a + across * b + c for a, b, c in rng.uniform(0, 85, (3, 3))], axis=-1)
+    for _ in range(12):
+        top, left, size = rng.integers(0, side, 3)
+        pixels[top : top + size, left : left + size] += rng.uniform(-40, 40, 3)
+    pixels += rng.normal(0, 6, pixels.shape)
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def _settle(path: Path) -> None:
+    then = time.time() - _SETTLED
+    os.utime(path, (then, then))
