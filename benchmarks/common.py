@@ -16,8 +16,11 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
-os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"), HF_HUB_OFFLINE="1")
+os.environ.update(
+    dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"), HF_HUB_OFFLINE="1"
+)
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
@@ -26,7 +29,9 @@ from harness.environment import own_version
 from harness.identity import library_version
 from harness.models.common import handle
 from harness.registry import ModelHandle
-from harness.types import Features, FloatArray, Item, ModelSpec, Role
+from harness.types import Embedder, Features, FloatArray, Item, ModelSpec, Role
+
+T = TypeVar("T")
 
 RESULTS = Path(__file__).parent / "results"
 _LIBRARIES = ("numpy", "pyarrow", "datasets", "pillow")
@@ -49,8 +54,7 @@ class Free:
         return np.stack([self._noise[each.data : each.data + self._width] for each in features])
 
 
-def free(width: int) -> ModelHandle:
-    embedder = Free(width)
+def handle_on(embedder: Embedder[T]) -> ModelHandle:
     return handle(embedder.spec, lambda: embedder)
 
 
@@ -71,7 +75,7 @@ def in_turns(repeats: int, sides: Mapping[str, Callable[[], object]]) -> dict[st
 
 def ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
     """How many times as long `slow` took: the median over rounds."""
-    return statistics.median(a / b for a, b in zip(slow, fast, strict=True))
+    return round(statistics.median(a / b for a, b in zip(slow, fast, strict=True)), 2)
 
 
 def medians(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:
@@ -82,7 +86,11 @@ def aim(value: float, *, at_least: float | None = None, at_most: float | None = 
     """A figure beside what it should be."""
     met = (at_least is None or value >= at_least) and (at_most is None or value <= at_most)
     bounds = {"at_least": at_least, "at_most": at_most}
-    return {"value": round(value, 3), **{name: bound for name, bound in bounds.items() if bound is not None}, "met": met}
+    return {
+        "value": round(value, 2),
+        **{name: bound for name, bound in bounds.items() if bound is not None},
+        "met": met,
+    }
 
 
 def processors() -> int:

@@ -1,8 +1,8 @@
 """The baseline of `scoring.py`: the per-query loop with which public code scores MMEB, written from its description.
 
 LLaVE's and VLM2Vec's evaluators keep a dictionary from (text, image path) to vector, read from a pickle, and go through
-the rows of a Hugging Face dataset: gather the candidates' vectors one by one, stack, scale to unit length, multiply,
-and take the first maximum. The right candidate is the first.
+the rows of a Hugging Face dataset: they gather the candidates' vectors one by one, stack them, multiply, divide by the
+lengths, and take the first maximum. The right candidate is the first.
 """
 
 from __future__ import annotations
@@ -42,9 +42,8 @@ def predictions(rows: Iterable[Row], queries: Vectors, targets: Vectors) -> list
 def best_of(query: FloatArray, candidates: Sequence[FloatArray]) -> int:
     """Place of the candidate with the highest cosine similarity, the first of equals."""
     matrix = np.stack(candidates)
-    unit_query = query / np.linalg.norm(query)
-    unit_matrix = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
-    return int(np.argmax(np.dot(unit_matrix, unit_query)))
+    lengths = np.linalg.norm(matrix, axis=1) * np.linalg.norm(query)
+    return int(np.argmax(np.dot(matrix, query) / lengths))
 
 
 def save_vectors(path: Path, pairs: Sequence[Pair], vectors: FloatArray) -> None:
@@ -58,9 +57,12 @@ def load_vectors(path: Path) -> dict[Pair, FloatArray]:
     return dict(zip(pairs, vectors, strict=True))
 
 
-def hugging_face_rows(file: Path, cache: Path) -> Iterable[Row]:
-    """The rows as the public scripts get them; the first call converts the file, later ones find it converted."""
+def hugging_face_rows(folder: Path, cache: Path) -> Iterable[Row]:
+    """The rows as the public scripts get them; the first call converts the files, later ones find them converted."""
     from datasets import Dataset, disable_progress_bars
 
     disable_progress_bars()
-    return cast("Iterable[Row]", Dataset.from_parquet(str(file), cache_dir=str(cache)))
+    return cast(
+        "Iterable[Row]",
+        Dataset.from_parquet([str(file) for file in sorted(folder.glob("*.parquet"))], cache_dir=str(cache)),
+    )

@@ -16,7 +16,21 @@ from PIL import Image
 from tasks.mmeb import ROWS, Row
 
 _TOKEN = "<|image_1|>\n"
-_WORDS = "red small old wooden open bright left first quiet round dog street table train window bird plate boat".split()
+_WORDS = (
+    "red",
+    "small",
+    "old",
+    "wooden",
+    "open",
+    "bright",
+    "round",
+    "dog",
+    "street",
+    "table",
+    "train",
+    "window",
+    "boat",
+)
 _SETTLED = 3600
 """Seconds that files are back-dated, so that their digests are remembered as those of any file not just written."""
 
@@ -25,16 +39,16 @@ _SETTLED = 3600
 class Scale:
     """How large a dataset is."""
 
-    queries: int = 1000
-    candidates: int = 1000
-    pool: int = 4000
+    queries: int
+    candidates: int
+    pool: int
     """Distinct candidates that the lists of a dataset are drawn from, where lists differ from query to query."""
 
 
 def write_images(root: Path, count: int, *, side: int, distinct: int | None = None) -> list[str]:
     """JPEGs like photographs to a decoder: gradients, edges and noise. Returns their names.
 
-    Only `distinct` pictures are drawn; the others repeat them with a few bytes after their end, so that all files differ.
+    Only `distinct` pictures are drawn; the others repeat them with a few bytes after their end, so that files differ.
     """
     root.mkdir(parents=True, exist_ok=True)
     drawn: list[bytes] = []
@@ -60,7 +74,7 @@ def write_suite(data: Path, images: list[str], scale: Scale, names: list[str]) -
 def write_subset(
     folder: Path, queries: list[tuple[str, str]], targets: list[tuple[str, str]], lists: NDArray[np.int64]
 ) -> Path:
-    """One subset: (text, image) of queries and of distinct targets, and each query's candidates, the right one first."""
+    """One subset: (text, image) of queries and targets, and (queries, candidates) indexes, the right one first."""
     count, length = lists.shape
     flat = pa.array(lists.ravel())
     offsets = pa.array(np.arange(0, count * length + 1, length, dtype=np.int32))

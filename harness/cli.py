@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
@@ -20,7 +21,7 @@ from harness.types import Task
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.listener import Listener
+    from harness.parallel import World
     from harness.results import Result
     from harness.run import Evaluation, Run
     from tasks.suites import Suite
@@ -30,7 +31,7 @@ DONE, FAILED, USER_ERROR, STOPPED = 0, 1, 2, 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point. Returns 0: done; 1: failed part-way, what is done is kept; 2: the user's input; 130: interrupted."""
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    _set_up_streams()
     options = build_parser().parse_args(arguments)
     command = {"run": run, "tasks": list_tasks, "models": list_models, "show": show}[options.command]
     try:
@@ -46,21 +47,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return DONE
 
 
+def _set_up_streams() -> None:
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # of downloads, and of transformers
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an old encoding costs a character, not the table
+
+
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="llave", description="Evaluate multimodal embedding models.")
+    """All commands and flags. Flags are written in full, so that a new one never changes what an old line means."""
+    parser = argparse.ArgumentParser(
+        prog="llave", description="Evaluate multimodal embedding models.", allow_abbrev=False
+    )
     parser.add_argument("--version", action="version", version=f"llave-bench {own_version()}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _run_parser(commands.add_parser("run", help="evaluate models on tasks", description="Evaluate models on tasks."))
-    tasks = commands.add_parser("tasks", help="list tasks, or show one", description="List tasks, or show one.")
+
+    def command(name: str, about: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=about, description=f"{about.capitalize()}.", allow_abbrev=False)
+
+    _run_parser(command("run", "evaluate models on tasks"))
+    tasks = command("tasks", "list tasks, or show one")
     tasks.add_argument("name", nargs="?", help="show this task whole")
     tasks.add_argument("--suite", help="only those of a suite")
     tasks.add_argument("--meta-task", help="only those of a meta-task, such as vqa")
     tasks.add_argument("--split", choices=("IND", "OOD"), help="only in-distribution or out-of-distribution")
     tasks.add_argument("--modality", help="only those with this modality on either side: text, image or image+text")
     tasks.add_argument("--json", action="store_true", help="print JSON")
-    models = commands.add_parser("models", help="list models", description="List models and how far each is verified.")
+    models = command("models", "list models, and how far each is verified")
     models.add_argument("--json", action="store_true", help="print JSON")
-    shown = commands.add_parser("show", help="show a result", description="Show a result and its worst queries.")
+    shown = command("show", "show a result and its worst queries")
     shown.add_argument("result", type=Path, help="a result file: OUT/<model>/<revision>/<task>.json")
     shown.add_argument("--worst", type=_natural, default=10, metavar="N", help="how many of the worst queries (10)")
     return parser
@@ -94,21 +111,24 @@ def run(options: argparse.Namespace) -> int:
     from tasks.catalog import resolve_tasks
 
     tasks = resolve_tasks(options.tasks, options.suite, options.data, options.images)
+    world = join(options.device)  # a model may be made as soon as it is opened, and then on this process's device
     settings = ModelSettings(options.device, options.dtype, options.seed)
     handles = [open_model(name, settings) for name in dict.fromkeys(options.models)]
-    world = join()
     console = _console(stderr=True, quiet=not world.is_main)
     done: list[tuple[str, Evaluation]] = []
     failures: list[UserError] = []
     with ExitStack() as stack:
-        runner = _runner(options, console, stack)
+        runner = _runner(options, world, console, stack)
         for handle in handles:
             try:
-                done.append((handle.spec.name, runner.evaluate(handle, tasks)))
-            except RunFailed as error:
-                if world.size > 1:
-                    raise  # the others wait for this process: let the launcher stop them
+                evaluation = runner.evaluate(handle, tasks)
+            except UserError as error:
+                if world.size > 1 or not done:
+                    raise  # nothing is lost yet; and of several processes the launcher stops the others
                 failures.append(error)
+            else:
+                done.append((handle.spec.name, evaluation))
+                failures += [evaluation.failure] if evaluation.failure else []
     if world.is_main:
         _report(options, done, tasks, console)
     for failure in failures:
@@ -116,22 +136,20 @@ def run(options: argparse.Namespace) -> int:
     return FAILED if failures else DONE
 
 
-def _runner(options: argparse.Namespace, console: Console, stack: ExitStack) -> Run:
+def _runner(options: argparse.Namespace, world: World, console: Console, stack: ExitStack) -> Run:
     from harness.digests import Digests
-    from harness.parallel import join
     from harness.plan import Question, Shelf
     from harness.progress import Bar, Lines
     from harness.run import Run, RunSettings
 
-    listener: Listener = (
-        stack.enter_context(Bar(console)) if console.is_terminal else stack.enter_context(Lines(console))
-    )
+    listener: Bar | Lines = Bar(console) if console.is_terminal else Lines(console)
+    stack.enter_context(listener)
     workers = min(8, _processors()) if options.workers is None else options.workers
     return Run(
         Question(options.protocol, options.limit, options.seed, options.on_bad_media == "count-as-wrong"),
         RunSettings(options.out, options.store, options.budget, workers, options.device),
         Shelf(Digests(), listener, workers),
-        join(),
+        world,
         listener,
     )
 
@@ -142,27 +160,30 @@ def _report(
     from leaderboards.board import Board
     from leaderboards.render import board_table
 
-    results = tuple(result for _, evaluation in done for result in evaluation.results)
-    board = Board(results, _suite(options.suite, tasks))
+    results = [result for _, evaluation in done for result in evaluation.results]
+    board = Board.of(results, _suite(options.suite, tasks))
     if options.json:
-        means = {model: [asdict(mean) for mean in board.means(model)] for model in board.models}
+        means = {model: [asdict(mean) for mean in board.means(model)] for model in board.columns}
         print(json.dumps({"results": [asdict(result) for result in results], "means": means}, indent=2))
     elif results:
-        _console().print(board_table(board))
+        console = _console(wide=True)
+        console.print(board_table(board, console.width))
     for name, evaluation in done:
-        _say(notes, f"{name}: {_receipt(evaluation)}")
+        _say(notes, f"{name}: {_receipt(evaluation, len(tasks))}")
     if results:
         _say(notes, f"Results: {options.out.resolve()}")
 
 
-def _receipt(evaluation: Evaluation) -> str:
+def _receipt(evaluation: Evaluation, asked: int) -> str:
     receipt, found = evaluation.receipt, evaluation.found
     parts = [f"{found} result{'s' if found != 1 else ''} stood already"] if found else []
-    if receipt.uses:
-        embedded = receipt.distinct - receipt.stored
+    if evaluation.failure:
+        parts.append(f"failed after {len(evaluation.results)} of {asked} task{'s' if asked != 1 else ''}")
+    elif receipt.uses:
+        repeats, embedded = receipt.uses - receipt.distinct, receipt.distinct - receipt.stored
         parts.append(
-            f"{receipt.uses:,} uses of {receipt.distinct:,} distinct items; {receipt.stored:,} were in the store, "
-            f"{embedded:,} embedded: {receipt.uses - embedded:,} encodings saved"
+            f"{embedded:,} encodings for {receipt.uses:,} uses; {receipt.uses - embedded:,} saved "
+            f"({repeats:,} repeats, {receipt.stored:,} in the store)"
         )
     return "; ".join(parts)
 
@@ -178,30 +199,20 @@ def _suite(name: str | None, tasks: Sequence[Task]) -> Suite:
 
 def list_tasks(options: argparse.Namespace) -> int:
     """`llave tasks`."""
-    from leaderboards.listings import task_fields, task_list, task_sheet
+    from leaderboards.listings import select, task_fields, task_list, task_sheet
     from tasks.catalog import all_tasks, resolve_tasks
     from tasks.suites import find_suite
 
-    if options.name is not None:
-        (task,) = resolve_tasks(options.name)
-        chosen = [task]
-    else:
-        every = all_tasks()
-        chosen = [every[name] for name in (find_suite(options.suite).tasks if options.suite else every)]
-    chosen = [task for task in chosen if _matches(task, options)]
+    every = resolve_tasks(options.name) if options.name else tuple(all_tasks().values())
+    members = find_suite(options.suite).tasks if options.suite else [task.name for task in every]
+    chosen = select(
+        [task for task in every if task.name in members], options.meta_task, options.split, options.modality
+    )
     if options.json:
         print(json.dumps([task_fields(task) for task in chosen], indent=2, ensure_ascii=False))
     else:
-        _console().print(task_sheet(chosen[0]) if options.name is not None and chosen else task_list(chosen))
+        _console().print(task_sheet(chosen[0]) if options.name and len(chosen) == 1 else task_list(chosen))
     return DONE
-
-
-def _matches(task: Task, options: argparse.Namespace) -> bool:
-    return (
-        options.meta_task in (None, task.meta_task)
-        and options.split in (None, task.split)
-        and options.modality in (None, task.query_modality, task.target_modality)
-    )
 
 
 def list_models(options: argparse.Namespace) -> int:
@@ -232,11 +243,12 @@ def show(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _console(*, stderr: bool = False, quiet: bool = False) -> Console:
+def _console(*, stderr: bool = False, quiet: bool = False, wide: bool = False) -> Console:
     from rich.console import Console
 
-    # Away from a terminal nothing is cut to 80 columns.
-    width = None if (sys.stderr if stderr else sys.stdout).isatty() or "COLUMNS" in os.environ else 160
+    # Away from a terminal nothing is cut to 80 columns, and a table is as wide as it needs.
+    measured = (sys.stderr if stderr else sys.stdout).isatty() or "COLUMNS" in os.environ
+    width = None if measured else 10_000 if wide else 160
     return Console(stderr=stderr, quiet=quiet, width=width, highlight=False)
 
 

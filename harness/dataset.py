@@ -12,7 +12,7 @@ import numpy as np
 from harness.digests import Digests, files_digest
 from harness.errors import BadMedia, UserError
 from harness.identity import fingerprint
-from harness.listener import Listener
+from harness.listener import Listener, Silent
 from harness.media import MediaInfo
 from harness.types import DataInfo, Item, Media, Query, Task, TaskData
 
@@ -42,11 +42,8 @@ def known_digest(task: Task, info: DataInfo, limit: int | None, digests: Digests
     receipt = digests.receipt(_receipt_key(task, info, limit, digests))
     if receipt is None:
         return None
-    media = [
-        Media("video" if kind == "video" else "image", name, Path(root))
-        for kind, name, root in _listed(receipt["media"])
-    ]
-    return _digest(task, info, limit, _looked_at(media, digests), digests)
+    media = [Media("video" if kind == "video" else "image", name, Path(root)) for kind, name, root in _media(receipt)]
+    return _digest(task, info, limit, _looked_at(media, digests, Silent(), workers=1), digests)
 
 
 def load_dataset(
@@ -58,7 +55,7 @@ def load_dataset(
         data = first_queries(data, limit, whole_pool=task.scope == "global")
     media = list(dict.fromkeys(medium for item in _items(data) for medium in item.media))
     listener.phase(f"checking {task.name}", len(media))
-    looks = _looked_at(media, digests, listener=listener, workers=workers)
+    looks = _looked_at(media, digests, listener, workers=workers)
     bad = {medium: look for medium, look in looks.items() if isinstance(look, BadMedia)}
     if bad and not skip_bad:
         raise _all_bad(task, bad)
@@ -77,7 +74,8 @@ def first_queries(data: TaskData, limit: int, *, whole_pool: bool) -> TaskData:
     queries = data.queries[:limit]
     if whole_pool or any(not len(query.candidates) for query in queries):
         return TaskData(queries, data.targets, data.notes)
-    used = np.unique(np.concatenate([query.candidates for query in queries])) if queries else np.array([], np.int32)
+    needed = [indexes for query in queries for indexes in (query.candidates, query.positives)]
+    used = np.unique(np.concatenate(needed)) if needed else np.array([], dtype=np.int32)
     place = np.full(len(data.targets), -1, dtype=np.int32)
     place[used] = np.arange(len(used), dtype=np.int32)
     return TaskData(
@@ -93,25 +91,28 @@ def _items(data: TaskData) -> Iterable[Item]:
 
 
 def _looked_at(
-    media: Sequence[Media], digests: Digests, *, listener: Listener | None = None, workers: int = 1
+    media: Sequence[Media], digests: Digests, listener: Listener, *, workers: int
 ) -> dict[Media, MediaInfo | BadMedia]:
+    """A look at each medium, in their order."""
+
     def look(medium: Media) -> MediaInfo | BadMedia:
         try:
             return digests.media(medium)
         except BadMedia as error:
             return error
-        finally:
-            if listener is not None:
-                listener.advance()
 
+    looks = {}
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        return dict(zip(media, pool.map(look, media), strict=True))
+        for medium, found in zip(media, pool.map(look, media), strict=True):
+            looks[medium] = found
+            listener.advance()
+    return looks
 
 
 def _all_bad(task: Task, bad: Mapping[Media, BadMedia]) -> UserError:
     shown = [f"  {error.what}" for error in list(bad.values())[:_SHOWN]]
     more = [f"  and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
-    heading = f"{task.name}: {len(bad)} image{'s' if len(bad) > 1 else ''} cannot be used."
+    heading = f"{task.name}: {len(bad)} media file{'s' if len(bad) > 1 else ''} cannot be used."
     hint = next(iter(bad.values())).hint
     return UserError(
         "\n".join([heading, *shown, *more]),
@@ -126,10 +127,10 @@ def _receipt_key(task: Task, info: DataInfo, limit: int | None, digests: Digests
 def _digest(
     task: Task, info: DataInfo, limit: int | None, looks: Mapping[Media, MediaInfo | BadMedia], digests: Digests
 ) -> str:
-    media = {
-        f"{medium.kind}:{medium.name}": look.digest if isinstance(look, MediaInfo) else "bad"
+    media = [
+        [medium.kind, medium.name, look.digest if isinstance(look, MediaInfo) else "bad"]
         for medium, look in looks.items()
-    }
+    ]
     return fingerprint({**_rows(task, info, limit, digests), "media": media})
 
 
@@ -144,6 +145,7 @@ def _rows(task: Task, info: DataInfo, limit: int | None, digests: Digests) -> di
     }
 
 
-def _listed(value: object) -> list[list[str]]:
-    assert isinstance(value, list)
-    return value
+def _media(receipt: Mapping[str, object]) -> list[list[str]]:
+    media = receipt["media"]
+    assert isinstance(media, list)
+    return media

@@ -1,4 +1,4 @@
-"""Digests of files, remembered by path, size and modification time, so that a second run does not read them again."""
+"""Digests of files, remembered by path, size and times of change, so that a second run does not read them again."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from harness.errors import BadMedia, UserError
 from harness.identity import fingerprint, library_version
-from harness.media import MediaInfo, inspect_image, resolve
+from harness.media import MediaInfo, inspect_image, read_media, resolve
 from harness.paths import cache_dir
 from harness.types import Media
 
 _RECIPE = 1
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS files (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS receipts (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-"""
+"""Raise when the same file is judged in another way than before."""
+_SCHEMA = "CREATE TABLE IF NOT EXISTS known (key TEXT PRIMARY KEY, stamp TEXT NOT NULL, value TEXT NOT NULL)"
 _FRESH_NS = 2_000_000_000
-"""A file changed this recently may change again within its time stamp's resolution: it is not remembered."""
+"""A file changed this recently may change again within the resolution of its times: it is not remembered."""
+_UNSAVED = 1000
 
 
 class Digests:
@@ -32,72 +32,72 @@ class Digests:
 
     def __init__(self, path: Path | None = None) -> None:
         self._lock = threading.Lock()
-        self._cache: dict[tuple[str, str], str] = {}
-        self._unsaved: list[tuple[str, str, str]] = []
+        self._learned: dict[str, tuple[str, str]] = {}
+        self._unsaved: list[str] = []
         self._database = _open(path or cache_dir() / f"digests-{_RECIPE}.db")
 
     def file(self, path: Path) -> str:
-        """SHA-256 of a file's bytes."""
-        key, fresh = _stamp("file", path)
-        known = self._recall("files", key)
-        if known is None:
-            known = _sha256(path)
-            self._remember("files", key, known, keep=not fresh)
-        return known
+        """SHA-256 of a file's bytes. Raises UserError if it cannot be read."""
+        return self._of_file("file", path, _sha256)
 
     def image(self, media: Media) -> MediaInfo:
         """Digest and size of an image, after the checks of `harness.media`. Raises BadMedia, and remembers that too."""
-        path = resolve(media)
-        key, fresh = _stamp(f"image/{library_version('pillow')}", path)
-        known = self._recall("files", key)
-        if known is None:
-            try:
-                info = inspect_image(path)
-                known = json.dumps([info.digest, info.width, info.height, info.turned])
-            except BadMedia as error:
-                known = json.dumps({"what": error.what, "hint": error.hint})
-            self._remember("files", key, known, keep=not fresh)
-        fields = json.loads(known)
-        if isinstance(fields, dict):
-            raise BadMedia(str(fields["what"]), str(fields["hint"]))
-        return MediaInfo(*fields)
+        found = json.loads(self._of_file(f"image/{library_version('pillow')}", resolve(media), _inspected))
+        if isinstance(found, dict):
+            raise BadMedia(str(found["what"]), str(found["hint"]))
+        return MediaInfo(*found)
 
     def media(self, media: Media) -> MediaInfo:
-        """Digest of any medium. A video is digested here and opened by the model that sees it."""
+        """Digest of any medium. A video is digested here and opened by the model that sees it. Raises BadMedia."""
         if media.kind == "image":
             return self.image(media)
-        return MediaInfo(self.file(resolve(media)), 0, 0, turned=False)
+        path = resolve(media)
+        try:
+            return MediaInfo(self.file(path), 0, 0, turned=False)
+        except UserError as error:
+            raise BadMedia(error.what, error.hint) from None
 
     def receipt(self, key: str) -> Mapping[str, object] | None:
         """What `leave_receipt` said under `key`, if anything."""
-        known = self._recall("receipts", key)
+        known = self._recall(f"receipt|{key}", "")
         return json.loads(known) if known else None
 
     def leave_receipt(self, key: str, value: Mapping[str, object]) -> None:
-        self._remember("receipts", key, json.dumps(value), keep=True)
+        self._remember(f"receipt|{key}", "", json.dumps(value))
 
     def flush(self) -> None:
         """Writes out what was learned. A memory that cannot be written costs time, not truth."""
-        with self._lock, contextlib.suppress(sqlite3.Error), self._database:
-            for table, key, value in self._unsaved:
-                self._database.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", (key, value))  # noqa: S608
+        with self._lock:
+            rows = [(key, *self._learned[key]) for key in self._unsaved]
             self._unsaved.clear()
+            with contextlib.suppress(sqlite3.Error), self._database:
+                self._database.executemany("INSERT OR REPLACE INTO known VALUES (?, ?, ?)", rows)
 
-    def _recall(self, table: str, key: str) -> str | None:
-        with self._lock:
-            if (table, key) in self._cache:
-                return self._cache[table, key]
-            with contextlib.suppress(sqlite3.Error):
-                row = self._database.execute(f"SELECT value FROM {table} WHERE key = ?", (key,)).fetchone()  # noqa: S608
-                return str(row[0]) if row else None
-        return None
+    def _of_file(self, kind: str, path: Path, work: Callable[[Path], str]) -> str:
+        stamp, fresh = _stamp(path)
+        key = f"{kind}|{os.path.realpath(path)}"
+        known = self._recall(key, stamp)
+        if known is None:
+            known = work(path)
+            if not fresh:
+                self._remember(key, stamp, known)
+        return known
 
-    def _remember(self, table: str, key: str, value: str, *, keep: bool) -> None:
+    def _recall(self, key: str, stamp: str) -> str | None:
         with self._lock:
-            self._cache[table, key] = value
-            if keep:
-                self._unsaved.append((table, key, value))
-        if len(self._unsaved) >= 1000:
+            row = self._learned.get(key)
+            if row is None:
+                with contextlib.suppress(sqlite3.Error):
+                    query = "SELECT stamp, value FROM known WHERE key = ?"
+                    row = self._database.execute(query, (key,)).fetchone()
+            return row[1] if row is not None and row[0] == stamp else None
+
+    def _remember(self, key: str, stamp: str, value: str) -> None:
+        with self._lock:
+            self._learned[key] = stamp, value
+            self._unsaved.append(key)
+            full = len(self._unsaved) >= _UNSAVED
+        if full:
             self.flush()
 
 
@@ -106,12 +106,8 @@ def folder_digest(folder: Path, digests: Digests | None = None) -> str:
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder.", "Name a folder that holds a model.")
     memory = digests or Digests()
-    names = sorted(
-        path.relative_to(folder).as_posix()
-        for path in folder.rglob("*")
-        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
-    digest = fingerprint({"files": [[name, memory.file(folder / name)] for name in names]})
+    paths = sorted((path.relative_to(folder).as_posix(), path) for path in _files(folder))
+    digest = fingerprint({"files": [[name, memory.file(path)] for name, path in paths]})
     memory.flush()
     return digest
 
@@ -121,13 +117,27 @@ def files_digest(paths: Sequence[Path], digests: Digests) -> str:
     return fingerprint({"files": [digests.file(path) for path in paths]})
 
 
-def _stamp(kind: str, path: Path) -> tuple[str, bool]:
+def _files(folder: Path) -> Iterator[Path]:
+    """Files below a folder, those behind links included, as whoever loads a model from it would find them."""
+    for base, folders, names in os.walk(folder, onerror=_unreadable, followlinks=True):
+        here = Path(base)
+        # Hidden folders are left out, and links back up, which would go round forever.
+        folders[:] = [name for name in folders if name[0] != "." and not _holds(here / name, here)]
+        yield from (here / name for name in names if name[0] != "." and (here / name).is_file())
+
+
+def _holds(folder: Path, inner: Path) -> bool:
+    return inner.resolve().is_relative_to(folder.resolve())
+
+
+def _stamp(path: Path) -> tuple[str, bool]:
+    """What changes whenever a file does, and whether it changed just now."""
     try:
-        stat = os.stat(path)
+        status = os.stat(path)
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.", "Check the path and its permissions.") from None
-    key = f"{kind}|{os.path.realpath(path)}|{stat.st_size}|{stat.st_mtime_ns}|{stat.st_ctime_ns}"
-    return key, abs(time.time_ns() - stat.st_mtime_ns) < _FRESH_NS
+        _unreadable(error)
+    fresh = time.time_ns() - status.st_ctime_ns < _FRESH_NS  # unlike the other, this time cannot be set back
+    return f"{status.st_size}|{status.st_mtime_ns}|{status.st_ctime_ns}", fresh
 
 
 def _sha256(path: Path) -> str:
@@ -135,15 +145,33 @@ def _sha256(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.", "Check the file and its permissions.") from None
+        _unreadable(error)
+
+
+def _inspected(path: Path) -> str:
+    """What `Digests.image` remembers. A file that cannot be read just now is no news of its content, so that raises."""
+    data = read_media(path)
+    try:
+        info = inspect_image(data, path)
+    except BadMedia as error:
+        return json.dumps({"what": error.what, "hint": error.hint})
+    return json.dumps([info.digest, info.width, info.height, info.turned])
+
+
+def _unreadable(error: OSError) -> NoReturn:
+    what = f"{error.filename} cannot be read: {error.strerror}."
+    raise UserError(what, "Check the path and its permissions.") from None
 
 
 def _open(path: Path) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, timeout=10, check_same_thread=False)
-        connection.executescript(_SCHEMA)
+        return _connect(path)
     except (OSError, sqlite3.Error):
-        connection = sqlite3.connect(":memory:", check_same_thread=False)
-        connection.executescript(_SCHEMA)
+        return _connect(":memory:")
+
+
+def _connect(path: Path | str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=5, check_same_thread=False)
+    connection.execute(_SCHEMA)
     return connection

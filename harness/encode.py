@@ -1,24 +1,27 @@
 """From items that have no vector yet to vectors in the store.
 
-Items are prepared ahead in threads, gathered in windows, put into batches of like cost under a budget, embedded,
+Items are prepared ahead in threads, sorted by cost in a window, put into batches of like cost under a budget, embedded,
 checked and stored, batch by batch. The batches follow from the items, their costs and the budget alone, never from
 timing.
 """
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
+from bisect import insort
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 
 from harness.errors import BadMedia, UserError
 from harness.listener import Listener
+from harness.memory import is_out_of_memory, release_memory
 from harness.store import Store
 from harness.types import Embedder, Features, FloatArray, Item, Role
 
@@ -40,8 +43,9 @@ class Work:
     pixels: int = 0
 
     @property
-    def rough_cost(self) -> tuple[int, int]:
-        return self.pixels, len(self.item.full_text)
+    def rough_cost(self) -> tuple[int, int, int]:
+        videos = sum(medium.kind == "video" for medium in self.item.media)
+        return videos, self.pixels, len(self.item.full_text)
 
 
 @dataclass(slots=True)
@@ -68,6 +72,46 @@ class _Ready:
     work: Work
     features: Features[object]
 
+    @property
+    def cost(self) -> int:
+        return max(1, self.features.cost)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bad:
+    work: Work
+    error: BadMedia
+
+
+_Prepared: TypeAlias = _Ready | _Bad
+
+
+class _Window:
+    """Prepared items by cost, the costliest last."""
+
+    def __init__(self) -> None:
+        self._items: list[_Ready] = []
+        self._cost = 0
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, ready: _Ready) -> None:
+        insort(self._items, ready, key=lambda each: each.cost)
+        self._cost += ready.cost
+
+    def is_full(self, budget: int) -> bool:
+        return self._cost >= _WINDOW * budget or len(self._items) >= _WINDOW * _MOST_ITEMS
+
+    def batch(self, budget: int) -> list[_Ready]:
+        """The costliest first, as many as fit: the first sets what each of them takes up."""
+        size = max(1, min(budget // self._items[-1].cost, _MOST_ITEMS))
+        return self._items[: -size - 1 : -1]
+
+    def drop(self, batch: Sequence[_Ready]) -> None:
+        del self._items[-len(batch) :]
+        self._cost -= sum(ready.cost for ready in batch)
+
 
 class Encoder:
     """Embeds work with one model into one store. Keeps what it learns about memory from call to call."""
@@ -77,46 +121,46 @@ class Encoder:
     ) -> None:
         self._embedder = embedder
         self._store = store
-        self._budget = budget
+        self._budget = max(1, budget)
         self._workers = workers
         self._width = store.width()
+        self._last_batch = 0
 
     def run(self, work: Sequence[Work], listener: Listener, *, skip_bad_media: bool = False) -> EncodeReport:
         """Embeds all of `work`. Raises UserError for bad media (unless they are to be skipped) and bad vectors."""
         report = EncodeReport()
         start = time.perf_counter()
-        ordered = sorted(work, key=lambda each: (each.rough_cost, each.key), reverse=True)
-        window: list[_Ready] = []
-        cost = 0
-        for one in self._prepared(ordered, report):
-            if isinstance(one, BadItem):
-                if not skip_bad_media:
-                    raise one.error
-                report.bad[one.work.key] = one.error
-                listener.advance()
-                continue
-            window.append(one)
-            cost += one.features.cost
-            if cost >= _WINDOW * self._budget or len(window) >= _WINDOW * _MOST_ITEMS:
-                self._embed_window(window, report, listener)
-                window, cost = [], 0
-        self._embed_window(window, report, listener)
+        window = _Window()
+        with closing(self._prepared(work, report)) as prepared:
+            for one in prepared:
+                if isinstance(one, _Bad):
+                    if not skip_bad_media:
+                        raise one.error
+                    report.bad[one.work.key] = one.error
+                    listener.advance()
+                    continue
+                window.add(one)
+                while window.is_full(self._budget):
+                    self._embed_batch(window, report, listener)
+        while len(window):
+            self._embed_batch(window, report, listener)
         report.seconds = time.perf_counter() - start
         return report
 
-    def _prepared(self, work: Sequence[Work], report: EncodeReport) -> Iterator[_Ready | BadItem]:
-        """Prepared items in the order of `work`, made ahead by threads."""
-        chunks = _chunks(work)
+    def _prepared(self, work: Sequence[Work], report: EncodeReport) -> Generator[_Prepared, None, None]:
+        """Prepared items, made ahead by threads, roughly the costliest first: if memory is short it shows at once."""
+        chunks = _chunks(sorted(work, key=lambda each: (each.rough_cost, each.key), reverse=True))
         if self._workers == 0:
             for chunk in chunks:
                 yield from self._prepare(chunk)
             return
         with ThreadPoolExecutor(self._workers, thread_name_prefix="prepare") as pool:
-            ahead: deque[Future[list[_Ready | BadItem]]] = deque()
+            ahead: deque[Future[list[_Prepared]]] = deque()
             try:
                 for chunk in chunks:
                     ahead.append(pool.submit(self._prepare, chunk))
-                    if len(ahead) > 4 * self._workers:
+                    # While one batch is embedded the next can be made ready.
+                    while len(ahead) > 2 * self._workers + self._last_batch // len(chunk):
                         yield from _waited(ahead.popleft(), report)
                 while ahead:
                     yield from _waited(ahead.popleft(), report)
@@ -124,32 +168,37 @@ class Encoder:
                 for future in ahead:
                     future.cancel()
 
-    def _prepare(self, chunk: Sequence[Work]) -> list[_Ready | BadItem]:
-        prepared: list[_Ready | BadItem] = []
+    def _prepare(self, chunk: Sequence[Work]) -> list[_Prepared]:
+        prepared: list[_Prepared] = []
         for work in chunk:
             try:
                 prepared.append(_Ready(work, self._embedder.prepare(work.item, work.role)))
             except BadMedia as error:
-                prepared.append(BadItem(work, error))
+                prepared.append(_Bad(work, error))
+            except MemoryError as error:
+                what = f"There is not enough memory to prepare {describe(work)}."
+                raise UserError(what, "Use fewer --workers or a smaller --budget.") from error
         return prepared
 
-    def _embed_window(self, window: list[_Ready], report: EncodeReport, listener: Listener) -> None:
-        todo = deque(sorted(window, key=lambda ready: ready.features.cost, reverse=True))
-        while todo:
-            batch = _next_batch(todo, self._budget)
-            vectors = self._embed(batch)
-            if vectors is None:
-                self._budget = max(1, batch[0].features.cost * len(batch) // 2)
-                todo.extendleft(reversed(batch))
-                report.backoffs += 1
-                listener.note(f"Out of memory with {len(batch)} items: going on with a budget of {self._budget:,}.")
-                continue
-            self._store.put([ready.work.key for ready in batch], vectors)
-            report.items += len(batch)
-            report.batches += 1
-            report.cost += sum(ready.features.cost for ready in batch)
-            report.padded_cost += batch[0].features.cost * len(batch)
-            listener.advance(len(batch))
+    def _embed_batch(self, window: _Window, report: EncodeReport, listener: Listener) -> None:
+        """Embeds the costliest of the window, or learns that so many are too many."""
+        batch = window.batch(self._budget)
+        padded_cost = batch[0].cost * len(batch)
+        vectors = self._embed(batch)
+        if vectors is None:
+            release_memory()
+            self._budget = padded_cost // 2
+            report.backoffs += 1
+            listener.note(f"Out of memory with {len(batch)} items: going on with a budget of {self._budget:,}.")
+            return
+        self._store.put([ready.work.key for ready in batch], vectors)
+        window.drop(batch)
+        self._last_batch = len(batch)
+        report.items += len(batch)
+        report.batches += 1
+        report.cost += sum(ready.cost for ready in batch)
+        report.padded_cost += padded_cost
+        listener.advance(len(batch))
 
     def _embed(self, batch: Sequence[_Ready]) -> FloatArray | None:
         """Checked vectors of a batch; None if it did not fit into memory."""
@@ -164,50 +213,38 @@ class Encoder:
                     "Use a machine with more memory, a smaller --dtype, or a model option that takes fewer pixels. "
                     "What was embedded before is kept.",
                 ) from error
-        else:
-            self._width = check_vectors(vectors, [ready.work for ready in batch], self._width)
-            return vectors
-        release_memory()
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class BadItem:
-    """An item that could not be prepared, and why."""
-
-    work: Work
-    error: BadMedia
+            return None
+        self._width = check_vectors(vectors, [ready.work for ready in batch], self._width)
+        return vectors
 
 
 def _chunks(work: Sequence[Work]) -> Iterator[Sequence[Work]]:
-    """Texts go to the threads many at a time, since each takes microseconds; media one by one."""
-    start = 0
-    while start < len(work):
-        size = 1 if work[start].item.media else _TEXTS_AT_ONCE
-        yield work[start : start + size]
-        start += size
+    """Media go to the threads one by one, then texts many at a time, since each takes microseconds."""
+    yield from ([each] for each in work if each.item.media)
+    texts = [each for each in work if not each.item.media]
+    yield from (texts[start : start + _TEXTS_AT_ONCE] for start in range(0, len(texts), _TEXTS_AT_ONCE))
 
 
-def _waited(future: Future[list[_Ready | BadItem]], report: EncodeReport) -> Iterable[_Ready | BadItem]:
+def _waited(future: Future[list[_Prepared]], report: EncodeReport) -> list[_Prepared]:
     start = time.perf_counter()
     result = future.result()
     report.waiting += time.perf_counter() - start
     return result
 
 
-def _next_batch(todo: deque[_Ready], budget: int) -> list[_Ready]:
-    """As many of the costliest items left as fit: the first sets what each of them takes up."""
-    longest = max(1, todo[0].features.cost)
-    size = max(1, min(budget // longest, _MOST_ITEMS, len(todo)))
-    return [todo.popleft() for _ in range(size)]
-
-
 def as_matrix(output: object) -> FloatArray:
-    """A model's output as fp32 `(n, d)`, whatever library and device it comes from."""
+    """A model's output as fp32, whatever library and device it comes from. Raises UserError if it is no array."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(output, torch.Tensor):
         output = output.detach().to(device="cpu", dtype=torch.float32).numpy()
-    matrix: FloatArray = np.asarray(output, dtype=np.float32)
+    try:
+        with np.errstate(over="ignore"):  # a value too large for fp32 becomes infinite, and is reported as such
+            matrix: FloatArray = np.asarray(output, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"The model returned {type(output).__name__}, which is not an array of numbers: {error}.",
+            "embed must return one vector for each item, as (items, width).",
+        ) from error
     return matrix
 
 
@@ -241,27 +278,10 @@ def check_vectors(vectors: FloatArray, work: Sequence[Work], width: int | None) 
 
 def describe(work: Work) -> str:
     """An item in a few words, for messages."""
-    parts = [repr(medium.name) for medium in work.item.media]
+    parts = []
+    if work.item.media:
+        parts.append(" and ".join(repr(medium.name) for medium in work.item.media))
     text = work.item.full_text
     if text:
-        parts.append(repr(text if len(text) <= 80 else text[:77] + "..."))
-    return f"the {work.role} {' with text '.join(parts) or 'without content'}"
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of numpy, of torch or of its CPU allocator means that memory ran out."""
-    text = str(error).lower()
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or "out of memory" in text
-        or "can't allocate memory" in text
-    )
-
-
-def release_memory() -> None:
-    """Gives back what a failed batch left behind."""
-    gc.collect()
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        torch.cuda.empty_cache()
+        parts.append(f"with text {text if len(text) <= 80 else text[:77] + '...'!r}")
+    return f"the {work.role} {' '.join(parts) or 'without content'}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from harness.types import Item, ModelSpec, Role, Scalar
@@ -21,23 +22,26 @@ PIXEL_LIBRARIES: Mapping[str, tuple[str, ...]] = {"image": ("pillow",), "video":
 
 def fingerprint(fields: Mapping[str, object]) -> str:
     """SHA-256 over canonical JSON: sorted keys, no white space, no NaN."""
-    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def model_fields(spec: ModelSpec) -> dict[str, object]:
+    """Everything in a spec that can change a vector. `similarity` only compares vectors, so it is not among them."""
+    return {
+        "recipe": RECIPE,
+        "name": spec.name,
+        "revision": spec.revision,
+        "adapter": spec.adapter,
+        "dtype": spec.dtype,
+        "options": dict(spec.options),
+        "modalities": sorted(spec.modalities),
+    }
 
 
 def model_fingerprint(spec: ModelSpec) -> str:
-    """Identity of a model: everything in its spec that can change a vector."""
-    return fingerprint(
-        {
-            "recipe": RECIPE,
-            "name": spec.name,
-            "revision": spec.revision,
-            "adapter": spec.adapter,
-            "dtype": spec.dtype,
-            "options": dict(spec.options),
-            "modalities": sorted(spec.modalities),
-        }
-    )
+    """Identity of a model."""
+    return fingerprint(model_fields(spec))
 
 
 def item_key(model: str, item: Item, role: Role, media_digests: Sequence[str]) -> bytes:
@@ -45,12 +49,11 @@ def item_key(model: str, item: Item, role: Role, media_digests: Sequence[str]) -
 
     `model` is a `model_fingerprint`; `media_digests` are SHA-256 digests, one for each of `item.media`.
     """
-    assert len(media_digests) == len(item.media)
     parts = [f"item/{RECIPE}", model, role, item.instruction, item.text]
     for medium, digest in zip(item.media, media_digests, strict=True):
         parts += [medium.kind, _pixel_versions(medium.kind), digest]
     state = hashlib.sha256()
-    for part in parts:
+    for part in parts:  # each after its length, so that nothing can move from one part to the next
         data = part.encode("utf-8", "surrogatepass")
         state.update(len(data).to_bytes(8, "big"))
         state.update(data)
@@ -61,14 +64,11 @@ def result_fingerprint(
     *, task: Mapping[str, object], data: str, model: str, protocol: str, settings: Mapping[str, Scalar]
 ) -> str:
     """Identity of a result: what was asked (`task`), of which rows (`data`), of which model, under which rule."""
-    return fingerprint(
-        {"recipe": RECIPE, "task": dict(task), "data": data, "model": model, "protocol": protocol, **settings}
-    )
+    asked = {"task": dict(task), "data": data, "model": model, "protocol": protocol, "settings": dict(settings)}
+    return fingerprint({"recipe": RECIPE, **asked})
 
 
-_versions: dict[str, str] = {}
-
-
+@cache
 def library_version(name: str) -> str:
     """Version of an installed distribution, or `none`."""
     try:
@@ -78,6 +78,4 @@ def library_version(name: str) -> str:
 
 
 def _pixel_versions(kind: str) -> str:
-    if kind not in _versions:
-        _versions[kind] = ";".join(f"{name}={library_version(name)}" for name in PIXEL_LIBRARIES[kind])
-    return _versions[kind]
+    return ";".join(f"{name}={library_version(name)}" for name in PIXEL_LIBRARIES[kind])

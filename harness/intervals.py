@@ -9,6 +9,7 @@ import numpy as np
 
 RESAMPLES = 1000
 _CELLS = 1 << 22
+"""Most values that are resampled at once."""
 
 
 class Interval(NamedTuple):
@@ -25,13 +26,14 @@ def bootstrap(columns: Sequence[Sequence[float]], *, medians: Sequence[bool], se
     resamples follow from `seed` and the number of queries alone.
     """
     values = np.asarray(columns, dtype=np.float64)
+    first = values[:, :1]  # taken off while resampling, so that equal scores give exactly that score
     count = values.shape[1]
     generator = np.random.default_rng(seed)
-    draws: list[list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]]] = [[] for _ in columns]
+    draws = np.empty((len(values), RESAMPLES))
     step = max(1, _CELLS // max(1, count))
     for start in range(0, RESAMPLES, step):
         chosen = generator.integers(0, count, (min(step, RESAMPLES - start), count))
-        for index, row in enumerate(values):
-            resampled = row[chosen]
-            draws[index].append(np.median(resampled, axis=1) if medians[index] else resampled.mean(axis=1))
-    return [Interval(*map(float, np.quantile(np.concatenate(each), (0.025, 0.975)))) for each in draws]
+        for row, median, out in zip(values - first, medians, draws, strict=True):
+            out[start : start + step] = (np.median if median else np.mean)(row[chosen], axis=1)
+    low, high = first.T + np.quantile(draws, (0.025, 0.975), axis=1)
+    return list(map(Interval, low.tolist(), high.tolist()))

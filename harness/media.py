@@ -2,24 +2,53 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import logging
 import os
+import stat
+import struct
 import warnings
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import PIL
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
-from harness.errors import BadMedia
+from harness.errors import BadMedia, UserError
 from harness.types import Media
 
 MAX_PIXELS = 178_956_970
 """Larger images are refused before they are decoded: twice Pillow's own warning limit, and its hard stop."""
 
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""What is read. Pillow knows more, but some of those formats run other programs (EPS), and no dataset needs them."""
+
 _ORIENTATION_TAG = 0x0112
+_END_OF_JPEG = b"\xff\xd9"
+_DAMAGE = (
+    ArithmeticError,
+    AssertionError,
+    EOFError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow's readers raise over damaged files."""
+
+# What Pillow would say on stderr is checked and reported here, once, with a path. Set for the whole process, because
+# `warnings.catch_warnings` is not safe in threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +63,10 @@ class MediaInfo:
 
 
 def resolve(media: Media) -> Path:
-    """The file behind a medium. Raises BadMedia unless it is an existing file inside the root."""
+    """The file behind a medium. Raises BadMedia unless it is a file inside the root with something in it."""
     name = media.name
     pure = PurePosixPath(name.replace("\\", "/"))
-    if pure.is_absolute() or ".." in pure.parts or Path(name).is_absolute() or Path(name).drive or "\0" in name:
+    if pure.is_absolute() or ".." in pure.parts or Path(name).is_absolute() or Path(name).drive:
         raise BadMedia(
             f"The path {name!r} leaves the folder {media.root}.",
             "Media paths must be relative to the media root and stay inside it. Correct the data file.",
@@ -45,37 +74,47 @@ def resolve(media: Media) -> Path:
     path = media.root / pure
     try:
         real = Path(os.path.realpath(path, strict=True))
+        status = real.stat()
     except (FileNotFoundError, NotADirectoryError):
         raise BadMedia(
             f"{path} does not exist.", "Check --images (the folder that paths are relative to), or fetch the file."
         ) from None
     except OSError as error:
         raise BadMedia(f"{path} cannot be reached: {error.strerror}.", "Check its links and permissions.") from None
+    except ValueError:
+        raise BadMedia(f"The path {name!r} is not a possible file name.", "Correct the data file.") from None
     if not real.is_relative_to(os.path.realpath(media.root)):
         raise BadMedia(
             f"{path} is a link to {real}, outside of {media.root}.",
             "Copy the file into the media root, or name the folder it really lies in with --images.",
         )
-    if not real.is_file():
+    if not stat.S_ISREG(status.st_mode):
         raise BadMedia(f"{path} is not a file.", "A media path must name a file. Correct the data file.")
+    if not status.st_size:
+        raise BadMedia(f"{path} is empty (0 bytes).", "Fetch the file again.")
     return real
 
 
-def inspect_image(path: Path) -> MediaInfo:
-    """Digests an image and checks all that can be checked without decoding its pixels. Raises BadMedia."""
-    data = _read(path)
-    with _open(data, path) as image:
-        try:
-            turned = image.getexif().get(_ORIENTATION_TAG, 1) not in (0, 1)
-        except (OSError, SyntaxError, ValueError, KeyError):
-            turned = False  # broken EXIF does not touch the pixels
-        info = MediaInfo(hashlib.sha256(data).hexdigest(), image.width, image.height, turned)
-        if image.format == "JPEG" and b"\xff\xd9" not in data[-65536:]:
-            raise _broken(path, "the end of the JPEG stream is missing")
-        try:
-            image.verify()
-        except (OSError, SyntaxError, ValueError) as error:
-            raise _broken(path, str(error)) from None
+def read_media(path: Path) -> bytes:
+    """All bytes of a resolved file. Raises BadMedia."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BadMedia(f"{path} cannot be read: {error.strerror}.", "Check the file and its permissions.") from None
+
+
+def inspect_image(data: bytes, path: Path) -> MediaInfo:
+    """Looks at the bytes of an image. Raises BadMedia if they do not open.
+
+    Only where their structure leaves a doubt are the pixels decoded, so damage in the midst of an otherwise whole file
+    shows only when it is opened.
+    """
+    with _opened(data, path) as image:
+        info = MediaInfo(hashlib.sha256(data).hexdigest(), image.width, image.height, _is_turned(image))
+        whole = _looks_whole(image, data)
+    if not whole:
+        with _opened(data, path) as image:
+            image.load()
     return info
 
 
@@ -85,57 +124,66 @@ def open_image(media: Media) -> Image.Image:
     16-bit and 32-bit greys are scaled to 8 bits, where Pillow would clip them to white. Raises BadMedia.
     """
     path = resolve(media)
-    with _open(_read(path), path) as image:
-        try:
-            image.load()
-            if image.mode.startswith(("I", "F")):
-                return _deep_grey(image).convert("RGB")
-            return image.convert("RGB")
-        except (OSError, SyntaxError, ValueError, IndexError, MemoryError) as error:
-            raise _broken(path, str(error)) from None
+    with _opened(read_media(path), path) as image:
+        image.load()
+        shallow = _shallow_grey(image) if image.mode.startswith(("I", "F")) else image
+        return shallow if shallow.mode == "RGB" else shallow.convert("RGB")
 
 
-def _deep_grey(image: Image.Image) -> Image.Image:
-    """Greys of more than 8 bits, scaled: integers from 16 bits, floats from the range 0 to their largest."""
-    values = np.asarray(image).astype(np.float64)
-    top = float(values.max(initial=0)) if image.mode == "F" else 65535.0
-    return Image.fromarray(np.clip(np.rint(values * (255.0 / (top or 1.0))), 0, 255).astype(np.uint8))
+def _shallow_grey(image: Image.Image) -> Image.Image:
+    """Greys of more than 8 bits, scaled: integers from 16 bits, others from the range 0 to their largest."""
+    values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    top = float(values.max(initial=0))
+    if image.mode != "F":
+        top = max(top, 65535.0)
+    return Image.fromarray(np.rint(np.clip(values * (255.0 / (top or 1.0)), 0, 255)).astype(np.uint8))
 
 
-def _read(path: Path) -> bytes:
+def _looks_whole(image: ImageFile.ImageFile, data: bytes) -> bool:
+    """Whether the structure of a freshly opened image shows that nothing is missing. Uses the image up."""
+    if image.format == "JPEG" and image.fp is not None:
+        return data.find(_END_OF_JPEG, image.fp.tell()) >= 0  # what comes before may hold a thumbnail with its own end
+    if image.format == "PNG":
+        with contextlib.suppress(*_DAMAGE):
+            image.verify()
+            return True
+    return False
+
+
+def _is_turned(image: Image.Image) -> bool:
+    if image.format == "TIFF":
+        return False  # Pillow turns these itself
     try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BadMedia(f"{path} cannot be read: {error.strerror}.", "Check the file and its permissions.") from None
-    if not data:
-        raise BadMedia(f"{path} is empty (0 bytes).", "Fetch the file again.")
-    return data
+        # Not image.getexif(): the one of PNG decodes the pixels first.
+        return Image.Image.getexif(image).get(_ORIENTATION_TAG) in range(2, 9)
+    except _DAMAGE:
+        return False  # broken EXIF does not touch the pixels
 
 
-def _open(data: bytes, path: Path) -> Image.Image:
+@cache
+def _formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
+
+
+@contextlib.contextmanager
+def _opened(data: bytes, path: Path) -> Iterator[ImageFile.ImageFile]:
+    """An image, and what goes wrong with it while it is used as BadMedia."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(io.BytesIO(data))
+        with Image.open(io.BytesIO(data), formats=_formats()) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            yield image
     except Image.DecompressionBombError:
-        raise _huge(path, "more than Pillow's limit") from None
-    except UnidentifiedImageError:
         raise BadMedia(
-            f"{path} is not an image in a format that Pillow {PIL.__version__} reads.", "Replace the file."
+            f"{path} would take too much memory to open: it has more than {MAX_PIXELS:,} pixels.",
+            "If it is meant to be this large, shrink it; if not, it may be a decompression bomb.",
         ) from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise _broken(path, str(error)) from None
-    if image.width * image.height > MAX_PIXELS:
-        raise _huge(path, f"{image.width} x {image.height}")
-    return image
-
-
-def _broken(path: Path, why: str) -> BadMedia:
-    return BadMedia(f"{path} is damaged: {why}.", "Fetch the file again.")
-
-
-def _huge(path: Path, size: str) -> BadMedia:
-    return BadMedia(
-        f"{path} would take too much memory to open ({size}; the limit is {MAX_PIXELS:,} pixels).",
-        "If it is meant to be this large, shrink it; if not, it may be a decompression bomb.",
-    )
+    except MemoryError:
+        # Not BadMedia: that would let a score depend on the machine.
+        raise UserError(f"There is not enough memory to open {path}.", "Use fewer --workers.") from None
+    except UnidentifiedImageError:
+        raise BadMedia(f"{path} is not an image ({', '.join(_formats())}).", "Replace the file.") from None
+    except _DAMAGE as error:
+        raise BadMedia(f"{path} is damaged: {error}.", "Fetch the file again.") from None

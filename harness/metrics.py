@@ -42,15 +42,12 @@ class Metric:
     @staticmethod
     def parse(name: str) -> Metric:
         match = re.fullmatch(r"([a-z_]+)(?:@([1-9][0-9]*))?", name)
-        kind = match[1] if match else name
-        if match is None or kind not in _SCORES or (kind in _RANKS and match[2]):
-            examples = [each if each in _RANKS | _FULL_TOO else f"{each}@10" for each in _SCORES]
-            raise unknown_name("metric", name, examples, f"Metrics: {', '.join(examples)}.")
-        if match[2] is None and kind not in _RANKS | _FULL_TOO:
-            raise unknown_name(
-                "metric", name, [f"{kind}@1", f"{kind}@10"], f"{kind} needs a cut-off, such as {kind}@10."
-            )
-        return Metric(kind, int(match[2] or FULL))
+        kind, k = match.groups() if match else (name, None)
+        if kind not in _SCORES or kind in (_ONLY_FULL if k else _ONLY_CUT):
+            known = [f"{each}@10" for each in _SCORES if each not in _ONLY_FULL]
+            known += [each for each in _SCORES if each not in _ONLY_CUT]
+            raise unknown_name("metric", name, known, f"Metrics, with any number for 10: {', '.join(known)}.")
+        return Metric(kind, int(k or FULL))
 
     def __str__(self) -> str:
         return f"{self.kind}@{self.k}" if self.k else self.kind
@@ -58,7 +55,7 @@ class Metric:
     @property
     def is_rank(self) -> bool:
         """A rank from 1, where less is better; otherwise a fraction from 0 to 1."""
-        return self.kind in _RANKS
+        return self.kind in _ONLY_FULL
 
     def score(self, ranking: Ranking) -> float:
         """The query's value under neutral ties. A query whose right candidate could not be ranked scores worst."""
@@ -82,17 +79,26 @@ class Metric:
         listed = list(values)
         if not listed:
             return math.nan
-        return float(np.median(listed)) if self.kind == "median_rank" else math.fsum(listed) / len(listed)
+        if self.kind == "median_rank":
+            return float(np.median(listed))
+        mean = math.fsum(listed) / len(listed)
+        # Without this step the mean of equal values need not be that value.
+        return mean + math.fsum(value - mean for value in listed) / len(listed)
 
     def _score(self, groups: tuple[TieGroup, ...], num_positives: int, pool_size: int) -> float:
         if not groups:
             return float(pool_size) if self.is_rank else 0.0
-        return _SCORES[self.kind](groups, num_positives, self.k or pool_size)
+        return _value(self.kind, groups, num_positives, self.k or pool_size)
 
 
 def _tie_groups(ranking: Ranking) -> tuple[TieGroup, ...]:
     pairs = list(zip(ranking.best, ranking.worst, strict=True))
     return tuple(TieGroup(best - 1, worst - best + 1, pairs.count((best, worst))) for best, worst in sorted(set(pairs)))
+
+
+@lru_cache(maxsize=1 << 14)
+def _value(kind: str, groups: tuple[TieGroup, ...], num_positives: int, k: int) -> float:
+    return _SCORES[kind](groups, num_positives, k)
 
 
 def _within(group: TieGroup, k: int) -> int:
@@ -126,7 +132,6 @@ def _ndcg(groups: tuple[TieGroup, ...], positives: int, k: int) -> float:
     return gain / _discount(0, min(positives, k))
 
 
-@lru_cache(maxsize=65536)
 def _discount(start: int, stop: int) -> float:
     """Sum of 1 / log2(rank + 1) over ranks start + 1 to stop."""
     return math.fsum(1.0 / np.log2(np.arange(start + 2, stop + 2)))
@@ -173,5 +178,5 @@ _SCORES: dict[str, Callable[[tuple[TieGroup, ...], int, int], float]] = {
     "mean_rank": _first_rank,
     "median_rank": _first_rank,
 }
-_RANKS = {"mean_rank", "median_rank"}
-_FULL_TOO = {"ndcg", "mrr", "map"}
+_ONLY_FULL = {"mean_rank", "median_rank"}
+_ONLY_CUT = {"hit", "recall", "precision"}

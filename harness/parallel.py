@@ -1,6 +1,6 @@
 """Several processes under `accelerate launch` or `torchrun`, or one.
 
-Ranks share a store, so nothing is ever gathered.
+Processes share a store, so nothing is ever gathered; they only wait for each other.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ import os
 from dataclasses import dataclass
 from datetime import timedelta
 
+from harness.errors import RunFailed
+
 _PATIENCE = timedelta(days=7)
-"""Ranks wait for the slowest; a dead one is noticed by the launcher, not by a time-out."""
+"""Processes wait for the slowest; a dead one is noticed by the launcher, not by a time-out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,19 +27,23 @@ class World:
         return self.rank == 0
 
     def wait(self) -> None:
-        """Returns when every rank has come here."""
+        """Returns when every process has come here. Raises RunFailed if one never will."""
         if self.size > 1:
             from accelerate import PartialState
 
-            PartialState().wait_for_everyone()
+            try:
+                PartialState().wait_for_everyone()
+            except RuntimeError as error:
+                hint = "It says why itself. What is done is kept: the same command goes on from here."
+                raise RunFailed("Another process of this run has ended.", hint) from error
 
 
-def join() -> World:
+def join(device: str = "auto") -> World:
     """Joins the peers that the launcher started; a process by itself pays nothing for it."""
     if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
         return World(0, 1)
     import torch
     from accelerate import PartialState
 
-    state = PartialState(cpu=not torch.cuda.is_available(), timeout=_PATIENCE)
+    state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available(), timeout=_PATIENCE)
     return World(state.process_index, state.num_processes)

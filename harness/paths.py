@@ -7,7 +7,7 @@ import errno
 import hashlib
 import os
 import re
-import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from harness.errors import UserError
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._@+=-]+")
 _LONGEST = 120
+_KEPT = "Free some space and run the same command again; what was finished is kept."
+_ELSEWHERE = "Choose a folder you may write to."
 
 
 def cache_dir() -> Path:
@@ -22,32 +24,40 @@ def cache_dir() -> Path:
     chosen = os.environ.get("LLAVE_CACHE")
     if chosen:
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llave-bench"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llave-bench"
+    except RuntimeError:
+        raise UserError("This user has no home folder to keep a cache in.", "Set LLAVE_CACHE to a folder.") from None
 
 
 def safe_name(name: str) -> str:
-    """A name as one path component. Different names never share one: what is changed gets a digest of the original."""
+    """A name as one path component, `/` as `--`. Different names never share one.
+
+    What cannot be read back from the result gets a digest of the original, after a `~` that nothing else has.
+    """
     safe = _UNSAFE.sub("--", name).strip(".-")[:_LONGEST] or "_"
-    if safe == name.replace("/", "--"):
+    if safe.replace("--", "/") == name:
         return safe
-    return f"{safe}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return f"{safe}~{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Writes a whole file or none of it: a temporary file in the same folder, synced, then moved into place."""
+    """Writes a whole file or none of it: a temporary file in the same folder, synced, then moved into place.
+
+    A lone surrogate, which UTF-8 has no form for, is written as the escape that JSON reads back.
+    """
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
+        temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}.tmp")
         try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            with temporary.open("x", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
-            os.replace(temporary, path)
+            temporary.replace(path)
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
+                temporary.unlink()
             raise
 
 
@@ -56,24 +66,18 @@ def explain_os_errors(path: Path) -> Iterator[None]:
     """Turns what a disk can refuse into a UserError that names the path."""
     try:
         yield
-    except PermissionError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}.", "Choose a folder you may write to.") from None
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(
-                f"The disk is full: {path} could not be written.",
-                "Free some space and run the same command again; what was finished is kept.",
-            ) from None
-        if error.errno == errno.EROFS:
-            raise UserError(f"{path} is on a read-only disk.", "Choose a folder you may write to.") from None
-        if isinstance(error, FileExistsError | NotADirectoryError):
-            raise UserError(
-                f"{path} cannot be made: a file of that name is in the way.", "Choose another folder."
-            ) from None
-        raise
+        raise _explanation(path, error) from None
 
 
-def _umask() -> int:
-    value = os.umask(0)
-    os.umask(value)
-    return value
+def _explanation(path: Path, error: OSError) -> UserError:
+    why = error.strerror or str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(f"The disk is full: {path} could not be written.", _KEPT)
+    if error.errno == errno.EROFS:
+        return UserError(f"{path} is on a read-only disk.", _ELSEWHERE)
+    if isinstance(error, PermissionError):
+        return UserError(f"{path} cannot be written: {why}.", _ELSEWHERE)
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return UserError(f"{path} cannot be made: a file of that name is in the way.", "Choose another folder.")
+    return UserError(f"{path} could not be written: {why}.", "Check the path, the disk and your quota on it.")

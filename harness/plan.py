@@ -53,6 +53,7 @@ class Shelf:
         self._workers = workers
         self._loaded: dict[str, Dataset] = {}
         self._infos: dict[str, DataInfo] = {}
+        self._known: dict[str, str | None] = {}
 
     def info(self, task: Task) -> DataInfo:
         if task.name not in self._infos:
@@ -60,9 +61,12 @@ class Shelf:
         return self._infos[task.name]
 
     def known_digest(self, task: Task, limit: int | None) -> str | None:
+        """The digest of a task's data, if that can be told without reading a row; found out once in a run."""
         if task.name in self._loaded:
             return self._loaded[task.name].digest
-        return known_digest(task, self.info(task), limit, self.digests)
+        if task.name not in self._known:
+            self._known[task.name] = known_digest(task, self.info(task), limit, self.digests)
+        return self._known[task.name]
 
     def load(self, task: Task, question: Question) -> Dataset:
         if task.name not in self._loaded:

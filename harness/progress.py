@@ -16,7 +16,7 @@ class Bar:
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[rate]}"),
@@ -54,32 +54,32 @@ class Bar:
 
 
 class Lines:
-    """A line when a phase begins, and every ten seconds while it lasts: for logs. Use as a context manager."""
+    """A line when a model is loaded, then one every ten seconds: for logs. Use as a context manager."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._name, self._total, self._done = "", 0, 0
-        self._start = self._spoke = 0.0
+        self._start = self._spoke = time.monotonic()
 
     def phase(self, name: str, total: int) -> None:
         self._name, self._total, self._done = name, total, 0
-        self._start = self._spoke = time.monotonic()
-        if total and not name.startswith("checking "):
-            self._say(f"{name}: {total:,} items")
+        self._start = time.monotonic()
+        if name.startswith("loading "):
+            self._say(name)
 
     def advance(self, steps: int = 1) -> None:
         self._done += steps
         now = time.monotonic()
-        if now - self._spoke >= _QUIET_SECONDS and self._done < self._total:
-            rate = self._done / (now - self._start)
+        if now - self._spoke >= _QUIET_SECONDS:
+            rate = self._done / max(now - self._start, 1e-3)
             left = (self._total - self._done) / rate
             self._say(f"{self._name}: {self._done:,} of {self._total:,}, {rate:,.1f} items/s, {left:,.0f} s left")
-            self._spoke = now
 
     def note(self, text: str) -> None:
         self._say(text)
 
     def _say(self, text: str) -> None:
+        self._spoke = time.monotonic()
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def __enter__(self) -> Lines:

@@ -85,41 +85,28 @@ def rank(
         raise UserError("There are vectors that are not finite.", "Look for overflow, or for a broken checkpoint.")
     steps_Q = _steps(np.where(broken_Q, 0, lengths_Q), scorer.longest)
     results: list[Ranking] = []
-    for part in _blocks(queries, block, len(targets_TD)):
-        own, steps_B = queries[part], steps_Q[part]
-        vectors_BD = _without(queries_QD[part], broken_Q[part]) / steps_B[:, None]
-        whole_pool = not len(own[0].candidates)
-        pools_BC = np.arange(len(targets_TD), dtype=np.int32)[None] if whole_pool else _padded(own)
-        scores_BC = scorer.scores_of_all(vectors_BD) if whole_pool else scorer.scores(vectors_BD, pools_BC)
-        pools_BC = np.broadcast_to(pools_BC, scores_BC.shape)
+    for part in _slices(len(queries), max(1, min(block, _CELLS // max(1, len(targets_TD))))):
+        vectors_BD = _without(queries_QD[part], broken_Q[part]) / steps_Q[part, None]
+        pools_BC = _padded(queries[part], len(targets_TD))
+        scores_BC = scorer.scores(vectors_BD, pools_BC)
         scores_BC[broken_Q[part]] = _NOT_A_NUMBER
         scores_BC[pools_BC < 0] = _NOT_THERE
-        for few in _slices(len(own)):
-            results += _rankings(own[few], scores_BC[few], pools_BC[few], steps_B[few], top)
+        for few in _slices(len(pools_BC)):
+            results += _rankings(queries[part][few], scores_BC[few], pools_BC[few], steps_Q[part][few], top)
     return results
 
 
-def _slices(count: int) -> Iterator[slice]:
-    return (slice(start, start + _ROWS) for start in range(0, count, _ROWS))
+def _slices(count: int, size: int = _ROWS) -> Iterator[slice[int, int, None]]:
+    return (slice(start, start + size) for start in range(0, count, size))
 
 
-def _blocks(queries: Sequence[RankQuery], block: int, num_targets: int) -> Iterator[slice]:
-    """Runs of queries of one kind: with a list of their own, or over the whole pool."""
-    longest = max(1, min(block, _CELLS // max(1, num_targets)))
-    start = 0
-    for stop, query in enumerate(queries):
-        if stop - start == longest or (not len(query.candidates)) != (not len(queries[start].candidates)):
-            yield slice(start, stop)
-            start = stop
-    if queries:
-        yield slice(start, len(queries))
-
-
-def _padded(queries: Sequence[RankQuery]) -> IndexArray:
+def _padded(queries: Sequence[RankQuery], num_targets: int) -> IndexArray:
     """Candidates of the queries as (B, C), short lists filled up with -1."""
-    pools_BC = np.full((len(queries), max(len(query.candidates) for query in queries)), -1, dtype=np.int32)
-    for row, query in enumerate(queries):
-        pools_BC[row, : len(query.candidates)] = query.candidates
+    everything = np.arange(num_targets, dtype=np.int32)
+    pools = [query.candidates if len(query.candidates) else everything for query in queries]
+    pools_BC = np.full((len(pools), max(map(len, pools))), -1, dtype=np.int32)
+    for row, pool in enumerate(pools):
+        pools_BC[row, : len(pool)] = pool
     return pools_BC
 
 
@@ -143,21 +130,19 @@ class _Scorer:
         broken_U = ~np.isfinite(lengths_U)
         return _Scorer(_without(vectors_UD, broken_U), column_T, broken_U, float(lengths_U[~broken_U].max(initial=0)))
 
-    def scores_of_all(self, queries_BD: _Doubles) -> _Steps:
-        """Scores of all targets, (B, T)."""
-        return self._of_columns(queries_BD, np.arange(len(self.vectors_UD)))[:, self.column_T]
-
     def scores(self, queries_BD: _Doubles, pools_BC: IndexArray) -> _Steps:
         """Scores of the targets asked for, (B, C); anything where -1 asks for none."""
-        columns_BC = self.column_T[pools_BC]
+        used_T = np.zeros(len(self.column_T), dtype=bool)
+        used_T[pools_BC] = True
         used_U = np.zeros(len(self.vectors_UD), dtype=bool)
-        used_U[columns_BC] = True
+        used_U[self.column_T[used_T]] = True
         used = np.flatnonzero(used_U)
         if len(used) > _DENSE * pools_BC.shape[1]:
-            own = [self._of_columns(query_D[None], columns) for query_D, columns in zip(queries_BD, columns_BC, strict=True)]
-            return np.concatenate(own)
-        place_U = np.cumsum(used_U) - 1
-        return np.take_along_axis(self._of_columns(queries_BD, used), place_U[columns_BC], axis=1)
+            columns_BC = self.column_T[pools_BC]
+            return np.concatenate([self._of_columns(queries_BD[i, None], row) for i, row in enumerate(columns_BC)])
+        place_T = (np.cumsum(used_U) - 1)[self.column_T]
+        scores_BU = self._of_columns(queries_BD, used)
+        return np.stack([scores_BU[i].take(place_T.take(row)) for i, row in enumerate(pools_BC)])
 
     def _of_columns(self, queries_BD: _Doubles, columns: IndexArray | NDArray[np.int64]) -> _Steps:
         out = np.empty((len(queries_BD), len(columns)), dtype=np.int32)

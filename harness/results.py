@@ -14,8 +14,9 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import jsonlines
@@ -26,6 +27,9 @@ from harness.paths import explain_os_errors, safe_name, write_atomic
 from harness.types import ModelSpec
 
 FORMAT = 1
+_AGAIN = "Move it away and run the evaluation again."
+_JSON = {"int": int, "str": str, "str | None": str | None, "Mapping": dict, "Sequence": list}
+"""What a field of each kind is in the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class Result:
     model: Mapping[str, object]
     protocol: str
     metrics: Mapping[str, Score]
+    strict: Mapping[str, Score]
     official: Mapping[str, Score]
     chance: Mapping[str, float]
     tied_queries: int
@@ -78,33 +83,45 @@ def result_folder(out: Path, spec: ModelSpec) -> Path:
     return out / safe_name(spec.name) / safe_name(spec.revision)
 
 
+def check_writable(folder: Path) -> None:
+    """Raises UserError now rather than after hours of embedding."""
+    with explain_os_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+
+
 def check_invariants(result: Result) -> None:
     """What must hold of every record. A violation is a bug of ours, or a file that somebody edited."""
-    assert result.main_metric in result.metrics
-    assert result.metrics.keys() == result.official.keys()
-    for name, score in [*result.metrics.items(), *result.official.items()]:
-        values = (score.value, score.low, score.high)
-        assert all(math.isfinite(value) for value in values), name
-        assert "rank" in name or all(-1e-9 <= value <= 1 + 1e-9 for value in values), name
-    assert 0 <= result.tied_queries <= result.num_queries
+    for each in fields(Result):
+        kind = _JSON[str(each.type).partition("[")[0]]
+        assert isinstance(getattr(result, each.name), kind), f"{each.name} is not of its kind"
+    assert result.main_metric in result.metrics, "its main metric is not among its metrics"
+    rules = {"strict": result.strict, "official": result.official}
+    assert result.strict.keys() == result.official.keys() == result.chance.keys(), "its metrics do not match"
+    assert result.metrics == rules.get(result.protocol), "its metrics are not those of its protocol"
+    scores = [pair for rule in rules.values() for pair in rule.items()]
+    numbers = [(name, value) for name, score in scores for value in (score.value, score.low, score.high)]
+    for name, value in [*numbers, *result.chance.items()]:
+        assert math.isfinite(value), f"{name} is not a number"
+        assert name.endswith("_rank") or -1e-9 <= value <= 1 + 1e-9, f"{name} is not a fraction"
+    assert 0 <= result.tied_queries <= result.num_queries, "more queries are tied than there are"
+    assert {"name", "revision", "fingerprint"} <= result.model.keys(), "its model has no name, revision or fingerprint"
+    assert {"source", "revision", "digest"} <= result.dataset.keys(), "its data has no source, revision or digest"
 
 
-def write_result(folder: Path, result: Result, rows: Sequence[QueryRow]) -> Path:
-    """Writes rows, then record, each whole or not at all. Returns the record's path."""
-    check_invariants(result)
-    text = _lines(rows)
+def write_result(folder: Path, result: Result, rows: Sequence[QueryRow]) -> Result:
+    """Writes rows, then record, each whole or not at all. Returns the record as written."""
     stem = safe_name(result.task)
+    name, text = f"{stem}.queries.jsonl", _lines(rows)
+    result = replace(result, queries={"file": name, "sha256": hashlib.sha256(text.encode()).hexdigest()})
+    check_invariants(result)
     with explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / f".{stem}.lock"):
             _step_aside(folder, stem, result.identity)
-            name = f"{stem}.queries.jsonl"
             write_atomic(folder / name, text)
-            record = asdict(result)
-            record["queries"] = {"file": name, "sha256": hashlib.sha256(text.encode()).hexdigest()}
-            path = folder / f"{stem}.json"
-            write_atomic(path, json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    return path
+            write_atomic(folder / f"{stem}.json", _text(asdict(result)))
+    return result
 
 
 def find_result(folder: Path, task: str, identity: str) -> Result | None:
@@ -113,7 +130,7 @@ def find_result(folder: Path, task: str, identity: str) -> Result | None:
     for path in (folder / f"{stem}.json", folder / f"{stem}.{identity[:12]}.json"):
         try:
             result = load_result(path)
-        except (UserError, FileNotFoundError):
+        except UserError:
             continue
         if result.identity == identity and result.status == "done" and rows_are_whole(path, result):
             return result
@@ -123,11 +140,14 @@ def find_result(folder: Path, task: str, identity: str) -> Result | None:
 def load_result(path: Path) -> Result:
     """Reads a record. Raises UserError for a file that is not one, or that a newer version wrote."""
     if not path.is_file():
-        raise UserError(f"{path} does not exist.", "Results are at OUT/<model>/<revision>/<task>.json.")
+        what = "is a folder, not a result" if path.is_dir() else "does not exist"
+        raise UserError(f"{path} {what}.", "Results are at OUT/<model>/<revision>/<task>.json.")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} is not a result: {error}.", "Move it away and run the evaluation again.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.", "Check the file and its permissions.") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not a result: {error}.", _AGAIN) from None
     version = record.get("format") if isinstance(record, dict) else None
     if not isinstance(version, int):
         raise UserError(f"{path} is not a result of llave-bench: it has no format number.", "Name a result file.")
@@ -136,44 +156,37 @@ def load_result(path: Path) -> Result:
         raise UserError(f"{path} was written by a newer version (format {version}; this one reads {FORMAT}).", hint)
     missing = sorted({each.name for each in fields(Result)} - record.keys())
     if missing:
-        raise UserError(f"{path} lacks {', '.join(missing)}.", "Move it away and run the evaluation again.")
-    known = {each.name: record[each.name] for each in fields(Result)}
+        raise UserError(f"{path} lacks {', '.join(missing)}.", _AGAIN)
     try:
-        for part in ("metrics", "official"):
-            known[part] = {name: Score(**score) for name, score in known[part].items()}
-        result = Result(**known)
+        for part in ("metrics", "strict", "official"):
+            record[part] = {name: Score(**score) for name, score in record[part].items()}
+        result = Result(**{each.name: record[each.name] for each in fields(Result)})
         check_invariants(result)
     except (TypeError, AttributeError, AssertionError) as error:
-        raise UserError(
-            f"{path} is damaged: {error or 'a value is out of range'}.", "Run the evaluation again."
-        ) from None
+        raise UserError(f"{path} is damaged: {error}.", _AGAIN) from None
     return result
 
 
 def load_rows(path: Path, result: Result) -> list[QueryRow]:
     """The per-query rows of the record at `path`. Raises UserError if they are not the ones it was written with."""
     if not rows_are_whole(path, result):
-        hint = "They were changed or lost. Run the evaluation again."
-        raise UserError(f"{path.parent / result.queries['file']} does not hold the rows of {path.name}.", hint)
-    with jsonlines.open(path.parent / result.queries["file"]) as reader:
+        raise UserError(f"{_rows_of(path, result)} does not hold the rows of {path.name}: changed, or lost.", _AGAIN)
+    with jsonlines.open(_rows_of(path, result)) as reader:
         return list(reader)
 
 
 def rows_are_whole(path: Path, result: Result) -> bool:
+    """Whether the rows of the record at `path` are there and are those it was written with."""
     try:
-        data = (path.parent / result.queries["file"]).read_bytes()
-    except (OSError, KeyError):
+        data = _rows_of(path, result).read_bytes()
+    except OSError:
         return False
     return hashlib.sha256(data).hexdigest() == result.queries.get("sha256")
 
 
-def result_paths(places: Sequence[Path]) -> Iterator[Path]:
-    """Record files under folders (at any depth) and record files named as such, sorted within a folder."""
-    for place in places:
-        if place.is_file():
-            yield place
-        else:
-            yield from sorted(path for path in place.rglob("*.json") if not path.name.startswith("."))
+def _rows_of(path: Path, result: Result) -> Path:
+    """Beside the record, whatever else an edited one may say."""
+    return path.parent / Path(str(result.queries.get("file"))).name
 
 
 def _lines(rows: Sequence[QueryRow]) -> str:
@@ -183,20 +196,31 @@ def _lines(rows: Sequence[QueryRow]) -> str:
     return buffer.getvalue()
 
 
+def _text(record: Mapping[str, object]) -> str:
+    return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
 def _step_aside(folder: Path, stem: str, identity: str) -> None:
-    """Moves a record of another identity, with its rows, to a name of its own."""
+    """Moves a record of another identity, with its rows, to a name of its own; killed half-way, it goes on later.
+
+    So too one that cannot be read, such as a newer version's.
+    """
     path = folder / f"{stem}.json"
+    if not path.exists():
+        return
+    data = path.read_bytes()
     try:
-        older = load_result(path)
-    except UserError:
+        record = json.loads(data)
+        known = str(record["identity"])
+        file = record["queries"]["file"]
+    except (ValueError, TypeError, KeyError):
+        os.replace(path, folder / f"{stem}.{hashlib.sha256(data).hexdigest()[:12]}.json")
         return
-    if older.identity == identity:
+    if known == identity:
         return
-    name = f"{stem}.{older.identity[:12]}"
-    rows = folder / older.queries["file"]
-    if rows.is_file():
-        os.replace(rows, folder / f"{name}.queries.jsonl")
-    record = asdict(older)
-    record["queries"] = {**older.queries, "file": f"{name}.queries.jsonl"}
-    write_atomic(folder / f"{name}.json", json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    name = f"{stem}.{safe_name(known)[:12]}"
+    if file == f"{stem}.queries.jsonl" and (folder / file).exists():
+        os.replace(folder / file, folder / f"{name}.queries.jsonl")
+    record["queries"]["file"] = f"{name}.queries.jsonl"
+    write_atomic(folder / f"{name}.json", _text(record))
     path.unlink()

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 from harness.encode import DEFAULT_BUDGET, Encoder, EncodeReport, Work
-from harness.environment import environment, peak_memory
-from harness.errors import RunFailed, UserError
-from harness.identity import model_fingerprint
+from harness.errors import BadMedia, RunFailed, UserError
 from harness.listener import Listener
 from harness.models.null import Learner, needs_answers
 from harness.parallel import World
 from harness.plan import Assignment, Question, Shelf, assign, finished, identity_of, without
+from harness.record import Made, make_record
 from harness.registry import ModelHandle
-from harness.results import FORMAT, Result, find_result, result_folder, write_result
-from harness.score import Scored, score
+from harness.results import Result, check_writable, find_result, result_folder, write_result
+from harness.score import score
 from harness.store import Store
 from harness.types import Embedder, Task
 
@@ -56,6 +53,8 @@ class Evaluation:
     found: int
     """Results that stood before, and were neither loaded nor computed."""
     receipt: Receipt
+    failure: RunFailed | None = None
+    """Why it ended before the last task. What was done until then is kept."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,38 +68,54 @@ class Run:
     listener: Listener
 
     def evaluate(self, handle: ModelHandle, tasks: Sequence[Task]) -> Evaluation:
-        """Evaluates a model on tasks. Raises UserError before anything is embedded, RunFailed after."""
+        """Evaluates a model on tasks. Raises UserError before anything is embedded; later it is the `failure`.
+
+        One of several processes raises the failure, so that the launcher stops the others.
+        """
         if needs_answers(handle.spec):
-            each = [self.evaluate(self._told(handle, task), [task]) for task in tasks]
-            results = tuple(result for one in each for result in one.results)
-            return Evaluation(results, sum(one.found for one in each), sum((one.receipt for one in each), Receipt()))
+            return _joined([self.evaluate(self._told(handle, task), [task]) for task in tasks])
+        check_writable(result_folder(self.settings.out, handle.spec))
+        self.world.wait()  # everybody sees what was finished before
         standing, assignments = self._plan(handle, tasks)
         found = len(standing)
-        with closing(Store(self.settings.store, handle.spec)) as store:
-            queue = _Queue.over(assignments, store)
+        failure = None
+        with Store(self.settings.store, handle.spec) as store:
+            queue = _Queue.over(assignments.values(), store)
             self.world.wait()  # nobody writes before everybody has planned
-            if assignments:
-                standing |= _Worker(self, handle, store, queue).work_off(assignments)
-        return Evaluation(tuple(standing[task.name] for task in tasks if task.name in standing), found, queue.receipt)
+            worker = _Worker(self, handle, store, queue.shares(self.world))
+            try:
+                for number, task in enumerate(tasks, start=1):
+                    # Every process passes here as often, whatever it has found to do.
+                    result = worker.work_off(assignments.get(task.name), f"{task.name} ({number} of {len(tasks)})")
+                    standing |= {task.name: result} if result is not None else {}
+            except RunFailed as error:
+                if self.world.size > 1:
+                    raise
+                failure = error
+        results = tuple(standing[task.name] for task in tasks if task.name in standing)
+        return Evaluation(results, found, queue.receipt, failure)
 
-    def _plan(self, handle: ModelHandle, tasks: Sequence[Task]) -> tuple[dict[str, Result], list[Assignment]]:
-        """Results that stand, and what is to be done for the others. All data is read and checked here."""
+    def _plan(self, handle: ModelHandle, tasks: Sequence[Task]) -> tuple[dict[str, Result], dict[str, Assignment]]:
+        """Results that stand, and what is to be done for the other tasks. All data is read and checked here."""
         spec, folder = handle.spec, result_folder(self.settings.out, handle.spec)
         standing: dict[str, Result] = {}
+        assignments: dict[str, Assignment] = {}
+        errors: list[UserError] = []
         for task in tasks:
-            result = finished(task, folder, spec, self.question, self.shelf)
-            if result is not None:
-                standing[task.name] = result
-        assignments = []
-        for task in tasks:
-            if task.name in standing:
+            try:
+                result = finished(task, folder, spec, self.question, self.shelf)
+                if result is None:
+                    dataset = self.shelf.load(task, self.question)
+                    result = find_result(folder, task.name, identity_of(task, dataset.digest, spec, self.question))
+            except UserError as error:
+                errors.append(error)
                 continue
-            dataset = self.shelf.load(task, self.question)
-            result = find_result(folder, task.name, identity_of(task, dataset.digest, spec, self.question))
             if result is not None:
                 standing[task.name] = result
             else:
-                assignments.append(assign(dataset, spec, self.question))
+                assignments[task.name] = assign(dataset, spec, self.question)
+        if errors:
+            raise _all_of(errors)
         return standing, assignments
 
     def _told(self, handle: ModelHandle, task: Task) -> ModelHandle:
@@ -117,145 +132,105 @@ class Run:
         return ModelHandle(embedder.learn(usable), lambda: cast("Embedder[object]", embedder))
 
 
+def _all_of(errors: Sequence[UserError]) -> UserError:
+    """Several errors as one, so that a person can mend them all at once."""
+    hints = dict.fromkeys(error.hint for error in errors if error.hint)
+    return UserError("\n".join(error.what for error in errors), "\n".join(hints))
+
+
+def _joined(parts: Sequence[Evaluation]) -> Evaluation:
+    return Evaluation(
+        tuple(result for part in parts for result in part.results),
+        sum(part.found for part in parts),
+        sum((part.receipt for part in parts), Receipt()),
+        next((part.failure for part in parts if part.failure), None),
+    )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Queue:
     """Missing items, each under the first task that needs it, and the count of what that saves."""
 
-    todo: tuple[tuple[Work, ...], ...]
+    todo: Mapping[str, Sequence[Work]]
     receipt: Receipt
 
     @staticmethod
-    def over(assignments: Sequence[Assignment], store: Store) -> _Queue:
-        uses = sum(len(each.keys.queries) + len(each.keys.targets) for each in assignments)
+    def over(assignments: Iterable[Assignment], store: Store) -> _Queue:
+        assignments = list(assignments)
+        uses = sum(key is not None for each in assignments for key in (*each.keys.queries, *each.keys.targets))
         distinct = {key: work for each in assignments for key, work in each.work.items()}
         missing = set(store.missing(list(distinct)))
         receipt = Receipt(uses, len(distinct), len(distinct) - len(missing))
-        todo = []
+        todo = {}
         for each in assignments:
             mine = [work for key, work in each.work.items() if key in missing]
             missing.difference_update(work.key for work in mine)
-            todo.append(tuple(sorted(mine, key=lambda work: (work.rough_cost, work.key))))
-        return _Queue(tuple(todo), receipt)
+            todo[each.dataset.task.name] = sorted(mine, key=lambda work: (work.rough_cost, work.key))
+        return _Queue(todo, receipt)
+
+    def shares(self, world: World) -> dict[str, Sequence[Work]]:
+        """This process's part of each task's items: each process gets some of every size."""
+        return {name: work[world.rank :: world.size] for name, work in self.todo.items()}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class _Worker:
-    """One model at work on its queue."""
+    """One model at work on its share, task by task."""
 
-    run: Run
-    handle: ModelHandle
-    store: Store
-    queue: _Queue
+    def __init__(self, run: Run, handle: ModelHandle, store: Store, shares: Mapping[str, Sequence[Work]]) -> None:
+        self._run = run
+        self._handle = handle
+        self._store = store
+        self._shares = shares
+        self._encoder = self._load() if any(shares.values()) else None
 
-    def work_off(self, assignments: Sequence[Assignment]) -> dict[str, Result]:
-        """Embeds and scores task by task; a task's result is written as soon as its vectors are there."""
-        settings, results = self.run.settings, dict[str, Result]()
-        encoder: Encoder | None = None
-        if any(self.queue.todo):
-            self.store.check_writable()
-            self.run.listener.phase(f"loading {self.handle.spec.name}", 0)
-            encoder = Encoder(self.handle.load(), self.store, budget=settings.budget, workers=settings.workers)
-        for assignment, todo in zip(assignments, self.queue.todo, strict=True):
-            start = time.perf_counter()
-            name = assignment.dataset.task.name
-            try:
-                report = self._encode(encoder, assignment, todo)
-            except UserError as error:
-                raise RunFailed(f"{self.handle.spec.name} on {name}: {error.what}", error.hint) from error
-            if self.run.world.is_main:
-                assignment = without(assignment, report.bad, self.handle.spec, self.run.question)
-                results[name] = self._score(assignment, report, start)
-        return results
+    def work_off(self, assignment: Assignment | None, title: str) -> Result | None:
+        """Embeds and scores a task; its result is written as soon as its vectors are there. Raises RunFailed."""
+        start = time.perf_counter()
+        report = EncodeReport()
+        try:
+            if assignment is not None:
+                report = self._encode(self._shares[assignment.dataset.task.name], title)
+            self._run.world.wait()
+            if assignment is None or not self._run.world.is_main:
+                return None
+            report.bad.update(self._see_to_the_rest(assignment))
+            self._run.listener.phase(f"scoring {title}", 0)
+            return self._score(without(assignment, report.bad, self._handle.spec, self._run.question), report, start)
+        except RunFailed:
+            raise
+        except UserError as error:
+            raise RunFailed(f"{self._handle.spec.name}, {title}: {error.what}", error.hint) from error
 
-    def _encode(self, encoder: Encoder | None, assignment: Assignment, todo: Sequence[Work]) -> EncodeReport:
-        """Embeds this process's share; then the main process sees to what is left, such as other shares' bad media."""
-        if encoder is None:
+    def _load(self) -> Encoder:
+        settings = self._run.settings
+        self._store.check_writable()
+        self._run.listener.phase(f"loading {self._handle.spec.name}", 0)
+        return Encoder(self._handle.load(), self._store, budget=settings.budget, workers=settings.workers)
+
+    def _encode(self, work: Sequence[Work], title: str) -> EncodeReport:
+        if not work:
             return EncodeReport()
-        world, listener, skip = self.run.world, self.run.listener, self.run.question.skip_bad_media
-        share = todo[world.rank :: world.size]
-        listener.phase(assignment.dataset.task.name, len(share))
-        report = encoder.run(share, listener, skip_bad_media=skip)
-        world.wait()
-        if world.is_main:
-            missing = self.store.missing(list(assignment.work))
-            left = [assignment.work[key] for key in missing if key not in report.bad]
-            report.bad.update(encoder.run(left, listener, skip_bad_media=skip).bad)
-        return report
+        self._encoder = self._encoder or self._load()
+        self._run.listener.phase(f"{self._handle.spec.name}: {title}", len(work))
+        return self._encoder.run(work, self._run.listener, skip_bad_media=self._run.question.skip_bad_media)
+
+    def _see_to_the_rest(self, assignment: Assignment) -> Mapping[bytes, BadMedia]:
+        """Embeds what no process has: an item that broke on decoding, here, before or elsewhere, breaks once more."""
+        missing = self._store.missing(list(assignment.work))
+        return self._encode([assignment.work[key] for key in missing], assignment.dataset.task.name).bad
 
     def _score(self, assignment: Assignment, report: EncodeReport, start: float) -> Result:
-        question, spec = self.run.question, self.handle.spec
-        dataset = assignment.dataset
-        scored = score(dataset, assignment.keys, self.store, spec, protocol=question.protocol, seed=question.seed)
-        cost = _cost(report, len(assignment.work), time.perf_counter() - start, self.run.world)
-        result = _record(assignment, scored, self, cost)
-        path = write_result(result_folder(self.run.settings.out, spec), result, scored.rows)
-        return replace(result, queries={"file": path.name})
-
-
-def _cost(report: EncodeReport, needed: int, seconds: float, world: World) -> dict[str, object]:
-    """What a task took. Items and batches are those of the main process; the wall clock is everybody's."""
-    return {
-        "seconds": round(seconds, 3),
-        "processes": world.size,
-        "items_embedded": report.items,
-        "items_needed": needed,
-        "items_per_second": round(report.items / report.seconds, 2) if report.items else None,
-        "batches": report.batches,
-        "padding_waste": round(report.padding_waste, 4),
-        "waiting_share": round(report.waiting / report.seconds, 4) if report.items else None,
-        "memory_backoffs": report.backoffs,
-        **peak_memory(),
-    }
-
-
-def _record(assignment: Assignment, scored: Scored, worker: _Worker, cost: dict[str, object]) -> Result:
-    task, dataset, spec = assignment.dataset.task, assignment.dataset, worker.handle.spec
-    question = worker.run.question
-    kinds = {medium.kind for medium in dataset.media}
-    return Result(
-        format=FORMAT,
-        status="done",
-        identity=assignment.identity,
-        task=task.name,
-        meta_task=task.meta_task,
-        split=task.split,
-        scope=task.scope,
-        main_metric=task.metrics[0],
-        model={
-            "name": spec.name,
-            "revision": spec.revision,
-            "adapter": spec.adapter,
-            "dtype": spec.dtype,
-            "options": dict(spec.options),
-            "modalities": list(spec.modalities),
-            "not_seen": sorted(kinds - set(spec.modalities)),
-            "similarity": spec.similarity,
-            "width": worker.store.width(),
-            "fingerprint": model_fingerprint(spec),
-        },
-        protocol=question.protocol,
-        metrics=scored.metrics,
-        official=scored.official,
-        chance=scored.chance,
-        tied_queries=scored.tied_queries,
-        num_queries=len(dataset.data.queries),
-        num_targets=len(dataset.data.targets),
-        dataset={
-            "source": dataset.info.source,
-            "revision": dataset.info.revision,
-            "digest": dataset.digest,
-            "notes": dict(dataset.data.notes),
-        },
-        settings={"limit": question.limit, "seed": question.seed, "on_bad_media": _policy(question)},
-        bad_media=[
-            {"media": medium.name, "why": error.what}
-            for medium, error in sorted(dataset.bad.items(), key=lambda pair: pair[0].name)
-        ],
-        environment=environment(worker.run.settings.device),
-        cost=cost,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-
-
-def _policy(question: Question) -> str:
-    return "count-as-wrong" if question.skip_bad_media else "stop"
+        question, spec = self._run.question, self._handle.spec
+        scored = score(
+            assignment.dataset, assignment.keys, self._store, spec, protocol=question.protocol, seed=question.seed
+        )
+        made = Made(
+            spec=spec,
+            width=self._store.width(),
+            report=report,
+            seconds=time.perf_counter() - start,
+            processes=self._run.world.size,
+            device=self._run.settings.device,
+        )
+        record = make_record(assignment, scored, question, made)
+        return write_result(result_folder(self._run.settings.out, spec), record, scored.rows)

@@ -33,6 +33,8 @@ class Scored:
 
     rankings: tuple[Ranking, ...]
     metrics: dict[str, Score]
+    """One of the two that follow: that of the protocol asked for."""
+    strict: dict[str, Score]
     official: dict[str, Score]
     chance: dict[str, float]
     rows: tuple[QueryRow, ...]
@@ -48,15 +50,17 @@ def score(dataset: Dataset, keys: Keys, store: Store, spec: ModelSpec, *, protoc
     metrics = [Metric.parse(name) for name in dataset.task.metrics]
     strict = [[metric.score(ranking) for ranking in rankings] for metric in metrics]
     public = [[metric.score_official(ranking) for ranking in rankings] for metric in metrics]
-    main = public if protocol == "official" else strict
+    both = {"strict": _scores(metrics, strict, seed), "official": _scores(metrics, public, seed)}
+    main = public[0] if protocol == "official" else strict[0]
     return Scored(
         tuple(rankings),
-        _scores(metrics, main, seed),
-        _scores(metrics, public, seed),
+        both[protocol],
+        both["strict"],
+        both["official"],
         {str(metric): metric.aggregate(map(metric.chance, rankings)) for metric in metrics},
         tuple(
             _row(dataset, query, ranking, metrics[0], value, official=protocol == "official")
-            for query, ranking, value in zip(dataset.data.queries, rankings, main[0], strict=True)
+            for query, ranking, value in zip(dataset.data.queries, rankings, main, strict=True)
         ),
     )
 

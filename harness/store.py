@@ -12,30 +12,45 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
 import sqlite3
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from filelock import FileLock, Timeout
 
 from harness.errors import UserError
-from harness.identity import model_fingerprint
+from harness.identity import model_fields, model_fingerprint
 from harness.paths import explain_os_errors, safe_name, write_atomic
 from harness.types import FloatArray, ModelSpec
 
 FORMAT = 1
 
-_SCHEMA = f"""
-PRAGMA page_size = 16384;
-CREATE TABLE vectors (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL);
-PRAGMA user_version = {FORMAT};
-"""
+_PAGE = "PRAGMA page_size = 16384"
+"""Room for a vector of width 4000 in one page."""
+_SCHEMA = (
+    "CREATE TABLE vectors (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL)",
+    f"PRAGMA user_version = {FORMAT}",
+)
 _CHUNK = 500
+_KEPT = "then run the same command again; the vectors stored so far are kept."
+_DAMAGED = (
+    "is damaged",
+    "Move the file away and run again: what it held is computed anew, nothing else is lost.",
+)
+_TROUBLE: Mapping[int, tuple[str, str]] = {
+    sqlite3.SQLITE_FULL: ("cannot grow, the disk is full", f"Free some space, {_KEPT}"),
+    sqlite3.SQLITE_IOERR: ("could not be read or written", f"Check the disk, its free space and your quota, {_KEPT}"),
+    sqlite3.SQLITE_READONLY: ("cannot be written", "Choose a --store you may write to."),
+    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "Check its permissions, or choose another --store."),
+    sqlite3.SQLITE_PERM: ("cannot be opened", "Check its permissions, or choose another --store."),
+    sqlite3.SQLITE_BUSY: ("is locked by another process", f"Wait for it to end, {_KEPT}"),
+    sqlite3.SQLITE_PROTOCOL: ("cannot be locked", "Choose a --store on a disk that has file locks."),
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+}
+"""What SQLite can run into that is not our mistake: what to say and what to do."""
 
 
 class Store:
@@ -45,15 +60,15 @@ class Store:
         self.folder = root / f"{safe_name(spec.name)}-{model_fingerprint(spec)[:16]}"
         self._spec = spec
         self._readers: dict[Path, sqlite3.Connection] = {}
-        self._writer: sqlite3.Connection | None = None
+        self._writer: tuple[Path, sqlite3.Connection] | None = None
         self._lock: FileLock | None = None
 
     def missing(self, keys: Sequence[bytes]) -> list[bytes]:
         """Those of `keys` that no file holds, each once, in their order."""
         wanted = dict.fromkeys(keys)
-        for connection in self._open_readers():
-            for found in _select(connection, "key", list(wanted)):
-                wanted.pop(found[0], None)
+        for path, connection in self._open_readers():
+            for row in _select(path, connection, "key", list(wanted)):
+                del wanted[row[0]]
         return list(wanted)
 
     def get(self, keys: Sequence[bytes]) -> FloatArray:
@@ -62,16 +77,16 @@ class Store:
         for index, key in enumerate(keys):
             places.setdefault(key, []).append(index)
         matrix = np.empty((len(keys), self.width() or 0), dtype=np.float32)
-        for connection in self._open_readers():
-            for key, vector in _select(connection, "key, vector", list(places)):
+        for path, connection in self._open_readers():
+            for key, vector in _select(path, connection, "key, vector", list(places)):
                 matrix[places.pop(key)] = np.frombuffer(vector, dtype="<f4")
         assert not places, f"{len(places)} vectors are not in the store"
         return matrix
 
     def width(self) -> int | None:
         """Width of the vectors stored so far; None if there are none."""
-        for connection in self._open_readers():
-            with _explained(self.folder):
+        for path, connection in self._open_readers():
+            with _explained(path):
                 row = connection.execute("SELECT length(vector) FROM vectors LIMIT 1").fetchone()
             if row:
                 return int(row[0]) // 4
@@ -80,24 +95,23 @@ class Store:
     def put(self, keys: Sequence[bytes], vectors: FloatArray) -> None:
         """Stores `(n, d)` vectors in one transaction. Raises UserError if the disk is full or read-only."""
         data = np.ascontiguousarray(vectors, dtype="<f4")
-        connection = self._open_writer()
-        with _explained(self.folder), connection:
+        rows = [(key, row.tobytes()) for key, row in zip(keys, data, strict=True)]
+        path, connection = self._open_writer()
+        with _explained(path), connection:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany(
-                "INSERT OR IGNORE INTO vectors (key, vector) VALUES (?, ?)",
-                [(key, row.tobytes()) for key, row in zip(keys, data, strict=True)],
-            )
+            connection.executemany("INSERT OR IGNORE INTO vectors (key, vector) VALUES (?, ?)", rows)
 
     def check_writable(self) -> None:
         """Raises UserError now rather than after the first batch."""
         self._open_writer()
 
     def close(self) -> None:
-        for connection in [*self._readers.values(), self._writer]:
-            if connection is not None:
-                connection.close()
+        for connection in self._readers.values():
+            connection.close()
         self._readers.clear()
-        self._writer = None
+        if self._writer is not None:
+            self._writer[1].close()
+            self._writer = None
         if self._lock is not None:
             self._lock.release()
             self._lock = None
@@ -105,42 +119,33 @@ class Store:
     def __enter__(self) -> Store:
         return self
 
-    def __exit__(
-        self, _type: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _open_readers(self) -> list[sqlite3.Connection]:
-        for path in sorted(self.folder.glob("*.db")):
+    def _open_readers(self) -> list[tuple[Path, sqlite3.Connection]]:
+        for path in self.folder.glob("*.db"):
             if path not in self._readers and path.stat().st_size > 0:
-                # A journal left by a killed writer is rolled back by whoever reads next, which takes write access.
-                connection = _connect(path, "rw" if os.access(path, os.W_OK) else "ro")
-                if _checked_format(connection, path):
+                connection = _connect(path, "rw")
+                if _checked_format(path, connection):
                     self._readers[path] = connection
                 else:
                     connection.close()
-        return [self._readers[path] for path in sorted(self._readers)]
+        return sorted(self._readers.items())
 
-    def _open_writer(self) -> sqlite3.Connection:
+    def _open_writer(self) -> tuple[Path, sqlite3.Connection]:
         if self._writer is None:
             with explain_os_errors(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
                 path, self._lock = _claim(self.folder)
-            self._writer = _connect(path, "rwc")
-            if not _checked_format(self._writer, path):
-                with _explained(path):
-                    self._writer.executescript(_SCHEMA)
+            connection = _connect(path, "rwc")
+            if not _checked_format(path, connection):
+                _create(path, connection)
             spec = self.folder / "spec.json"
             if not spec.exists():
-                fields = asdict(_plain(self._spec))
-                write_atomic(spec, json.dumps({"store_format": FORMAT, **fields}, indent=2, sort_keys=True) + "\n")
+                fields = {"store_format": FORMAT, **model_fields(self._spec)}
+                write_atomic(spec, json.dumps(fields, indent=2, sort_keys=True) + "\n")
+            self._writer = path, connection
         return self._writer
-
-
-def _plain(spec: ModelSpec) -> ModelSpec:
-    return ModelSpec(
-        spec.name, spec.revision, spec.adapter, spec.dtype, dict(spec.options), spec.modalities, spec.similarity
-    )
 
 
 def _claim(folder: Path) -> tuple[Path, FileLock]:
@@ -158,17 +163,25 @@ def _claim(folder: Path) -> tuple[Path, FileLock]:
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    """Opens a file. `rw` falls back to reading where that is all one may do.
+
+    Readers ask for more than that because a journal left by a killed writer is rolled back by whoever comes next.
+    """
     with _explained(path):
-        return sqlite3.connect(
-            f"file:{_uri(path)}?mode={mode}", uri=True, isolation_level=None, timeout=60, check_same_thread=False
-        )
+        uri = f"{path.absolute().as_uri()}?mode={mode}"
+        return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=60, check_same_thread=False)
 
 
-def _uri(path: Path) -> str:
-    return path.absolute().as_uri().removeprefix("file:")
+def _create(path: Path, connection: sqlite3.Connection) -> None:
+    with _explained(path):
+        connection.execute(_PAGE)
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in _SCHEMA:
+                connection.execute(statement)
 
 
-def _checked_format(connection: sqlite3.Connection, path: Path) -> bool:
+def _checked_format(path: Path, connection: sqlite3.Connection) -> bool:
     """Whether the file holds a store. Raises UserError for one that a newer version wrote."""
     with _explained(path):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -180,8 +193,10 @@ def _checked_format(connection: sqlite3.Connection, path: Path) -> bool:
     return bool(version == FORMAT)
 
 
-def _select(connection: sqlite3.Connection, columns: str, keys: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    with _explained(None):
+def _select(
+    path: Path, connection: sqlite3.Connection, columns: str, keys: Sequence[bytes]
+) -> Iterator[tuple[bytes, bytes]]:
+    with _explained(path):
         for start in range(0, len(keys), _CHUNK):
             chunk = keys[start : start + _CHUNK]
             marks = ",".join("?" * len(chunk))
@@ -189,22 +204,13 @@ def _select(connection: sqlite3.Connection, columns: str, keys: Sequence[bytes])
 
 
 @contextlib.contextmanager
-def _explained(path: Path | None) -> Iterator[None]:
-    """Turns what SQLite can refuse into a UserError."""
-    where = f"The embedding store at {path}" if path else "The embedding store"
+def _explained(path: Path) -> Iterator[None]:
+    """Turns what SQLite can run into, if it is not our mistake, into a UserError that names the file."""
     try:
         yield
-    except sqlite3.OperationalError as error:
-        text = str(error)
-        if "full" in text:
-            hint = "Free some space and run the same command again; the vectors stored so far are kept."
-            raise UserError(f"{where} cannot grow: the disk is full.", hint) from None
-        if "readonly" in text or "unable to open" in text:
-            raise UserError(f"{where} cannot be written: {text}.", "Choose a --store you may write to.") from None
-        if "locked" in text:
-            hint = "Another process holds it. Wait for it to end and run again."
-            raise UserError(f"{where} is locked.", hint) from None
-        raise UserError(f"{where} failed: {text}.", "Check the disk, then run the same command again.") from None
-    except sqlite3.DatabaseError as error:
-        hint = "Move the file away and run again: what it held is computed anew, nothing else is lost."
-        raise UserError(f"{where} is damaged: {error}.", hint) from None
+    except sqlite3.Error as error:
+        trouble = _TROUBLE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+        if trouble is None:
+            raise
+        what, hint = trouble
+        raise UserError(f"The embedding store {path} {what}: {error}.", hint) from None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,37 +16,59 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """Results of one or several models under one protocol, and the suite that says how they are averaged."""
+    """Results of one or several models, and the suite that says how they are averaged."""
 
-    results: tuple[Result, ...]
+    columns: Mapping[str, Mapping[str, Result]]
+    """By what the model is called here, then by task; both in the order of the results."""
     suite: Suite
 
+    @staticmethod
+    def of(results: Sequence[Result], suite: Suite) -> Board:
+        """Models are called by name, and by revision and fingerprint too where two of a name meet on a task."""
+        distinct = list({result.identity: result for result in results}.values())
+        columns: dict[str, dict[str, Result]] = defaultdict(dict)
+        for result, label in zip(distinct, _labels(distinct), strict=True):
+            columns[label][result.task] = result
+        return Board(dict(columns), suite)
+
     @property
-    def models(self) -> tuple[str, ...]:
-        """Names of the models, in the order of the results; with the revision where two share a name."""
-        return tuple(dict.fromkeys(map(self.label, self.results)))
+    def results(self) -> tuple[Result, ...]:
+        return tuple(result for column in self.columns.values() for result in column.values())
 
-    def label(self, result: Result) -> str:
-        name = str(result.model["name"])
-        revisions = {each.model["revision"] for each in self.results if each.model["name"] == name}
-        return name if len(revisions) == 1 else f"{name}@{str(result.model['revision'])[:8]}"
-
-    def cell(self, model: str, task: str) -> Result | None:
-        return next((each for each in self.results if each.task == task and self.label(each) == model), None)
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(task for column in self.columns.values() for task in column))
 
     def means(self, model: str) -> tuple[Mean, ...]:
         """The suite's means of the main scores, in its order. Incomplete ones say what they lack."""
-        return aggregate(self.suite, {each.task: each.main.value for each in self.results if self.label(each) == model})
+        return aggregate(self.suite, {task: result.main.value for task, result in self.columns[model].items()})
 
     def frame(self) -> pd.DataFrame:
         """Tidy data for notebooks: one row for each result, fractions not percent."""
         import pandas as pd
 
-        return pd.DataFrame([_plain(self.label(result), result) for result in self.results])
+        return pd.DataFrame([_plain(model, each) for model, column in self.columns.items() for each in column.values()])
+
+
+def _labels(results: Sequence[Result]) -> list[str]:
+    by_name: dict[str, list[Result]] = defaultdict(list)
+    for result in results:
+        by_name[str(result.model["name"])].append(result)
+    parts = {name: _parts_needed(group) for name, group in by_name.items()}
+    return [_label(result, parts[str(result.model["name"])]) for result in results]
+
+
+def _parts_needed(group: Sequence[Result]) -> int:
+    """How much of a label it takes to tell results of one name apart on every task."""
+    return next((n for n in (1, 2) if len({(_label(each, n), each.task) for each in group}) == len(group)), 3)
+
+
+def _label(result: Result, parts: int) -> str:
+    fields = (result.model["name"], str(result.model["revision"])[:8], str(result.model["fingerprint"])[:8])
+    return "@".join(map(str, fields[:parts]))
 
 
 def _plain(model: str, result: Result) -> dict[str, object]:
-    official = result.official[result.main_metric].value
     return {
         "model": model,
         "revision": result.model["revision"],
@@ -57,7 +80,8 @@ def _plain(model: str, result: Result) -> dict[str, object]:
         "value": result.main.value,
         "low": result.main.low,
         "high": result.main.high,
-        "official": official,
+        "strict": result.strict[result.main_metric].value,
+        "official": result.official[result.main_metric].value,
         "chance": result.chance[result.main_metric],
         "tied_queries": result.tied_queries,
         "num_queries": result.num_queries,
@@ -65,8 +89,3 @@ def _plain(model: str, result: Result) -> dict[str, object]:
         "dataset_digest": result.dataset["digest"],
         "seconds": result.cost["seconds"],
     }
-
-
-def metric_names(results: Sequence[Result]) -> tuple[str, ...]:
-    """The main metrics in use, each once."""
-    return tuple(dict.fromkeys(result.main_metric for result in results))

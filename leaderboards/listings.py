@@ -4,11 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
+from harness.errors import unknown_name
 from harness.registry import ModelRow
 from harness.types import Task
+
+
+def select(tasks: Sequence[Task], meta_task: str | None, split: str | None, modality: str | None) -> list[Task]:
+    """Tasks of a meta-task, of a split, with a modality on either side; None: any. Raises UserError if none."""
+    for kind, wanted, known in (
+        ("meta-task", meta_task, {task.meta_task for task in tasks}),
+        ("modality", modality, {side for task in tasks for side in (task.query_modality, task.target_modality)}),
+    ):
+        if wanted is not None and wanted not in known:
+            names = sorted(name for name in known if name)
+            raise unknown_name(kind, wanted, names, f"These tasks have {', '.join(names) or 'none'}.")
+    return [
+        task
+        for task in tasks
+        if meta_task in (None, task.meta_task)
+        and split in (None, task.split)
+        and modality in (None, task.query_modality, task.target_modality)
+    ]
 
 
 def task_fields(task: Task) -> dict[str, object]:
@@ -32,19 +51,15 @@ def task_fields(task: Task) -> dict[str, object]:
 
 
 def task_list(tasks: Sequence[Task]) -> Table:
-    table = Table("task", "meta-task", "split", "query", "target")
-    table.caption, table.caption_justify = f"{len(tasks)} tasks", "left"
+    caption = f"{len(tasks)} task{'s' if len(tasks) != 1 else ''}"
+    table = Table("task", "meta-task", "split", "query", "target", caption=caption, caption_justify="left")
     for name in ("queries", "candidates"):
         table.add_column(name, justify="right")
     for task in tasks:
         table.add_row(
-            Text(task.name),
-            task.meta_task,
-            task.split,
-            task.query_modality,
-            task.target_modality,
-            _count(task.num_queries),
-            _count(task.num_candidates),
+            *map(Text, (task.name, task.meta_task or "-", task.split or "-")),
+            *map(Text, (task.query_modality or "-", task.target_modality or "-")),
+            *map(_count, (task.num_queries, task.num_candidates)),
         )
     return table
 
@@ -53,7 +68,7 @@ def task_sheet(task: Task) -> Table:
     """Everything about one task; what is not known is a dash."""
     table = Table(show_header=False, box=None)
     for name, value in task_fields(task).items():
-        shown = "\n".join(map(str, value)) if isinstance(value, list) else value
+        shown = (", " if name == "metrics" else "\n").join(map(str, value)) if isinstance(value, list) else value
         table.add_row(Text(name.replace("_", " "), style="bold"), Text("-" if shown in (None, "") else str(shown)))
     return table
 
@@ -69,7 +84,7 @@ def model_fields(row: ModelRow) -> dict[str, object]:
 
 
 def model_list(rows: Sequence[ModelRow]) -> Table:
-    table = Table("model", "what it is", "sees", "verified by")
+    table = Table(Column("model", overflow="fold"), "what it is", "sees", "verified by")
     for row in rows:
         name = f"{row.name}NAME-OR-FOLDER" if row.name.endswith("/") else row.name
         table.add_row(Text(name), Text(row.summary), Text(", ".join(row.modalities)), Text(row.verified))

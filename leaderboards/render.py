@@ -2,105 +2,169 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.metrics import Metric
 from harness.results import QueryRow, Result
-from leaderboards.board import Board, metric_names
+from leaderboards.board import Board
 from tasks.suites import Mean
 
+_UNBOUNDED = 10_000
+_NAMED = 10
+"""Missing tasks that are named; the others are counted."""
 
-def board_table(board: Board) -> Table:
-    """Main scores with their 95 % intervals. A dagger marks scores that the public rule would put higher."""
-    table = Table(title=_title(board), title_justify="left", caption=_caption(board), caption_justify="left")
+
+def board_table(board: Board, width: int = _UNBOUNDED) -> Table:
+    """Main scores with their 95 % intervals, which go where the table would not fit into `width` characters.
+
+    A dagger marks scores that depend on how ties are counted.
+    """
+    table = _board_table(board, intervals=True)
+    fits = Console(width=_UNBOUNDED).measure(table).maximum <= width
+    return table if fits else _board_table(board, intervals=False)
+
+
+def _board_table(board: Board, *, intervals: bool) -> Table:
+    caption = _caption(board, intervals=intervals)
+    table = Table(title=_title(board), title_justify="left", caption=caption, caption_justify="left")
     table.add_column("task", overflow="fold")
-    table.add_column("meta-task")
-    table.add_column("queries", justify="right")
-    table.add_column("chance", justify="right")
-    for model in board.models:
-        table.add_column(Text(model, overflow="fold"), justify="right")
-    for task in dict.fromkeys(result.task for result in board.results):
-        cells = [board.cell(model, task) for model in board.models]
+    has_meta_tasks = any(result.meta_task for result in board.results)
+    if has_meta_tasks:
+        table.add_column("meta-task")
+    for name in ("queries", "chance"):
+        table.add_column(name, justify="right")
+    for model in board.columns:
+        table.add_column(Text(model), justify="right", overflow="fold")
+    for task in board.tasks:
+        cells = [column.get(task) for column in board.columns.values()]
         first = next(cell for cell in cells if cell is not None)
-        chance = _percent(first.chance[first.main_metric])
-        scores = [_score(cell) if cell else "-" for cell in cells]
         name = f"{task} ({first.split})" if first.split else task
-        table.add_row(Text(name), first.meta_task or "", f"{first.num_queries:,}", chance, *scores)
-    table.add_section()
-    means = [board.means(model) for model in board.models]
-    for rows in zip(*means, strict=True):
-        table.add_row(rows[0].name, "", "", "", *[_mean(mean) for mean in rows], style="bold")
+        meta = [Text(first.meta_task or "-")] if has_meta_tasks else []
+        chance = _number(first.main_metric, first.chance[first.main_metric])
+        scores = [_score(cell, interval=intervals) for cell in cells]
+        table.add_row(Text(name), *meta, f"{first.num_queries:,}", chance, *scores)
+    if not _ranks(board):
+        table.add_section()
+        blank = [""] * (3 if has_meta_tasks else 2)
+        for rows in zip(*map(board.means, board.columns), strict=True):
+            table.add_row(rows[0].name, *blank, *map(_mean, rows), style="bold")
     return table
 
 
-def _title(board: Board) -> str:
-    metrics = ", ".join(metric_names(board.results))
+def _title(board: Board) -> Text:
+    metrics = ", ".join(dict.fromkeys(result.main_metric for result in board.results))
     protocols = ", ".join(dict.fromkeys(result.protocol for result in board.results))
-    return f"{board.suite.summary}: {metrics} in percent, protocol {protocols}"
+    return Text(f"{board.suite.summary}: {metrics}{'' if _ranks(board) else ' in percent'}, protocol {protocols}")
 
 
-def _caption(board: Board) -> str:
-    lines = ["Brackets: 95 % interval (bootstrap over queries)."]
-    lifted = [result for result in board.results if _lifted(result)]
-    if lifted:
-        most = max(lifted, key=_lift)
-        lines.append(
-            f"† ties: the public rule would show more, at most {_percent(most.official[most.main_metric].value)} "
-            f"for {board.label(most)} on {most.task}."
+def _ranks(board: Board) -> bool:
+    """Whether a main metric is a rank, of which neither percent nor means over tasks say anything."""
+    return any(Metric.parse(result.main_metric).is_rank for result in board.results)
+
+
+def _caption(board: Board, *, intervals: bool) -> Text:
+    lines = ["Brackets: 95 % interval (bootstrap over queries)."] if intervals else []
+    lifted = [(_lift(result), model, result) for model, column in board.columns.items() for result in column.values()]
+    lift, model, most = max(lifted, key=lambda each: each[0])
+    if lift:
+        strict, official = (
+            _number(most.main_metric, rule[most.main_metric].value) for rule in (most.strict, most.official)
         )
-    blind = {f"{board.label(each)} sees no {kind}" for each in board.results for kind in _not_seen(each)}
+        where = f"{model} on {most.task}"
+        lines.append(
+            f"† ties are won under this protocol: where they are neutral {where} has {strict}, not {official}."
+            if most.protocol == "official"
+            else f"† ties: the public rule would show more, such as {official} for {where}."
+        )
+    blind = {
+        f"{model} sees no {kind}" for model, column in board.columns.items() for kind in _not_seen(column.values())
+    }
     lines += [f"{each}: it is judged by the rest of each item." for each in sorted(blind)]
+    lines += _gaps(board)
     if any(result.settings["limit"] is not None for result in board.results):
         lines.append("--limit: the first queries alone; not comparable with whole tasks.")
     if any(result.bad_media for result in board.results):
         lines.append("Bad media counted as wrong: see `llave show`.")
-    return "\n".join(lines)
+    return Text("\n".join(lines))
 
 
-def _not_seen(result: Result) -> Sequence[str]:
-    unseen = result.model.get("not_seen")
-    return [str(kind) for kind in unseen] if isinstance(unseen, list) else []
+def _not_seen(results: Iterable[Result]) -> set[str]:
+    kinds = [result.model.get("not_seen") for result in results]
+    return {str(kind) for each in kinds if isinstance(each, list) for kind in each}
+
+
+def _gaps(board: Board) -> list[str]:
+    """What is missing for the mean over the whole suite, once for all models that lack the same."""
+    models: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for model in board.columns:
+        models[board.means(model)[0].missing].append(model)
+    return [
+        f"Missing for {', '.join(lacking)}: {', '.join(tasks[:_NAMED])}"
+        + (f" and {len(tasks) - _NAMED} more." if len(tasks) > _NAMED else ".")
+        for tasks, lacking in models.items()
+        if tasks
+    ]
 
 
 def _lift(result: Result) -> float:
-    return result.official[result.main_metric].value - result.main.value
+    """By how much the public rule shows more than neutral ties do; 0 where the difference is not in percent."""
+    name = result.main_metric
+    lift = result.official[name].value - result.strict[name].value
+    return lift if lift > 1e-9 and not Metric.parse(name).is_rank else 0.0
 
 
-def _lifted(result: Result) -> bool:
-    return result.main_metric == "hit@1" and _lift(result) > 1e-9
-
-
-def _score(result: Result) -> str:
+def _score(result: Result | None, *, interval: bool) -> str:
+    if result is None:
+        return "-"
     score = result.main
-    if "rank" in result.main_metric:
-        return f"{score.value:.1f} [{score.low:.1f}, {score.high:.1f}]"
-    dagger = "†" if _lifted(result) else ""
-    return f"{_percent(score.value)}{dagger} [{_percent(score.low)}, {_percent(score.high)}]"
+    value, low, high = (_number(result.main_metric, each) for each in (score.value, score.low, score.high))
+    return f"{value}{'†' if _lift(result) else ''}{f' [{low}, {high}]' if interval else ''}"
 
 
 def _mean(mean: Mean) -> str:
     if mean.value is None:
         return f"incomplete: {mean.present} of {mean.present + len(mean.missing)}"
-    return _percent(mean.value)
+    return f"{100 * mean.value:.1f}"
 
 
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
+def _number(metric: str, value: float) -> str:
+    """A fraction in percent, a rank as it is."""
+    return f"{value if Metric.parse(metric).is_rank else 100 * value:.1f}"
 
 
 def result_table(result: Result) -> Table:
-    """Every metric of one result, under both rules, with chance."""
-    title = f"{result.model['name']} on {result.task}, protocol {result.protocol}"
-    table = Table("metric", title=Text(title), title_justify="left")
-    for name in ("value", "95 % interval", "public rule", "chance"):
+    """Every metric of one result, under both rules, with chance; and what it was measured on, with what."""
+    title = Text(f"{result.model['name']} on {result.task}: percent, or ranks")
+    table = Table("metric", title=title, title_justify="left", caption=_about(result), caption_justify="left")
+    for name in ("strict", "official", f"95 % interval, {result.protocol}", "chance"):
         table.add_column(name, justify="right")
     for name, score in result.metrics.items():
-        show = (lambda value: f"{value:.1f}") if "rank" in name else _percent
-        interval = f"{show(score.low)} to {show(score.high)}"
-        table.add_row(name, show(score.value), interval, show(result.official[name].value), show(result.chance[name]))
+        values = (result.strict[name].value, result.official[name].value, score.low, score.high, result.chance[name])
+        strict, official, low, high, chance = (_number(name, each) for each in values)
+        table.add_row(name, strict, official, f"{low} to {high}", chance)
     return table
+
+
+def _about(result: Result) -> Text:
+    limit = result.settings.get("limit")
+    lines = [
+        f"{result.num_queries:,} queries, {result.tied_queries:,} of them tied; {result.num_targets:,} targets"
+        + (f"; --limit {limit}" if limit is not None else ""),
+        f"model: revision {result.model['revision']}, {result.model.get('adapter')}, {result.model.get('dtype')}",
+        f"data: {result.dataset['source']}, revision {result.dataset['revision']}, "
+        f"digest {str(result.dataset['digest'])[:12]}",
+        f"made: {result.created} by llave-bench {result.environment.get('llave-bench')} "
+        f"on {result.environment.get('device')} in {result.cost.get('seconds')} s",
+    ]
+    notes = result.dataset.get("notes")
+    if isinstance(notes, dict) and notes:
+        lines.append("noted: " + ", ".join(f"{name} {count}" for name, count in notes.items()))
+    return Text("\n".join(lines))
 
 
 def query_table(rows: Sequence[QueryRow], count: int) -> Table:
@@ -114,7 +178,7 @@ def query_table(rows: Sequence[QueryRow], count: int) -> Table:
         top = _maps(row["top"])
         table.add_row(
             Text(str(row["query"])),
-            _ranks(row),
+            _places(row),
             _content(row["content"]),
             Text("\n").join(_content(each) for each in _maps(row["positives"])[:3]),
             _content(top[0]) if top else Text(str(row.get("bad_media", "not ranked"))),
@@ -128,12 +192,12 @@ def _badness(row: QueryRow) -> int:
     return int(min(ranks)) if ranks else 1 << 60
 
 
-def _ranks(row: QueryRow) -> str:
+def _places(row: QueryRow) -> str:
     best, worst = row["best_rank"], row["worst_rank"]
     assert isinstance(best, list)
     assert isinstance(worst, list)
     if not best:
-        return "wrong"
+        return "none"
     first, last = min(zip(best, worst, strict=True))
     return f"{first} of {row['candidates']}" if first == last else f"{first} to {last} of {row['candidates']}"
 

@@ -1,44 +1,29 @@
-"""What the demo suite asks of its scenes: one row for each task, and how its questions come about."""
+"""The tasks of the demo suite: one row each, and their questions, in words and pictures, for test and training."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
 from dataclasses import dataclass
 from random import Random
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple
 
-from tasks.demo_scene import (
-    COLORS,
-    DIRECTIONS,
-    HARD_EDITS,
-    SHAPES,
-    SIZES,
-    TEXTURES,
-    WORDS,
-    Picture,
-    Scene,
-    Thing,
-    Word,
-    caption,
-    changes,
-    hard_edits,
-    neighbour,
-)
+from tasks import demo_ask as ask
+from tasks.demo_scene import HARD_EDITS, Picture, Scene, hard_edits
 
 NUM_QUERIES = 128
+_NUM_PAIRS = 768
 
-Split: TypeAlias = Literal["IND", "OOD"]
-Answer: TypeAlias = str | Picture
+_IMAGE_TOKEN = "<|image_1|>"
 
 
 @dataclass(frozen=True, slots=True)
 class DemoRow:
-    """One task. `{...}` in an instruction is where the text of a query goes."""
+    """One task. Braces in an instruction are where the text of a query goes."""
 
     name: str
     meta_task: str
-    split: Split
+    split: Literal["IND", "OOD"]
     query_modality: str
     target_modality: str
     query_instruction: str
@@ -52,33 +37,18 @@ class DemoRow:
 
 
 class Question(NamedTuple):
-    """A row before it is put into words and pixels. The first answer is the right one."""
+    """A row of a task as it was meant. The first answer is the right one."""
 
     text: str
     picture: Picture | None
-    answers: tuple[Answer, ...]
+    answers: tuple[ask.Answer, ...]
 
 
-class _Draft(NamedTuple):
-    """A question whose wrong answers come as they are taken, hard ones first, possibly with repeats."""
+class Side(NamedTuple):
+    """A query or a candidate as MMEB writes it; an empty path is no image."""
 
     text: str
-    picture: Picture | None
-    right: Answer
-    wrong: Iterator[Answer]
-
-
-_Ask: TypeAlias = Callable[[Scene, Sequence[Scene], Random], _Draft]
-_Invent: TypeAlias = Callable[[Random], Scene]
-
-
-class _Kind(NamedTuple):
-    """How tasks of a name are made, in distribution and out of it."""
-
-    ask: _Ask
-    invent: _Invent
-    num_pairs: int = 768
-    num_negatives: int = 0
+    path: str
 
 
 _CLASSIFY = "Represent the given image for classification"
@@ -113,217 +83,95 @@ DEMO_ROWS = (
 )
 
 
-def test_questions(row: DemoRow, seed: int) -> tuple[Question, ...]:
+class _Kind(NamedTuple):
+    """How the questions of a task come about, in distribution and out of it."""
+
+    ask: ask.Ask
+    invent: ask.Invent
+    num_pairs: int = _NUM_PAIRS
+    num_negatives: int = 0
+
+
+_KINDS = {
+    "demo-shape": _Kind(ask.ask_shape, ask.single, num_pairs=512),
+    "demo-object": _Kind(ask.ask_object, ask.single, num_pairs=512),
+    "demo-color": _Kind(ask.ask_color, ask.trio),
+    "demo-count": _Kind(ask.ask_count, ask.crowd),
+    "demo-relation": _Kind(ask.ask_relation, ask.trio, num_pairs=2 * _NUM_PAIRS),
+    "demo-word": _Kind(ask.ask_word, ask.writing),
+    "demo-caption-t2i": _Kind(ask.find_image, ask.pair, num_negatives=1),
+    "demo-caption-i2t": _Kind(ask.find_caption, ask.pair, num_negatives=1),
+    "demo-similar": _Kind(ask.find_similar, ask.pair),
+    "demo-edit": _Kind(ask.find_edited, ask.pair),
+    "demo-crop": _Kind(ask.find_crop, ask.trio, num_pairs=2 * _NUM_PAIRS),
+}
+
+
+def eval_questions(row: DemoRow, seed: int) -> tuple[Question, ...]:
     """`num_queries` questions of `num_candidates` answers each, from scenes of the test part."""
     kind = _KINDS[row.name.removesuffix("-ood")]
     scenes = _scenes(kind, "test", row.split == "OOD", row.num_queries, seed)
-    return _questions(kind, scenes, row.num_candidates, f"{seed} {row.name} test")
+    return _questions(kind, scenes, row.num_queries, row.num_candidates, f"{seed} {row.name} test")
 
 
 def train_questions(row: DemoRow, seed: int) -> tuple[Question, ...]:
-    """The training pairs of an in-distribution task: the right answer, then wrong ones where the task has any."""
+    """The training pairs of a task: a right answer, then the hard negative if the task has any. None if it is OOD."""
+    if row.train_subset is None:
+        return ()
     kind = _KINDS[row.name]
-    scenes = _scenes(kind, "train", False, min(768, kind.num_pairs), seed)
-    scenes = scenes * (kind.num_pairs // len(scenes))
-    return _questions(kind, scenes, 1 + kind.num_negatives, f"{seed} {row.name} train")
+    scenes = _scenes(kind, "train", False, min(kind.num_pairs, _NUM_PAIRS), seed)
+    return _questions(kind, scenes, kind.num_pairs, 1 + kind.num_negatives, f"{seed} {row.name} train")
+
+
+def query_side(row: DemoRow, question: Question) -> Side:
+    head, _, rest = row.query_instruction.partition("{")
+    return _side(f"{head}{question.text}{rest.partition('}')[2]}", question.picture)
+
+
+def target_side(row: DemoRow, answer: ask.Answer) -> Side:
+    return Side(answer, "") if isinstance(answer, str) else _side(row.target_instruction or "", answer)
+
+
+def words_of(text: str) -> list[str]:
+    """Splits a text of the suite into the words of its vocabulary: lower case, punctuation apart, no image token."""
+    return re.findall(r"\w+|[^\w\s]", text.replace(_IMAGE_TOKEN, "").lower())
+
+
+def _side(text: str, picture: Picture | None) -> Side:
+    return Side(f"{_IMAGE_TOKEN}\n{text}\n", picture.name) if picture else Side(f"{text}\n", "")
 
 
 def _scenes(kind: _Kind, part: str, held_out: bool, number: int, seed: int) -> list[Scene]:
-    """Distinct scenes, the same for every kind that invents them in the same way."""
+    """Distinct scenes, the same for all kinds that invent them alike, so that tasks share images."""
     rng = _random(f"{seed} {kind.invent.__name__} {part} {held_out}")
     scenes: dict[Scene, None] = {}
     while len(scenes) < number:
         scene = kind.invent(rng)
-        if (scene.part, scene.held_out) == (part, held_out) and (kind.invent is not _pair or _can_be_edited(scene)):
+        if (scene.part, scene.held_out) == (part, held_out) and (kind.invent is not ask.pair or _is_editable(scene)):
             scenes[scene] = None
     return list(scenes)
 
 
-def _can_be_edited(scene: Scene) -> bool:
-    """Whether there are enough hard candidates, and the first keeps to the split of the scene."""
+def _is_editable(scene: Scene) -> bool:
+    """Whether there are enough hard candidates, and the first keeps to the scene's split."""
     found = hard_edits(scene)
     return len(found) == HARD_EDITS and found[0].scene.held_out == scene.held_out
 
 
-def _questions(kind: _Kind, scenes: list[Scene], num_answers: int, stream: str) -> tuple[Question, ...]:
-    questions = []
-    for at, scene in enumerate(scenes):
-        text, picture, right, wrong = kind.ask(scene, scenes, _random(f"{stream} {at}"))
+def _questions(kind: _Kind, scenes: list[Scene], number: int, num_answers: int, stream: str) -> tuple[Question, ...]:
+    """Distinct questions about the scenes in turn, each from random numbers of its own."""
+    questions: dict[Question, None] = {}
+    for turn in itertools.count():
+        if len(questions) == number:
+            break
+        text, picture, right, wrong = kind.ask(scenes[turn % len(scenes)], scenes, _random(f"{stream} {turn}"))
         answers = {right: None}
         while len(answers) < num_answers:
             answers[next(wrong)] = None
-        questions.append(Question(text, picture, tuple(answers)))
+        questions[Question(text, picture, tuple(answers))] = None
     return tuple(questions)
 
 
 def _random(stream: str) -> Random:
-    """Python's own generator: unlike numpy's, its numbers are the same in every version."""
+    """Python's own generator, seeded by a text: unlike numpy's, its numbers are the same in every version."""
     return Random(stream)  # noqa: S311
-
-
-def _shuffled(scenes: Sequence[Scene], rng: Random) -> list[Scene]:
-    return rng.sample(scenes, len(scenes))
-
-
-def _thing(rng: Random, cell: int) -> Thing:
-    return Thing(rng.choice(SIZES), rng.choice(TEXTURES), rng.choice(COLORS), rng.choice(SHAPES), cell)
-
-
-def _single(rng: Random) -> Scene:
-    return Scene((_thing(rng, rng.randrange(4)),))
-
-
-def _pair(rng: Random) -> Scene:
-    """Two neighbouring things of different shapes."""
-    return _unlike(rng, rng.choice(((0, 1), (2, 3), (0, 2), (1, 3))))
-
-
-def _trio(rng: Random) -> Scene:
-    """Three things of different shapes."""
-    return _unlike(rng, rng.choice(((0, 1, 2), (0, 1, 3), (0, 2, 3), (1, 2, 3))))
-
-
-def _unlike(rng: Random, cells: tuple[int, ...]) -> Scene:
-    while True:
-        things = tuple(_thing(rng, cell) for cell in cells)
-        if len({thing.shape for thing in things}) == len(things):
-            return Scene(things)
-
-
-def _crowd(rng: Random) -> Scene:
-    """One to four things that share few colours and shapes, so that there is something to count."""
-    cells = sorted(rng.sample(range(4), rng.choice((2, 3, 4, 4))))
-    colors, shapes = rng.sample(COLORS, rng.choice((1, 2, 3))), rng.sample(SHAPES, rng.choice((1, 2, 3)))
-    return Scene(
-        tuple(
-            Thing(rng.choice(SIZES), rng.choice(TEXTURES), rng.choice(colors), rng.choice(shapes), cell)
-            for cell in cells
-        )
-    )
-
-
-def _words(rng: Random) -> Scene:
-    """A word, and in the other row another in another colour, or a thing."""
-    texts, colors, row = rng.sample(WORDS, 2), rng.sample(COLORS, 2), rng.randrange(2)
-    word = Word(texts[0], colors[0], row)
-    if rng.random() < 0.5:
-        return Scene((_thing(rng, 2 * (1 - row) + rng.randrange(2)),), (word,))
-    other = Word(texts[1], colors[1], 1 - row)
-    return Scene(words=(other, word) if row else (word, other))
-
-
-def _focus(scene: Scene, rng: Random) -> Thing:
-    """The thing to ask about: a held-out one if the scene has any."""
-    return rng.choice([thing for thing in scene.things if thing.held_out == scene.held_out])
-
-
-def _likenesses(scene: Scene, thing: Thing) -> list[Thing]:
-    return [change.thing for change in changes(thing) if scene.held_out or not change.thing.held_out]
-
-
-def _ask_shape(scene: Scene, pool: Sequence[Scene], rng: Random) -> _Draft:
-    return _Draft("", Picture(scene), scene.things[0].shape, iter(SHAPES))
-
-
-def _ask_object(scene: Scene, pool: Sequence[Scene], rng: Random) -> _Draft:
-    thing = scene.things[0]
-    wrong = itertools.chain(_likenesses(scene, thing), (other.things[0] for other in _shuffled(pool, rng)))
-    return _Draft("", Picture(scene), thing.label, (other.label for other in wrong))
-
-
-def _ask_color(scene: Scene, pool: Sequence[Scene], rng: Random) -> _Draft:
-    thing = _focus(scene, rng)
-    return _Draft(f"What color is the {thing.shape}?", Picture(scene), thing.color, iter(COLORS))
-
-
-def _ask_count(scene: Scene, pool: Sequence[Scene], rng: Random) -> _Draft:
-    """Larger numbers are rarer, so they are asked for more often where there is a choice."""
-    colors, shapes = [thing.color for thing in scene.things], [thing.shape for thing in scene.things]
-    asked = [(f"{color} objects", colors.count(color)) for color in COLORS]
-    asked += [(f"{shape}{'es' if shape == 'cross' else 's'}", shapes.count(shape)) for shape in SHAPES]
-    weighted = sorted({number for _, number in asked for _ in range(1)})
-    number = rng.choice([number for number in weighted for _ in range((2, 3, 4, 6, 12)[number])])
-    noun = rng.choice([noun for noun, true in asked if true == number])
-    return _Draft(f"How many {noun} are in the image?", Picture(scene), str(number), iter("01234"))
-
-
-def _ask_relation(scene: Scene, pool: Sequence[Scene], rng: Random) -> _Draft:
-    asked = [(direction, thing) for direction in DIRECTIONS for thing in scene.things]
-    direction, thing = rng.choice([each for each in asked if neighbour(scene, each[1], each[0])])
-    right = neighbour(scene, thing, direction)
-    assert right is not None
-    alike = [other.name for other in _likenesses(scene, right) if other.name != right.name]
-    wrong = itertools.chain(
-        (other.name for other in scene.things),
-        rng.sample(alike, 6),
-        (other.name for each in _shuffled(pool, rng) for other in each.things),
-    )
-    return _Draft(f"What is directly {direction} the {thing.shape}?", Picture(scene), right.name, wrong)
-
-
-def _ask_word(scene: Scene, pool: Sequence[Scene], rng: Random) -> _Draft:
-    word = rng.choice([word for word in scene.words if word.held_out == scene.held_out] or scene.words)
-    return _Draft(f"What word is written in {word.color}?", Picture(scene), word.text, iter(WORDS))
-
-
-def _unlike_captions(scene: Scene, pool: Sequence[Scene], rng: Random) -> Iterator[Scene]:
-    """Scenes that a caption of this one does not describe: its own edits, then others."""
-    hard = (edit.scene for edit in hard_edits(scene))
-    return (other for other in itertools.chain(hard, _shuffled(pool, rng)) if caption(other) != caption(scene))
-
-
-def _find_image(scene: Scene, pool: Sequence[Scene], rng: Random) -> _Draft:
-    wrong = (Picture(other) for other in _unlike_captions(scene, pool, rng))
-    return _Draft(caption(scene, rng.random() < 0.5), None, Picture(scene), wrong)
-
-
-def _find_caption(scene: Scene, pool: Sequence[Scene], rng: Random) -> _Draft:
-    wrong = (caption(other, rng.random() < 0.5) for other in _unlike_captions(scene, pool, rng))
-    return _Draft("", Picture(scene), caption(scene, rng.random() < 0.5), wrong)
-
-
-def _find_similar(scene: Scene, pool: Sequence[Scene], rng: Random) -> _Draft:
-    wrong = (Picture(other) for other in _unlike_captions(scene, pool, rng))
-    return _Draft("", Picture(scene, variant=1), Picture(scene), wrong)
-
-
-def _find_edited(scene: Scene, pool: Sequence[Scene], rng: Random) -> _Draft:
-    """The candidates are all edited: those of this scene, then the right answers of other questions."""
-    right, *hard = hard_edits(scene)
-    others = (hard_edits(other)[0].scene for other in _shuffled(pool, rng))
-    wrong = (Picture(other) for other in itertools.chain((edit.scene for edit in hard), others))
-    return _Draft(right.text, Picture(scene), Picture(right.scene), (each for each in wrong if each.scene != scene))
-
-
-def _find_crop(scene: Scene, pool: Sequence[Scene], rng: Random) -> _Draft:
-    thing = _focus(scene, rng)
-
-    def wrong() -> Iterator[Answer]:
-        """The scene's other things, then things from elsewhere: half of them like the right one, half any."""
-        yield from (Picture(scene, cell=other.cell) for other in scene.things)
-        found = {other.label: Picture(each, cell=other.cell) for each in _shuffled(pool, rng) for other in each.things}
-        alike = {change.thing.label for change in changes(thing)}
-        for label in (*(each.label for each in scene.things),):
-            found.pop(label, None)
-        yield from [picture for label, picture in found.items() if label in alike][:7]
-        yield from found.values()
-
-    return _Draft(thing.shape, Picture(scene), Picture(scene, cell=thing.cell), wrong())
-
-
-def all_texts(values: Iterable[str]) -> None: ...
-
-
-_KINDS = {
-    "demo-shape": _Kind(_ask_shape, _single, num_pairs=512),
-    "demo-object": _Kind(_ask_object, _single, num_pairs=512),
-    "demo-color": _Kind(_ask_color, _trio),
-    "demo-count": _Kind(_ask_count, _crowd),
-    "demo-relation": _Kind(_ask_relation, _trio, num_pairs=1536),
-    "demo-word": _Kind(_ask_word, _words),
-    "demo-caption-t2i": _Kind(_find_image, _pair, num_negatives=1),
-    "demo-caption-i2t": _Kind(_find_caption, _pair, num_negatives=1),
-    "demo-similar": _Kind(_find_similar, _pair),
-    "demo-edit": _Kind(_find_edited, _pair),
-    "demo-crop": _Kind(_find_crop, _trio, num_pairs=1536),
-}

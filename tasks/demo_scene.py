@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
+from functools import cache
 from random import Random
 from typing import Literal, NamedTuple
 
@@ -52,7 +53,7 @@ class Word:
 
     @property
     def held_out(self) -> bool:
-        """Whether training never sees this word in this colour: 32 of the 192 pairs, four for each colour."""
+        """Whether training never sees this word in this colour: 16 of the 96 pairs, two for each colour."""
         return (COLORS.index(self.color) + WORDS.index(self.text)) % 6 == 0
 
 
@@ -142,12 +143,13 @@ def _pair(one: Thing, other: Thing, cell: int) -> Scene:
     return Scene(tuple(sorted((one, replace(other, cell=cell)), key=lambda thing: thing.cell)))
 
 
-def hard_edits(scene: Scene) -> list[Edit]:
+@cache
+def hard_edits(scene: Scene) -> tuple[Edit, ...]:
     """Up to six edits that the scene admits, always the same ones, as many attributes among them as there are."""
     found = [edit for edit in edits(scene) if scene.admits(edit.scene)]
     Random(scene.content).shuffle(found)  # noqa: S311
     earlier = [sum(one.attribute == edit.attribute for one in found[:at]) for at, edit in enumerate(found)]
-    return [found[at] for at in sorted(range(len(found)), key=earlier.__getitem__)][:HARD_EDITS]
+    return tuple(found[at] for at in sorted(range(len(found)), key=earlier.__getitem__)[:HARD_EDITS])
 
 
 def caption(scene: Scene, backwards: bool = False) -> str:

@@ -1,0 +1,23 @@
+"""Running out of memory: knowing it when it happens, and giving back what can be given back."""
+
+from __future__ import annotations
+
+import gc
+import sys
+
+_WORDS = ("out of memory", "not enough memory", "allocate memory", "alloc_failed")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of numpy, of torch or of its allocators means that memory ran out."""
+    text = str(error).lower()
+    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    return named or any(words in text for words in _WORDS)
+
+
+def release_memory() -> None:
+    """Gives back what a failed batch left behind."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
