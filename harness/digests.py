@@ -25,6 +25,8 @@ _SCHEMA = "CREATE TABLE IF NOT EXISTS known (key TEXT PRIMARY KEY, stamp TEXT NO
 _FRESH_NS = 2_000_000_000
 """A file changed this recently may change again within the resolution of its times: it is not remembered."""
 _UNSAVED = 1000
+_PATIENCE = 5.0
+"""Seconds to wait for another process to finish writing."""
 
 
 class Digests:
@@ -87,9 +89,10 @@ class Digests:
         with self._lock:
             row = self._learned.get(key)
             if row is None:
-                with contextlib.suppress(sqlite3.Error):
-                    query = "SELECT stamp, value FROM known WHERE key = ?"
-                    row = self._database.execute(query, (key,)).fetchone()
+                try:
+                    row = self._database.execute("SELECT stamp, value FROM known WHERE key = ?", (key,)).fetchone()
+                except sqlite3.Error:  # damaged, or held by somebody who does not let go: not to be waited for twice
+                    self._database = _connect(":memory:")
             return row[1] if row is not None and row[0] == stamp else None
 
     def _remember(self, key: str, stamp: str, value: str) -> None:
@@ -172,6 +175,6 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _connect(path: Path | str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=5, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=_PATIENCE, check_same_thread=False)
     connection.execute(_SCHEMA)
     return connection

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
-from bisect import insort
+from bisect import insort_left
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,7 +29,7 @@ DEFAULT_BUDGET = 16_384
 """Cost of a batch, padding included: its longest item's times their number."""
 _MOST_ITEMS = 256
 _WINDOW = 4
-"""Batches' worth of prepared items that are sorted together."""
+"""Batches' worth of prepared items that are sorted together. As many again may be waiting."""
 _TEXTS_AT_ONCE = 64
 
 
@@ -97,11 +97,11 @@ class _Window:
         return len(self._items)
 
     def add(self, ready: _Ready) -> None:
-        insort(self._items, ready, key=lambda each: each.cost)
+        insort_left(self._items, ready, key=lambda each: each.cost)
         self._cost += ready.cost
 
-    def is_full(self, budget: int) -> bool:
-        return self._cost >= _WINDOW * budget or len(self._items) >= _WINDOW * _MOST_ITEMS
+    def holds(self, batches: int, budget: int) -> bool:
+        return self._cost >= batches * budget or len(self._items) >= batches * _MOST_ITEMS
 
     def batch(self, budget: int) -> list[_Ready]:
         """The costliest first, as many as fit: the first sets what each of them takes up."""
@@ -140,8 +140,10 @@ class Encoder:
                     listener.advance()
                     continue
                 window.add(one)
-                while window.is_full(self._budget):
-                    self._embed_batch(window, report, listener)
+                if window.holds(_WINDOW, self._budget):
+                    # Not one batch for each that comes: the cheap ones would stay, and leave no choice among the rest.
+                    while window.holds(_WINDOW // 2, self._budget):
+                        self._embed_batch(window, report, listener)
         while len(window):
             self._embed_batch(window, report, listener)
         report.seconds = time.perf_counter() - start
@@ -159,8 +161,8 @@ class Encoder:
             try:
                 for chunk in chunks:
                     ahead.append(pool.submit(self._prepare, chunk))
-                    # While one batch is embedded the next can be made ready.
-                    while len(ahead) > 2 * self._workers + self._last_batch // len(chunk):
+                    # While one window is embedded the next is made ready.
+                    while len(ahead) > 2 * self._workers + _WINDOW * self._last_batch // len(chunk):
                         yield from _waited(ahead.popleft(), report)
                 while ahead:
                     yield from _waited(ahead.popleft(), report)

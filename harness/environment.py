@@ -19,6 +19,7 @@ _LIBRARIES = (
     "numpy",
     "pillow",
     "opencv-python-headless",
+    "decord",
 )
 
 

@@ -147,7 +147,7 @@ def _mrr(groups: tuple[TieGroup, ...], _positives: int, k: int) -> float:
 def _first_at(group: TieGroup) -> NDArray[np.float64]:
     """Probability that the group's first right candidate is at each of its places, (size,)."""
     left = np.arange(group.size, 0, -1, dtype=np.float64)
-    hit_here = np.minimum(group.right / left, 1.0)
+    hit_here = group.right / left  # above 1 only where the first is found for certain before
     missed_before = np.concatenate(([1.0], np.cumprod(1.0 - hit_here)[:-1]))
     return hit_here * missed_before
 

@@ -13,6 +13,7 @@ from harness.encode import Work
 from harness.errors import BadMedia
 from harness.identity import item_key, model_fingerprint, result_fingerprint
 from harness.listener import Listener
+from harness.metrics import Metric
 from harness.results import Result, find_result
 from harness.score import Keys
 from harness.types import MEDIA_TOKEN, DataInfo, Item, ModelSpec, ProtocolName, Role, Task
@@ -83,9 +84,9 @@ class Shelf:
 
 
 def identity_of(task: Task, data_digest: str, spec: ModelSpec, question: Question) -> str:
-    """Identity of the result that answers `question` about `task` and a model."""
+    """Identity of the result that answers `question` about `task` and a model. Raises UserError for unknown metrics."""
     return result_fingerprint(
-        task={"name": task.name, "scope": task.scope, "metrics": list(task.metrics)},
+        task={"name": task.name, "scope": task.scope, "metrics": [str(Metric.parse(name)) for name in task.metrics]},
         data=data_digest,
         model=model_fingerprint(spec),
         protocol=question.protocol,

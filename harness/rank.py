@@ -138,11 +138,14 @@ class _Scorer:
         used_U[self.column_T[used_T]] = True
         used = np.flatnonzero(used_U)
         if len(used) > _DENSE * pools_BC.shape[1]:
-            columns_BC = self.column_T[pools_BC]
-            return np.concatenate([self._of_columns(queries_BD[i, None], row) for i, row in enumerate(columns_BC)])
+            pairs = zip(queries_BD, self.column_T[pools_BC], strict=True)
+            return np.concatenate([self._of_columns(query_D[None], columns_C) for query_D, columns_C in pairs])
         place_T = (np.cumsum(used_U) - 1)[self.column_T]
         scores_BU = self._of_columns(queries_BD, used)
-        return np.stack([scores_BU[i].take(place_T.take(row)) for i, row in enumerate(pools_BC)])
+        scores_BC = np.empty(pools_BC.shape, dtype=np.int32)
+        for scores_C, scores_U, pool_C in zip(scores_BC, scores_BU, pools_BC, strict=True):
+            scores_C[:] = scores_U.take(place_T.take(pool_C))
+        return scores_BC
 
     def _of_columns(self, queries_BD: _Doubles, columns: IndexArray | NDArray[np.int64]) -> _Steps:
         out = np.empty((len(queries_BD), len(columns)), dtype=np.int32)
@@ -228,7 +231,7 @@ def _without_repeats(scores_BC: _Steps, pools_BC: IndexArray) -> _Steps:
     ordered_BC = np.sort(pools_BC, axis=1)
     if not ((ordered_BC[:, 1:] == ordered_BC[:, :-1]) & (ordered_BC[:, 1:] >= 0)).any():
         return scores_BC
-    order_BC = np.argsort(pools_BC, axis=1, kind="stable")
+    order_BC = np.argsort(pools_BC, axis=1)
     ordered_BC = np.take_along_axis(pools_BC, order_BC, axis=1)
     repeats_BC = np.zeros(pools_BC.shape, dtype=bool)
     np.put_along_axis(repeats_BC, order_BC[:, 1:], ordered_BC[:, 1:] == ordered_BC[:, :-1], axis=1)

@@ -36,3 +36,5 @@ class ModelRow:
     """Called with the name as the user wrote it. Raises UserError for what cannot be loaded."""
     verified: str = ""
     """How far the adapter is known to be right."""
+    model_type: str = ""
+    """A folder whose config.json has this `model_type` may be named as it is."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 from PIL import Image
 
@@ -10,11 +12,8 @@ from harness.media import resolve
 from harness.types import Media
 
 
-def sample_frames(media: Media, count: int) -> list[Image.Image]:
-    """At most `count` frames, RGB, evenly spread from the first to the last; shorter videos give all of theirs.
-
-    Frame i of n is `floor(i * (n - 1) / (count - 1))`. Raises BadMedia for what decord cannot decode.
-    """
+def read_frames(media: Media, choose: Callable[[int, float], Sequence[int]]) -> list[Image.Image]:
+    """The frames that `choose(number of frames, frames a second)` names, RGB. Raises BadMedia for what is no video."""
     path = resolve(media)
     try:
         import decord
@@ -26,15 +25,16 @@ def sample_frames(media: Media, count: int) -> list[Image.Image]:
         ) from None
     try:
         reader = decord.VideoReader(str(path), num_threads=1)
-        total = len(reader)
-        chosen = np.linspace(0, total - 1, min(count, total)).astype(int)
-        frames = reader.get_batch(chosen.tolist()).asnumpy()
+        frames = reader.get_batch(list(choose(len(reader), float(reader.get_avg_fps())))).asnumpy()
     except (RuntimeError, DECORDError, OSError, ValueError) as error:
-        raise BadMedia(f"{path} cannot be decoded: {_first_line(error)}.", "Fetch the video again.") from None
+        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise BadMedia(f"{path} cannot be decoded: {reason[:200]}.", "Fetch the video again.") from None
     return [Image.fromarray(frame) for frame in frames]
 
 
-def _first_line(error: Exception) -> str:
-    """decord puts a stack trace behind its reason."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].rsplit("Error: ", 1)[-1][:200] if lines else type(error).__name__
+def spread_frames(media: Media, count: int) -> list[Image.Image]:
+    """At most `count` frames, evenly spread from the first to the last; a shorter video gives all of its own.
+
+    Frame i of n is `floor(i * (n - 1) / (count - 1))`. Raises BadMedia.
+    """
+    return read_frames(media, lambda total, _fps: np.linspace(0, total - 1, min(count, total)).astype(int).tolist())

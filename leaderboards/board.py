@@ -87,5 +87,5 @@ def _plain(model: str, result: Result) -> dict[str, object]:
         "num_queries": result.num_queries,
         "num_targets": result.num_targets,
         "dataset_digest": result.dataset["digest"],
-        "seconds": result.cost["seconds"],
+        "seconds": result.cost.get("seconds"),
     }

@@ -86,7 +86,7 @@ def _caption(board: Board, *, intervals: bool) -> Text:
     }
     lines += [f"{each}: it is judged by the rest of each item." for each in sorted(blind)]
     lines += _gaps(board)
-    if any(result.settings["limit"] is not None for result in board.results):
+    if any(result.settings.get("limit") is not None for result in board.results):
         lines.append("--limit: the first queries alone; not comparable with whole tasks.")
     if any(result.bad_media for result in board.results):
         lines.append("Bad media counted as wrong: see `llave show`.")

@@ -28,7 +28,7 @@ Answer: TypeAlias = str | Picture
 
 
 class Draft(NamedTuple):
-    """A question whose wrong answers come as they are taken: hard ones first, with repeats, the right one among them."""
+    """A question. Wrong answers come as they are taken: hard ones first, with repeats, the right one among them."""
 
     text: str
     picture: Picture | None
@@ -63,11 +63,13 @@ def crowd(rng: Random) -> Scene:
 
 
 def writing(rng: Random) -> Scene:
-    """A word, and in the other row another one in another colour, or a thing."""
+    """A word, and in the other row another one in another colour, or a thing that training may see."""
     (text, other), (color, another), row = rng.sample(WORDS, 2), rng.sample(COLORS, 2), rng.randrange(2)
     if rng.randrange(2):
-        return Scene((_any_thing(rng, 2 * (1 - row) + rng.randrange(2)),), (Word(text, color, row),))
-    return Scene(words=(Word(text, color, 0), Word(other, another, 1)))
+        return Scene(words=(Word(text, color, 0), Word(other, another, 1)))
+    while (thing := _any_thing(rng, 2 * (1 - row) + rng.randrange(2))).held_out:
+        pass
+    return Scene((thing,), (Word(text, color, row),))
 
 
 def _unlike(rng: Random, cells: tuple[int, ...]) -> Scene:

@@ -19,10 +19,8 @@ _INK = {
     "orange": (255, 134, 8),
     "yellow": (244, 214, 12),
     "green": (48, 168, 64),
-    "cyan": (24, 196, 216),
     "blue": (52, 104, 240),
     "purple": (160, 64, 208),
-    "pink": (255, 130, 196),
 }
 _FONT = {
     "a": (14, 17, 17, 31, 17, 17, 17),
@@ -82,7 +80,6 @@ def _shape(shape: str, radius: int) -> NDArray[np.bool_]:
         "circle": distance <= radius * radius + radius // 2,
         "square": np.maximum(abs(down), abs(right)) <= radius - 1,
         "triangle": 2 * abs(right) <= down + radius,
-        "diamond": abs(down) + abs(right) <= radius,
         "cross": np.minimum(abs(down), abs(right)) <= radius // 3,
         "ring": (distance <= radius * radius + radius // 2) & (4 * distance > radius * radius),
     }

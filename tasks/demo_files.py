@@ -78,8 +78,8 @@ def _train_table(row: DemoRow, questions: Sequence[Question]) -> _Table:
     """A pair for each question; columns for a hard negative only where the questions have one."""
     queries = [query_side(row, question) for question in questions]
     table: _Table = {"qry": [side.text for side in queries], "qry_image_path": [side.path for side in queries]}
-    for place, answers in zip(("pos", "neg"), zip(*(question.answers for question in questions)), strict=False):
-        sides = [target_side(row, answer) for answer in answers]
+    for at, place in enumerate(("pos", "neg")[: len(questions[0].answers)]):
+        sides = [target_side(row, question.answers[at]) for question in questions]
         table[f"{place}_text"] = [side.text for side in sides]
         table[f"{place}_image_path"] = [side.path for side in sides]
     return table

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from tasks import demo_ask as ask
 from tasks.demo_scene import HARD_EDITS, Picture, Scene, hard_edits
 
-NUM_QUERIES = 128
+NUM_QUERIES = 100
 _NUM_PAIRS = 768
 
 _IMAGE_TOKEN = "<|image_1|>"
@@ -63,14 +63,14 @@ _IMAGE = "Represent the given image."
 _OBJECT = "Represent the given cropped image of the object"
 
 DEMO_ROWS = (
-    DemoRow("demo-shape", "classification", "IND", "image", "text", _SHAPE, None, 6),
+    DemoRow("demo-shape", "classification", "IND", "image", "text", _SHAPE, None, 5),
     DemoRow("demo-object", "classification", "IND", "image", "text", _CLASSIFY, None, 32),
     DemoRow("demo-object-ood", "classification", "OOD", "image", "text", _CLASSIFY, None, 32),
-    DemoRow("demo-color", "vqa", "IND", "image+text", "text", _ASK, None, 8),
+    DemoRow("demo-color", "vqa", "IND", "image+text", "text", _ASK, None, 6),
     DemoRow("demo-count", "vqa", "IND", "image+text", "text", _ASK, None, 5),
-    DemoRow("demo-relation", "vqa", "IND", "image+text", "text", _ASK, None, 16),
+    DemoRow("demo-relation", "vqa", "IND", "image+text", "text", _ASK, None, 12),
     DemoRow("demo-word", "vqa", "IND", "image+text", "text", _ASK, None, 12),
-    DemoRow("demo-color-ood", "vqa", "OOD", "image+text", "text", _ASK, None, 8),
+    DemoRow("demo-color-ood", "vqa", "OOD", "image+text", "text", _ASK, None, 6),
     DemoRow("demo-word-ood", "vqa", "OOD", "image+text", "text", _ASK, None, 12),
     DemoRow("demo-caption-t2i", "retrieval", "IND", "text", "image", _FIND, _IMAGE, 32),
     DemoRow("demo-caption-i2t", "retrieval", "IND", "image", "text", _CAPTION, None, 32),
@@ -93,17 +93,17 @@ class _Kind(NamedTuple):
 
 
 _KINDS = {
-    "demo-shape": _Kind(ask.ask_shape, ask.single, num_pairs=512),
-    "demo-object": _Kind(ask.ask_object, ask.single, num_pairs=512),
+    "demo-shape": _Kind(ask.ask_shape, ask.single, num_pairs=320),
+    "demo-object": _Kind(ask.ask_object, ask.single, num_pairs=320),
     "demo-color": _Kind(ask.ask_color, ask.trio),
     "demo-count": _Kind(ask.ask_count, ask.crowd),
-    "demo-relation": _Kind(ask.ask_relation, ask.trio, num_pairs=2 * _NUM_PAIRS),
+    "demo-relation": _Kind(ask.ask_relation, ask.trio),
     "demo-word": _Kind(ask.ask_word, ask.writing),
     "demo-caption-t2i": _Kind(ask.find_image, ask.pair, num_negatives=1),
     "demo-caption-i2t": _Kind(ask.find_caption, ask.pair, num_negatives=1),
     "demo-similar": _Kind(ask.find_similar, ask.pair),
     "demo-edit": _Kind(ask.find_edited, ask.pair),
-    "demo-crop": _Kind(ask.find_crop, ask.trio, num_pairs=2 * _NUM_PAIRS),
+    "demo-crop": _Kind(ask.find_crop, ask.trio),
 }
 
 
@@ -119,7 +119,7 @@ def train_questions(row: DemoRow, seed: int) -> tuple[Question, ...]:
     if row.train_subset is None:
         return ()
     kind = _KINDS[row.name]
-    scenes = _scenes(kind, "train", False, min(kind.num_pairs, _NUM_PAIRS), seed)
+    scenes = _scenes(kind, "train", False, kind.num_pairs, seed)
     return _questions(kind, scenes, kind.num_pairs, 1 + kind.num_negatives, f"{seed} {row.name} train")
 
 

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 from harness.errors import UserError, unknown_name
-from harness.models import classical, custom, null, sentence
+from harness.models import classical, custom, llave, null, sentence
 from harness.registry import ModelHandle, ModelRow, ModelSettings
 
 GROUP = "llave.models"
 """The entry-point group through which other packages add rows: each entry a `ModelRow` or a tuple of them."""
 
-ROWS: tuple[ModelRow, ...] = (*null.ROWS, *classical.ROWS, *sentence.ROWS, custom.ROW)
+ROWS: tuple[ModelRow, ...] = (*null.ROWS, *classical.ROWS, *llave.ROWS, *sentence.ROWS, custom.ROW)
 
 
 def open_model(name: str, settings: ModelSettings) -> ModelHandle:
     """Finds a model by the name that a user writes and identifies it, without loading its weights."""
-    row = _match(name, ROWS)
+    row = _match(name, ROWS) or _of_folder(Path(name), ROWS)
     if row is None and custom.NAME.fullmatch(name):
         row = custom.ROW
-    row = row or _match(name, installed_rows())
+    row = row or _match(name, installed_rows()) or _of_folder(Path(name), installed_rows())
     if row is None:
         names = [row.name for row in (*ROWS, *installed_rows())]
-        where = "See `llave models`. A folder has its family in front: sentence-transformers/FOLDER."
+        where = "See `llave models`. A folder of another kind has its family in front: sentence-transformers/FOLDER."
         raise unknown_name("model", name, names, where)
     return row.open(name, settings)
 
@@ -37,6 +39,16 @@ def _match(name: str, rows: tuple[ModelRow, ...]) -> ModelRow | None:
         if name == row.name or (row.name.endswith("/") and name.startswith(row.name)):
             return row
     return None
+
+
+def _of_folder(folder: Path, rows: tuple[ModelRow, ...]) -> ModelRow | None:
+    """The row for the `model_type` that a folder's config.json names, if it names one that a row has."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    kind = config.get("model_type") if isinstance(config, dict) else None
+    return next((row for row in rows if row.model_type and row.model_type == kind), None)
 
 
 def _load_rows(point: EntryPoint) -> tuple[ModelRow, ...]:

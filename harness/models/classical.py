@@ -16,7 +16,7 @@ from harness.media import open_image
 from harness.models.common import cpu_only, handle, plain_text
 from harness.registry import ModelHandle, ModelRow, ModelSettings
 from harness.types import Features, FloatArray, Item, Media, ModelSpec, Role
-from harness.video import sample_frames
+from harness.video import spread_frames
 
 SIDE = 64
 CELLS, DIRECTIONS = 8, 8
@@ -57,7 +57,7 @@ class Classical:
 
 
 def _pictures(medium: Media) -> Sequence[Image]:
-    return [open_image(medium)] if medium.kind == "image" else sample_frames(medium, FRAMES)
+    return [open_image(medium)] if medium.kind == "image" else spread_frames(medium, FRAMES)
 
 
 def _describe(picture: Image) -> FloatArray:

@@ -35,6 +35,11 @@ def vectors(*numbers: int, width: int = WIDTH, seed: int = 0) -> FloatArray:
     return np.array(rows, dtype=np.float32).reshape(len(numbers), width)
 
 
+def _say(*lines: str) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
+
+
 def _batch(start: int) -> range:
     return range(start, start + BATCH)
 
@@ -44,11 +49,11 @@ def _loop(store: Store, start: int, count: int) -> None:
     for number in range(count):
         batch = _batch(start + number * BATCH)
         store.put(keys(*batch), vectors(*batch))
-        print("stored", flush=True)
+        _say("stored")
 
 
 def _die(store: Store, statement: int) -> None:
-    """Stores a batch, and is killed at a statement of the next: 0 begins, 1 to `BATCH` insert, the one after commits."""
+    """Stores a batch, and is killed at a statement of the next: 0 begins, 1 to `BATCH` insert, the last commits."""
     _loop(store, 0, 1)
     left = statement
 
@@ -68,12 +73,12 @@ def _fill(store: Store, largest: int) -> None:
     try:
         _loop(store, 0, 10)
     except UserError as error:
-        print(error.what, error.hint, sep="\n", flush=True)
+        _say(error.what, error.hint)
 
 
 def _hold(store: Store) -> None:
     store.check_writable()
-    print("holds", flush=True)
+    _say("holds")
     sys.stdin.read()
 
 

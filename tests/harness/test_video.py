@@ -26,10 +26,10 @@ def _write(path: Path, greys: list[int]) -> Media:
 
 @pytest.mark.parametrize(("length", "count"), [(40, 8), (40, 1), (5, 8), (1, 8), (9, 9)])
 def test_frames_are_spread_from_the_first_to_the_last(tmp_path: Path, length: int, count: int) -> None:
-    from harness.video import sample_frames
+    from harness.video import spread_frames
 
     greys = [6 * number for number in range(length)]
-    frames = sample_frames(_write(tmp_path / "ramp.mp4", greys), count)
+    frames = spread_frames(_write(tmp_path / "ramp.mp4", greys), count)
     kept = min(count, length)
     wanted = [greys[number * (length - 1) // max(kept - 1, 1)] for number in range(kept)]
     assert [frame.size for frame in frames] == [(64, 48)] * kept
@@ -38,13 +38,13 @@ def test_frames_are_spread_from_the_first_to_the_last(tmp_path: Path, length: in
 
 @pytest.mark.parametrize("content", [b"", b"not a video", "half"])
 def test_what_is_no_video_is_bad_media_that_names_the_file(tmp_path: Path, content: bytes | str) -> None:
-    from harness.video import sample_frames
+    from harness.video import spread_frames
 
     path = tmp_path / "clip.mp4"
     media = _write(path, [10, 200] * 20)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if isinstance(content, str) else content)
     with pytest.raises(BadMedia, match=r"clip\.mp4"):
-        sample_frames(media, 8)
+        spread_frames(media, 8)
 
 
 def test_classical_sees_a_video_as_the_mean_of_its_frames(tmp_path: Path) -> None:

@@ -71,3 +71,15 @@ def test_looking_a_name_up_loads_no_heavy_library():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_bare_folder_is_known_by_its_model_type(tmp_path, monkeypatch):
+    asked = []
+    row = ModelRow("kind/", "", ("text",), lambda name, _: asked.append(name), model_type="some_type")
+    monkeypatch.setattr(harness.models, "ROWS", (row,))
+    (tmp_path / "config.json").write_text('{"model_type": "some_type"}')
+    open_model(str(tmp_path), ModelSettings())
+    assert asked == [str(tmp_path)]
+    (tmp_path / "config.json").write_text('{"model_type": "another"}')
+    with pytest.raises(UserError):
+        open_model(str(tmp_path), ModelSettings())

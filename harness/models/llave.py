@@ -1,0 +1,178 @@
+"""LLaVE, from a released checkpoint or one in the same format: `llave/NAME`, `llave/FOLDER`, `llave-7b`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.digests import folder_digest
+from harness.errors import UserError
+from harness.media import open_image
+from harness.models.common import float_type, handle, torch_device
+from harness.models.llave_config import MODEL_TYPE, LlaveConfig, grid_resolutions, read_config
+from harness.models.llave_options import LlaveOptions
+from harness.models.llave_prompt import Prompt, Prompter, read_prompter, user_turn
+from harness.models.llave_vision import Picture, frame_indices, see_image, see_video
+from harness.models.llave_weights import find_weights
+from harness.registry import ModelHandle, ModelRow, ModelSettings
+from harness.types import Features, Item, Media, ModelSpec, Role, Scalar
+from harness.video import read_frames
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.models.llave_network import LlaveNetwork
+
+PREFIX = "llave/"
+ALIASES: Mapping[str, str] = {f"llave-{size.lower()}": f"zhibinlan/LLaVE-{size}" for size in ("0.5B", "2B", "7B")}
+TRAINED_LENGTH, VIDEO_LENGTH = 4096, 8192
+"""The public video evaluation raises the limit: 32 frames take 6,720 tokens, and the text comes after them."""
+_USUAL = LlaveOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint that was found, and how it is to be used. `commit` is None for a local folder."""
+
+    name: str
+    folder: Path
+    commit: str | None
+    config: LlaveConfig
+    options: LlaveOptions
+
+    @property
+    def max_length(self) -> int | None:
+        return self.options.max_length or self.config.max_length
+
+    @property
+    def max_video_length(self) -> int | None:
+        """For items with a video: raised as the public code raises it, unless somebody has set a lower limit."""
+        limit = self.max_length
+        if self.options.max_length is not None or limit is None or limit < TRAINED_LENGTH:
+            return limit
+        return max(limit, VIDEO_LENGTH)
+
+
+class Llave:
+    """Unit vectors in fp32. `truncated` counts the items embedded so far that were longer than a limit."""
+
+    def __init__(self, spec: ModelSpec, checkpoint: Checkpoint, prompter: Prompter, network: LlaveNetwork) -> None:
+        self.spec = spec
+        self.truncated = 0
+        self._checkpoint = checkpoint
+        self._prompter = prompter
+        self._network = network
+
+    def prepare(self, item: Item, role: Role) -> Features[Prompt]:
+        options = self._checkpoint.options
+        override = options.query_instruction if role == "query" else options.target_instruction
+        text = item.full_text if override is None else override + item.text
+        pieces = self._prompter.encode(user_turn(text, len(item.media)))
+        shown = item.media[: len(pieces.ids) - 1]  # a text over the limit can lose the places of later media
+        pictures = tuple(self._see(medium) for medium in shown)
+        whole = sum(map(len, pieces.ids)) + sum(picture.layout.tokens for picture in pictures)
+        has_video = any(medium.kind == "video" for medium in shown)
+        limit = self._checkpoint.max_video_length if has_video else self._checkpoint.max_length
+        length = whole if limit is None else min(limit, whole)
+        return Features(Prompt(pieces.ids, pictures, length, pieces.cut or length < whole), length)
+
+    def embed(self, features: Sequence[Features[Prompt]]) -> Tensor:
+        import torch
+
+        with torch.inference_mode():
+            vectors: Tensor = self._network([feature.data for feature in features])
+        self.truncated += sum(feature.data.cut for feature in features)
+        return vectors
+
+    def _see(self, medium: Media) -> Picture:
+        config, options = self._checkpoint.config, self._checkpoint.options
+        if medium.kind == "image":
+            return see_image(open_image(medium), config)
+        return see_video(read_frames(medium, partial(frame_indices, fps=options.fps, most=options.frames)), config)
+
+
+def open_llave(name: str, settings: ModelSettings, options: LlaveOptions = _USUAL) -> ModelHandle:
+    """Finds and identifies a checkpoint: `llave/NAME`, `llave/FOLDER`, an alias, or a folder. Raises UserError."""
+    checkpoint = _find(ALIASES.get(name, name.removeprefix(PREFIX)), options)
+    tower = checkpoint.config.tower
+    seen: dict[str, Scalar] = {
+        **asdict(options),
+        "max_length": checkpoint.max_length,
+        "max_video_length": checkpoint.max_video_length,
+        "grid": "x".join(map(str, options.grid)) if options.grid else None,
+    }
+    if tower.folder is not None and not tower.folder.resolve().is_relative_to(checkpoint.folder.resolve()):
+        seen["vision_tower"] = folder_digest(tower.folder)
+    spec = ModelSpec(
+        PREFIX + checkpoint.name,
+        revision=checkpoint.commit or folder_digest(checkpoint.folder),
+        adapter="llave/1",
+        dtype=_dtype(settings),
+        options=seen,
+        modalities=("text", "image", "video") if checkpoint.config.sees_video else ("text", "image"),
+    )
+    return handle(spec, partial(_load, spec, checkpoint, settings))
+
+
+def _find(rest: str, options: LlaveOptions) -> Checkpoint:
+    """Finds a folder, or resolves a name on the hub to a commit; from the cache where the hub cannot be reached."""
+    folder, commit, name = Path(rest).expanduser(), None, rest
+    is_local = bool(rest) and folder.is_dir()
+    if is_local:
+        name = folder.resolve().name
+    else:
+        folder = _download(rest, None, ["*.json"])
+        commit = folder.name
+    config = read_config(folder)
+    if is_local:
+        find_weights(folder, config)  # so that a broken checkpoint is found out before anything is run
+    if options.grid:
+        config = replace(config, resolutions=grid_resolutions(*options.grid, config.tower.image_size))
+    return Checkpoint(name, folder, commit, config, options)
+
+
+def _download(name: str, commit: str | None, patterns: list[str]) -> Path:
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise UserError(
+            f"There is no folder {name!r}.",
+            f"Write {PREFIX}FOLDER, {PREFIX}NAME for a checkpoint on the hub, or one of {', '.join(ALIASES)}.",
+        )
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, revision=commit, allow_patterns=patterns))
+    except (OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"There is no folder {name!r}, and the hub does not give it: {reason}",
+            "Check the name and the network, or copy the checkpoint here and name its folder.",
+        ) from None
+
+
+def _dtype(settings: ModelSettings) -> str:
+    """`auto` is bfloat16 on a GPU, where the public code computes in it too, and float32 on the CPU."""
+    on_gpu = settings.dtype == "auto" and settings.device != "cpu" and torch_device(settings).startswith("cuda")
+    return "bfloat16" if on_gpu else float_type(settings)
+
+
+def _load(spec: ModelSpec, checkpoint: Checkpoint, settings: ModelSettings) -> Llave:
+    """Loads tokenizer and weights. Raises UserError, before a weight is read, unless all is as it should be."""
+    from harness.models.llave_network import load_network
+
+    folder, config = checkpoint.folder, checkpoint.config
+    if checkpoint.commit is not None:
+        folder = _download(checkpoint.name, checkpoint.commit, ["*.json", "*.txt", "*.safetensors"])
+    prompter = read_prompter(folder, config.language["vocab_size"])
+    network = load_network(config, find_weights(folder, config), folder, torch_device(settings), spec.dtype)
+    return Llave(spec, checkpoint, prompter, network.eval().requires_grad_(False))
+
+
+MODALITIES = ("text", "image", "video")
+_VERIFIED = "golden: the public code's vectors on a small checkpoint; released weights not run"
+ROWS = (
+    ModelRow(PREFIX, "a LLaVE checkpoint: NAME on the hub, or FOLDER", MODALITIES, open_llave, _VERIFIED, MODEL_TYPE),
+    *(ModelRow(alias, PREFIX + name, MODALITIES, open_llave, _VERIFIED) for alias, name in ALIASES.items()),
+)

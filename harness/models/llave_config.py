@@ -1,0 +1,216 @@
+"""config.json of a LLaVE checkpoint (`llava_qwen`), read strictly: what is not computed here is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from harness.errors import UserError
+from harness.types import Scalar
+
+MODEL_TYPE = "llava_qwen"
+Newline: TypeAlias = Literal["grid", "frame", "one_token", "no_token"]
+"""Where a video gets `image_newline`: after each row of each frame, after each frame, once at its end, nowhere."""
+_NEWLINES: tuple[Newline, ...] = ("grid", "frame", "one_token", "no_token")
+
+_ACCEPTED: Mapping[str, tuple[Scalar, ...]] = {
+    "mm_projector_type": ("mlp2x_gelu",),
+    "mm_patch_merge_type": ("spatial_unpad",),
+    "mm_vision_select_feature": ("patch", None),
+    "mm_resampler_type": (None,),
+    "mm_use_im_start_end": (False, None),
+    "add_faster_video": (False, None),
+    "hidden_act": ("silu",),
+    "rope_scaling": (None,),
+    "use_sliding_window": (False, None),
+}
+"""Settings that change a vector, and the values that the code here is for; None: the key may be missing."""
+
+_LANGUAGE = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+)
+_TOWER = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "image_size", "patch_size")
+_SO400M = "google/siglip-so400m-patch14-384"
+_SO400M_SHAPE = dict(zip(_TOWER, (1152, 4304, 27, 16, 384, 14), strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Tower:
+    """The SigLIP vision tower: its folder, if there is one, and its shape before the last layer is taken off."""
+
+    name: str
+    folder: Path | None
+    shape: Mapping[str, int]
+    layer_norm_eps: float
+
+    @property
+    def image_size(self) -> int:
+        return self.shape["image_size"]
+
+    @property
+    def side(self) -> int:
+        """Patches along one side of a crop."""
+        return self.shape["image_size"] // self.shape["patch_size"]
+
+
+@dataclass(frozen=True, slots=True)
+class LlaveConfig:
+    """What decides LLaVE's computation, apart from the weights and the tokenizer."""
+
+    language: Mapping[str, int]
+    rope_theta: float
+    rms_norm_eps: float
+    tower: Tower
+    own_tower: bool
+    """Whether vision weights in the checkpoint count; otherwise those of the tower's folder are used."""
+    resolutions: tuple[tuple[int, int], ...]
+    """Sizes (width, height) that an image can be tiled at, in the order in which ties are decided."""
+    max_tiles: int
+    """Larger images are shrunk, as features, to about as many tokens as this many crops have."""
+    newline: Newline
+    max_length: int | None
+    sees_video: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JsonFile:
+    """A JSON object, and errors that name file and key."""
+
+    path: Path
+    fields: Mapping[str, object]
+
+    @staticmethod
+    def read(path: Path) -> JsonFile:
+        """Raises UserError unless the file holds a JSON object."""
+        try:
+            fields = json.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise UserError(f"{path} cannot be read: {reason}.", "Copy or download the checkpoint again.") from None
+        if not isinstance(fields, dict):
+            raise UserError(f"{path} does not hold a JSON object.", "Copy or download the checkpoint again.")
+        return JsonFile(path, fields)
+
+    def number(self, key: str) -> float:
+        """A number above zero."""
+        value = self.fields.get(key)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            raise self.wrong(key)
+        return value
+
+    def integer(self, key: str) -> int:
+        value = self.number(key)
+        if value != int(value):
+            raise self.wrong(key)
+        return int(value)
+
+    def text(self, key: str) -> str:
+        value = self.fields.get(key)
+        if not isinstance(value, str) or not value:
+            raise self.wrong(key)
+        return value
+
+    def wrong(self, key: str) -> UserError:
+        """The error for a key that is missing or has a value that nothing can be made of."""
+        if key not in self.fields:
+            return UserError(f"{self.path} lacks {key!r}.", "Take config.json from where the weights came from.")
+        return UserError(
+            f"{self.path} says {key} = {json.dumps(self.fields[key])}, which this adapter does not compute.",
+            "Only what the released LLaVE checkpoints use is computed, so that no score comes from a guess.",
+        )
+
+
+def read_config(folder: Path) -> LlaveConfig:
+    """Reads and checks config.json and the vision tower's. Raises UserError naming file and key."""
+    file = JsonFile.read(folder / "config.json")
+    if file.fields.get("model_type") != MODEL_TYPE:
+        raise UserError(
+            f"{file.path} has model_type {file.fields.get('model_type')!r}, not {MODEL_TYPE!r}.",
+            "This is not a LLaVE checkpoint. `llave models` lists the other families.",
+        )
+    for key, accepted in _ACCEPTED.items():
+        if file.fields.get(key) not in accepted:
+            raise file.wrong(key)
+    tower = _read_tower(folder, file)
+    ratio = re.fullmatch(r"anyres_max_(\d+)", file.text("image_aspect_ratio"))
+    if ratio is None:
+        raise file.wrong("image_aspect_ratio")
+    newline = [each for each in _NEWLINES if each == file.fields.get("mm_newline_position", "one_token")]
+    if not newline:
+        raise file.wrong("mm_newline_position")
+    length = "tokenizer_model_max_length"
+    return LlaveConfig(
+        language={key: file.integer(key) for key in _LANGUAGE},
+        rope_theta=file.number("rope_theta"),
+        rms_norm_eps=file.number("rms_norm_eps"),
+        tower=tower,
+        own_tower=not file.fields.get("delay_load") or _tower_was_trained(file),
+        resolutions=_resolutions(file, tower.image_size),
+        max_tiles=int(ratio[1]),
+        newline=newline[0],
+        max_length=None if file.fields.get(length) is None else file.integer(length),
+        sees_video=file.fields.get("mm_spatial_pool_mode") == "bilinear",
+    )
+
+
+def grid_resolutions(columns: int, rows: int, size: int) -> tuple[tuple[int, int], ...]:
+    """Every grid up to `columns` x `rows` crops of `size` pixels, as (width, height); width is the outer loop."""
+    return tuple((size * i, size * j) for i in range(1, columns + 1) for j in range(1, rows + 1))
+
+
+def _read_tower(folder: Path, file: JsonFile) -> Tower:
+    name = file.text("mm_vision_tower")
+    place = folder / name
+    if not place.is_dir():
+        if name == _SO400M:
+            return Tower(name, None, _SO400M_SHAPE, 1e-6)
+        raise UserError(
+            f"{file.path} names the vision tower {name!r}, but {place} is not a folder.",
+            f"Put the tower's folder there; only the shape of {_SO400M} is known without one.",
+        )
+    found = JsonFile.read(place / "config.json")
+    vision = found.fields.get("vision_config")
+    if isinstance(vision, dict):
+        found = JsonFile(found.path, vision)
+    if found.fields.get("model_type") != "siglip_vision_model":
+        raise found.wrong("model_type")
+    if found.fields.get("hidden_act", "gelu_pytorch_tanh") != "gelu_pytorch_tanh":
+        raise found.wrong("hidden_act")
+    eps = found.number("layer_norm_eps") if "layer_norm_eps" in found.fields else 1e-6
+    return Tower(name, place, {key: found.integer(key) for key in _TOWER}, eps)
+
+
+def _tower_was_trained(file: JsonFile) -> bool:
+    parts = str(file.fields.get("mm_tunable_parts") or "")
+    return bool(file.fields.get("unfreeze_mm_vision_tower")) or "mm_vision_tower" in parts
+
+
+def _resolutions(file: JsonFile, size: int) -> tuple[tuple[int, int], ...]:
+    """`image_grid_pinpoints`: a list of [width, height] in pixels, or `(1x1),...,(2x2)` in crops."""
+    key = "image_grid_pinpoints"
+    given = file.fields.get(key)
+    if isinstance(given, str):
+        corners = [(int(i), int(j)) for i, j in re.findall(r"\((\d+)x(\d+)\)", given)]
+        if not corners:
+            raise file.wrong(key)
+        (i0, j0), (i1, j1) = corners[0], corners[-1]
+        given = [[size * i, size * j] for i in range(i0, i1 + 1) for j in range(j0, j1 + 1)]
+    if not isinstance(given, list) or not given:
+        raise file.wrong(key)
+    for pair in given:
+        if not (isinstance(pair, list) and len(pair) == 2 and all(_is_multiple(edge, size) for edge in pair)):
+            raise file.wrong(key)
+    return tuple((width, height) for width, height in given)
+
+
+def _is_multiple(edge: object, size: int) -> bool:
+    return isinstance(edge, int) and edge > 0 and edge % size == 0

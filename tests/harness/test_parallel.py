@@ -1,0 +1,114 @@
+"""Several processes under torchrun and accelerate: the same results as one, and no hang when one of them fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.parallel import World, join
+from harness.results import load_result
+from tests.conftest import Folder, Place
+
+ROOT = Path(__file__).resolve().parents[2]
+HASHED = "tests.embedders:Hashed"
+TORCHRUN = ("-m", "torch.distributed.run", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0")
+
+
+def _launched(launcher: tuple[str, ...], model: tuple[str, ...], tiny: Folder, place: Place, **environment: str):
+    line = [sys.executable, *launcher, "-m", "harness.cli", "run", *model, "--data", str(tiny.data), *place.flags]
+    started = time.monotonic()
+    child = subprocess.Popen(
+        line,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+        start_new_session=True,
+    )
+    try:
+        out, err = child.communicate(timeout=90)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        out, err = child.communicate()
+        pytest.fail(f"it hangs:\n{out}\n{err}")
+    return child.returncode, out, err, time.monotonic() - started
+
+
+def _answers(place: Place) -> dict[str, object]:
+    return {
+        str(path.relative_to(place.out)): (
+            load_result(path).metrics,
+            load_result(path).official,
+            load_result(path).identity,
+            path.with_suffix(".queries.jsonl").read_bytes(),
+        )
+        for path in sorted(place.out.rglob("*.json"))
+    }
+
+
+@pytest.fixture
+def one(llave, tiny, tmp_path):
+    """What one process by itself finds and prints."""
+    place = Place(tmp_path / "one")
+    done = llave("run", HASHED, "null/oracle", "--data", tiny.data, *place.flags)
+    assert done.code == 0
+    return done.out, _answers(place)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("launcher", "size"),
+    [
+        ((*TORCHRUN, "--nproc-per-node", "1"), 1),
+        ((*TORCHRUN, "--nproc-per-node", "3"), 3),
+        (("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0"), 2),
+    ],
+    ids=["torchrun-1", "torchrun-3", "accelerate-2"],
+)
+def test_any_number_of_processes_gives_the_results_of_one(tiny, place, one, tmp_path, launcher, size):
+    log = tmp_path / "log.jsonl"
+    code, out, err, _ = _launched(
+        launcher, (HASHED, "null/oracle"), tiny, place, ACCELERATE_USE_CPU="true", EMBEDDER_LOG=str(log)
+    )
+    assert code == 0, err
+    assert (out, _answers(place)) == one, "one process alone prints, and what it prints is the same"
+    assert load_result(place.path("Find")).cost["processes"] == size
+    embedded = [label for line in log.read_text().splitlines() for label in json.loads(line)]
+    assert len(embedded) == len(set(embedded)), "the work is shared, not repeated"
+    assert len(list(next(place.store.glob("hashed-*")).glob("*.db"))) == size
+
+
+@pytest.mark.slow
+def test_a_process_that_fails_ends_the_others_with_a_message(tiny, place):
+    launcher = (*TORCHRUN, "--nproc-per-node", "2")
+    code, out, err, seconds = _launched(launcher, ("tests.embedders:BrokenPeer",), tiny, place)
+    assert code != 0
+    assert out == ""
+    assert "error: broken-peer, Colour (1 of 3): The model returned a vector that is not finite" in err
+    assert seconds < 60
+    assert not list(place.out.rglob("*.json"))
+
+
+@pytest.mark.slow
+def test_a_users_mistake_is_told_under_a_launcher_too(tiny, place):
+    (tiny.images / "shapes/01.png").unlink()
+    code, out, err, _ = _launched((*TORCHRUN, "--nproc-per-node", "2"), (HASHED,), tiny, place)
+    assert code != 0
+    assert out == ""
+    assert "shapes/01.png does not exist" in err
+    assert not place.store.exists()
+
+
+def test_a_process_by_itself_joins_nobody(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert join() == World(0, 1)
+    World(0, 1).wait()
+    assert [World(rank, 3).is_main for rank in range(3)] == [True, False, False]

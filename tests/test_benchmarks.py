@@ -1,0 +1,41 @@
+"""The benchmarks run to their end and write what they measured. How fast they are is not a test's business."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+TINY = {
+    "scoring": "--widths 8 --queries 12 --pool 16 --repeats 1 --datasets 4 --suite-width 8 --suite-pool 20",
+    "engine": "--texts 40 --images 10 --side 64 --width 8 --repeats 1 --memory-texts 20 40 --memory-images 10 20",
+}
+PARTS = {
+    "scoring": {"one dataset, width 8", "suite, width 8"},
+    "engine": {"texts", "images", "memory, texts", "memory, images"},
+}
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_a_benchmark_runs_and_reports(name: str, tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    command = [sys.executable, str(BENCHMARKS / f"{name}.py"), *TINY[name].split(), "--out", str(report)]
+    subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
+    found = json.loads(report.read_text())
+    assert found["figures"].keys() == PARTS[name]
+    assert found["machine"]["cores"] >= 1
+    assert str(tmp_path) not in report.read_text()
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_committed_figures_are_of_the_full_size_and_name_no_path(name: str) -> None:
+    text = (BENCHMARKS / "results" / f"{name}.json").read_text()
+    found = json.loads(text)
+    assert found.keys() == {"date", "machine", "versions", "settings", "figures"}
+    assert found["settings"]["repeats"] >= 5
+    assert "/home" not in text
+    assert "/tmp" not in text
