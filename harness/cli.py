@@ -257,7 +257,8 @@ def _say(console: Console, text: str) -> None:
 
 
 def _complain(error: UserError) -> None:
-    print(f"error: {error.what}", file=sys.stderr)
+    who = f" (process {os.environ.get('RANK')})" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
+    print(f"error{who}: {error.what}", file=sys.stderr)
     if error.hint:
         print(f"  {error.hint}".replace("\n", "\n  "), file=sys.stderr)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -92,19 +93,37 @@ def test_a_process_that_fails_ends_the_others_with_a_message(tiny, place):
     code, out, err, seconds = _launched(launcher, ("tests.embedders:BrokenPeer",), tiny, place)
     assert code != 0
     assert out == ""
-    assert "error: broken-peer, Colour (1 of 3): The model returned a vector that is not finite" in err
+    assert "error (process 1): broken-peer, Colour (1 of 3): The model returned a vector that is not finite" in err
     assert seconds < 60
     assert not list(place.out.rglob("*.json"))
 
 
 @pytest.mark.slow
-def test_a_users_mistake_is_told_under_a_launcher_too(tiny, place):
-    (tiny.images / "shapes/01.png").unlink()
-    code, out, err, _ = _launched((*TORCHRUN, "--nproc-per-node", "2"), (HASHED,), tiny, place)
-    assert code != 0
-    assert out == ""
-    assert "shapes/01.png does not exist" in err
-    assert not place.store.exists()
+def test_where_no_launcher_stops_it_a_process_notices_that_another_has_gone(tiny, place):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    line = [sys.executable, "-m", "harness.cli", "run", "tests.embedders:BrokenPeer", "--data", str(tiny.data)]
+    peers = [
+        subprocess.Popen(
+            [*line, *place.flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={
+                **os.environ,
+                **{"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"},
+                **{"MASTER_ADDR": "localhost", "MASTER_PORT": port},
+            },
+        )
+        for rank in "01"
+    ]
+    said = [peer.communicate(timeout=90)[1] for peer in peers]
+    assert [peer.returncode for peer in peers] == [1, 1]
+    assert "error (process 0): Another process of this run has ended." in said[0]
+    assert "error (process 1): broken-peer, Colour (1 of 3): The model returned a vector that is not finite" in said[1]
+    assert not any("Traceback" in each for each in said)
 
 
 def test_a_process_by_itself_joins_nobody(monkeypatch):

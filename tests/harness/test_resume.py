@@ -62,7 +62,7 @@ def test_kill_9_at_random_moments(tiny, place, undisturbed, tmp_path):
     moments = random.Random(0)
     answers, expected = undisturbed
     log, kills = tmp_path / "killed.jsonl", 0
-    for _ in range(12):
+    for _ in range(8):
         before = len(_batches(log))
         child = _start(tiny, place, log, seconds=0.03)
         wanted = before + moments.randrange(1, 7)
