@@ -40,7 +40,7 @@ class Digests:
 
     def file(self, path: Path) -> str:
         """SHA-256 of a file's bytes. Raises UserError if it cannot be read."""
-        return self._of_file("file", path, _sha256)
+        return self._of_file("file", Path(os.path.realpath(path)), _sha256)
 
     def image(self, media: Media) -> MediaInfo:
         """Digest and size of an image, after the checks of `harness.media`. Raises BadMedia, and remembers that too."""
@@ -76,8 +76,9 @@ class Digests:
                 self._database.executemany("INSERT OR REPLACE INTO known VALUES (?, ?, ?)", rows)
 
     def _of_file(self, kind: str, path: Path, work: Callable[[Path], str]) -> str:
+        """What `work` finds in a file, which is named without links."""
         stamp, fresh = _stamp(path)
-        key = f"{kind}|{os.path.realpath(path)}"
+        key = f"{kind}|{path}"
         known = self._recall(key, stamp)
         if known is None:
             known = work(path)

@@ -13,7 +13,6 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -25,7 +24,7 @@ from harness.types import Media
 MAX_PIXELS = 178_956_970
 """Larger images are refused before they are decoded: twice Pillow's own warning limit, and its hard stop."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
 """What is read. Pillow knows more, but some of those formats run other programs (EPS), and no dataset needs them."""
 
 _ORIENTATION_TAG = 0x0112
@@ -131,7 +130,7 @@ def open_image(media: Media) -> Image.Image:
 
 
 def _shallow_grey(image: Image.Image) -> Image.Image:
-    """Greys of more than 8 bits, scaled: integers from 16 bits, others from the range 0 to their largest."""
+    """Greys of more than 8 bits, scaled: from 16 bits, or from 0 to their largest if they are floats or go beyond."""
     values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     top = float(values.max(initial=0))
     if image.mode != "F":
@@ -142,7 +141,7 @@ def _shallow_grey(image: Image.Image) -> Image.Image:
 def _looks_whole(image: ImageFile.ImageFile, data: bytes) -> bool:
     """Whether the structure of a freshly opened image shows that nothing is missing. Uses the image up."""
     if image.format == "JPEG" and image.fp is not None:
-        return data.find(_END_OF_JPEG, image.fp.tell()) >= 0  # what comes before may hold a thumbnail with its own end
+        return data.rfind(_END_OF_JPEG) >= image.fp.tell()  # what comes before may hold a thumbnail with its own end
     if image.format == "PNG":
         with contextlib.suppress(*_DAMAGE):
             image.verify()
@@ -160,18 +159,11 @@ def _is_turned(image: Image.Image) -> bool:
         return False  # broken EXIF does not touch the pixels
 
 
-@cache
-def _formats() -> tuple[str, ...]:
-    """Those of `FORMATS` that this Pillow was built with."""
-    Image.init()
-    return tuple(name for name in FORMATS if name in Image.OPEN)
-
-
 @contextlib.contextmanager
 def _opened(data: bytes, path: Path) -> Iterator[ImageFile.ImageFile]:
     """An image, and what goes wrong with it while it is used as BadMedia."""
     try:
-        with Image.open(io.BytesIO(data), formats=_formats()) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             yield image
@@ -184,6 +176,7 @@ def _opened(data: bytes, path: Path) -> Iterator[ImageFile.ImageFile]:
         # Not BadMedia: that would let a score depend on the machine.
         raise UserError(f"There is not enough memory to open {path}.", "Use fewer --workers.") from None
     except UnidentifiedImageError:
-        raise BadMedia(f"{path} is not an image ({', '.join(_formats())}).", "Replace the file.") from None
+        what = f"{path} is not an image ({', '.join(FORMATS)})."
+        raise BadMedia(what, "Replace the file, or save it as one of these.") from None
     except _DAMAGE as error:
         raise BadMedia(f"{path} is damaged: {error}.", "Fetch the file again.") from None

@@ -27,11 +27,13 @@ _Doubles = NDArray[np.float64]
 _Steps = NDArray[np.int32]
 
 _CELLS = 1 << 25
-"""Most scores of a block that are held at once."""
+"""Scores that are held at once, at most."""
+_FEW = 1 << 15
+"""Scores that are ranked at once, roughly: few enough to stay in the processor's cache."""
 _COLUMNS = 512
 """Target vectors widened to fp64 for one matrix product."""
 _ROWS = 32
-"""Rows that any other work is done on at a time: few enough to stay in the processor's cache."""
+"""Vectors widened to fp64, or products rounded, at a time: few enough to stay in the processor's cache."""
 _DENSE = 32
 """A matrix product may compute this many scores for each one needed before query by query is cheaper."""
 _NOT_A_NUMBER = 1 << 30
@@ -91,7 +93,7 @@ def rank(
         scores_BC = scorer.scores(vectors_BD, pools_BC)
         scores_BC[broken_Q[part]] = _NOT_A_NUMBER
         scores_BC[pools_BC < 0] = _NOT_THERE
-        for few in _slices(len(pools_BC)):
+        for few in _slices(len(pools_BC), max(1, _FEW // max(1, pools_BC.shape[1]))):
             results += _rankings(queries[part][few], scores_BC[few], pools_BC[few], steps_Q[part][few], top)
     return results
 
@@ -261,11 +263,11 @@ def _tops(scores_BC: _Steps, pools_BC: IndexArray, steps_B: _Doubles, count: int
     """The best candidates of each row; equal scores in the order of the targets."""
     if count == 0:
         return [()] * len(scores_BC)
-    # One number holds score and target, so that the smallest are the best, each in its place.
-    keys_BC = pools_BC - (scores_BC.astype(np.int64) << 32)
-    keys_BK = np.sort(np.partition(keys_BC, count - 1, axis=1)[:, :count], axis=1)
-    steps_BK = -(keys_BK >> 32)
-    scores_BK = np.where(steps_BK == _NOT_A_NUMBER, np.inf, steps_BK * steps_B[:, None])
-    targets_BK = keys_BK & 0xFFFFFFFF
-    pairs = zip(targets_BK.tolist(), scores_BK.tolist(), strict=True)
-    return [tuple(map(TopCandidate, targets, scores)) for targets, scores in pairs]
+    edges_B1 = np.partition(scores_BC, -count, axis=1)[:, -count, None]
+    rows, places = np.nonzero(scores_BC >= edges_B1)  # of each row at least `count`, and what is tied with the last
+    targets, scores = pools_BC[rows, places], scores_BC[rows, places]
+    order = np.lexsort((targets, -scores, rows))
+    best_BK = order[np.searchsorted(rows, np.arange(len(scores_BC)))[:, None] + np.arange(count)]
+    scores_BK = np.where(scores == _NOT_A_NUMBER, np.inf, scores * steps_B[rows])[best_BK]
+    pairs = zip(targets[best_BK].tolist(), scores_BK.tolist(), strict=True)
+    return [tuple(map(TopCandidate, *pair)) for pair in pairs]

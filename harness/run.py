@@ -74,9 +74,10 @@ class Run:
         """
         if needs_answers(handle.spec):
             return _joined([self.evaluate(self._told(handle, task), [task]) for task in tasks])
-        check_writable(result_folder(self.settings.out, handle.spec))
         self.world.wait()  # everybody sees what was finished before
         standing, assignments = self._plan(handle, tasks)
+        if assignments:
+            check_writable(result_folder(self.settings.out, handle.spec))
         found = len(standing)
         failure = None
         with Store(self.settings.store, handle.spec) as store:

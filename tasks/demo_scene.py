@@ -130,17 +130,19 @@ def changes(thing: Thing) -> list[Change]:
 def edits(scene: Scene) -> list[Edit]:
     """Every scene that differs from a scene of two things in one attribute of one, or in their order."""
     first, second = scene.things
-    found = [Edit("order", "swap the two objects", _pair(replace(second, cell=first.cell), first, second.cell))]
+    found = [
+        Edit("order", "swap the two objects", _pair(replace(second, cell=first.cell), replace(first, cell=second.cell)))
+    ]
     for thing, other in ((first, second), (second, first)):
         for attribute, value, changed in changes(thing):
             if changed.shape != other.shape:
                 verb = f"turn the {thing.shape} into a" if attribute == "shape" else f"make the {thing.shape}"
-                found.append(Edit(attribute, f"{verb} {value}", _pair(changed, other, other.cell)))
+                found.append(Edit(attribute, f"{verb} {value}", _pair(changed, other)))
     return found
 
 
-def _pair(one: Thing, other: Thing, cell: int) -> Scene:
-    return Scene(tuple(sorted((one, replace(other, cell=cell)), key=lambda thing: thing.cell)))
+def _pair(*things: Thing) -> Scene:
+    return Scene(tuple(sorted(things, key=lambda thing: thing.cell)))
 
 
 @cache

@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 HASHED = "tests.embedders:Hashed"
 
 COMMANDS = {
+    "": {"--version"},
     "run": {
         *("MODEL", "--suite", "--tasks", "--data", "--images", "--out", "--store", "--limit", "--protocol"),
         *("--on-bad-media", "--device", "--dtype", "--budget", "--workers", "--seed", "--json"),
@@ -38,14 +39,12 @@ COMMANDS = {
 
 
 def test_commands_and_flags_are_frozen():
+    whole = build_parser()
+    (commands,) = (each for each in whole._actions if isinstance(each, argparse._SubParsersAction))
     found = {}
-    for action in build_parser()._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for name, parser in action.choices.items():
-                own = [each for each in parser._actions if not isinstance(each, argparse._HelpAction)]
-                found[name] = {
-                    flag for each in own for flag in each.option_strings or [(each.metavar or each.dest).upper()]
-                }
+    for name, parser in {"": whole, **commands.choices}.items():
+        own = [each for each in parser._actions if not isinstance(each, argparse._HelpAction) and each is not commands]
+        found[name] = {flag for each in own for flag in each.option_strings or [(each.metavar or each.dest).upper()]}
     assert found == COMMANDS
 
 
@@ -117,7 +116,7 @@ class TestBadData:
         for said in ("01.png is empty", "02.png is damaged", "04.png does not exist", "--on-bad-media count-as-wrong"):
             assert said in done.err
         assert done.err.count("--on-bad-media count-as-wrong") == 1
-        assert not place.store.exists()
+        assert not place.folder.exists()
 
     @pytest.mark.parametrize(
         ("change", "said"),
@@ -152,6 +151,14 @@ class TestBadData:
         assert done.code == 2
         assert "Did you mean Find" in done.err
         assert llave("run", HASHED, "--data", tiny.data, "--tasks", " Find , Match,", *place.flags).code == 0
+
+    def test_a_suites_means_count_no_other_task(self, llave, tiny, place):
+        write_subset(tiny.data, "GQA", columns([tiny.rows["Colour"][0]] * 1000))
+        line = ("run", "null/constant", "--data", tiny.data, "--limit", 3, "--json", *place.flags)
+        alone = json.loads(llave(*line, "--suite", "mmeb-vqa").out)
+        more = json.loads(llave(*line, "--suite", "mmeb-vqa", "--tasks", "Match,GQA@global").out)
+        assert [each["task"] for each in more["results"]] == ["GQA", "Match", "GQA@global"]
+        assert more["means"] == alone["means"]
 
     def test_a_suite_of_which_some_is_there_has_incomplete_means_that_say_so(self, llave, tiny, place):
         write_subset(tiny.data, "GQA", columns([tiny.rows["Colour"][0]] * 1000))

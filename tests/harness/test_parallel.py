@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,8 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from harness.digests import Digests
+from harness.listener import Silent
+from harness.models import open_model
 from harness.parallel import World, join
+from harness.plan import Question, Shelf
+from harness.registry import ModelSettings
 from harness.results import load_result
+from harness.run import Run, RunSettings
+from tasks.sources import local_tasks
 from tests.conftest import Folder, Place
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,8 +121,12 @@ def test_where_no_launcher_stops_it_a_process_notices_that_another_has_gone(tiny
             cwd=ROOT,
             env={
                 **os.environ,
-                **{"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"},
-                **{"MASTER_ADDR": "localhost", "MASTER_PORT": port},
+                "RANK": rank,
+                "LOCAL_RANK": rank,
+                "WORLD_SIZE": "2",
+                "OMP_NUM_THREADS": "1",
+                "MASTER_ADDR": "localhost",
+                "MASTER_PORT": port,
             },
         )
         for rank in "01"
@@ -124,6 +136,25 @@ def test_where_no_launcher_stops_it_a_process_notices_that_another_has_gone(tiny
     assert "error (process 0): Another process of this run has ended." in said[0]
     assert "error (process 1): broken-peer, Colour (1 of 3): The model returned a vector that is not finite" in said[1]
     assert not any("Traceback" in each for each in said)
+
+
+def test_a_process_waits_as_often_whatever_it_finds_to_do(tiny, place):
+    """Two jobs may share store and results, so that one process finds done what its peer does not. Nobody may hang."""
+    waits: list[int] = []
+
+    class Counting(World):
+        def wait(self) -> None:
+            waits[-1] += 1
+
+    for _ in range(3):
+        waits.append(0)
+        settings = RunSettings(place.out, place.store)
+        run = Run(Question(), settings, Shelf(Digests(), Silent(), 1), Counting(0, 1), Silent())
+        evaluation = run.evaluate(open_model("null/random", ModelSettings()), local_tasks(tiny.data))
+        if evaluation.found:
+            shutil.rmtree(place.out)  # the vectors alone are left
+    assert evaluation.receipt.stored == evaluation.receipt.distinct > 0
+    assert len(set(waits)) == 1
 
 
 def test_a_process_by_itself_joins_nobody(monkeypatch):

@@ -204,6 +204,8 @@ def test_nan_wins_as_in_the_public_loop(case: Case, data: st.DataObject) -> None
     for row, ranking in enumerate(rank(queries, targets, asked, nan_wins=True)):
         public = int(np.argmax([queries[row] @ targets[each] for each in asked[row].candidates]))
         assert (ranking.official == (1,)) == (public == 0)
+        if np.isnan(queries[row]).any():
+            assert {each.score for each in ranking.top} == {np.inf}
 
 
 def test_a_list_holds_its_positives() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import random
@@ -355,6 +356,22 @@ class TestFailures:
                 assert not (row["right"] and int(row["query"]) in wrong)
             assert [rows[2]["hit@1"], rows[2]["best_rank"]] == [0, []]
             assert result.main.value == pytest.approx(sum(row["hit@1"] for row in rows) / result.num_queries)
+
+    def test_a_full_disk_is_told_and_what_was_embedded_is_kept(self, llave, tiny, place, monkeypatch, log):
+        def refuse(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        asked = ("run", HASHED, "--data", tiny.data, *place.flags)
+        with monkeypatch.context() as patch:
+            patch.setattr("harness.results.write_atomic", refuse)
+            done = llave(*asked)
+        assert done.code == 1
+        assert "hashed, Colour (1 of 3): The disk is full" in done.err
+        before = _embedded(log())
+        assert llave(*asked).code == 0
+        embedded = _embedded(log())
+        assert embedded[: len(before)] == before
+        assert len(embedded) == len(set(embedded))
 
     def test_a_task_of_which_every_medium_is_bad_is_all_wrong(self, llave, tiny, place):
         shutil.rmtree(tiny.images / "shapes")

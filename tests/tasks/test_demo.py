@@ -103,9 +103,7 @@ def test_the_rows_make_a_suite() -> None:
     assert len({row.name for row in DEMO_ROWS}) == len(DEMO_ROWS) >= 10
     assert all(row.name.startswith("demo-") for row in DEMO_ROWS)
     assert {(row.meta_task, row.split) for row in DEMO_ROWS} == {
-        (meta, split)
-        for meta in ("classification", "vqa", "retrieval", "visual_grounding")
-        for split in ("IND", "OOD")
+        (meta, split) for meta in ("classification", "vqa", "retrieval", "visual_grounding") for split in ("IND", "OOD")
     }
 
 
@@ -132,7 +130,7 @@ def test_the_folder_is_in_the_cache_unless_said(monkeypatch: pytest.MonkeyPatch,
 
 def test_colours_and_places_alone_find_images_by_images_better_than_chance(demo: Path) -> None:
     """The images say something to the plainest of descriptors, and yet not all."""
-    for task in ("demo-similar", "demo-edit", "demo-edit-ood", "demo-crop", "demo-crop-ood"):
+    for task in ("demo-similar", "demo-edit", "demo-edit-ood"):
         table = pq.read_table(demo / "eval" / task / "test-00000-of-00001.parquet").to_pylist()
         right = 0
         for row in table:
@@ -140,7 +138,7 @@ def test_colours_and_places_alone_find_images_by_images_better_than_chance(demo:
             scores = [query @ described(demo, path) for path in row["tgt_img_path"]]
             right += int(np.argmax(scores) == 0)
         chance = 1 / len(table[0]["tgt_text"])
-        assert 1.5 * chance < right / len(table) < 0.9, task
+        assert 2 * chance < right / len(table) < 0.9, task
 
 
 @cache

@@ -208,14 +208,14 @@ def test_hard_candidates_differ_from_the_right_one_in_one_attribute(row: DemoRow
 
 @every_row
 def test_a_guess_without_the_image_is_near_chance(row: DemoRow) -> None:
-    """The best answer that a question's text alone suggests, as training has it, is right little more than by chance."""
+    """The best answer that a question's text alone suggests, as training has it, is little better than chance."""
     if row.split == "OOD" or row.query_modality != "image+text" or row.target_modality != "text":
         pytest.skip("candidates or questions are not repeated, so there is nothing to learn by heart")
     known: dict[str, Counter[str]] = defaultdict(Counter)
     for question in TRAIN[row.name]:
         known[question.text][question.answers[0]] += 1
     right = [
-        max(question.answers, key=lambda answer: known[question.text][answer]) == question.answers[0]  # noqa: B023
+        max(question.answers, key=lambda answer: known[question.text][answer]) == question.answers[0]
         for question in EVAL[row.name]
     ]
     assert sum(right) / len(right) < 1 / row.num_candidates + 0.15
