@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from harness.environment import own_version
+from harness import environment
 from harness.identity import library_version
 from harness.models.common import handle
 from harness.registry import ModelHandle
@@ -98,9 +98,12 @@ def processors() -> int:
 
 
 def peak_memory() -> int:
-    """Highest use of memory of this process so far, in bytes. `ru_maxrss` starts from the parent's on Linux."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    """Highest use of memory of this process so far, in bytes."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return environment.peak_memory()["process_bytes"]
+    # On Linux the usual `ru_maxrss` starts from what the parent used.
+    return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
 
 
 def write_report(path: Path, settings: Mapping[str, object], figures: Mapping[str, object]) -> None:
@@ -115,7 +118,7 @@ def write_report(path: Path, settings: Mapping[str, object], figures: Mapping[st
             "load_at_the_end": round(os.getloadavg()[0], 1),
         },
         "versions": {
-            "llave-bench": own_version(),
+            "llave-bench": environment.own_version(),
             "python": platform.python_version(),
             "sqlite": sqlite3.sqlite_version,
             **{name: library_version(name) for name in _LIBRARIES},

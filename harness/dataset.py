@@ -127,10 +127,8 @@ def _receipt_key(task: Task, info: DataInfo, limit: int | None, digests: Digests
 def _digest(
     task: Task, info: DataInfo, limit: int | None, looks: Mapping[Media, MediaInfo | BadMedia], digests: Digests
 ) -> str:
-    media = [
-        [medium.kind, medium.name, look.digest if isinstance(look, MediaInfo) else "bad"]
-        for medium, look in looks.items()
-    ]
+    # What they are called is in the files of the rows.
+    media = [[medium.kind, look.digest if isinstance(look, MediaInfo) else "bad"] for medium, look in looks.items()]
     return fingerprint({**_rows(task, info, limit, digests), "media": media})
 
 

@@ -111,7 +111,7 @@ def ask_relation(scene: Scene, pool: Sequence[Scene], rng: Random) -> Draft:
     side, thing, right = rng.choice([(side, thing, other) for side, thing, other in sides if other])
     wrong = chain(
         scene.things,
-        rng.sample([other for other in _alike(scene, right) if other.name != right.name], 6),
+        rng.sample([other for other in _alike(scene, right) if other.name != right.name], 5),
         (other for each in _shuffled(pool, rng) for other in each.things),
     )
     text = f"What is directly {side} the {thing.shape}?"

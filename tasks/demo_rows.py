@@ -93,8 +93,8 @@ class _Kind(NamedTuple):
 
 
 _KINDS = {
-    "demo-shape": _Kind(ask.ask_shape, ask.single, num_pairs=320),
-    "demo-object": _Kind(ask.ask_object, ask.single, num_pairs=320),
+    "demo-shape": _Kind(ask.ask_shape, ask.single, num_pairs=256),
+    "demo-object": _Kind(ask.ask_object, ask.single, num_pairs=256),
     "demo-color": _Kind(ask.ask_color, ask.trio),
     "demo-count": _Kind(ask.ask_count, ask.crowd),
     "demo-relation": _Kind(ask.ask_relation, ask.trio),

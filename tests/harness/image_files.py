@@ -117,12 +117,12 @@ def as_media(folder: Path, name: str, data: bytes) -> Media:
 
 
 @contextlib.contextmanager
-def without_rights(folder: Path, file_mode: int = 0o444) -> Iterator[None]:
-    """As somebody who may enter `folder`, do to its files what their mode says, and write nothing there."""
+def without_rights(folder: Path, *, files: int = 0o444, folders: int = 0o555) -> Iterator[None]:
+    """As somebody who may enter `folder`, do to what is in it what these modes say, and write nothing there."""
     paths = [folder, *folder.rglob("*")]
     modes = [path.stat().st_mode for path in paths]
     for path in paths:
-        path.chmod(0o555 if path.is_dir() else file_mode)
+        path.chmod(0o555 if path == folder else folders if path.is_dir() else files)
     root = os.geteuid() == 0
     if root:
         os.seteuid(_NOBODY)

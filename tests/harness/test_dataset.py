@@ -276,8 +276,9 @@ def test_each_medium_is_looked_at_once_and_told(task: Task, memory: Path, monkey
 @st.composite
 def task_data(draw: st.DrawFn) -> TaskData:
     targets = tuple(Item(f"target {n}") for n in range(draw(st.integers(1, 8))))
-    some = st.lists(st.integers(0, len(targets) - 1), max_size=5).map(indexes)
-    pairs = draw(st.lists(st.tuples(some, some), max_size=5))
+    numbers = st.integers(0, len(targets) - 1)
+    candidates = st.lists(numbers, min_size=draw(st.sampled_from([0, 1, 1])), max_size=5).map(indexes)
+    pairs = draw(st.lists(st.tuples(candidates, st.lists(numbers, max_size=3).map(indexes)), max_size=5))
     return TaskData(
         tuple(Query(str(n), Item(f"query {n}"), *pair) for n, pair in enumerate(pairs)), targets, {"noted": 3}
     )

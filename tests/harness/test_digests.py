@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -96,11 +97,18 @@ def test_a_change_in_place_is_noticed(tmp_path: Path, memory: Path, change: str)
         assert each.file(path) == digest(path.read_bytes())
 
 
-def test_a_file_that_may_still_change_within_the_same_tick_is_not_remembered(tmp_path: Path, memory: Path) -> None:
-    path, digests = tmp_path / "a.bin", Digests(memory)
-    for number in range(200):
-        data = f"{number:04d}".encode()
-        assert digests.file(write(path, data)) == digest(data)
+def test_a_file_is_not_remembered_while_its_times_may_be_too_coarse_to_show_a_change(
+    tmp_path: Path, memory: Path, reads: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, now = write(tmp_path / "a.bin", b"abc"), time.time_ns()
+    os.utime(path, ns=(1, 1))  # as an unpacked archive or a copy does
+    for seconds, read in [(0, 1), (1, 2), (1.5, 3), (3, 4), (3, 4), (9, 4)]:
+        clock = SimpleNamespace(time_ns=lambda seconds=seconds: now + int(seconds * 1e9))
+        monkeypatch.setattr(digests_module, "time", clock)
+        digests = Digests(memory)
+        assert digests.file(path) == digest(b"abc")
+        digests.flush()
+        assert len(reads) == read
 
 
 @pytest.mark.usefixtures("settled")
@@ -241,22 +249,32 @@ def test_what_cannot_be_read_just_now_is_bad_and_not_remembered(public_folder: P
     as_media(public_folder, "a.png", GOOD["plain.png"])
     media = Media("video" if kind == "video" else "image", "a.png", public_folder)
     digests = Digests(public_folder / "digests.db")
-    with without_rights(public_folder, file_mode=0), pytest.raises(BadMedia, match="Permission denied"):
+    with without_rights(public_folder, files=0), pytest.raises(BadMedia, match="Permission denied"):
         digests.media(media)
     assert digests.media(media).digest == digest(GOOD["plain.png"])
 
 
 @pytest.mark.usefixtures("settled")
-def test_a_lack_of_memory_is_not_remembered(tmp_path: Path, memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [
+        ("read_media", BadMedia("a.png cannot be read: Input/output error.", "Check the disk.")),
+        ("inspect_image", UserError("There is not enough memory.", "Get more.")),
+    ],
+)
+def test_trouble_that_passes_is_not_remembered(
+    tmp_path: Path, memory: Path, step: str, error: UserError, monkeypatch: pytest.MonkeyPatch
+) -> None:
     media, digests = as_media(tmp_path, "a.png", GOOD["plain.png"]), Digests(memory)
 
-    def fail(data: bytes, path: Path) -> MediaInfo:
-        raise UserError("There is not enough memory.", "Get more.")
+    def fail(*_: object) -> None:
+        raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(digests_module, "inspect_image", fail)
-        with pytest.raises(UserError, match="enough memory"):
+        patch.setattr(digests_module, step, fail)
+        with pytest.raises(type(error)) as caught:
             digests.image(media)
+    assert caught.value is error
     assert digests.image(media).width == 60
 
 
@@ -360,8 +378,10 @@ def test_what_is_no_folder_or_cannot_be_read_is_refused(model: Path, memory: Pat
         with pytest.raises(UserError, match="is not a folder"):
             folder_digest(path, Digests(memory))
     write(public_folder / "a", b"x")
-    with without_rights(public_folder, file_mode=0), pytest.raises(UserError, match="Permission denied"):
-        folder_digest(public_folder, Digests(memory))
+    write(public_folder / "deep" / "b", b"x")
+    for modes in ({"files": 0}, {"folders": 0}):
+        with without_rights(public_folder, **modes), pytest.raises(UserError, match="Permission denied"):
+            folder_digest(public_folder, Digests(memory))
 
 
 def test_files_are_known_by_their_bytes_in_order(tmp_path: Path, memory: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 import threading
 import time
@@ -200,7 +201,7 @@ def test_running_out_of_memory_halves_the_batch_and_goes_on(
     report = encoder.run(todo, listener)
     check_stored(store, todo)
     assert len(put) == len(set(put)) == report.items == listener.steps == 60
-    assert report.backoffs == len(listener.notes) > 0
+    assert 0 < report.backoffs == len(listener.notes) <= math.ceil(math.log2(150 / limit)), "each try is half as large"
     assert "Out of memory" in listener.notes[0]
     again = encoder.run(work([f"3 more {n}" for n in range(20)]), listener)
     assert again.backoffs == 0, "what was learned is kept"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
 from harness import media as media_module
 from harness.errors import BadMedia, UserError
@@ -135,6 +135,14 @@ def test_a_tiff_is_turned_by_pillow_itself_and_so_not_reported(tmp_path: Path) -
     assert (info.width, info.height) == open_image(media).size == SIZE[::-1]
 
 
+@pytest.mark.parametrize("name", [name for name in GOOD if name.endswith((".jpg", ".png")) and name != "mpo.jpg"])
+def test_a_look_at_a_whole_image_does_not_decode_it(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[object] = []
+    monkeypatch.setattr(ImageFile.ImageFile, "load", decoded.append)
+    inspect(as_media(tmp_path, name, GOOD[name]))
+    assert not decoded
+
+
 def test_a_look_digests_the_bytes(tmp_path: Path) -> None:
     one, two = GOOD["plain.png"], GOOD["plain.jpg"]
     digests = [inspect(as_media(tmp_path, f"{n}.png", data)).digest for n, data in enumerate([one, two, one])]
@@ -243,7 +251,7 @@ def test_links_within_the_root_and_to_the_root_are_followed(tmp_path: Path) -> N
 
 def test_a_file_without_the_right_to_read_it_is_refused(public_folder: Path) -> None:
     media = as_media(public_folder, "secret.png", GOOD["plain.png"])
-    with without_rights(public_folder, file_mode=0):
+    with without_rights(public_folder, files=0):
         assert "cannot be read: Permission denied" in refusal(media).what
 
 
