@@ -19,6 +19,7 @@ from harness.types import DataInfo, Item, Media, Query, Task, TaskData
 _LOADER = 1
 """Raise when the same files give other rows than before."""
 _SHOWN = 5
+_LOOKS = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,11 +102,12 @@ def _looked_at(
         except BadMedia as error:
             return error
 
-    looks = {}
+    chunks = [media[start : start + _LOOKS] for start in range(0, len(media), _LOOKS)]
+    looks: dict[Media, MediaInfo | BadMedia] = {}
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        for medium, found in zip(media, pool.map(look, media), strict=True):
-            looks[medium] = found
-            listener.advance()
+        for chunk, found in zip(chunks, pool.map(lambda chunk: [*map(look, chunk)], chunks), strict=True):
+            looks.update(zip(chunk, found, strict=True))
+            listener.advance(len(chunk))
     return looks
 
 

@@ -13,6 +13,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -82,7 +83,7 @@ def resolve(media: Media) -> Path:
         raise BadMedia(f"{path} cannot be reached: {error.strerror}.", "Check its links and permissions.") from None
     except ValueError:
         raise BadMedia(f"The path {name!r} is not a possible file name.", "Correct the data file.") from None
-    if not real.is_relative_to(os.path.realpath(media.root)):
+    if not real.is_relative_to(_real_root(media.root)):
         raise BadMedia(
             f"{path} is a link to {real}, outside of {media.root}.",
             "Copy the file into the media root, or name the folder it really lies in with --images.",
@@ -92,6 +93,11 @@ def resolve(media: Media) -> Path:
     if not status.st_size:
         raise BadMedia(f"{path} is empty (0 bytes).", "Fetch the file again.")
     return real
+
+
+@cache
+def _real_root(root: Path) -> str:
+    return os.path.realpath(root)
 
 
 def read_media(path: Path) -> bytes:

@@ -14,6 +14,7 @@ from harness.errors import BadMedia
 from harness.identity import item_key, model_fingerprint, result_fingerprint
 from harness.listener import Listener
 from harness.metrics import Metric
+from harness.paths import safe_name
 from harness.results import Result, find_result
 from harness.score import Keys
 from harness.types import MEDIA_TOKEN, DataInfo, Item, ModelSpec, ProtocolName, Role, Task
@@ -102,6 +103,8 @@ def identity_of(task: Task, data_digest: str, spec: ModelSpec, question: Questio
 
 def finished(task: Task, folder: Path, spec: ModelSpec, question: Question, shelf: Shelf) -> Result | None:
     """The result that already answers the question, found without reading a row; else None."""
+    if not any(folder.glob(f"{safe_name(task.name)}.*json")):
+        return None  # where no record stands there is nothing to look at media for
     digest = shelf.known_digest(task, question.limit)
     return find_result(folder, task.name, identity_of(task, digest, spec, question)) if digest else None
 

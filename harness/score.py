@@ -84,11 +84,16 @@ def rank_dataset(dataset: Dataset, keys: Keys, store: Store, spec: ModelSpec) ->
         _vectors(store, [keys.targets[index] for index in usable], spec),
         [asked[index] for index in able],
     )
-    results = [_unranked(query, len(usable)) for query in asked]
-    for index, ranking in zip(able, ranked, strict=True):
-        top = tuple(TopCandidate(int(usable[each.target]), each.score) for each in ranking.top)
-        results[index] = replace(ranking, top=top)
-    return results
+    rankings = {index: _renumbered(ranking, usable) for index, ranking in zip(able, ranked, strict=True)}
+    return [rankings.get(index) or _unranked(query, len(usable)) for index, query in enumerate(asked)]
+
+
+def _renumbered(ranking: Ranking, usable: IndexArray) -> Ranking:
+    """The ranking with its top candidates numbered as in the dataset."""
+    if all(each.target == usable[each.target] for each in ranking.top):
+        return ranking
+    top = tuple(TopCandidate(int(usable[each.target]), each.score) for each in ranking.top)
+    return replace(ranking, top=top)
 
 
 def _kept(place: IndexArray, indexes: IndexArray) -> IndexArray:

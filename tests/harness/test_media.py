@@ -138,7 +138,7 @@ def test_a_tiff_is_turned_by_pillow_itself_and_so_not_reported(tmp_path: Path) -
 @pytest.mark.parametrize("name", [name for name in GOOD if name.endswith((".jpg", ".png")) and name != "mpo.jpg"])
 def test_a_look_at_a_whole_image_does_not_decode_it(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[object] = []
-    monkeypatch.setattr(ImageFile.ImageFile, "load", decoded.append)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: decoded.append(image))
     inspect(as_media(tmp_path, name, GOOD[name]))
     assert not decoded
 
