@@ -52,7 +52,7 @@ def draw(picture: Picture) -> NDArray[np.uint8]:
     for word in scene.words:
         _draw_word(canvas, word)
     if picture.variant:
-        canvas = canvas // 4 * 3
+        canvas = canvas // 8 * 7
     if picture.cell is None:
         return canvas
     top, left = picture.cell // 2 * _CELL, picture.cell % 2 * _CELL
