@@ -5,6 +5,7 @@ Import it before numpy: it bounds the threads of BLAS, which are counted when nu
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import platform
@@ -61,8 +62,10 @@ def handle_on(embedder: Embedder[T]) -> ModelHandle:
 def in_turns(repeats: int, sides: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
     """Seconds of each side in each round. Sides take turns, so that what else the machine does meets all of them.
 
-    A first round, which fills caches, is not counted.
+    A first round, which fills caches, is not counted. What was set up before is no business of the garbage collector.
     """
+    gc.collect()
+    gc.freeze()
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(repeats + 1):
         for name, work in sides.items():
