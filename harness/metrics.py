@@ -92,6 +92,8 @@ class Metric:
 
 
 def _tie_groups(ranking: Ranking) -> tuple[TieGroup, ...]:
+    if len(ranking.best) == 1:
+        return (TieGroup(ranking.best[0] - 1, ranking.worst[0] - ranking.best[0] + 1, 1),)
     pairs = list(zip(ranking.best, ranking.worst, strict=True))
     return tuple(TieGroup(best - 1, worst - best + 1, pairs.count((best, worst))) for best, worst in sorted(set(pairs)))
 

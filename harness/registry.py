@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from harness.types import Embedder, ModelSpec
 
@@ -15,6 +16,8 @@ class ModelSettings:
     device: str = "auto"
     dtype: str = "auto"
     seed: int = 0
+    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """What `--model-option` gave. An adapter takes what it knows and refuses the rest."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -49,8 +49,11 @@ def score(dataset: Dataset, keys: Keys, store: Store, spec: ModelSpec, *, protoc
     rankings = rank_dataset(dataset, keys, store, spec)
     metrics = [Metric.parse(name) for name in dataset.task.metrics]
     strict = [[metric.score(ranking) for ranking in rankings] for metric in metrics]
-    public = [[metric.score_official(ranking) for ranking in rankings] for metric in metrics]
-    both = {"strict": _scores(metrics, strict, seed), "official": _scores(metrics, public, seed)}
+    public = strict
+    if any(ranking.depends_on_protocol for ranking in rankings):
+        public = [[metric.score_official(ranking) for ranking in rankings] for metric in metrics]
+    both = {"strict": _scores(metrics, strict, seed)}
+    both["official"] = both["strict"] if public == strict else _scores(metrics, public, seed)
     main = public[0] if protocol == "official" else strict[0]
     return Scored(
         tuple(rankings),
@@ -110,7 +113,7 @@ def _unranked(query: RankQuery, num_targets: int) -> Ranking:
 
 def _vectors(store: Store, keys: Sequence[bytes | None], spec: ModelSpec) -> FloatArray:
     vectors = store.get([key for key in keys if key is not None])
-    return normalise(vectors) if spec.similarity == "cosine" else vectors
+    return normalise(vectors, out=vectors) if spec.similarity == "cosine" else vectors
 
 
 def _scores(metrics: Sequence[Metric], columns: Sequence[Sequence[float]], seed: int) -> dict[str, Score]:

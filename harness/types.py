@@ -191,6 +191,11 @@ class Ranking:
     """Best first; equal scores by target index."""
 
     @property
+    def depends_on_protocol(self) -> bool:
+        """Whether the public rule can say something else than the strict one."""
+        return not self.best == self.worst == self.official or self.pool_size != self.official_pool_size
+
+    @property
     def tied(self) -> bool:
         """Whether a right candidate has the score of a wrong one."""
         return any(

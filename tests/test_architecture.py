@@ -20,7 +20,7 @@ MAY_IMPORT = {
     "leaderboards": {"harness", "tasks", "leaderboards"},
     "trainers": {"harness", "tasks", "trainers"},
 }
-FRONT_DOOR = Path("harness/cli.py")
+FRONT_DOOR = Path("harness/commands")
 MOST_LINES, MOST_FUNCTION_LINES = 300, 60
 
 
@@ -44,7 +44,7 @@ def _imports(tree: ast.Module) -> Iterator[str]:
 @pytest.mark.parametrize("path", _sources(*PACKAGES), ids=str)
 def test_imports_run_one_way(path: Path) -> None:
     ours = {name for name in _imports(_tree(path)) if name in PACKAGES}
-    if path != FRONT_DOOR:
+    if path.parent != FRONT_DOOR:
         assert ours <= MAY_IMPORT[path.parts[0]]
 
 
@@ -87,8 +87,12 @@ def test_every_function_is_typed_and_every_public_one_documented() -> None:
     bare = []
     for path in _sources(*PACKAGES):
         for node in _tree(path).body:
-            public = isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_")
-            if public and ast.get_docstring(node) is None and path.parts[0] == "harness":
+            if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+                continue
+            contract = path.parent == FRONT_DOOR and node.name in ("add_arguments", "run")  # said once, in the package
+            if node.name.startswith("_") or contract or ast.get_docstring(node) is not None:
+                continue
+            if path.parts[0] == "harness":
                 bare.append(f"{path}:{node.lineno} {node.name}")
     known = {"build_parser", "result_folder", "rows_are_whole", "own_version"}
     assert [each for each in bare if each.split()[-1] not in known] == []

@@ -13,7 +13,7 @@ import numpy as np
 from PIL.Image import Image
 
 from harness.media import open_image
-from harness.models.common import cpu_only, handle, plain_text
+from harness.models.common import cpu_only, handle, no_options, plain_text
 from harness.registry import ModelHandle, ModelRow, ModelSettings
 from harness.types import Features, FloatArray, Item, Media, ModelSpec, Role
 from harness.video import spread_frames
@@ -104,6 +104,7 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
     import cv2
 
     cpu_only(name, settings)
+    no_options(name, settings)
     spec = ModelSpec(
         name,
         revision="1",

@@ -26,6 +26,12 @@ def cpu_only(name: str, settings: ModelSettings) -> None:
             raise UserError(f"{name} runs in {plain} only, not in {value}.", f"Leave {flag} out for this model.")
 
 
+def no_options(name: str, settings: ModelSettings) -> None:
+    """Refuses every `--model-option`, for models that have none."""
+    for key in settings.options:
+        raise UserError(f"{name} has no option {key!r}; it has none at all.", "Leave --model-option out.")
+
+
 def torch_device(settings: ModelSettings) -> str:
     """The device to run on; `auto` is CUDA where there is one, else the CPU. Raises UserError if it cannot be used."""
     import torch

@@ -69,7 +69,7 @@ def _check_methods(name: str, found: type) -> None:
 
 
 def _arguments(name: str, found: type, settings: ModelSettings) -> Mapping[str, Scalar]:
-    """What the constructor is given: of `device`, `dtype` and `seed` those it has a parameter for.
+    """What the constructor is given: of `device`, `dtype` and `seed` those it has a parameter for, and every option.
 
     `auto` is left to the parameter's own default where there is one.
     """
@@ -81,18 +81,34 @@ def _arguments(name: str, found: type, settings: ModelSettings) -> Mapping[str, 
                 raise UserError(f"{name} takes no {key}.", f"Leave --{key} out, or give its constructor `{key}`.")
         elif value != "auto" or parameters[key].default is inspect.Parameter.empty:
             arguments[key] = value
+    for key, text in settings.options.items():
+        if key not in parameters:
+            hint = f"Give its constructor a parameter {key!r}, or leave the option out."
+            raise unknown_name(f"option of {name}", key, list(parameters), hint)
+        arguments[key] = _as_default(key, text, parameters[key].default)
     return arguments
 
 
+def _as_default(key: str, text: str, default: object) -> Scalar:
+    """What a user wrote, as the kind of value that the parameter has by default; text where it has none."""
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[text.lower()]
+        return type(default)(text) if isinstance(default, int | float) else text
+    except (KeyError, ValueError):
+        kind = type(default).__name__
+        raise UserError(f"The option {key} cannot be {text!r}.", f"Write a {kind}, as in {key}={default}.") from None
+
+
 def _identified(name: str, found: type, spec: ModelSpec, arguments: Mapping[str, Scalar]) -> ModelSpec:
-    """The spec with all that the class cannot be trusted to put in: its source, and the settings it was given."""
+    """The spec with all that the class cannot be trusted to put in: its source, and what its constructor was given."""
     source = hashlib.sha256(Path(inspect.getfile(found)).read_bytes()).hexdigest()[:12]
     dtype = arguments.get("dtype", "auto")
     return replace(
         spec,
         adapter=f"{name}#{source} {spec.adapter}",
         dtype=spec.dtype if dtype == "auto" else str(dtype),
-        options={**spec.options, **({"seed": arguments["seed"]} if "seed" in arguments else {})},
+        options={**spec.options, **{key: value for key, value in arguments.items() if key not in ("device", "dtype")}},
     )
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.digests import folder_digest
-from harness.errors import UserError
 from harness.media import open_image
 from harness.models.common import float_type, handle, torch_device
+from harness.models.hub import Found, find_checkpoint
 from harness.models.llave_config import MODEL_TYPE, LlaveConfig, grid_resolutions, read_config
-from harness.models.llave_options import LlaveOptions
+from harness.models.llave_options import LlaveOptions, parse_options
 from harness.models.llave_prompt import Prompt, Prompter, read_prompter, user_turn
 from harness.models.llave_vision import Picture, frame_indices, see_image, see_video
 from harness.models.llave_weights import find_weights
@@ -30,16 +29,13 @@ PREFIX = "llave/"
 ALIASES: Mapping[str, str] = {f"llave-{size.lower()}": f"zhibinlan/LLaVE-{size}" for size in ("0.5B", "2B", "7B")}
 TRAINED_LENGTH, VIDEO_LENGTH = 4096, 8192
 """The public video evaluation raises the limit: 32 frames take 6,720 tokens, and the text comes after them."""
-_USUAL = LlaveOptions()
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint that was found, and how it is to be used. `commit` is None for a local folder."""
+    """A checkpoint that was found, and how it is to be used."""
 
-    name: str
-    folder: Path
-    commit: str | None
+    found: Found
     config: LlaveConfig
     options: LlaveOptions
 
@@ -94,8 +90,9 @@ class Llave:
         return see_video(read_frames(medium, partial(frame_indices, fps=options.fps, most=options.frames)), config)
 
 
-def open_llave(name: str, settings: ModelSettings, options: LlaveOptions = _USUAL) -> ModelHandle:
+def open_llave(name: str, settings: ModelSettings) -> ModelHandle:
     """Finds and identifies a checkpoint: `llave/NAME`, `llave/FOLDER`, an alias, or a folder. Raises UserError."""
+    options = parse_options(settings.options)
     checkpoint = _find(ALIASES.get(name, name.removeprefix(PREFIX)), options)
     tower = checkpoint.config.tower
     seen: dict[str, Scalar] = {
@@ -104,11 +101,11 @@ def open_llave(name: str, settings: ModelSettings, options: LlaveOptions = _USUA
         "max_video_length": checkpoint.max_video_length,
         "grid": "x".join(map(str, options.grid)) if options.grid else None,
     }
-    if tower.folder is not None and not tower.folder.resolve().is_relative_to(checkpoint.folder.resolve()):
+    if tower.folder is not None and not tower.folder.resolve().is_relative_to(checkpoint.found.folder.resolve()):
         seen["vision_tower"] = folder_digest(tower.folder)
     spec = ModelSpec(
-        PREFIX + checkpoint.name,
-        revision=checkpoint.commit or folder_digest(checkpoint.folder),
+        PREFIX + checkpoint.found.name,
+        revision=checkpoint.found.revision,
         adapter="llave/1",
         dtype=_dtype(settings),
         options=seen,
@@ -118,38 +115,14 @@ def open_llave(name: str, settings: ModelSettings, options: LlaveOptions = _USUA
 
 
 def _find(rest: str, options: LlaveOptions) -> Checkpoint:
-    """Finds a folder, or resolves a name on the hub to a commit; from the cache where the hub cannot be reached."""
-    folder, commit, name = Path(rest).expanduser(), None, rest
-    is_local = bool(rest) and folder.is_dir()
-    if is_local:
-        name = folder.resolve().name
-    else:
-        folder = _download(rest, None, ["*.json"])
-        commit = folder.name
-    config = read_config(folder)
-    if is_local:
-        find_weights(folder, config)  # so that a broken checkpoint is found out before anything is run
+    """Finds a checkpoint and reads its configuration and, if it is local, the headers of its weights."""
+    found = find_checkpoint(rest, PREFIX, ALIASES)
+    config = read_config(found.folder)
+    if found.commit is None:
+        find_weights(found.folder, config)  # so that a broken checkpoint is found out before anything is run
     if options.grid:
         config = replace(config, resolutions=grid_resolutions(*options.grid, config.tower.image_size))
-    return Checkpoint(name, folder, commit, config, options)
-
-
-def _download(name: str, commit: str | None, patterns: list[str]) -> Path:
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise UserError(
-            f"There is no folder {name!r}.",
-            f"Write {PREFIX}FOLDER, {PREFIX}NAME for a checkpoint on the hub, or one of {', '.join(ALIASES)}.",
-        )
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, revision=commit, allow_patterns=patterns))
-    except (OSError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(
-            f"There is no folder {name!r}, and the hub does not give it: {reason}",
-            "Check the name and the network, or copy the checkpoint here and name its folder.",
-        ) from None
+    return Checkpoint(found, config, options)
 
 
 def _dtype(settings: ModelSettings) -> str:
@@ -162,9 +135,7 @@ def _load(spec: ModelSpec, checkpoint: Checkpoint, settings: ModelSettings) -> L
     """Loads tokenizer and weights. Raises UserError, before a weight is read, unless all is as it should be."""
     from harness.models.llave_network import load_network
 
-    folder, config = checkpoint.folder, checkpoint.config
-    if checkpoint.commit is not None:
-        folder = _download(checkpoint.name, checkpoint.commit, ["*.json", "*.txt", "*.safetensors"])
+    folder, config = checkpoint.found.whole(), checkpoint.config
     prompter = read_prompter(folder, config.language["vocab_size"])
     network = load_network(config, find_weights(folder, config), folder, torch_device(settings), spec.dtype)
     return Llave(spec, checkpoint, prompter, network.eval().requires_grad_(False))

@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.identity import fingerprint, item_key
 from harness.media import resolve
-from harness.models.common import cpu_only, handle
+from harness.models.common import cpu_only, handle, no_options
 from harness.registry import ModelHandle, ModelRow, ModelSettings
 from harness.types import Embedder, Features, FloatArray, Item, ModelSpec, Role, Scalar
 
@@ -116,6 +116,7 @@ def _random(spec: ModelSpec) -> Null:
 
 def _open(make: Callable[[ModelSpec], Embedder[FloatArray]], name: str, settings: ModelSettings) -> ModelHandle:
     cpu_only(name, settings)
+    no_options(name, settings)
     options: Mapping[str, Mapping[str, Scalar]] = {
         "null/random": {"seed": settings.seed},
         "null/oracle": {"pairs": ""},

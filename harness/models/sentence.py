@@ -15,7 +15,7 @@ from harness.digests import folder_digest
 from harness.errors import UserError
 from harness.identity import library_version
 from harness.media import open_image
-from harness.models.common import float_type, handle, plain_text, torch_device
+from harness.models.common import float_type, handle, no_options, plain_text, torch_device
 from harness.registry import ModelHandle, ModelRow, ModelSettings
 from harness.types import Features, Item, ModelSpec, Role, Scalar
 
@@ -212,6 +212,7 @@ def _modalities(configs: Mapping[Path, Mapping[str, object]]) -> tuple[str, ...]
 
 
 def _open(name: str, settings: ModelSettings) -> ModelHandle:
+    no_options(name, settings)
     try:
         library = version("sentence-transformers")
     except PackageNotFoundError:

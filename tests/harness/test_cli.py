@@ -29,7 +29,7 @@ COMMANDS = {
     "": {"--version"},
     "run": {
         *("MODEL", "--suite", "--tasks", "--data", "--images", "--out", "--store", "--limit", "--protocol"),
-        *("--on-bad-media", "--device", "--dtype", "--budget", "--workers", "--seed", "--json"),
+        *("--on-bad-media", "--device", "--dtype", "--budget", "--workers", "--seed", "--json", "--model-option"),
     },
     "tasks": {"NAME", "--suite", "--meta-task", "--split", "--modality", "--json"},
     "models": {"--json"},

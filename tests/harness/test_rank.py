@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import harness.rank
+import harness.scores
 from harness.errors import UserError
 from harness.rank import normalise, rank
 from tests.rank_cases import Case, cases, half_way_case, query, random_case, reference
@@ -131,13 +132,20 @@ def test_number_of_threads_changes_nothing(large: Case, threads: int) -> None:
         ("_ROWS", 1),
         ("_ROWS", 999),
         ("_CELLS", 1),
+        ("_FEW", 1),
+        ("_RARE", 1),
+        ("_RARE", 1 << 30),
+        ("_TERMS", 1),
+        ("_TERMS", 16),
+        ("_TAME", 0.0),
     ],
 )
 def test_no_constant_of_the_implementation_changes_anything(
     large: Case, monkeypatch: pytest.MonkeyPatch, name: str, value: int
 ) -> None:
     before = large.rank()
-    monkeypatch.setattr(harness.rank, name, value)
+    module = harness.rank if hasattr(harness.rank, name) else harness.scores
+    monkeypatch.setattr(module, name, value)
     assert large.rank() == before
 
 

@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from harness.models.llave import open_llave
-from harness.models.llave_options import LlaveOptions
 from harness.registry import ModelSettings
 from harness.types import MEDIA_TOKEN, Item, Media
 
@@ -147,7 +146,9 @@ def copied(source: Path, target: Path) -> Path:
 
 def opened(folder: Path | str, *, dtype: str = "auto", **options: object):
     """A handle on a checkpoint, on the CPU."""
-    return open_llave(f"llave/{folder}", ModelSettings("cpu", dtype), LlaveOptions(**options))
+    return open_llave(
+        f"llave/{folder}", ModelSettings("cpu", dtype, options={key: str(value) for key, value in options.items()})
+    )
 
 
 def embed(model, items, role="query") -> np.ndarray:

@@ -209,7 +209,7 @@ def test_an_instruction_option_replaces_the_datas(folder, media):
 def test_every_option_and_every_byte_is_part_of_the_identity(folder, tmp_path):
     changes = [
         {"max_length": 99},
-        {"grid": (1, 2)},
+        {"grid": "1x2"},
         {"fps": 1.0},
         {"frames": 8},
         {"query_instruction": "a"},

@@ -162,7 +162,7 @@ def test_truncation_gives_the_recorded_vectors(golden: Path, items, records, emb
 
 
 def test_a_grid_option_equals_the_same_grid_in_the_config(golden: Path, items, embeddings):
-    model = opened(golden / "checkpoint", grid=(6, 6), max_length=32768).load()
+    model = opened(golden / "checkpoint", grid="6x6", max_length=32768).load()
     found = llave_files.embed(model, [items["image_text_4"]])[0]
     np.testing.assert_allclose(found, embeddings["onevision/image_text_4"], atol=TOLERANCE)
 
