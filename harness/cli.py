@@ -9,12 +9,19 @@ import sys
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 
-from harness.commands import models, run, show, tasks
+from harness.commands import doctor, embed, models, run, show, tasks
 from harness.commands.common import DONE, FAILED, STOPPED, USER_ERROR, complain
 from harness.environment import own_version
 from harness.errors import RunFailed, UserError
 
-COMMANDS: Mapping[str, ModuleType] = {"run": run, "tasks": tasks, "models": models, "show": show}
+COMMANDS: Mapping[str, ModuleType] = {
+    "run": run,
+    "doctor": doctor,
+    "embed": embed,
+    "tasks": tasks,
+    "models": models,
+    "show": show,
+}
 """Each has `ABOUT`, `add_arguments(parser)` and `run(options)`, which returns the exit status."""
 
 

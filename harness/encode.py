@@ -60,6 +60,8 @@ class EncodeReport:
     waiting: float = 0.0
     """Seconds during which the model waited for prepared items."""
     backoffs: int = 0
+    truncated: int = 0
+    """Items longer than the model's limit."""
     bad: dict[bytes, BadMedia] = field(default_factory=dict)
 
     @property
@@ -199,6 +201,7 @@ class Encoder:
         report.items += len(batch)
         report.batches += 1
         report.cost += sum(ready.cost for ready in batch)
+        report.truncated += sum(ready.features.truncated for ready in batch)
         report.padded_cost += padded_cost
         listener.advance(len(batch))
 

@@ -98,5 +98,6 @@ def _cost(made: Made, needed: int) -> dict[str, object]:
         "padding_waste": round(report.padding_waste, 4),
         "waiting_share": round(report.waiting / report.seconds, 4) if report.items else None,
         "memory_backoffs": report.backoffs,
+        "items_truncated": report.truncated,
         **peak_memory(),
     }

@@ -148,6 +148,8 @@ class Features(Generic[T]):
     data: T
     cost: int = 1
     """In tokens, or pixels, or whatever the model's time and memory follow; batches are filled up to a sum of these."""
+    truncated: bool = False
+    """Whether the item is longer than the model's limit, so that something of it is not seen."""
 
 
 class Embedder(Protocol[T]):

@@ -24,7 +24,7 @@ _KEYS = {"target": ("target", *_ITEM_KEYS), "query": ("query", *_ITEM_KEYS, "pos
 _MEDIA: tuple[MediaKind, ...] = ("image", "video")
 
 _CANDIDATES_KEY = re.compile(rb'"candidates"\s*:')  # within a JSON string the quotation marks would be escaped
-_NUMBERED_TOKEN = re.compile(r"<\|image_\d+\|>")
+NUMBERED_TOKEN = re.compile(r"<\|image_\d+\|>")
 
 
 class _Draft(NamedTuple):
@@ -53,7 +53,7 @@ class _Content:
         unknown = [key for key in line if key not in _KEYS[kind]]
         if unknown:
             raise ValueError(f"a {kind} has no key {', '.join(unknown)}; its keys are {', '.join(_KEYS[kind])}")
-        name = _string(line, kind)
+        name = string_of(line, kind)
         if not name:
             raise ValueError(f"{kind} must be an id that is not empty")
         if name in (self.targets if kind == "target" else self.queries):
@@ -103,11 +103,11 @@ class JsonlSource:
         """Targets of equal content are one target; notes count `duplicate_candidates` as for the other layouts."""
         self.info(task)
         content = _Content(self.images or self.path.parent)
-        for number, line in _lines(self.path):
+        for number, line in read_lines(self.path):
             try:
                 content.add(number, line)
             except ValueError as error:
-                raise _bad(self.path, number, error) from None
+                raise bad_line(self.path, number, error) from None
         for kind, found in {"target": content.targets, "query": content.queries}.items():
             if not found:
                 raise UserError(f"{self.path} has no {kind}.", f'Add lines such as {{"{kind}": "id", "text": "..."}}.')
@@ -116,7 +116,7 @@ class JsonlSource:
             try:
                 queries.append(content.query(name))
             except ValueError as error:
-                raise _bad(self.path, draft.line, error) from None
+                raise bad_line(self.path, draft.line, error) from None
         repeats = sum(query.candidates.size - np.unique(query.candidates).size for query in queries)
         notes = {"duplicate_candidates": repeats} if repeats else {}
         return TaskData(tuple(queries), tuple(content.items), MappingProxyType(notes))
@@ -131,7 +131,7 @@ def jsonl_task(path: Path, images: Path | None = None) -> Task:
     return task if scope_is_local else replace(task, scope="global")
 
 
-def _lines(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
+def read_lines(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
     """The objects of a file with their line numbers, from 1. Blank lines are passed over."""
     number = 0
 
@@ -147,21 +147,25 @@ def _lines(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
         for line in reader.iter(type=dict):
             yield number, line
     except jsonlines.InvalidLineError as error:
-        raise _bad(path, number, str(error).partition(" (line")[0]) from None
+        raise bad_line(path, number, str(error).partition(" (line")[0]) from None
     except UnicodeDecodeError:
-        raise _bad(path, number + 1, "it is not UTF-8") from None
+        raise bad_line(path, number + 1, "it is not UTF-8") from None
 
 
 def _item(line: Mapping[str, object], root: Path) -> Item:
-    text, instruction = _string(line, "text"), _string(line, "instruction")
-    media = tuple(Media(kind, name, root) for kind in _MEDIA if (name := _string(line, kind)))
+    media = tuple(Media(kind, name, root) for kind in _MEDIA if (name := string_of(line, kind)))
+    return make_item(string_of(line, "text"), media, string_of(line, "instruction"))
+
+
+def make_item(text: str, media: tuple[Media, ...], instruction: str) -> Item:
+    """An item as a line describes it, instruction and text parted by white space. Raises ValueError for none."""
     if instruction and text and not instruction[-1].isspace():
         instruction += " "
     item = Item(text, media, instruction)
     tokens = item.full_text.count(MEDIA_TOKEN)
-    if not item.full_text and not media:
+    if not item.full_text.strip() and not media:
         raise ValueError("it has no text, no image and no video")
-    if _NUMBERED_TOKEN.search(item.full_text):
+    if NUMBERED_TOKEN.search(item.full_text):
         raise ValueError(f"in this layout an image token is written {MEDIA_TOKEN}")
     if tokens not in (0, len(media)):
         raise ValueError(
@@ -170,7 +174,8 @@ def _item(line: Mapping[str, object], root: Path) -> Item:
     return item
 
 
-def _string(line: Mapping[str, object], key: str) -> str:
+def string_of(line: Mapping[str, object], key: str) -> str:
+    """A field that may be absent. Raises ValueError for anything but a string."""
     value = line.get(key)
     if value is not None and not isinstance(value, str):
         raise ValueError(f"{key} must be a string, not {value!r}")
@@ -186,5 +191,6 @@ def _ids(line: Mapping[str, object], key: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _bad(path: Path, number: int, why: object) -> UserError:
+def bad_line(path: Path, number: int, why: object) -> UserError:
+    """An error that says where in a file."""
     return UserError(f"{path}, line {number}: {why}.", "Correct the file.")

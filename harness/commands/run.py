@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.parallel import World
+    from harness.results import Result
     from harness.run import Evaluation, Run
     from tasks.suites import Suite
 
@@ -119,6 +120,8 @@ def _report(
         screen.print(board_table(board, screen.width))
     for name, evaluation in done:
         say(notes, f"{name}: {_receipt(evaluation, len(tasks))}")
+        for warning in _warnings(name, evaluation.results):
+            say(notes, f"{name}: {warning}")
     if results:
         say(notes, f"Results: {options.out.resolve()}")
 
@@ -135,6 +138,18 @@ def _receipt(evaluation: Evaluation, asked: int) -> str:
             f"({repeats:,} repeats, {receipt.stored:,} in the store)"
         )
     return "; ".join(parts)
+
+
+def _warnings(name: str, results: Sequence[Result]) -> Iterator[str]:
+    """What makes scores worth less than they look."""
+    cut = sum(int(str(result.cost.get("items_truncated") or 0)) for result in results)
+    if cut:
+        yield f"{cut:,} items are longer than the model's limit: what is beyond it was not seen."
+    at_chance = [each.task for each in results if each.main.low <= each.chance[each.main_metric] <= each.main.high]
+    if at_chance and not name.startswith("null/"):
+        shown = ", ".join(at_chance[:6]) + (", ..." if len(at_chance) > 6 else "")
+        of = f"{len(at_chance)} of {len(results)} tasks"
+        yield f"within chance on {of} ({shown}): `llave doctor` looks for the reason."
 
 
 def _suite(name: str | None, tasks: Sequence[Task]) -> Suite:

@@ -7,13 +7,21 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from harness.errors import UserError, unknown_name
-from harness.models import classical, custom, llave, null, sentence
+from harness.models import classical, custom, dual_rows, llave, null, sentence, uniir
 from harness.registry import ModelHandle, ModelRow, ModelSettings
 
 GROUP = "llave.models"
 """The entry-point group through which other packages add rows: each entry a `ModelRow` or a tuple of them."""
 
-ROWS: tuple[ModelRow, ...] = (*null.ROWS, *classical.ROWS, *llave.ROWS, *sentence.ROWS, custom.ROW)
+ROWS: tuple[ModelRow, ...] = (
+    *null.ROWS,
+    *classical.ROWS,
+    *llave.ROWS,
+    *dual_rows.ROWS,
+    *uniir.ROWS,
+    *sentence.ROWS,
+    custom.ROW,
+)
 
 
 def open_model(name: str, settings: ModelSettings) -> ModelHandle:

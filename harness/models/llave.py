@@ -53,11 +53,10 @@ class Checkpoint:
 
 
 class Llave:
-    """Unit vectors in fp32. `truncated` counts the items embedded so far that were longer than a limit."""
+    """Unit vectors in fp32."""
 
     def __init__(self, spec: ModelSpec, checkpoint: Checkpoint, prompter: Prompter, network: LlaveNetwork) -> None:
         self.spec = spec
-        self.truncated = 0
         self._checkpoint = checkpoint
         self._prompter = prompter
         self._network = network
@@ -73,14 +72,13 @@ class Llave:
         has_video = any(medium.kind == "video" for medium in shown)
         limit = self._checkpoint.max_video_length if has_video else self._checkpoint.max_length
         length = whole if limit is None else min(limit, whole)
-        return Features(Prompt(pieces.ids, pictures, length, pieces.cut or length < whole), length)
+        return Features(Prompt(pieces.ids, pictures, length), length, truncated=pieces.cut or length < whole)
 
     def embed(self, features: Sequence[Features[Prompt]]) -> Tensor:
         import torch
 
         with torch.inference_mode():
             vectors: Tensor = self._network([feature.data for feature in features])
-        self.truncated += sum(feature.data.cut for feature in features)
         return vectors
 
     def _see(self, medium: Media) -> Picture:

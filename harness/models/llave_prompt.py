@@ -32,8 +32,6 @@ class Prompt:
     ids: tuple[NDArray[np.int64], ...]
     pictures: tuple[Picture, ...]
     length: int
-    cut: bool
-    """Whether a limit took tokens away."""
 
 
 class Pieces(NamedTuple):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
+from harness.models.hub import CONVERT, refuse
 from harness.models.llave_config import JsonFile, LlaveConfig, Tower
 
 if TYPE_CHECKING:
@@ -23,12 +24,6 @@ _RELEASED: Mapping[str, str] = {
 _UNUSED = ("lm_head.weight", ".rotary_emb.inv_freq", ".embeddings.position_ids")
 """Ends of names that an embedding does not need: the vocabulary's head, and constants that are computed."""
 _FLOATS = ("F32", "F16", "BF16")
-_SHOWN = 5
-
-_CONVERT = """Copy all of the checkpoint. If it comes as .bin files, convert them in its folder, without running code:
-python -c 'import glob, torch; from safetensors.torch import save_file; w = {}
-for f in glob.glob("pytorch_model*.bin"): w |= torch.load(f, map_location="cpu", weights_only=True)
-save_file({k: v.clone().contiguous() for k, v in w.items()}, "model.safetensors", {"format": "pt"})'"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +76,7 @@ def account(found: Mapping[str, Weight], expected: Mapping[str, tuple[int, ...]]
         ],
         "not of floats": [f"{name} {found[name].dtype}" for name in both if found[name].dtype not in _FLOATS],
     }
-    if any(faults.values()):
-        raise UserError(
-            f"The weights in {folder} are not those that its config.json describes. "
-            + " ".join(f"{len(names)} {fault}: {_some(names)}." for fault, names in faults.items() if names),
-            "Nothing was embedded. Copy or download the checkpoint again, config.json and weights together.",
-        )
+    refuse(folder, faults)
 
 
 def read_tensors(weights: Mapping[str, Weight], device: str, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
@@ -144,8 +134,4 @@ def _weight_files(folder: Path) -> list[Path]:
             raise file.wrong("weight_map")
         return [folder / name for name in sorted(set(shards.values()))]
     others = "only pickle files (.bin), which can run code when opened" if any(folder.glob("*.bin")) else "nor an index"
-    raise UserError(f"{folder} has no model.safetensors, {others}.", _CONVERT)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    raise UserError(f"{folder} has no model.safetensors, {others}.", f"Copy all of the checkpoint. {CONVERT}")

@@ -59,6 +59,7 @@ class SentenceEmbedder:
         self.spec = spec
         self._model = _load(spec, source, device)
         self._count = _token_counter(self._model)
+        self._limit = self._model.max_seq_length or 2**31
         self._fuses = bool(self._model.supports(("image", "text")))
 
     def prepare(self, item: Item, role: Role) -> Features[Prepared]:
@@ -73,7 +74,8 @@ class SentenceEmbedder:
         else:
             parts = [{"image": image} for image in images] + ([{"text": text}] if text else [])
         cost = sum(max(LEAST_IMAGE_COST, image.width * image.height // PIXELS_PER_TOKEN) for image in images)
-        return Features(Prepared(role, tuple(parts)), cost + self._count(text))
+        tokens = self._count(text)
+        return Features(Prepared(role, tuple(parts)), cost + min(tokens, self._limit), truncated=tokens > self._limit)
 
     def embed(self, features: Sequence[Features[Prepared]]) -> object:
         """One call of the library for each role and kind of input; an item in parts is the mean of its unit vectors."""
@@ -143,7 +145,7 @@ def _load(spec: ModelSpec, source: Source, device: str) -> SentenceTransformer:
 
 
 def _token_counter(model: SentenceTransformer) -> Callable[[str], int]:
-    """Counts tokens as the model will see them; from bytes where its tokenizer is not of the `tokenizers` library.
+    """Counts tokens, whatever the limit; from bytes, and up to the limit, where that cannot be done in threads.
 
     The tokenizer is a copy: `prepare` runs in several threads, and the original is being set up by `encode` meanwhile.
     """
@@ -156,7 +158,7 @@ def _token_counter(model: SentenceTransformer) -> Callable[[str], int]:
     tokenizer = copy.deepcopy(tokenizer)
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    return lambda text: min(limit, max(1, len(tokenizer.encode(text))))
+    return lambda text: max(1, len(tokenizer.encode(text)))
 
 
 def _find(name: str) -> Source:

@@ -31,6 +31,11 @@ COMMANDS = {
         *("MODEL", "--suite", "--tasks", "--data", "--images", "--out", "--store", "--limit", "--protocol"),
         *("--on-bad-media", "--device", "--dtype", "--budget", "--workers", "--seed", "--json", "--model-option"),
     },
+    "doctor": {"MODEL", "--known-answers", "--device", "--dtype", "--model-option", "--seed", "--json"},
+    "embed": {
+        *("MODEL", "ITEMS.JSONL", "-o", "--output", "--root", "--store", "--on-bad-media", "--device", "--dtype"),
+        *("--model-option", "--budget", "--workers", "--seed"),
+    },
     "tasks": {"NAME", "--suite", "--meta-task", "--split", "--modality", "--json"},
     "models": {"--json"},
     "show": {"RESULT", "--worst"},
@@ -277,7 +282,8 @@ class TestOutput:
         assert out.startswith("3 tasks: hit@1 in percent, protocol strict")
         assert "loading hashed\n" in err
         assert f"Results: {place.out}\n" in err
-        assert len(err.splitlines()) == 5, "a line for each model when it loads and when it is done, and where it is"
+        assert "hashed: within chance on " in err
+        assert len(err.splitlines()) == 6, "for each model when it loads and is done, a warning, and where it is"
         for line in out.splitlines():
             assert len(line.rstrip()) < 160
         assert all(name not in out for name in ("meta-task", "loading")), "nobody has a meta-task here"

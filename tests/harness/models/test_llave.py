@@ -147,15 +147,12 @@ def test_a_literal_token_in_a_text_does_no_harm(model, token):
     assert distance < ROUNDING if token == "<|endoftext|>" else distance > 1e-3
 
 
-def test_cost_is_the_length_of_the_sequence_and_what_is_cut_is_counted(folder, media):
+def test_cost_is_the_length_of_the_sequence_and_what_is_cut_is_said(folder, media):
     model = opened(folder, max_length=100).load()
     template = model.prepare(Item(""), "query").cost
     features = [model.prepare(each, "query") for each in (Item("word"), Item("word " * 40), shown("<image>", media[0]))]
     assert [each.cost for each in features] == [template + 4, 100, 100]
-    model.embed(features)
-    assert model.truncated == 2
-    assert model.embed(features[:1]) is not None
-    assert model.truncated == 2
+    assert [each.truncated for each in features] == [False, True, True]
 
 
 def test_what_lies_beyond_the_limit_is_not_seen(folder, media):

@@ -1,0 +1,150 @@
+"""Checkpoints of transformers: found in a folder or on the hub, loaded with every weight accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.digests import folder_digest
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+SETTINGS = ("*.json", "*.txt", "*.model", "*.jinja")
+"""What tells how a checkpoint is used: configuration and tokenizer, no weights."""
+WEIGHTS = ("*.safetensors",)
+CONVERT = """If the weights come as .bin files, convert them in their folder, without running code:
+python -c 'import glob, torch; from safetensors.torch import save_file; w = {}
+for f in glob.glob("pytorch_model*.bin"): w |= torch.load(f, map_location="cpu", weights_only=True)
+save_file({k: v.clone().contiguous() for k, v in w.items()}, "model.safetensors", {"format": "pt"})'"""
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A checkpoint that was found. `folder` holds at least its settings; `commit` is None for a local folder."""
+
+    name: str
+    folder: Path
+    commit: str | None
+
+    @property
+    def revision(self) -> str:
+        """What vectors are known by: the commit, or a digest of all files of the folder."""
+        return self.commit or folder_digest(self.folder)
+
+    def whole(self) -> Path:
+        """The folder with the weights in it, downloaded if need be. Raises UserError if it has none to load."""
+        if self.commit is None:
+            return self.folder
+        return with_weights(download(self.name, self.commit, (*SETTINGS, *WEIGHTS)))
+
+
+def find_checkpoint(rest: str, prefix: str, names: Collection[str]) -> Found:
+    """Finds a folder, or resolves a name on the hub to a commit; from the cache where the hub cannot be reached.
+
+    `rest` is what the user wrote, without `prefix` and with an alias resolved; `prefix` and `names`, the aliases, are
+    for the error. No weights are downloaded or read, but a local folder without usable ones is refused at once.
+    """
+    folder = Path(rest).expanduser()
+    if rest and folder.is_dir():
+        return Found(folder.resolve().name, with_weights(folder), None)
+    if rest.count("/") != 1 or rest.startswith((".", "/", "~")):
+        raise UserError(
+            f"There is no folder {rest!r}.",
+            f"Write {prefix}FOLDER, {prefix}NAME for a checkpoint on the hub"
+            + (f", or one of {', '.join(names)}." if names else "."),
+        )
+    folder = download(rest, None, SETTINGS)
+    return Found(rest, folder, folder.name)
+
+
+def download(name: str, commit: str | None, patterns: Sequence[str]) -> Path:
+    """The folder of a snapshot of the hub, named after its commit, with at least the files that `patterns` name."""
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, revision=commit, allow_patterns=list(patterns)))
+    except (OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"There is no folder {name!r}, and the hub does not give it: {reason}",
+            "Check the name and the network, or copy the checkpoint here and name its folder.",
+        ) from None
+
+
+def with_weights(folder: Path) -> Path:
+    """The folder itself. Raises UserError unless it has a config.json and weights in safetensors files."""
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} holds no model: it has no config.json.", "Name the folder of a whole checkpoint.")
+    if not any((folder / name).is_file() for name in ("model.safetensors", "model.safetensors.index.json")):
+        pickles = [path for ending in ("bin", "pth", "pt") for path in folder.glob(f"*.{ending}")]
+        others = ", only pickle files, which can run code when opened" if pickles else ""
+        raise UserError(f"{folder} has no model.safetensors{others}.", f"Copy all of the checkpoint. {CONVERT}")
+    return folder
+
+
+def load_network(
+    kind: type[PreTrainedModel],
+    folder: Path,
+    dtype: str,
+    device: str,
+    *,
+    unused: Sequence[str] = (),
+    weights: Mapping[str, torch.Tensor] | None = None,
+) -> PreTrainedModel:
+    """A network of the class `kind` with the weights of a folder, ready to embed.
+
+    `weights`, if given, are used in place of the files of the folder; `unused` are the beginnings of names of weights
+    that the network rightly has no place for. Raises UserError naming every other weight that is missing, unexpected or
+    misshapen.
+    """
+    import torch
+    from safetensors import SafetensorError
+
+    try:
+        network, report = kind.from_pretrained(
+            folder if weights is None else None,
+            config=kind.config_class.from_pretrained(folder),
+            state_dict=None if weights is None else dict(weights),
+            dtype=getattr(torch, dtype),
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            local_files_only=True,
+            trust_remote_code=False,
+        )
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise UserError(f"{folder} cannot be loaded: {reason}", "Copy or download the checkpoint again.") from error
+    misshapen = [f"{name} {list(had)} instead of {list(due)}" for name, had, due in report["mismatched_keys"]]
+    account(
+        folder,
+        report["missing_keys"],
+        [name for name in report["unexpected_keys"] if not name.startswith(tuple(unused))],
+        misshapen,
+    )
+    return network.to(device).eval().requires_grad_(False)
+
+
+def account(folder: Path, missing: Collection[str], unexpected: Collection[str], misshapen: Collection[str]) -> None:
+    """Raises UserError naming the weights that are not what config.json describes, if there are any."""
+    refuse(folder, {"missing": sorted(missing), "unexpected": sorted(unexpected), "misshapen": sorted(misshapen)})
+
+
+def refuse(folder: Path, faults: Mapping[str, Sequence[str]]) -> None:
+    """Raises UserError if there is any fault; weights are listed by what is wrong with them."""
+    if any(faults.values()):
+        raise UserError(
+            f"The weights in {folder} are not those that its config.json describes. "
+            + " ".join(f"{len(names)} {fault}: {_some(names)}." for fault, names in faults.items() if names),
+            "Nothing was embedded. Copy or download the checkpoint again, config.json and weights together.",
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
