@@ -35,7 +35,7 @@ from harness.types import Embedder, Features, FloatArray, Item, ModelSpec, Role
 T = TypeVar("T")
 
 RESULTS = Path(__file__).parent / "results"
-_LIBRARIES = ("numpy", "pyarrow", "datasets", "pillow")
+_LIBRARIES = ("numpy", "pyarrow", "datasets", "pillow", "torch", "transformers")
 _NOISE = 1 << 20
 
 

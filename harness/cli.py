@@ -9,18 +9,23 @@ import sys
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 
-from harness.commands import doctor, embed, models, run, show, tasks
+from harness.commands import board, compare, doctor, embed, export, import_, models, run, show, tasks, validate
 from harness.commands.common import DONE, FAILED, STOPPED, USER_ERROR, complain
 from harness.environment import own_version
 from harness.errors import RunFailed, UserError
 
 COMMANDS: Mapping[str, ModuleType] = {
     "run": run,
+    "board": board,
+    "compare": compare,
     "doctor": doctor,
     "embed": embed,
     "tasks": tasks,
     "models": models,
     "show": show,
+    "export": export,
+    "import": import_,
+    "validate": validate,
 }
 """Each has `ABOUT`, `add_arguments(parser)` and `run(options)`, which returns the exit status."""
 

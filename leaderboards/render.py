@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -12,6 +12,7 @@ from rich.text import Text
 from harness.metrics import Metric
 from harness.results import QueryRow, Result
 from leaderboards.board import Board
+from leaderboards.remarks import remarks
 from tasks.suites import Mean
 
 _UNBOUNDED = 10_000
@@ -81,21 +82,9 @@ def _caption(board: Board, *, intervals: bool) -> Text:
             if most.protocol == "official"
             else f"† ties: the public rule would show more, such as {official} for {where}."
         )
-    blind = {
-        f"{model} sees no {kind}" for model, column in board.columns.items() for kind in _not_seen(column.values())
-    }
-    lines += [f"{each}: it is judged by the rest of each item." for each in sorted(blind)]
+    lines += remarks(board)
     lines += _gaps(board)
-    if any(result.settings.get("limit") is not None for result in board.results):
-        lines.append("--limit: the first queries alone; not comparable with whole tasks.")
-    if any(result.bad_media for result in board.results):
-        lines.append("Bad media counted as wrong: see `llave show`.")
     return Text("\n".join(lines))
-
-
-def _not_seen(results: Iterable[Result]) -> set[str]:
-    kinds = [result.model.get("not_seen") for result in results]
-    return {str(kind) for each in kinds if isinstance(each, list) for kind in each}
 
 
 def _gaps(board: Board) -> list[str]:

@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from harness.errors import UserError, unknown_name
-from harness.models import classical, custom, dual_rows, llave, null, sentence, uniir
+from harness.models import chat, classical, custom, dual_rows, llave, null, sentence, uniir
 from harness.registry import ModelHandle, ModelRow, ModelSettings
 
 GROUP = "llave.models"
@@ -18,6 +18,7 @@ ROWS: tuple[ModelRow, ...] = (
     *classical.ROWS,
     *llave.ROWS,
     *dual_rows.ROWS,
+    *chat.ROWS,
     *uniir.ROWS,
     *sentence.ROWS,
     custom.ROW,

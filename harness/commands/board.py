@@ -1,0 +1,101 @@
+"""`llave board`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.commands.common import DONE, console, say
+
+if TYPE_CHECKING:
+    from leaderboards.board import Board
+    from leaderboards.grid import Grid
+    from leaderboards.load import Record
+
+ABOUT = "rank models by their results, and say which ranks are real"
+FORMATS = ("terminal", "markdown", "latex", "csv", "json")
+_RESULTS = Path("runs/results")
+_MOST_WARNINGS = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("results", nargs="*", type=Path, metavar="RESULTS", help=f"result files, or folders of them ({_RESULTS})")
+    add(
+        "--published", action="store_true", help="with the rows that others have published; without RESULTS these alone"
+    )
+    add("--suite", help="a group of tasks, such as mmeb (the smallest that has every task of the results)")
+    add("--rank-by", metavar="MEAN", help="overall (default), IND, retrieval, ..., or a dataset")
+    add("--columns", metavar="A,B", help="only these means, datasets and facts")
+    add("--datasets", action="store_true", help="with a column for each dataset")
+    add("--by", choices=("model", "step"), default="model", help="step: the curve of a training run's checkpoints")
+    add("--mix", action="store_true", help="with results under another protocol or on other data, marked")
+    add("--format", choices=FORMATS, default="terminal", help="of what is printed (terminal)")
+
+
+def run(options: argparse.Namespace) -> int:
+    from leaderboards.grid import latex, markdown
+    from leaderboards.render_board import board_csv, board_json
+
+    board = make_board(options)
+    if options.format == "csv":
+        print(board_csv(board, by_step=options.by == "step"), end="")
+    elif options.format == "json":
+        print(board_json(board, by_step=options.by == "step"), end="")
+    elif options.format == "terminal":
+        _draw(board, options)
+    else:
+        print({"markdown": markdown, "latex": latex}[options.format](_grid(board, options)), end="")
+    return DONE
+
+
+def make_board(options: argparse.Namespace) -> Board:
+    """The board that the options ask for. Says on stderr what could not be used."""
+    from leaderboards.board import Board
+    from leaderboards.choose import check_rank_by, published_for, sizes_of, suite_for
+
+    records = load_and_warn(options.results or [_RESULTS]) if options.results or not options.published else ()
+    suite = suite_for(options.suite, records)
+    return Board.of_records(
+        records,
+        suite,
+        published_for(suite) if options.published else (),
+        sizes=sizes_of(suite) if options.published else {},
+        rank_by=check_rank_by(options.rank_by, suite),
+        mix=options.mix,
+    )
+
+
+def load_and_warn(places: Sequence[Path]) -> tuple[Record, ...]:
+    """Results, after a line on stderr for each that cannot be used."""
+    from leaderboards.load import load
+
+    loaded, notes = load(places), console(stderr=True)
+    for warning in loaded.warnings[:_MOST_WARNINGS]:
+        say(notes, f"warning: {warning}")
+    if len(loaded.warnings) > _MOST_WARNINGS:
+        say(notes, f"warning: and {len(loaded.warnings) - _MOST_WARNINGS} more like these.")
+    return loaded.records
+
+
+def _grid(board: Board, options: argparse.Namespace, *, intervals: bool = True) -> Grid:
+    from leaderboards.curve import curve_grid
+    from leaderboards.render_board import board_grid
+
+    if options.by == "step":
+        return curve_grid(board)
+    asked = [name.strip() for name in (options.columns or "").split(",") if name.strip()]
+    return board_grid(board, asked, datasets=options.datasets, intervals=intervals)
+
+
+def _draw(board: Board, options: argparse.Namespace) -> None:
+    """Where the table would not fit, intervals go first and the last columns next."""
+    from leaderboards.grid import narrowed, terminal, width
+
+    screen = console(wide=True)
+    grid = _grid(board, options)
+    if width(grid) > screen.width:
+        grid = _grid(board, options, intervals=False)
+    screen.print(terminal(narrowed(grid, screen.width, first=len(grid.columns) if options.by == "step" else 4)))

@@ -1,0 +1,204 @@
+"""Embedders made of generative models that see images: `gme-qwen2-vl-2b`, or `vlm/gme-qwen2-vl-2b=FOLDER`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.errors import BadMedia, unknown_name
+from harness.identity import library_version
+from harness.media import open_image
+from harness.models.chat_family import Ids, Limits, Seen, Tensors, Turn
+from harness.models.chat_files import Files, find_files, load_folders
+from harness.models.chat_options import ChatOptions, parse_options
+from harness.models.chat_pixels import fit
+from harness.models.chat_qwen import grid_positions
+from harness.models.chat_rows import RECIPES, Recipe
+from harness.models.common import float_type, handle, torch_device
+from harness.registry import ModelHandle, ModelRow, ModelSettings
+from harness.types import Features, Item, Media, ModelSpec, Role, Scalar
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from tokenizers import Tokenizer
+    from torch import Tensor
+    from transformers import BaseImageProcessor, PreTrainedModel
+
+    from harness.models.chat_network import Prompt
+
+PREFIX = "vlm/"
+MODALITIES = ("text", "image")
+_VERIFIED = "documented: vendor's recipe on a small random checkpoint; released weights not run"
+_BY_NAME: Mapping[str, Recipe] = {recipe.name: recipe for recipe in RECIPES}
+
+
+class Chat:
+    """Unit vectors in fp32. `truncated` counts the items embedded so far that were longer than the limit."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        recipe: Recipe,
+        options: ChatOptions,
+        tokenizer: Tokenizer,
+        processor: BaseImageProcessor,
+        network: PreTrainedModel,
+    ) -> None:
+        self.spec = spec
+        self.truncated = 0
+        self._recipe = recipe
+        self._options = options
+        self._tokenizer = tokenizer
+        self._processor = processor
+        self._network = network
+
+    def prepare(self, item: Item, role: Role) -> Features[Prompt]:
+        from harness.models.chat_network import Prompt
+
+        seen = self._see(item.media)
+        places, ids = self._tokenize(item, role, seen)
+        ends = [start + count for start, count in zip(places, seen.tokens, strict=True)]
+        limit = self._recipe.max_length or len(ids)
+        length = min(len(ids), max([limit, *ends]))  # an image is never cut: nothing could be made of its rest
+        prompt = Prompt(
+            ids[:length],
+            self._positions(length, places, seen),
+            self._tensors(seen, ids[:length]),
+            images=len(places),
+            cut=length < len(ids),
+        )
+        return Features(prompt, length)
+
+    def embed(self, features: Sequence[Features[Prompt]]) -> Tensor:
+        import torch
+
+        from harness.models.chat_network import embed
+
+        with torch.inference_mode():
+            vectors = embed(self._network, self._recipe, [feature.data for feature in features])
+        self.truncated += sum(feature.data.cut for feature in features)
+        return vectors
+
+    def _see(self, media: Sequence[Media]) -> Seen:
+        if not media:
+            return Seen({}, ())
+        recipe = self._recipe
+        images = [_sized(open_image(medium), recipe) for medium in media]
+        try:
+            return recipe.family.see(images, self._processor, self._network.config, recipe.limits)
+        except ValueError as error:  # such as an aspect ratio that its public code does not take
+            names = ", ".join(medium.name for medium in media)
+            raise BadMedia(f"{recipe.name} cannot see {names}: {error}.", "Crop the image.") from None
+
+    def _tokenize(self, item: Item, role: Role, seen: Seen) -> tuple[list[int], Ids]:
+        """Where each image starts, and all ids, with as many of the image token as its visual tokens."""
+        family, options = self._recipe.family, self._options
+        override = options.query_instruction if role == "query" else options.target_instruction
+        instruction = item.instruction if override is None else override
+        # a literal image token in a text is no place for an image
+        instruction, text = (part.replace(family.token, "") for part in (instruction, item.text))
+        prompt = self._recipe.prompt(Turn(instruction, text, role, len(seen.tokens)))
+        ids = np.array(self._tokenizer.encode(prompt or " ").ids, np.int64)  # nothing at all would have no vector
+        counts = np.ones(len(ids), np.int64)
+        at = ids == self._network.config.image_token_id
+        assert at.sum() == len(seen.tokens), "a recipe's prompt has one image token for each image"
+        counts[at] = seen.tokens
+        return (np.cumsum(counts) - counts)[at].tolist(), np.repeat(ids, counts)
+
+    def _positions(self, length: int, places: Sequence[int], seen: Seen) -> Ids | None:
+        if not self._recipe.family.two_dimensional:
+            return None
+        grids = () if self._recipe.flat else zip(places, seen.grids, strict=True)
+        return grid_positions(length, list(grids))
+
+    def _tensors(self, seen: Seen, ids: Ids) -> Tensors:
+        if not seen.tensors:
+            return {}
+        return self._recipe.family.finish(seen, ids, self._network.config.image_token_id)
+
+
+def _sized(image: Image, recipe: Recipe) -> Image:
+    if recipe.first is not None:
+        image = recipe.first(image)
+    return image if recipe.fit is None else fit(image, recipe.fit, recipe.family.factor)
+
+
+def open_chat(name: str, settings: ModelSettings) -> ModelHandle:
+    """Finds and identifies a model: `NAME`, or `vlm/NAME=FOLDER` for one with its recipe. Raises UserError."""
+    alias, _, rest = name.removeprefix(PREFIX).partition("=")
+    recipe = _BY_NAME.get(alias)
+    if recipe is None:
+        where = f"Write {PREFIX}NAME=FOLDER with NAME one of {', '.join(_BY_NAME)}."
+        raise unknown_name("recipe", alias, _BY_NAME, where)
+    options = parse_options(alias, settings.options, resizes=recipe.limits is not None)
+    recipe = _adjusted(recipe, options)
+    files = find_files(recipe, rest or recipe.hub, options)
+    limits = recipe.limits or (None, None)
+    seen: dict[str, Scalar] = {
+        "max_length": recipe.max_length,
+        "min_pixels": limits[0],
+        "max_pixels": limits[1],
+        "query_instruction": options.query_instruction,
+        "target_instruction": options.target_instruction,
+        "processor": files.processor.revision,
+        "base": files.network.revision if files.adapter else None,
+        "image processor": "pil",
+        "transformers": library_version("transformers"),
+    }
+    spec = ModelSpec(
+        f"{PREFIX}{alias}={files.main.name}" if rest else alias,
+        revision=files.main.revision,
+        adapter="vlm/1",
+        dtype=_dtype(settings),
+        options=seen,
+        modalities=MODALITIES,
+    )
+    return handle(spec, partial(_load, spec, recipe, options, files, settings))
+
+
+def _adjusted(recipe: Recipe, options: ChatOptions) -> Recipe:
+    """The recipe with a user's limits in it."""
+    limits, fitted = (_limited(each, options) for each in (recipe.limits, recipe.fit))
+    return replace(recipe, limits=limits, fit=fitted, max_length=options.max_length or recipe.max_length)
+
+
+def _limited(usual: Limits | None, options: ChatOptions) -> Limits | None:
+    """Where only one limit is given and it is beyond the usual other one, that gives way."""
+    if usual is None:
+        return None
+    fewest, most = options.min_pixels or usual[0], options.max_pixels or usual[1]
+    return (fewest, max(fewest, most)) if options.min_pixels else (min(fewest, most), most)
+
+
+def _dtype(settings: ModelSettings) -> str:
+    """`auto` is bfloat16 on a GPU, which all of these were trained in, and float32 on the CPU."""
+    on_gpu = settings.dtype == "auto" and settings.device != "cpu" and torch_device(settings).startswith("cuda")
+    return "bfloat16" if on_gpu else float_type(settings)
+
+
+def _load(spec: ModelSpec, recipe: Recipe, options: ChatOptions, files: Files, settings: ModelSettings) -> Chat:
+    """Loads tokenizer, image processor and weights. Raises UserError unless all is as it should be."""
+    from harness.models.chat_weights import load_chat
+
+    folder, adapter = load_folders(files)
+    parts = load_chat(recipe, files.processor.folder, folder, adapter, spec.dtype, torch_device(settings))
+    return Chat(spec, recipe, options, *parts)
+
+
+ROWS = (
+    *(
+        ModelRow(
+            recipe.name,
+            f"{recipe.hub}{': ' + recipe.note if recipe.note else ''}",
+            MODALITIES,
+            open_chat,
+            _VERIFIED,
+        )
+        for recipe in RECIPES
+    ),
+    ModelRow(PREFIX, "a checkpoint with the recipe of one of these: NAME=FOLDER", MODALITIES, open_chat, _VERIFIED),
+)

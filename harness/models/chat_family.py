@@ -1,0 +1,83 @@
+"""What the generative families have in common: a turn of text, images as tensors, and what sets a family apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.types import Role
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+    from transformers import BaseImageProcessor, PretrainedConfig
+
+Ids: TypeAlias = NDArray[np.int64]
+Tensors: TypeAlias = "Mapping[str, Tensor]"
+"""Inputs of a network by name. Those of several items are joined along their first axis, padded to one shape."""
+Limits: TypeAlias = tuple[int, int]
+"""Fewest and most pixels of an image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What an item says and asks: MEDIA_TOKEN stands where its media go, in either part."""
+
+    instruction: str
+    text: str
+    role: Role
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The visual tokens of an image, row by row."""
+
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """The images of one item. `tokens` are the places that each takes in the sequence."""
+
+    tensors: Tensors
+    tokens: Sequence[int]
+    grids: Sequence[Grid] = ()
+    """For networks that place visual tokens in two dimensions."""
+
+
+See: TypeAlias = "Callable[[Sequence[Image], BaseImageProcessor, PretrainedConfig, Limits | None], Seen]"
+
+
+def as_seen(seen: Seen, ids: Ids, token: int) -> Tensors:  # noqa: ARG001 - the signature of `Family.finish`
+    """For families whose images do not need to know the text."""
+    return seen.tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """An architecture of transformers, by the names that it has there."""
+
+    model_type: str
+    network: str
+    processor: str
+    token: str
+    """The text of the token that a visual token takes the place of."""
+    special: tuple[str, ...]
+    """Tokens that a prompt needs, that one among them."""
+    see: See
+    finish: Callable[[Seen, Ids, int], Tensors] = as_seen
+    """The images' tensors once the sequence of ids is known, and the id of `token`."""
+    factor: int = 1
+    """Edges of an image are multiples of this, where it has pixel limits."""
+    two_dimensional: bool = False
+    """Positions are `(3, length)`: time, row and column."""
+    apart: bool = False
+    """Only items with equally many images go through the network together."""
+    renamed: tuple[tuple[str, str], ...] = ()
+    """Beginnings of module names in released adapters, and what they are in `network`; the first that fits counts."""

@@ -1,0 +1,167 @@
+"""Imported scores on disk. They are aggregates alone: no per-query rows, so no intervals and nothing to verify.
+
+    DIR/<model>.<digest>.imported.json   {"imported": 1, "from": ..., "files": [...], "content": {...}}
+
+`content` is a score file of the public MMEB leaderboard. A file that came in that form is kept as it was, to the last
+key, so that it goes out again unchanged; other forms are turned into it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NoReturn
+
+from harness.errors import UserError, unknown_name
+from harness.identity import fingerprint
+from harness.paths import safe_name, write_atomic
+from leaderboards.published.rows import PublishedRow, Source
+from tasks.suites import find_suite
+
+FORMAT = 1
+SUFFIX = ".imported.json"
+ABSENT = "FILE_N/A"
+"""What the public leaderboard writes for a dataset without scores; it has other such strings too."""
+
+Origin = Literal["mmeb", "acc", "mteb"]
+Json = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Imported:
+    """One model's scores from somebody else's files."""
+
+    origin: Origin
+    files: tuple[str, ...]
+    content: Json
+
+    @property
+    def model(self) -> str:
+        return str(part(self.content, "metadata").get("model_name"))
+
+
+def part(record: Json, name: str) -> Json:
+    """An object inside an object; an empty one where there is none."""
+    value = record.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def read_json(path: Path) -> Json:
+    """A JSON object. Raises UserError for anything else, NaN and infinity included, which JSON does not have."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from None
+    except ValueError as error:
+        raise UserError(f"{path} is not valid JSON: {error}.", "It may be truncated: fetch it again.") from None
+    if not isinstance(record, dict):
+        raise UserError(f"{path} is not a score file: it holds no object.", "Name a score file.")
+    return record
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a score")
+
+
+def check_content(path: Path, content: Json) -> None:
+    """Raises UserError, naming dataset and metric, unless this is a score file of the public leaderboard."""
+    if not part(content, "metadata").get("model_name"):
+        raise UserError(f"{path} does not name its model.", "Give metadata.model_name, or --model.")
+    metrics = part(content, "metrics")
+    if not metrics or not all(isinstance(datasets, dict) for datasets in metrics.values()):
+        raise UserError(f"{path} has no scores by modality.", "Expected metrics.image.DATASET.")
+    for dataset in part(metrics, "image"):
+        check_dataset(path, dataset)
+    for modality in metrics:
+        for dataset, scores in part(metrics, modality).items():
+            if isinstance(scores, dict):
+                _check_scores(path, dataset, scores)
+            elif not isinstance(scores, str):
+                raise UserError(f"{path}: {dataset} has neither scores nor {ABSENT}.", "Repair the file.")
+
+
+def check_dataset(path: Path, dataset: str) -> None:
+    """Raises UserError with the closest names unless it is one of MMEB's 36."""
+    known = find_suite("mmeb").tasks
+    if dataset not in known:
+        raise unknown_name("dataset of MMEB", dataset, known, f"It stands in {path}.")
+
+
+def _check_scores(path: Path, dataset: str, scores: Json) -> None:
+    for metric, value in scores.items():
+        if not isinstance(value, int | float) or not math.isfinite(value):
+            raise UserError(f"{path}: {metric} of {dataset} is not a number: {value!r}.", "Repair the file.")
+        if not metric.startswith("num_") and not 0 <= value <= 1 + 1e-6:  # sums of fp64
+            raise UserError(f"{path}: {metric} of {dataset} is not a fraction from 0 to 1: {value}.", "Divide by 100?")
+
+
+def write_imported(folder: Path, imported: Imported) -> Path:
+    """The same scores have the same name, so that importing twice changes nothing."""
+    path = folder / f"{safe_name(imported.model)}.{fingerprint(imported.content)[:8]}{SUFFIX}"
+    record = {"imported": FORMAT, "from": imported.origin, "files": list(imported.files), "content": imported.content}
+    write_atomic(path, json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    return path
+
+
+def load_imported(path: Path) -> Imported:
+    """Raises UserError for a file that is damaged, or that a newer version wrote."""
+    record = read_json(path)
+    version, origin, files, content = (record.get(name) for name in ("imported", "from", "files", "content"))
+    if isinstance(version, int) and version > FORMAT:
+        raise UserError(f"{path} was written by a newer version (format {version}).", "Upgrade llave-bench.")
+    if not isinstance(version, int) or not isinstance(files, list) or not isinstance(content, dict):
+        raise UserError(f"{path} is damaged, or not a file of `llave import`.", "Import the scores again.")
+    check_content(path, content)
+    known: Origin = "mmeb" if origin == "mmeb" else "acc" if origin == "acc" else "mteb"
+    return Imported(known, tuple(map(str, files)), content)
+
+
+def imported_files(places: Sequence[Path]) -> list[Path]:
+    """Files of `llave import` among these, and those in folders among them."""
+    found = [sorted(place.rglob(f"*{SUFFIX}")) if place.is_dir() else [place] for place in places]
+    return [path for paths in found for path in paths if path.name.endswith(SUFFIX)]
+
+
+def imported_rows(places: Sequence[Path]) -> tuple[PublishedRow, ...]:
+    """Rows for a board, from files of `llave import` and folders that hold some. Raises UserError for a bad one."""
+    return tuple(row_of(load_imported(path), path) for path in imported_files(places))
+
+
+def row_of(imported: Imported, path: Path) -> PublishedRow:
+    """Imported scores as a row beside published ones."""
+    metadata, metrics = part(imported.content, "metadata"), part(imported.content, "metrics")
+    datasets = {name: scores for modality in metrics for name, scores in part(metrics, modality).items()}
+    by_metric = {metric: _column(datasets, metric) for metric in ("hit@1", "hit@5", "hit@10", "ndcg_linear@5")}
+    date = str(metadata.get("report_generated_date") or "")[:10]
+    width = metadata.get("embedding_dimension")
+    return PublishedRow(
+        model=imported.model,
+        kind="imported",
+        source=Source(f"imported: {imported.files[0] if imported.files else path.name}", str(path), date=date or None),
+        suite="mmeb",
+        metric="hit@1",
+        evaluator="",
+        size=_size(metadata.get("model_size")),
+        width=width if isinstance(width, int) and width > 0 else None,
+        scores=by_metric.pop("hit@1"),
+        more={metric: column for metric, column in by_metric.items() if column},
+        notes=(f"data source: {metadata['data_source']}",) if metadata.get("data_source") else (),
+    )
+
+
+def _column(datasets: Json, metric: str) -> dict[str, float]:
+    values = {name: part(datasets, name).get(metric) for name in datasets}
+    return {name: value for name, value in values.items() if isinstance(value, int | float)}
+
+
+def _size(stated: object) -> int | None:
+    """Parameters, from billions as a number or as `8.03B`."""
+    match = re.fullmatch(r"\s*([0-9.]+)\s*B?\s*", str(stated), re.IGNORECASE)
+    try:
+        return round(float(match[1]) * 1e9) or None if match else None
+    except ValueError:
+        return None

@@ -1,0 +1,50 @@
+"""Results as the evaluation block of a model card on the hub (`model-index`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.metrics import Metric
+from harness.results import Result
+from tasks.suites import Suite, aggregate
+
+
+def model_card(results: Sequence[Result], suite: Suite) -> str:
+    """The YAML header of a README.md: one model's main scores in percent, then the suite's means that are complete."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    name, metric = str(results[0].model["name"]), results[0].main_metric
+    blocks = [
+        EvalResult(
+            task_type=(result.meta_task or "retrieval").replace("_", "-"),
+            dataset_type=str(result.dataset["source"]),
+            dataset_name=result.task,
+            dataset_config=result.task,
+            dataset_split="test",
+            dataset_revision=str(result.dataset["revision"]),
+            metric_type=result.main_metric,
+            metric_name=f"{result.main_metric} ({result.protocol})",
+            metric_value=_shown(result.main_metric, result.main.value),
+        )
+        for result in results
+    ]
+    same = [result for result in results if result.main_metric == metric]
+    means = aggregate(suite, {result.task: result.main.value for result in same})
+    blocks += [
+        EvalResult(
+            task_type="feature-extraction",
+            dataset_type=suite.name,
+            dataset_name=f"{suite.name} ({mean.name})",
+            dataset_config=mean.name,
+            metric_type=metric,
+            metric_name=f"mean {metric} over {mean.present} datasets ({results[0].protocol})",
+            metric_value=_shown(metric, mean.value),
+        )
+        for mean in means
+        if mean.value is not None and not Metric.parse(metric).is_rank
+    ]
+    return f"---\n{ModelCardData(model_name=name, eval_results=blocks).to_yaml().strip()}\n---\n"
+
+
+def _shown(metric: str, value: float) -> float:
+    return round(value if Metric.parse(metric).is_rank else 100 * value, 2)

@@ -1,0 +1,89 @@
+"""Published rows: figures of others, as they are printed, with their sources and the marks of the audit.
+
+One JSON file for each table or report, in percent, as printed. docs/published.md says how to add one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TypedDict
+
+from leaderboards.published.rows import Kind, Mark, PublishedRow, Source
+
+__all__ = ["Kind", "Mark", "PublishedRow", "Source", "printed_rows", "published_rows"]
+
+
+class _Source(TypedDict, total=False):
+    name: str
+    work: str
+    where: str
+    date: str
+
+
+class _Row(TypedDict, total=False):
+    model: str
+    kind: Kind
+    source: int
+    means_source: int
+    group: str
+    size: int
+    means: dict[str, float]
+    scores: dict[str, float]
+    more: dict[str, dict[str, float]]
+    notes: list[str]
+
+
+class _Table(TypedDict):
+    suite: str
+    metric: str
+    evaluator: str
+    sources: list[_Source]
+    rows: list[_Row]
+
+
+@cache
+def published_rows() -> tuple[PublishedRow, ...]:
+    """Every row, by file and in the order of its table, with its marks."""
+    from leaderboards.audit import audit
+
+    rows = printed_rows()
+    findings = [finding for finding in audit(rows) if not finding.rounding]
+    return tuple(replace(row, marks=tuple(each.mark for each in findings if each.row is row)) for row in rows)
+
+
+@cache
+def printed_rows() -> tuple[PublishedRow, ...]:
+    """The same rows before the audit."""
+    files = sorted(Path(__file__).parent.glob("*.json"))
+    return tuple(row for file in files for row in _read(json.loads(file.read_text(encoding="utf-8"))))
+
+
+def _read(table: _Table) -> list[PublishedRow]:
+    sources = [Source(**each) for each in table["sources"]]
+    return [
+        PublishedRow(
+            model=row["model"],
+            kind=row["kind"],
+            source=sources[row["source"]],
+            suite=table["suite"],
+            metric=table["metric"],
+            evaluator=table["evaluator"],
+            group=row.get("group", ""),
+            size=row.get("size"),
+            scores=_fractions(row.get("scores", {})),
+            means=_fractions(row.get("means", {})),
+            means_source=sources[row["means_source"]] if "means_source" in row else None,
+            more={metric: _fractions(scores) for metric, scores in row.get("more", {}).items()},
+            notes=tuple(row.get("notes", ())),
+        )
+        for row in table["rows"]
+    ]
+
+
+def _fractions(percents: Mapping[str, float]) -> dict[str, float]:
+    """Rounded after the division, so that 42.8 is 0.428 and no neighbour of it."""
+    return {name: round(value / 100, 10) for name, value in percents.items()}

@@ -1,0 +1,38 @@
+"""What a paper's main table says about its own model, worked out from the table's rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from leaderboards.published.rows import PublishedRow
+
+SEVEN_BILLION = (7e9, 8.5e9)
+"""The parameters of what papers call 7B models, encoders of images included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """A row of a paper's own model against the rows of earlier work in the same table."""
+
+    row: PublishedRow
+    best_before: PublishedRow
+    """The best earlier row of the size class."""
+    margin: float
+    """By how much `row` is above it, as a fraction; below zero if it is not."""
+
+
+def headline(rows: Sequence[PublishedRow], model: str, table: str, sizes: tuple[float, float]) -> Headline:
+    """`model` in `table` against the best earlier row with a size from `sizes`.
+
+    Earlier are the rows that the table's authors neither made nor ran themselves.
+    """
+    inside = [row for row in rows if row.source.name == table and "overall" in row.means]
+    own = next(row for row in inside if row.model == model)
+    before = [
+        row
+        for row in inside
+        if row.group != "ours" and "re-implemented" not in row.group and sizes[0] <= (row.size or 0) < sizes[1]
+    ]
+    best = max(before, key=lambda row: row.means["overall"])
+    return Headline(own, best, own.means["overall"] - best.means["overall"])

@@ -1,0 +1,81 @@
+"""What is compared: result folders, result files and published models, by what the user wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.errors import UserError, unknown_name
+from leaderboards.choose import every_published
+from leaderboards.entries import Entry, comparable, measured, printed
+from leaderboards.load import Record, load
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sides:
+    """The models in the order in which they were named, and what could not be used."""
+
+    entries: tuple[Entry, ...]
+    records: tuple[Record, ...]
+    warnings: tuple[str, ...]
+
+
+def sides(names: Sequence[str]) -> Sides:
+    """A folder of several models stands for all of them.
+
+    Raises UserError for a name that is neither a path nor a published model, and for fewer than two models.
+    """
+    entries: list[Entry] = []
+    records: list[Record] = []
+    warnings: list[str] = []
+    for name in names:
+        if not Path(name).exists():
+            entries.append(_published(name))
+            continue
+        loaded = load([Path(name)])
+        chosen = comparable(loaded.records, mix=False)
+        records += chosen.records
+        warnings += [*loaded.warnings, *chosen.notes]
+        entries += measured(chosen.records)
+    if len(entries) < 2:
+        raise UserError("There is only one model to compare.", "Name two or more folders, files or published models.")
+    return Sides(tuple(_told_apart(entries)), tuple(records), tuple(warnings))
+
+
+def _published(name: str) -> Entry:
+    """The row of that model; of several sources one with the overall score, then that with most figures."""
+    every = printed(every_published(), ())
+    rows = [each for each in every if name.lower() in (each.label.lower(), _model(each).lower())]
+    if not rows:
+        models = dict.fromkeys(map(_model, every))
+        raise unknown_name("result folder, result file or published model", name, models, "Or give a path.")
+    return max(rows, key=_figures)
+
+
+def _figures(entry: Entry) -> tuple[bool, int, int]:
+    means = entry.published.means if entry.published else {}
+    return "overall" in means, len(entry.scores), len(means)
+
+
+def _model(entry: Entry) -> str:
+    return entry.published.model if entry.published else entry.label
+
+
+def _told_apart(entries: Sequence[Entry]) -> list[Entry]:
+    """With a revision, then a number, where names are the same."""
+    named: list[Entry] = []
+    for entry in entries:
+        same = [each for each in entries if each.label == entry.label]
+        label = entry.label if len(same) == 1 else _with_revision(entry)
+        number = 2
+        while label in {each.label for each in named}:
+            label = f"{_with_revision(entry)} ({number})"
+            number += 1
+        named.append(replace(entry, label=label))
+    return named
+
+
+def _with_revision(entry: Entry) -> str:
+    revision = next((str(result.model["revision"])[:8] for result in entry.results.values()), "")
+    return f"{entry.label}@{revision}" if revision and "@" not in entry.label else entry.label

@@ -1,0 +1,103 @@
+"""Results from folders: what can be used is, and what cannot is named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+
+import pytest
+
+from harness.errors import UserError
+from leaderboards.load import load
+from tests.record_values import write
+
+
+def _edit(path, change):
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
+
+
+def _set_score(value):
+    def change(record):
+        for part in ("metrics", "strict"):
+            record[part]["hit@1"]["value"] = value
+
+    return change
+
+
+DAMAGE = {
+    "truncated": (lambda path: path.write_text(path.read_text()[:300]), "is not a result"),
+    "empty": (lambda path: path.write_text(""), "is not a result"),
+    "not finite": (lambda path: _edit(path, _set_score(float("nan"))), "hit@1 is not a number"),
+    "edited score": (lambda path: _edit(path, _set_score(0.9)), "was edited: its score is not that of its rows"),
+    "a newer version": (lambda path: _edit(path, lambda record: record.update(format=99)), "newer version (format 99"),
+    "not finished": (lambda path: _edit(path, lambda record: record.update(status="running")), "is not finished"),
+}
+
+
+@pytest.mark.parametrize(("damage", "said"), DAMAGE.values(), ids=DAMAGE)
+def test_what_cannot_be_used_is_named_and_the_rest_is_there(tmp_path, damage, said):
+    good, bad = (write(tmp_path, task, "m", [1, 0, 1]) for task in "AB")
+    damage(bad)
+    loaded = load([tmp_path])
+    assert [record.path for record in loaded.records] == [good]
+    assert len(loaded.warnings) == 1
+    assert str(bad) in loaded.warnings[0]
+    assert said in loaded.warnings[0]
+    with pytest.raises(UserError, match="llave run"):
+        load([bad])
+
+
+def test_scores_are_those_of_the_rows_in_their_order(tmp_path):
+    write(tmp_path, "A", "m", [1, 0, 0.25, 1])
+    assert load([tmp_path]).records[0].scores.tolist() == [1, 0, 0.25, 1]
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda path: path.unlink(), lambda path: path.write_text("{}\n")], ids=["lost", "changed"]
+)
+def test_without_its_rows_a_result_is_shown_but_not_tested(tmp_path, damage):
+    path = write(tmp_path, "A", "m", [1, 0])
+    damage(path.with_suffix(".queries.jsonl"))
+    loaded = load([tmp_path])
+    assert loaded.records[0].scores is None
+    assert "not tested against others" in loaded.warnings[0]
+
+
+def test_two_claims_to_one_identity_with_different_scores_are_both_refused(tmp_path):
+    write(tmp_path / "x", "A", "m", [1, 0])
+    write(tmp_path / "y", "A", "m", [1, 1])
+    write(tmp_path / "y", "B", "m", [1, 1])
+    loaded = load([tmp_path])
+    assert [record.result.task for record in loaded.records] == ["B"]
+    assert "same identity with different scores" in loaded.warnings[0]
+
+
+def test_a_copy_is_one_result(tmp_path):
+    write(tmp_path / "x", "A", "m", [1, 0])
+    shutil.copytree(tmp_path / "x", tmp_path / "y")
+    assert len(load([tmp_path / "x", tmp_path / "y", tmp_path]).records) == 1
+
+
+def test_folders_without_results_and_paths_to_nothing(tmp_path):
+    with pytest.raises(UserError, match="holds no results"):
+        load([tmp_path])
+    with pytest.raises(UserError, match="does not exist"):
+        load([tmp_path / "nothing"])
+    (tmp_path / "other.json").write_text('{"lr": 1e-5}')
+    write(tmp_path, "A", "m", [1])
+    assert "1 other JSON files, such as other.json: passed over" in load([tmp_path]).warnings[0]
+
+
+def test_a_thousand_files_are_quick(tmp_path):
+    path = write(tmp_path, "A", "m", [1, 0] * 50)
+    record, rows = json.loads(path.read_text()), path.with_suffix(".queries.jsonl").read_bytes()
+    for number in range(1000):
+        record |= {"identity": f"{number:064}", "queries": {**record["queries"], "file": f"{number}.queries.jsonl"}}
+        (tmp_path / f"{number}.json").write_text(json.dumps(record))
+        (tmp_path / f"{number}.queries.jsonl").write_bytes(rows)
+    started = time.perf_counter()
+    assert len(load([tmp_path]).records) == 1001
+    assert time.perf_counter() - started < 5

@@ -1,0 +1,209 @@
+"""How similar right and wrong pairs are to an embedder: the observation behind hardness weighting, in numbers.
+
+Similarities are counted in fine bins, so memory does not grow with the square of the pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import UserError
+from harness.types import FloatArray
+
+Reals = NDArray[np.float64]
+
+_BINS = 4000
+_EDGES: Reals = np.linspace(-1, 1, _BINS + 1)
+_CENTRES: Reals = (_EDGES[1:] + _EDGES[:-1]) / 2
+_COARSE = 40
+"""Fine bins in one bin of a `Distribution`."""
+_ROWS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """Of cosines."""
+
+    count: int
+    mean: float
+    deviation: float
+    low: float
+    """5 % are lower."""
+    median: float
+    high: float
+    """5 % are higher."""
+    shares: tuple[float, ...]
+    """Of 100 equal bins from -1 to 1, in order; they sum to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Of n queries, each with its target as its positive and the targets of the other pairs as its negatives."""
+
+    positive: Distribution
+    negative: Distribution
+    overlap: float
+    """The area under both densities: 0 if a threshold on the cosine parts them, 1 if they are the same."""
+    auc: float
+    """The chance that a positive is more similar than a negative of any query; half of a tie."""
+    margin: float
+    """The mean over queries of the positive's cosine less that of the hardest negative."""
+    hard: float
+    """The share of negatives that come within `within` of their query's positive, or above it."""
+    entropy: float
+    """Of the weights exp(alpha * cosine) over a query's negatives: the mean over queries, divided by its highest
+    possible value. 1: all count alike; 0: one counts."""
+    effective: float
+    """How many equally weighted negatives have that entropy: the mean over queries."""
+    suspects: float
+    """The share of negatives more similar than their query's positive by more than `beyond`: false ones, perhaps."""
+    queries: int
+    """Those with at least one negative."""
+
+    def numbers(self) -> dict[str, float]:
+        """For a log."""
+        names = ("overlap", "auc", "margin", "hard", "entropy", "effective", "suspects")
+        means = {"positive": self.positive.mean, "negative": self.negative.mean}
+        return means | {name: float(getattr(self, name)) for name in names}
+
+
+def diagnose(
+    query: FloatArray,
+    target: FloatArray,
+    *,
+    alpha: float = 9.0,
+    target_ids: NDArray[np.int64] | None = None,
+    within: float = 0.1,
+    beyond: float = 0.1,
+) -> Diagnosis:
+    """What is above, for vectors (n, d) of any length but zero, paired row by row.
+
+    Targets with equal `target_ids` (n,) are not each other's negatives. For figures by dataset, call it with each one's
+    pairs. Raises UserError where there is no negative at all, or a vector has no direction.
+    """
+    query, target = _unit(query, "query"), _unit(target, "target")
+    if query.shape != target.shape:
+        raise UserError(
+            f"{len(query)} queries and {len(target)} targets are not paired.", "Give each query one target."
+        )
+    positives = np.einsum("nd,nd->n", query, target).astype(np.float64)
+    tally = _Tally()
+    for rows, cosines, wrong in _blocks(query, target, target_ids):
+        tally.add(positives[rows], cosines, wrong, alpha, within, beyond)
+    total = int(tally.counts.sum())
+    if not total:
+        raise UserError("There is no negative: no two pairs have different targets.", "Diagnose more pairs together.")
+    right = _count(positives)
+    return Diagnosis(
+        positive=_distribution(right),
+        negative=_distribution(tally.counts),
+        overlap=overlap(right, tally.counts),
+        auc=_auc(right, tally.counts),
+        margin=tally.margin / tally.queries,
+        hard=tally.hard / total,
+        entropy=tally.entropy / tally.queries,
+        effective=tally.effective / tally.queries,
+        suspects=tally.suspects / total,
+        queries=tally.queries,
+    )
+
+
+def overlap(first: NDArray[np.int64], second: NDArray[np.int64]) -> float:
+    """The area under the densities of two samples, counted in the same equal bins.
+
+    Where one density is the lower, its share of the sample is taken. Densities are smoothed to tell which is the lower,
+    and only for that: near a crossing a wrong choice costs next to nothing, so neither noise nor smoothing biases it.
+    """
+    one, other = first / first.sum(), second / second.sum()
+    lower = _smooth(one, int(first.sum())) < _smooth(other, int(second.sum()))
+    return float(np.where(lower, one, other).sum())
+
+
+class _Block(NamedTuple):
+    rows: slice[int, int, None]
+    cosines: Reals
+    wrong: NDArray[np.bool_]
+    """Which are negatives."""
+
+
+@dataclass(slots=True, eq=False)
+class _Tally:
+    """Sums over queries and negatives."""
+
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_BINS, np.int64))
+    queries: int = 0
+    margin: float = 0.0
+    hard: int = 0
+    suspects: int = 0
+    entropy: float = 0.0
+    effective: float = 0.0
+
+    def add(
+        self, positives: Reals, cosines: Reals, wrong: NDArray[np.bool_], alpha: float, within: float, beyond: float
+    ) -> None:
+        asked = wrong.any(1)
+        positives, cosines, wrong = positives[asked], cosines[asked], wrong[asked]
+        self.counts += _count(cosines[wrong])
+        self.queries += len(positives)
+        hardest = np.where(wrong, cosines, -np.inf).max(1, initial=-np.inf)
+        self.margin += float((positives - hardest).sum())
+        self.hard += int((wrong & (cosines > positives[:, None] - within)).sum())
+        self.suspects += int((wrong & (cosines > positives[:, None] + beyond)).sum())
+        weights = wrong * np.exp(alpha * np.minimum(cosines - hardest[:, None], 0))
+        shares = weights / weights.sum(1, keepdims=True)
+        entropies = -(shares * np.log(shares, out=np.zeros_like(shares), where=shares > 0)).sum(1)
+        negatives = wrong.sum(1)
+        highest = np.log(np.maximum(negatives, 2))
+        self.entropy += float(np.where(negatives > 1, entropies / highest, 1.0).sum())
+        self.effective += float(np.exp(entropies).sum())
+
+
+def _blocks(query: FloatArray, target: FloatArray, ids: NDArray[np.int64] | None) -> Iterator[_Block]:
+    keys = np.arange(len(target)) if ids is None else ids
+    for start in range(0, len(query), _ROWS):
+        rows = slice(start, min(start + _ROWS, len(query)))
+        yield _Block(rows, (query[rows] @ target.T).astype(np.float64), keys[rows, None] != keys)
+
+
+def _unit(vectors: FloatArray, side: str) -> FloatArray:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+    if len(bad):
+        raise UserError(f"The {side} of pair {bad[0]} has a zero or non-finite vector.", "Look at what embeds it.")
+    return np.asarray(vectors / lengths, np.float32)
+
+
+def _count(cosines: Reals) -> NDArray[np.int64]:
+    places = np.clip(((cosines + 1) * (_BINS / 2)).astype(np.int64), 0, _BINS - 1)
+    return np.bincount(places, minlength=_BINS)
+
+
+def _distribution(counts: NDArray[np.int64]) -> Distribution:
+    shares = counts / counts.sum()
+    mean = float(shares @ _CENTRES)
+    low, median, high = (float(_CENTRES[np.searchsorted(shares.cumsum(), q)]) for q in (0.05, 0.5, 0.95))
+    coarse = tuple(float(each) for each in shares.reshape(-1, _COARSE).sum(1))
+    return Distribution(int(counts.sum()), mean, _deviation(shares), low, median, high, coarse)
+
+
+def _deviation(shares: Reals) -> float:
+    centres = np.arange(len(shares)) * (2 / len(shares))
+    return float(np.sqrt(shares @ (centres - shares @ centres) ** 2))
+
+
+def _smooth(shares: Reals, count: int) -> Reals:
+    """A density estimate with a Gaussian kernel, as wide as Silverman's rule says."""
+    width = 1.06 * _deviation(shares) * count**-0.2 * len(shares) / 2
+    reach = min(int(4 * width) + 1, len(shares) // 2 - 1)
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(width, 1e-3)) ** 2)
+    return np.convolve(shares, kernel / kernel.sum(), mode="same")
+
+
+def _auc(right: NDArray[np.int64], wrong: NDArray[np.int64]) -> float:
+    below = np.cumsum(wrong) - wrong / 2
+    return float(right @ below / (right.sum() * wrong.sum()))
