@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 
-from harness.commands import board, compare, doctor, embed, export, import_, models, run, show, tasks, validate
+from harness.commands import board, compare, doctor, embed, export, import_, models, run, show, tasks, train, validate
 from harness.commands.common import DONE, FAILED, STOPPED, USER_ERROR, complain
 from harness.environment import own_version
 from harness.errors import RunFailed, UserError
@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, ModuleType] = {
     "run": run,
     "board": board,
     "compare": compare,
+    "train": train,
     "doctor": doctor,
     "embed": embed,
     "tasks": tasks,

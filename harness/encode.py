@@ -28,6 +28,10 @@ from harness.types import Embedder, Features, FloatArray, Item, Role
 DEFAULT_BUDGET = 16_384
 """Cost of a batch, padding included: its longest item's times their number."""
 _MOST_ITEMS = 256
+_ALIKE = 0.75
+"""Of the cost of a batch's costliest item: below it an item is mostly padding."""
+_FEWEST_ITEMS = 32
+"""Smaller batches would cost more than the padding that they save."""
 _WINDOW = 4
 """Batches' worth of prepared items that are sorted together. As many again may be waiting."""
 _TEXTS_AT_ONCE = 64
@@ -106,9 +110,15 @@ class _Window:
         return self._cost >= batches * budget or len(self._items) >= batches * _MOST_ITEMS
 
     def batch(self, budget: int) -> list[_Ready]:
-        """The costliest first, as many as fit: the first sets what each of them takes up."""
-        size = max(1, min(budget // self._items[-1].cost, _MOST_ITEMS))
-        return self._items[: -size - 1 : -1]
+        """The costliest first, as many as fit: the first sets what each of them takes up.
+
+        Much cheaper ones wait for company of their own, unless that would leave the batch small.
+        """
+        most = self._items[-1].cost
+        size = max(1, min(budget // most, _MOST_ITEMS))
+        batch = self._items[: -size - 1 : -1]
+        alike = sum(ready.cost >= _ALIKE * most for ready in batch)
+        return batch[: max(alike, _FEWEST_ITEMS)]
 
     def drop(self, batch: Sequence[_Ready]) -> None:
         del self._items[-len(batch) :]

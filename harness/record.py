@@ -72,6 +72,7 @@ def make_record(assignment: Assignment, scored: Scored, question: Question, made
 def _model(made: Made, kinds: set[str]) -> dict[str, object]:
     spec = made.spec
     return {
+        **spec.about,
         "name": spec.name,
         "revision": spec.revision,
         "adapter": spec.adapter,

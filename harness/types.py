@@ -123,7 +123,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """Everything that decides a model's vectors, and nothing that does not (no batch size, no device)."""
+    """Everything that decides a model's vectors (no batch size, no device), and `about`, which decides none."""
 
     name: str
     revision: str
@@ -136,6 +136,8 @@ class ModelSpec:
     modalities: tuple[str, ...] = ("text", "image")
     """What the model can see. Media of other kinds are left out before it is asked, and the result says so."""
     similarity: Literal["cosine", "dot"] = "cosine"
+    about: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    """What is known of the model and decides no vector, for the record: `parameters`, `step`, `training`."""
 
 
 T = TypeVar("T")

@@ -174,6 +174,7 @@ def open_dual(
             "tokenizers": library_version("tokenizers"),
         },
         modalities=MODALITIES,
+        about=found.about(),
     )
     return handle(spec, partial(_load, spec, checkpoint, settings))
 

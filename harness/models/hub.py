@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +20,13 @@ if TYPE_CHECKING:
 SETTINGS = ("*.json", "*.txt", "*.model", "*.jinja")
 """What tells how a checkpoint is used: configuration and tokenizer, no weights."""
 WEIGHTS = ("*.safetensors",)
+_CHECKPOINT = re.compile(r"checkpoint-\d+")
 CONVERT = """If the weights come as .bin files, convert them in their folder, without running code:
 python -c 'import glob, torch; from safetensors.torch import save_file; w = {}
 for f in glob.glob("pytorch_model*.bin"): w |= torch.load(f, map_location="cpu", weights_only=True)
 save_file({k: v.clone().contiguous() for k, v in w.items()}, "model.safetensors", {"format": "pt"})'"""
+TRAINING = "llave_training.json"
+"""What our trainer writes beside the weights: recipe, step, counts of pairs."""
 _SHOWN = 5
 
 
@@ -37,6 +43,16 @@ class Found:
         """What vectors are known by: the commit, or a digest of all files of the folder."""
         return self.commit or folder_digest(self.folder)
 
+    def about(self) -> dict[str, object]:
+        """`parameters`, if the weights are here, and how a checkpoint of our trainer was trained."""
+        parameters = _count(self.folder) if self.commit is None else None
+        found: dict[str, object] = {} if parameters is None else {"parameters": parameters}
+        record = self.folder / TRAINING
+        if record.is_file():
+            training = json.loads(record.read_text(encoding="utf-8"))
+            found |= {"step": training.get("step"), "training": training}
+        return found
+
     def whole(self) -> Path:
         """The folder with the weights in it, downloaded if need be. Raises UserError if it has none to load."""
         if self.commit is None:
@@ -52,7 +68,7 @@ def find_checkpoint(rest: str, prefix: str, names: Collection[str]) -> Found:
     """
     folder = Path(rest).expanduser()
     if rest and folder.is_dir():
-        return Found(folder.resolve().name, with_weights(folder), None)
+        return Found(_name(folder.resolve()), with_weights(folder), None)
     if rest.count("/") != 1 or rest.startswith((".", "/", "~")):
         raise UserError(
             f"There is no folder {rest!r}.",
@@ -61,6 +77,25 @@ def find_checkpoint(rest: str, prefix: str, names: Collection[str]) -> Found:
         )
     folder = download(rest, None, SETTINGS)
     return Found(rest, folder, folder.name)
+
+
+def _name(folder: Path) -> str:
+    """The folder's own; a checkpoint of a training run is called by its run as well."""
+    return f"{folder.parent.name}/{folder.name}" if _CHECKPOINT.fullmatch(folder.name) else folder.name
+
+
+def _count(folder: Path) -> int | None:
+    """Numbers in all tensors of a folder, as the headers of its files tell; None if one is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    total = 0
+    for file in sorted(folder.glob("*.safetensors")):
+        try:
+            with safe_open(file, framework="np") as tensors:
+                total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
+        except (SafetensorError, OSError):
+            return None  # whoever loads it says why
+    return total
 
 
 def download(name: str, commit: str | None, patterns: Sequence[str]) -> Path:

@@ -108,6 +108,7 @@ def open_llave(name: str, settings: ModelSettings) -> ModelHandle:
         dtype=_dtype(settings),
         options=seen,
         modalities=("text", "image", "video") if checkpoint.config.sees_video else ("text", "image"),
+        about=checkpoint.found.about(),
     )
     return handle(spec, partial(_load, spec, checkpoint, settings))
 

@@ -31,6 +31,14 @@ COMMANDS = {
         *("MODEL", "--suite", "--tasks", "--data", "--images", "--out", "--store", "--limit", "--protocol"),
         *("--on-bad-media", "--device", "--dtype", "--budget", "--workers", "--seed", "--json", "--model-option"),
     },
+    "board": {
+        *("RESULTS", "--published", "--suite", "--rank-by", "--columns", "--datasets", "--by", "--mix", "--format"),
+    },
+    "compare": {"MODEL", "--suite", "--queries", "--fail-on-regression", "--format"},
+    "train": {"RECIPE", "--data", "--images", "--out", "--set", "--resume", "--dry-run"},
+    "export": {"RESULTS", "--format", "-o", "--output", "--model", "--protocol", "--suite", "--meta"},
+    "import": {"FILE", "--out", "--model"},
+    "validate": {"DIR", "--suite", "--intervals", "--most"},
     "doctor": {"MODEL", "--known-answers", "--device", "--dtype", "--model-option", "--seed", "--json"},
     "embed": {
         *("MODEL", "ITEMS.JSONL", "-o", "--output", "--root", "--store", "--on-bad-media", "--device", "--dtype"),

@@ -36,7 +36,7 @@ def fixed_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(identity, "library_version", lambda name: f"{name}-1")
 
 
-def test_every_field_of_a_model_flips_its_fingerprint_but_the_one_that_only_compares() -> None:
+def test_every_field_of_a_model_flips_its_fingerprint_but_those_that_decide_no_vector() -> None:
     changes: dict[str, object] = {
         "name": "org/model2",
         "revision": "4f2b",
@@ -45,6 +45,7 @@ def test_every_field_of_a_model_flips_its_fingerprint_but_the_one_that_only_comp
         "options": {"pixels": 449, "prompt": "é"},
         "modalities": ("text",),
         "similarity": "dot",
+        "about": {"step": 2},
     }
     assert changes.keys() == {field.name for field in dataclasses.fields(ModelSpec)}, "decide what a new field does"
     prints = {
@@ -53,7 +54,7 @@ def test_every_field_of_a_model_flips_its_fingerprint_but_the_one_that_only_comp
         )
         for name, value in changes.items()
     }
-    assert prints.pop("similarity") == model_fingerprint(SPEC)
+    assert prints.pop("similarity") == prints.pop("about") == model_fingerprint(SPEC)
     assert len({model_fingerprint(SPEC), *prints.values()}) == 1 + len(prints)
 
 

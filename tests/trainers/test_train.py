@@ -1,0 +1,202 @@
+"""Training runs: what they leave behind, that they repeat themselves, and that a killed one goes on as it would."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+
+from harness.digests import folder_digest
+from harness.errors import RunFailed, UserError
+from harness.models.llave import open_llave
+from harness.registry import ModelSettings
+from harness.types import Item, Media
+from tests.harness.models import llave_files
+from tests.trainers.train_child import in_children
+from tests.trainers.training_files import config, run, weights, write_pairs, write_start
+from trainers.checkpoint import STATE, checkpoints
+from trainers.train import learning_rate
+
+one_thread = pytest.fixture(autouse=True, scope="module")(llave_files.one_thread)
+LARGE = ("precision=bf16", "gradient_checkpointing=true", "micro_batch=4", "frozen=tower")
+ALL = ("hard_negatives=true", "learn_scale=true", "lora_rank=2", "lora_dropout=0.5", "accumulate=2")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("training")
+    write_pairs(folder / "data")
+    write_start(folder / "begin")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _forget_precision():
+    """Accelerate holds a process to the precision that it first asks for."""
+    AcceleratorState._reset_state()
+
+
+@pytest.fixture(scope="module")
+def plain(place: Path) -> Path:
+    return run(place, "plain")
+
+
+def same(a: Path, b: Path, tolerance: float = 0.0) -> bool:
+    left, right = weights(a), weights(b)
+    return left.keys() == right.keys() and all(torch.allclose(left[n], right[n], 0, tolerance) for n in left)
+
+
+def rows(out: Path) -> list[dict]:
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_checkpoint_opens_in_the_harness_and_differs_from_the_start(place: Path, plain: Path):
+    item = Item("what colour ?", (Media("image", "0.png", place / "data" / "images"),))
+    vectors = []
+    for folder in (place / "begin", plain):
+        model = open_llave(f"llave/{folder}", ModelSettings("cpu")).load()
+        vectors.append(model.embed([model.prepare(item, "query")]))
+    assert torch.allclose(torch.cat(vectors).norm(dim=1), torch.ones(2))
+    assert not torch.allclose(*vectors, atol=1e-3)
+
+
+def test_a_checkpoint_says_how_it_came_about(plain: Path):
+    record = json.loads((plain / "llave_training.json").read_text())
+    assert (record["recipe"], record["step"], record["pairs_seen"]) == ("test", 4, 32)
+    assert record["pairs"] == {"ask": 12, "find": 12}
+    assert json.loads((plain / "recipe.json").read_text())["lr"] == 1e-3
+
+
+def test_the_identity_does_not_depend_on_the_training_state(plain: Path, tmp_path: Path):
+    copy = shutil.copytree(plain, tmp_path / plain.name)
+    before = folder_digest(copy)
+    shutil.rmtree(copy / STATE)
+    assert folder_digest(copy) == before
+
+
+def test_a_run_repeats_itself_and_the_loss_falls(place: Path, plain: Path):
+    assert same(plain, run(place, "again"))
+    log = rows(place / "plain")
+    assert [row["step"] for row in log] == [1, 2, 3, 4]
+    longer = rows(run(place, "longer", "steps=25", "save_every=25").parent)
+    assert longer[-1]["loss"] < 0.8 * longer[0]["loss"]
+
+
+def test_another_seed_gives_other_weights(place: Path, plain: Path):
+    assert not same(plain, run(place, "seeded", "seed=1"), 1e-4)
+
+
+@pytest.mark.parametrize("settings", [(), ALL, LARGE], ids=["plain", "all", "large"])
+def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(place: Path, settings: tuple[str, ...], request):
+    name = f"killed-{len(settings)}"
+    whole = run(place, f"whole-{len(settings)}", "steps=6", *settings)
+    assert in_children(place, name, ["steps=6", *settings], kill_at=4) == [-9]
+    assert [each.name for each in checkpoints(place / name)] == ["checkpoint-2"]
+    resumed = run(place, name, "steps=6", *settings, resume=True)
+    assert same(whole, resumed)
+    assert (whole / "model.safetensors").read_bytes() == (resumed / "model.safetensors").read_bytes()
+    assert [row["step"] for row in rows(place / name)] == [1, 2, 3, 4, 5, 6]
+    assert [r["loss"] for r in rows(place / name)] == [r["loss"] for r in rows(whole.parent)]
+
+
+@pytest.mark.parametrize("settings", [(), ("hard_negatives=true", "learn_scale=true")], ids=["plain", "negatives"])
+def test_micro_batches_change_nothing_but_memory(place: Path, settings: tuple[str, ...]):
+    name = f"{len(settings)}"
+    assert same(run(place, f"dense{name}", *settings), run(place, f"cached{name}", "micro_batch=2", *settings), 2e-5)
+
+
+def test_a_killed_process_stops_the_others_and_leaves_the_last_checkpoint_whole(place: Path):
+    codes = in_children(place, "peers", ["steps=40"], processes=2, kill_at=3, kill_rank=1)
+    assert codes[1] == -9
+    assert codes[0] > 0
+    assert [each.name for each in checkpoints(place / "peers")] == ["checkpoint-2"]
+    assert run(place, "peers", "steps=40", resume=True).name == "checkpoint-40"
+
+
+def test_two_processes_train_as_one_does(place: Path):
+    settings = ("hard_negatives=true", "learn_scale=true", "micro_batch=none", "steps=3", "lr=1e-4")
+    assert in_children(place, "two", settings, processes=2) == [0, 0]
+    assert same(run(place, "one", *settings), place / "two" / "checkpoint-3", 2e-5)
+
+
+@pytest.mark.parametrize(
+    ("frozen", "kept"),
+    [("tower", "vision_tower"), ("projector", "mm_projector"), ("tower,language", "model.layers")],
+)
+def test_frozen_parts_keep_their_weights(place: Path, frozen: str, kept: str):
+    before, after = weights(place / "begin"), weights(run(place, f"frozen-{frozen}", f"frozen={frozen}", "steps=2"))
+    still = {name for name in before if torch.equal(before[name], after[name])}
+    assert {name for name in before if kept in name} <= still
+    assert still < set(before)
+
+
+def test_adapters_are_saved_alone_and_merged(place: Path):
+    from peft import PeftModel
+    from transformers import Qwen2Model
+
+    folder = run(place, "lora", "lora_rank=2", "frozen=tower,projector", "lr=0.05")
+    start = open_llave(f"llave/{place / 'begin'}", ModelSettings("cpu")).load()._network.language
+    merged = open_llave(f"llave/{folder}", ModelSettings("cpu")).load()._network.language
+    ids = torch.arange(8)[None]
+    bare = start(ids).last_hidden_state
+    assert isinstance(start, Qwen2Model)
+    adapted = PeftModel.from_pretrained(start, folder / "adapter").eval()
+    assert torch.allclose(adapted(ids).last_hidden_state, merged(ids).last_hidden_state, atol=1e-4)
+    assert not torch.allclose(bare, merged(ids).last_hidden_state, atol=1e-2)
+
+
+def test_what_is_not_finite_stops_with_step_rows_and_the_last_good_checkpoint(place: Path):
+    with pytest.raises(RunFailed) as failed:
+        run(place, "burst", "lr=1e30", "clip=0", "save_every=1", "keep=9", "steps=9")
+    assert "Step " in failed.value.what
+    assert "ask" in failed.value.what
+    assert "row " in failed.value.what
+    last = checkpoints(place / "burst")[-1]
+    assert str(last) in failed.value.hint
+    open_llave(f"llave/{last}", ModelSettings("cpu"))
+
+
+def test_a_folder_with_a_run_is_neither_overwritten_nor_continued_with_other_settings(place: Path, plain: Path):
+    with pytest.raises(UserError, match="holds a run already"):
+        run(place, "plain")
+    with pytest.raises(UserError, match=r"alpha was 9\.0, now 3\.0"):
+        run(place, "plain", "alpha=3", resume=True)
+    assert run(place, "plain", "log_every=2", resume=True) == plain
+
+
+def test_the_score_in_training_is_the_score_of_the_checkpoint(place: Path, llave, tmp_path: Path):
+    names = [{"target": colour, "text": colour} for colour in ("red", "green", "blue")]
+    asked = [
+        {
+            "query": str(at),
+            "image": f"{at}.png",
+            "text": "what colour ?",
+            "positives": [["red", "green", "blue"][at % 3]],
+        }
+        for at in range(9)
+    ]
+    data = place / "data" / "images" / "colours.jsonl"
+    data.write_text("".join(json.dumps(line) + "\n" for line in (*names, *asked)))
+    folder = run(place, "scored", "eval_every=2", f"eval_data={data}", "eval_suite=none", "keep=1")
+    scored = [row for row in rows(place / "scored") if "scores" in row]
+    assert [row["step"] for row in scored] == [2, 4]
+    best = json.loads((place / "scored" / "best.json").read_text())
+    assert best["score"] == max(row["mean"] for row in scored)
+    assert {each.name for each in checkpoints(place / "scored")} == {f"checkpoint-{best['step']}", "checkpoint-4"}
+    done = llave(
+        "run", folder, "--data", data, "--out", tmp_path / "o", "--store", tmp_path / "s", "--json", "--device", "cpu"
+    )
+    offline = json.loads(done.out)["results"][0]
+    assert offline["metrics"][offline["main_metric"]]["value"] == scored[-1]["scores"]["colours"]
+
+
+def test_the_learning_rate_rises_in_a_line_and_falls_as_a_cosine():
+    made = config(Path(), "lr=1", "warmup=0.1")
+    rates = [learning_rate(made, step, 100) for step in range(1, 101)]
+    assert rates[:10] == pytest.approx([step / 10 for step in range(1, 11)])
+    assert rates[10:] == pytest.approx([0.5 + 0.5 * math.cos(math.pi * at / 90) for at in range(90)])

@@ -1,0 +1,124 @@
+"""Which pairs a step sees: a function of the seed and the step alone, so that a resumed run sees exactly the rest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import UserError, unknown_name
+
+
+class Place(NamedTuple):
+    """A pair: the number of its dataset, and its number there."""
+
+    subset: int
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every batch of a run. An epoch sees each pair once, or as often as the weight of its dataset says."""
+
+    names: tuple[str, ...]
+    sizes: tuple[int, ...]
+    weights: tuple[float, ...]
+    batch: int
+    parts: int
+    """Parts of a batch that are contrasted each by itself; with `single`, each is of one dataset."""
+    single: bool
+    seed: int
+
+    @staticmethod
+    def over(
+        sizes: Mapping[str, int],
+        weights: Mapping[str, float],
+        *,
+        batch: int,
+        parts: int,
+        mode: Literal["mixed", "single"],
+        seed: int,
+    ) -> Plan:
+        """Raises UserError for weights of unknown datasets, and for fewer pairs than a batch needs."""
+        for name in weights:
+            if name not in sizes:
+                raise unknown_name("dataset", name, sizes, "Correct weights.")
+        names, size = tuple(sizes), batch // parts
+        plan = Plan(
+            names,
+            tuple(sizes.values()),
+            tuple(weights.get(name, 1.0) for name in names),
+            batch,
+            parts,
+            mode == "single",
+            seed,
+        )
+        small = [name for name, draws in zip(names, plan.draws, strict=True) if mode == "single" and draws < size]
+        if small:
+            raise UserError(
+                f"{', '.join(small)}: fewer pairs than the {size} of a batch of one dataset.",
+                "Lower batch, raise weights, mix datasets (batches=mixed), or leave it out with --set datasets=.",
+            )
+        if sum(plan.draws) < batch:
+            raise UserError(f"There are {sum(plan.draws)} pairs, fewer than a batch of {batch}.", "Lower batch.")
+        return plan
+
+    @property
+    def draws(self) -> tuple[int, ...]:
+        """Pairs of each dataset in an epoch."""
+        return tuple(max(1, round(size * weight)) for size, weight in zip(self.sizes, self.weights, strict=True))
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Whole batches; the rest of an epoch's order is left out, other pairs in every epoch."""
+        size = self.batch // self.parts
+        chunks = sum(draws // size for draws in self.draws) if self.single else sum(self.draws) // size
+        return chunks // self.parts
+
+    def steps(self, epochs: float) -> int:
+        return max(1, math.floor(epochs * self.steps_per_epoch))
+
+    def at(self, step: int) -> list[list[Place]]:
+        """The parts of the batch of a step, from 0."""
+        epoch, turn = divmod(step, self.steps_per_epoch)
+        order = _order(self, epoch)
+        size = self.batch // self.parts
+        rows = order[turn * self.batch : (turn + 1) * self.batch]
+        return [[Place(int(a), int(b)) for a, b in rows[at : at + size]] for at in range(0, self.batch, size)]
+
+
+@lru_cache(maxsize=2)
+def _order(plan: Plan, epoch: int) -> NDArray[np.int64]:
+    """(N, 2) the places of an epoch in the order in which they are seen."""
+    drawn = [_drawn(plan, number, epoch) for number in range(len(plan.sizes))]
+    rng = np.random.default_rng([plan.seed, epoch])
+    if not plan.single:
+        every = np.concatenate(drawn)
+        return every[rng.permutation(len(every))]
+    size = plan.batch // plan.parts
+    chunks = [each[at : at + size] for each in drawn for at in range(0, len(each) - size + 1, size)]
+    return np.concatenate([chunks[at] for at in rng.permutation(len(chunks))])
+
+
+def _drawn(plan: Plan, number: int, epoch: int) -> NDArray[np.int64]:
+    """(draws, 2) the pairs of a dataset, shuffled; none comes a second time before each has come once."""
+    size, draws = plan.sizes[number], plan.draws[number]
+    rounds = [
+        np.random.default_rng([plan.seed, epoch, number, turn]).permutation(size)
+        for turn in range(math.ceil(draws / size))
+    ]
+    indexes = np.concatenate(rounds)[:draws]
+    return np.stack([np.full(draws, number), indexes], axis=1)
+
+
+def by_length(lengths: Sequence[int], groups: int) -> list[list[int]]:
+    """Indexes cut into as many groups of about equal size, like lengths together, the longest first."""
+    order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
+    bounds = [round(number * len(order) / groups) for number in range(groups + 1)]
+    return [order[start:end] for start, end in pairwise(bounds) if end > start]

@@ -1,0 +1,145 @@
+"""Checkpoints: whole folders that `llave run` opens, the state to go on from, and which of them are kept.
+
+OUT/checkpoint-N/                  a LLaVE checkpoint in the released format
+OUT/checkpoint-N/.training_state/  what resuming needs; hidden, so that the model's identity does not depend on it
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import UserError
+from harness.paths import explain_os_errors, write_atomic
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+STATE = ".training_state"
+BEST = "best.json"
+_NAME = re.compile(r"checkpoint-(\d+)")
+
+
+def checkpoint_folder(out: Path, step: int) -> Path:
+    return out / f"checkpoint-{step}"
+
+
+def step_of(folder: Path) -> int:
+    return int(folder.name.rpartition("-")[2])
+
+
+def checkpoints(out: Path) -> list[Path]:
+    """Finished checkpoints, the oldest first."""
+    if not out.is_dir():
+        return []
+    return sorted((path for path in out.iterdir() if path.is_dir() and _NAME.fullmatch(path.name)), key=step_of)
+
+
+def resumable(out: Path) -> Path | None:
+    """The newest checkpoint that has its training state."""
+    return next((each for each in reversed(checkpoints(out)) if (each / STATE / "state.safetensors").exists()), None)
+
+
+@contextmanager
+def writing(out: Path, step: int) -> Iterator[Path]:
+    """A folder to fill, which becomes the checkpoint of a step when all of it is on the disk. Raises UserError."""
+    folder = checkpoint_folder(out, step)
+    partial = out / f".{folder.name}.partial"
+    with explain_os_errors(folder):
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        try:
+            yield partial
+            for path in sorted(partial.rglob("*")):
+                _sync(path)
+            shutil.rmtree(folder, ignore_errors=True)
+            partial.rename(folder)
+            _sync(out)
+        except BaseException:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+
+
+def copy_template(template: Path, folder: Path) -> None:
+    """Everything but weights."""
+    shutil.copytree(template, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors", ".*"))
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        save_file(dict(tensors), path, {"format": "pt"})
+    except SafetensorError as error:
+        raise UserError(
+            f"{path} could not be written: {error}", "Free some space; --resume goes on from here."
+        ) from None
+
+
+def write_record(path: Path, fields: Mapping[str, object]) -> None:
+    write_atomic(path, json.dumps(fields, indent=1) + "\n")
+
+
+def read_record(path: Path) -> Mapping[str, object]:
+    """A JSON object that a run wrote. Raises UserError if it is damaged."""
+    try:
+        fields = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read: {error}.", "Remove its folder to resume from an older one.") from None
+    assert isinstance(fields, dict)
+    return fields
+
+
+def prune(out: Path, keep: int) -> None:
+    """Removes all but the newest `keep` checkpoints and the best; only the newest keeps its training state."""
+    every = checkpoints(out)
+    best = best_step(out)
+    for folder in every[:-keep]:
+        if step_of(folder) != best:
+            _remove(folder)
+    for folder in every[:-1]:
+        if (folder / STATE).exists():
+            _remove(folder / STATE)
+
+
+def best_step(out: Path) -> int | None:
+    """The step of the best checkpoint, if any was evaluated."""
+    if not (out / BEST).exists():
+        return None
+    step = read_record(out / BEST)["step"]
+    return step if isinstance(step, int) else None
+
+
+def note_score(out: Path, step: int, score: float) -> bool:
+    """Remembers a checkpoint's score if it is the best so far, and says whether it is."""
+    if (out / BEST).exists():
+        before = read_record(out / BEST)["score"]
+        if isinstance(before, int | float) and before >= score:
+            return False
+    write_record(out / BEST, {"step": step, "score": score})
+    return True
+
+
+def _remove(folder: Path) -> None:
+    """Under another name first, so that a kill leaves no half a checkpoint behind."""
+    gone = folder.with_name(f".{folder.name.lstrip('.')}.removed")
+    shutil.rmtree(gone, ignore_errors=True)
+    with explain_os_errors(folder):
+        folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,84 @@
+"""What a run says while it goes: to a watcher, to a JSON Lines file, and to TensorBoard where it is asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from harness.errors import UserError
+from harness.listener import Listener
+from harness.paths import explain_os_errors, write_atomic
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+NAME = "log.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A step, from 1, or the mean over the steps since the last report."""
+
+    step: int
+    loss: float
+    grad_norm: float
+    lr: float
+    scale: float
+    pairs_per_second: float
+    seconds: float
+    """Since the run, or this part of it, began."""
+    numbers: Mapping[str, float]
+    """How positive and negative similarities of the last batch lie."""
+
+
+class Watcher(Protocol):
+    """Shows a run to a person."""
+
+    def begin(self, done: int, steps: int) -> None: ...
+
+    def step(self, loss: float, pairs_per_second: float) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+    def evaluating(self) -> Listener:
+        """Who hears of an evaluation."""
+
+
+class Log:
+    """The files. Lines of steps after the one that is resumed from are taken away."""
+
+    def __init__(self, out: Path, after: int, *, tensorboard: bool = False) -> None:
+        self._path = out / NAME
+        lines = self._path.read_text("utf-8").splitlines() if self._path.exists() else []
+        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= after]
+        write_atomic(self._path, "".join(f"{line}\n" for line in kept))
+        self._writer = _summary_writer(out) if tensorboard else None
+
+    def add(self, report: Report) -> None:
+        numbers = {name: value for name, value in asdict(report).items() if name != "numbers"}
+        self._write({**numbers, **report.numbers})
+
+    def add_scores(self, step: int, scores: Mapping[str, float], mean: float) -> None:
+        self._write({"step": step, "mean": mean, "scores": dict(scores)})
+
+    def _write(self, fields: Mapping[str, object]) -> None:
+        with explain_os_errors(self._path), self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(fields) + "\n")
+        if self._writer is not None:
+            for name, value in fields.items():
+                if isinstance(value, float):
+                    self._writer.add_scalar(name, value, fields["step"])
+            self._writer.flush()
+
+
+def _summary_writer(out: Path) -> SummaryWriter:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise UserError(
+            "TensorBoard is not installed.", "pip install tensorboard, or --set tensorboard=false."
+        ) from None
+    return SummaryWriter(str(out / "tensorboard"))

@@ -1,0 +1,98 @@
+"""The data of a run: found, checked, and planned into batches. No network is loaded for this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.digests import Digests
+from harness.errors import BadMedia, UserError
+from harness.paths import cache_dir
+from harness.types import Media
+from trainers.batches import Plan
+from trainers.config import Config
+from trainers.data import Choice, Subset, check_media, load_subsets, refuse_bad, without_bad
+
+DEMO = "demo"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """Datasets and the plan over them."""
+
+    subsets: tuple[Subset, ...]
+    plan: Plan
+    steps: int
+    skipped: Mapping[str, tuple[str, ...]]
+    """Pairs left out for their media, by dataset: where each is, and why."""
+
+
+def find_material(config: Config) -> Material:
+    """Raises UserError for everything that is wrong with the data and can be known before training."""
+    place, images = _place(config)
+    choice = Choice(config.split, config.datasets, config.cap, config.sample == "random", config.seed)
+    subsets = load_subsets(place, images, choice)
+    skipped: dict[str, tuple[str, ...]] = {}
+    bad = check_media(subsets, config.workers)
+    if config.on_bad_media == "stop":
+        refuse_bad(bad)
+    else:
+        bad = {**bad, **_damaged(subsets, bad)}
+        if bad:
+            kept = [without_bad(subset, bad) for subset in subsets]
+            skipped = {subset.name: lost for subset, lost in kept if lost}
+            subsets = tuple(subset for subset, _ in kept)
+    plan = plan_over({subset.name: len(subset) for subset in subsets}, config)
+    return Material(subsets, plan, config.steps or plan.steps(config.epochs), skipped)
+
+
+def plan_over(sizes: Mapping[str, int], config: Config) -> Plan:
+    return Plan.over(
+        sizes, config.weights, batch=config.batch, parts=config.accumulate, mode=config.batches, seed=config.seed
+    )
+
+
+def check_shares(config: Config, processes: int) -> None:
+    """Raises UserError unless a part of the batch can be shared out, and cut into micro-batches."""
+    share, rest = divmod(config.contrasted, processes)
+    if rest:
+        raise UserError(
+            f"{config.contrasted} pairs (batch {config.batch}, accumulate {config.accumulate}) cannot be shared out "
+            f"evenly over {processes} processes.",
+            "Change batch with --set batch=.",
+        )
+    if config.micro_batch is not None and share % config.micro_batch:
+        raise UserError(
+            f"The {share} pairs of a process cannot be cut into micro-batches of {config.micro_batch}.",
+            f"Choose a divisor of {share} with --set micro_batch=.",
+        )
+
+
+def _place(config: Config) -> tuple[Path, Path | None]:
+    images = Path(config.images) if config.images else None
+    if config.data == DEMO:
+        from tasks.demo import DEMO_VERSION, ensure_demo
+
+        folder = ensure_demo(cache_dir() / f"demo-{DEMO_VERSION}")
+        return folder / "train", folder / "images"
+    place = Path(config.data).expanduser()
+    if not place.exists() and config.data.count("/") == 1 and not config.data.startswith((".", "/", "~")):
+        from trainers.hub import fetch_train
+
+        return fetch_train(config.data, config.split, config.datasets), images
+    return place, images
+
+
+def _damaged(subsets: tuple[Subset, ...], known: Mapping[Media, BadMedia]) -> dict[Media, BadMedia]:
+    """Media that are there but do not open, by the same look that evaluation takes at them."""
+    digests = Digests()
+    found: dict[Media, BadMedia] = {}
+    for medium in dict.fromkeys(medium for subset in subsets for medium in subset.media()):
+        if medium not in known:
+            try:
+                digests.media(medium)
+            except BadMedia as error:
+                found[medium] = error
+    digests.flush()
+    return found

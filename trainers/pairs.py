@@ -1,0 +1,98 @@
+"""Pairs, and JSON Lines of a user's own.
+
+A line is `{"query": {...}, "positive": {...}, "negatives": [{...}, ...]}`. An item has `text`, `image`,
+`video` and `instruction`, or some of them; a string is its text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import UserError
+from harness.types import MEDIA_TOKEN, Item, Media, MediaKind
+
+_ITEM_KEYS = ("text", "image", "video", "instruction")
+_MEDIA: tuple[MediaKind, ...] = ("image", "video")
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A query, the target that is right for it, and further ones that are wrong."""
+
+    query: Item
+    target: Item
+    negatives: tuple[Item, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lines:
+    """A user's own pairs, as a dataset."""
+
+    name: str
+    path: Path
+    pairs: Sequence[tuple[int, Pair]]
+    """Each after the number of its line."""
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def pair(self, index: int) -> Pair:
+        return self.pairs[index][1]
+
+    def where(self, index: int) -> str:
+        return f"{self.path}, line {self.pairs[index][0]}"
+
+    def media(self) -> Iterator[Media]:
+        for _, pair in self.pairs:
+            for item in (pair.query, pair.target, *pair.negatives):
+                yield from item.media
+
+
+def read_lines(path: Path, root: Path, chosen: Callable[[int, str], list[int]]) -> Lines:
+    """A file's pairs; `chosen` says which rows of how many, of which name. Raises UserError naming the line."""
+    pairs = []
+    with path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                try:
+                    pairs.append((number, _pair(json.loads(line), root)))
+                except ValueError as error:
+                    raise UserError(f"{path}, line {number}: {error}.", "Correct the file.") from None
+    if not pairs:
+        raise UserError(f"{path} has no pairs.", 'Add lines such as {"query": "...", "positive": "..."}.')
+    return Lines(path.stem, path, [pairs[row] for row in chosen(len(pairs), path.stem)])
+
+
+def _pair(line: object, root: Path) -> Pair:
+    keys = ("query", "positive", "negatives")
+    if not isinstance(line, dict) or not {"query", "positive"} <= set(line) <= set(keys):
+        raise ValueError(f"a pair has the keys query and positive, and may have negatives, not {line!r:.80}")
+    negatives = line.get("negatives", [])
+    if not isinstance(negatives, list):
+        raise ValueError("negatives must be a list")
+    return Pair(
+        _item("query", line["query"], root),
+        _item("positive", line["positive"], root),
+        tuple(_item("negative", each, root) for each in negatives),
+    )
+
+
+def _item(what: str, given: object, root: Path) -> Item:
+    fields = {"text": given} if isinstance(given, str) else given
+    if not isinstance(fields, dict) or not set(fields) <= set(_ITEM_KEYS):
+        raise ValueError(f"the {what} must be a text, or have keys out of {', '.join(_ITEM_KEYS)}")
+    if not all(isinstance(value, str) for value in fields.values()):
+        raise ValueError(f"what the {what} has must be strings")
+    text, instruction = fields.get("text", ""), fields.get("instruction", "")
+    media = tuple(Media(kind, fields[kind], root) for kind in _MEDIA if fields.get(kind))
+    if instruction and text and not instruction[-1].isspace():
+        instruction += " "
+    item = Item(text, media, instruction)
+    if not item.full_text.replace(MEDIA_TOKEN, "").strip() and not media:
+        raise ValueError(f"the {what} is empty, without text and without media")
+    if item.full_text.count(MEDIA_TOKEN) not in (0, len(media)):
+        raise ValueError(f"the {what} names places for media that it does not have")
+    return item

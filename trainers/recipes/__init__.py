@@ -1,0 +1,28 @@
+"""The recipes by name: functions that return a config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from harness.errors import unknown_name
+from trainers.config import Config
+from trainers.recipes.demo import demo, demo_infonce
+from trainers.recipes.llave import infonce_05b, infonce_2b, infonce_7b, llave_05b, llave_2b, llave_7b
+
+RECIPES: Mapping[str, Callable[[], Config]] = {
+    "demo": demo,
+    "demo-infonce": demo_infonce,
+    "llave-0.5b": llave_05b,
+    "llave-2b": llave_2b,
+    "llave-7b": llave_7b,
+    "infonce-0.5b": infonce_05b,
+    "infonce-2b": infonce_2b,
+    "infonce-7b": infonce_7b,
+}
+
+
+def find_recipe(name: str) -> Config:
+    """The config of a recipe. Raises UserError with the closest names."""
+    if name not in RECIPES:
+        raise unknown_name("recipe", name, RECIPES, f"Recipes: {', '.join(RECIPES)}.")
+    return RECIPES[name]()

@@ -1,0 +1,296 @@
+"""train(): a recipe and its data become checkpoints. Imports torch."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator, InitProcessGroupKwargs
+from accelerate.utils import DistributedType
+from torch import nn
+from torch.optim import AdamW, Optimizer
+
+from harness.environment import own_version
+from harness.errors import RunFailed, UserError
+from harness.models.hub import TRAINING
+from harness.parallel import World
+from harness.paths import explain_os_errors, write_atomic
+from trainers import checkpoint as disk
+from trainers import state
+from trainers.config import Config, differences, to_json
+from trainers.evaluation import Examiner
+from trainers.feed import Feed, Part, Prepared
+from trainers.log import Log, Report, Watcher
+from trainers.material import Material, check_shares, find_material
+from trainers.network import (
+    Encoder,
+    Temperature,
+    adapter_weights,
+    make_trainable,
+    released_weights,
+    write_adapter_config,
+)
+from trainers.start import Start, open_start
+from trainers.step import Stepper, clip
+
+RECIPE, STATE_FILE = "recipe.json", "state.safetensors"
+_PATIENCE = timedelta(minutes=30)
+_SHOWN = 4
+
+
+def train(config: Config, out: Path, watcher: Watcher, *, resume: bool = False) -> Path:
+    """Trains to the last step and returns the last checkpoint. Raises UserError before it begins; later RunFailed."""
+    _check_folder(config, out, resume)
+    accelerator = _accelerator(config)
+    world = World(accelerator.process_index, accelerator.num_processes)
+    check_shares(config, world.size)
+    with accelerator.main_process_first():
+        material = find_material(config)
+        start = open_start(config, out / "start")
+        if world.is_main:
+            write_atomic(out / RECIPE, to_json(config))
+            _list_skipped(material, out)
+    run = _Run(config, out, watcher, accelerator, world, material, start)
+    try:
+        return run.go(disk.resumable(out) if resume else None)
+    except RuntimeError as error:
+        if world.size > 1 and any(sign in str(error) for sign in _LOST):
+            hint = "It says why itself. --resume goes on from the last checkpoint."
+            raise RunFailed("Another process of this run has ended.", hint) from error
+        raise
+
+
+_LOST = ("Connection closed by peer", "Connection reset", "Broken pipe", "timed out", "Timed out", "NCCL", "gloo")
+"""In the words of the libraries that processes talk to each other through."""
+
+
+@dataclass(slots=True)
+class _Since:
+    """Sums since the last report."""
+
+    steps: int = 0
+    loss: float = 0.0
+    grad_norm: float = 0.0
+    began: float = 0.0
+
+
+class _Run:
+    """All that a run holds while it goes."""
+
+    def __init__(
+        self,
+        config: Config,
+        out: Path,
+        watcher: Watcher,
+        accelerator: Accelerator,
+        world: World,
+        material: Material,
+        start: Start,
+    ) -> None:
+        self._config, self._out, self._watcher = config, out, watcher
+        self._accelerator, self._world = accelerator, world
+        self._material, self._start = material, start
+        self._examiner = Examiner.of(config, out, world, watcher.evaluating()) if config.eval_every else None
+        network = start.network()
+        make_trainable(network, config)
+        reader = start.reader(network)
+        prepared = Prepared(reader.prepare, config.cache_mb * 2**20)
+        self._feed = Feed(
+            material.plan, material.subsets, prepared, world.rank, world.size, config.hard_negatives, config.workers
+        )
+        encoder = Encoder(network, peers=world.size > 1)
+        # together, because FSDP2 exchanges the parameters that the optimizer holds
+        prepared_both = accelerator.prepare(encoder, self._adam(encoder, config.weight_decay))
+        self._encoder: nn.Module = prepared_both[0]
+        self._optimizer: Optimizer = prepared_both[1].optimizer
+        self._temperature = Temperature(config.scale).to(accelerator.device) if config.learn_scale else None
+        self._temperature_optimizer = self._adam(self._temperature, 0.0) if self._temperature else None
+        self._stepper = Stepper(config, accelerator, self._encoder, self._temperature)
+
+    def go(self, resumed: Path | None) -> Path:
+        first = self._restore(resumed) if resumed else 0
+        steps = self._material.steps
+        log = Log(self._out, first, tensorboard=self._config.tensorboard) if self._world.is_main else None
+        self._watcher.begin(first, steps)
+        began = time.perf_counter()
+        since = _Since(began=began)
+        for step, parts in enumerate(self._feed.steps(first, steps), start=first + 1):
+            loss, norm = self._step(step, parts)
+            since.steps, since.loss, since.grad_norm = since.steps + 1, since.loss + loss, since.grad_norm + norm
+            now = time.perf_counter()
+            speed = since.steps * self._config.batch / (now - since.began)
+            self._watcher.step(loss, speed)
+            if step % self._config.log_every == 0 or step == steps:
+                if log is not None:
+                    log.add(self._report(step, since, speed, now - began))
+                since = _Since(began=now)
+            if step % self._config.save_every == 0 or step == steps:
+                folder = self._save(step)
+                if self._examiner and (step % self._config.eval_every == 0 or step == steps):
+                    self._examine(self._examiner, folder, log)
+                if self._world.is_main:
+                    disk.prune(self._out, self._config.keep)
+                since.began += time.perf_counter() - now
+        return disk.checkpoint_folder(self._out, steps)
+
+    def _step(self, step: int, parts: Sequence[Part]) -> tuple[float, float]:
+        """Loss and norm of the gradient. All randomness follows from the seed, the step and the process."""
+        torch.manual_seed(_number(self._config.seed, step, self._world.rank))
+        lr = learning_rate(self._config, step, self._material.steps)
+        optimizers = [each for each in (self._optimizer, self._temperature_optimizer) if each is not None]
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            optimizer.zero_grad()
+        losses = self._stepper.gradient(parts)
+        norm = clip(self._accelerator, self._encoder, self._config.clip)
+        if not all(map(math.isfinite, (*losses, norm))):
+            raise self._not_finite(step, parts, losses, norm)
+        for optimizer in optimizers:
+            optimizer.step()
+        return sum(losses) / len(losses), norm
+
+    def _not_finite(self, step: int, parts: Sequence[Part], losses: Sequence[float], norm: float) -> RunFailed:
+        number = next((number for number, loss in enumerate(losses) if not math.isfinite(loss)), 0)
+        what = (
+            f"the loss is {losses[number]}" if not math.isfinite(losses[number]) else f"the gradient's norm is {norm}"
+        )
+        places = parts[number].places
+        names = sorted({self._material.subsets[place.subset].name for place in places})
+        rows = "; ".join(self._feed.where(place) for place in places[:_SHOWN])
+        more = f"; and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
+        last = disk.resumable(self._out)
+        return RunFailed(
+            f"Step {step}: {what}. The batch is of {', '.join(names)}: {rows}{more}.",
+            (f"The last good checkpoint is {last}. " if last else "There is no checkpoint yet. ")
+            + "Lower lr, scale or alpha, or look at those rows.",
+        )
+
+    def _report(self, step: int, since: _Since, speed: float, seconds: float) -> Report:
+        scale = self._config.scale if self._temperature is None else float(self._temperature().detach())
+        return Report(
+            step=step,
+            loss=since.loss / since.steps,
+            grad_norm=since.grad_norm / since.steps,
+            lr=learning_rate(self._config, step, self._material.steps),
+            scale=scale,
+            pairs_per_second=speed,
+            seconds=seconds,
+            numbers=self._stepper.seen.numbers(self._config.alpha) if self._stepper.seen else {},
+        )
+
+    def _save(self, step: int) -> Path:
+        """Writes a checkpoint. Every process must come here; the main one writes."""
+        tensors = state.collect(self._encoder, self._optimizer)
+        if self._temperature and self._temperature_optimizer:
+            scale = state.collect(self._temperature, self._temperature_optimizer)
+            tensors |= {f"temperature/{name}": each for name, each in scale.items()}
+        weights = {name.removeprefix("network."): each for name, each in state.whole_weights(self._encoder).items()}
+        if self._world.is_main:
+            with disk.writing(self._out, step) as folder:
+                disk.copy_template(self._start.template, folder)
+                if self._config.lora_rank:
+                    disk.write_tensors(folder / "adapter" / "adapter_model.safetensors", adapter_weights(weights))
+                    write_adapter_config(folder / "adapter", self._config)
+                if not self._config.lora_rank or self._config.lora_merge:
+                    disk.write_tensors(folder / "model.safetensors", released_weights(weights, self._config))
+                disk.write_tensors(folder / disk.STATE / STATE_FILE, tensors)
+                write_atomic(folder / RECIPE, to_json(self._config))
+                disk.write_record(folder / TRAINING, self._record(step))
+        self._world.wait()
+        return disk.checkpoint_folder(self._out, step)
+
+    def _record(self, step: int) -> dict[str, object]:
+        """What a result from the checkpoint is to carry."""
+        return {
+            "llave-bench": own_version(),
+            "recipe": self._config.recipe,
+            "step": step,
+            "steps": self._material.steps,
+            "pairs_seen": step * self._config.batch,
+            "pairs": {subset.name: len(subset) for subset in self._material.subsets},
+            "pairs_left_out": {name: len(lost) for name, lost in self._material.skipped.items()},
+            "negatives_per_query": self._config.contrasted - 1,
+            "processes": self._world.size,
+        }
+
+    def _restore(self, folder: Path) -> int:
+        record = disk.read_record(folder / TRAINING)
+        tensors = state.read(folder / disk.STATE / STATE_FILE)
+        mine = {name.removeprefix("temperature/"): each for name, each in tensors.items() if "temperature/" in name}
+        rest = {name: each for name, each in tensors.items() if "temperature/" not in name}
+        state.restore(self._encoder, self._optimizer, rest)
+        if self._temperature and self._temperature_optimizer:
+            state.restore(self._temperature, self._temperature_optimizer, mine)
+        step = disk.step_of(folder)
+        assert record["step"] == step
+        self._watcher.note(f"Going on from {folder}.")
+        return step
+
+    def _examine(self, examiner: Examiner, folder: Path, log: Log | None) -> None:
+        scores = examiner.scores(folder)
+        if log is not None:
+            mean = sum(scores.values()) / len(scores)
+            best = disk.note_score(self._out, disk.step_of(folder), mean)
+            log.add_scores(disk.step_of(folder), scores, mean)
+            self._watcher.note(
+                f"{folder.name}: {mean:.1%} over {len(scores)} tasks{', the best so far' if best else ''}"
+            )
+        self._world.wait()
+
+    def _adam(self, module: nn.Module, decay: float) -> Optimizer:
+        learning = [each for each in module.parameters() if each.requires_grad]
+        return AdamW(learning, lr=self._config.lr, betas=self._config.betas, weight_decay=decay)
+
+
+def learning_rate(config: Config, step: int, steps: int) -> float:
+    """Of a step, from 1: rises in a line, then falls as half a cosine to zero after the last step."""
+    warm = math.ceil(config.warmup * steps)
+    if step <= warm:
+        return config.lr * step / warm
+    return config.lr * 0.5 * (1 + math.cos(math.pi * (step - 1 - warm) / max(1, steps - warm)))
+
+
+def _accelerator(config: Config) -> Accelerator:
+    accelerator = Accelerator(
+        cpu=config.device == "cpu",
+        mixed_precision="bf16" if config.precision == "bf16" else "no",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
+    )
+    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+        raise UserError("DeepSpeed is not supported.", "Use FSDP2, which shards the same: accelerate config.")
+    return accelerator
+
+
+def _check_folder(config: Config, out: Path, resume: bool) -> None:
+    found = disk.checkpoints(out)
+    if found and not resume:
+        raise UserError(
+            f"{out} holds a run already: {found[-1].name}.", "Go on with --resume, or choose another --out."
+        )
+    if resume and (out / RECIPE).exists():
+        other = differences(config, disk.read_record(out / RECIPE))
+        if other:
+            listed = "; ".join(f"{name} was {was}, now {now}" for name, (was, now) in other.items())
+            raise UserError(
+                f"{out} is a run of other settings: {listed}.", "Resume with the same, or choose another --out."
+            )
+    with explain_os_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+
+
+def _list_skipped(material: Material, out: Path) -> None:
+    if material.skipped:
+        lines = [{"dataset": name, "pair": line} for name, lost in material.skipped.items() for line in lost]
+        write_atomic(out / "skipped.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def _number(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
