@@ -18,6 +18,7 @@ from harness.identity import fingerprint, library_version
 from harness.media import MediaInfo, inspect_image, read_media, resolve
 from harness.paths import cache_dir
 from harness.types import Media
+from harness.video_check import check_video
 
 _RECIPE = 1
 """Raise when the same file is judged in another way than before."""
@@ -50,10 +51,11 @@ class Digests:
         return MediaInfo(*found)
 
     def media(self, media: Media) -> MediaInfo:
-        """Digest of any medium. A video is digested here and opened by the model that sees it. Raises BadMedia."""
+        """Digest of any medium. Of a video only the structure is looked at; models decode it. Raises BadMedia."""
         if media.kind == "image":
             return self.image(media)
         path = resolve(media)
+        check_video(path)
         try:
             return MediaInfo(self.file(path), 0, 0, turned=False)
         except UserError as error:

@@ -20,6 +20,7 @@ _LIBRARIES = (
     "pillow",
     "opencv-python-headless",
     "decord",
+    "av",
 )
 
 

@@ -16,7 +16,7 @@ from harness.types import Item, ModelSpec, Role, Scalar
 
 RECIPE = 1
 
-PIXEL_LIBRARIES: Mapping[str, tuple[str, ...]] = {"image": ("pillow",), "video": ("decord", "av")}
+PIXEL_LIBRARIES: Mapping[str, tuple[str, ...]] = {"image": ("pillow",), "video": ("decord", "av", "pillow")}
 """The libraries whose version decides the pixels of each kind of medium."""
 
 

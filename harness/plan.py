@@ -87,7 +87,12 @@ class Shelf:
 def identity_of(task: Task, data_digest: str, spec: ModelSpec, question: Question) -> str:
     """Identity of the result that answers `question` about `task` and a model. Raises UserError for unknown metrics."""
     return result_fingerprint(
-        task={"name": task.name, "scope": task.scope, "metrics": [str(Metric.parse(name)) for name in task.metrics]},
+        task={
+            "name": task.name,
+            "scope": task.scope,
+            "metrics": [str(Metric.parse(name)) for name in task.metrics],
+            **({"query_role": task.query_role} if task.query_role != "query" else {}),
+        },
         data=data_digest,
         model=model_fingerprint(spec),
         protocol=question.protocol,
@@ -117,7 +122,8 @@ def assign(dataset: Dataset, spec: ModelSpec, question: Question) -> Assignment:
     def keys(items: Iterable[Item], role: Role) -> tuple[bytes | None, ...]:
         return tuple(_key(seen_by(item, spec.modalities), role, fingerprint, dataset, work) for item in items)
 
-    found = Keys(keys((query.item for query in dataset.data.queries), "query"), keys(dataset.data.targets, "target"))
+    task, data = dataset.task, dataset.data
+    found = Keys(keys((query.item for query in data.queries), task.query_role), keys(data.targets, task.target_role))
     return Assignment(dataset, identity_of(dataset.task, dataset.digest, spec, question), found, work)
 
 

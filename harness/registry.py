@@ -18,6 +18,8 @@ class ModelSettings:
     seed: int = 0
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """What `--model-option` gave. An adapter takes what it knows and refuses the rest."""
+    trust_remote_code: bool = False
+    """Whether code that a checkpoint brings along may run, and then only from a pinned revision."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

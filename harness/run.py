@@ -129,6 +129,8 @@ class Run:
         usable = (
             (query, target) for query, target in pairs if not dataset.why_bad(query) and not dataset.why_bad(target)
         )
+        if task.query_role != "query":
+            usable = ((target, query) for query, target in list(usable))
         assert isinstance(embedder, Learner)
         return ModelHandle(embedder.learn(usable), lambda: cast("Embedder[object]", embedder))
 

@@ -119,6 +119,12 @@ class Task:
     target_instruction: str | None = None
     train_subset: str | None = None
     notes: tuple[str, ...] = ()
+    query_role: Role = "query"
+    """What queries are embedded as; targets are the other. A task that turns another round takes that one's vectors."""
+
+    @property
+    def target_role(self) -> Role:
+        return "target" if self.query_role == "query" else "query"
 
 
 @dataclass(frozen=True, slots=True)

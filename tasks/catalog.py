@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -14,6 +14,8 @@ from tasks.mmeb import mmeb_tasks
 from tasks.names import parse_name
 from tasks.sources import FolderSource, local_tasks
 from tasks.suites import find_suite
+from tasks.video import VideoSource, local_video_tasks, registered_video_tasks, stands_in_for, with_data
+from tasks.video_files import VideoSet, video_sets
 
 ENTRY_POINTS = "llave.tasks"
 """Where other packages add tasks: each entry is a callable that returns a tuple of them."""
@@ -23,11 +25,11 @@ ALL = "all"
 
 
 def all_tasks() -> dict[str, Task]:
-    """Every registered task: MMEB from the hub, the demo, and those of other packages."""
+    """Every registered task: MMEB from the hub, text-video retrieval, the demo, and those of other packages."""
     from tasks.demo import demo_tasks
     from tasks.hub import HubSource
 
-    tasks = {task.name: task for task in (*mmeb_tasks(HubSource()), *demo_tasks())}
+    tasks = {task.name: task for task in (*mmeb_tasks(HubSource()), *registered_video_tasks(), *demo_tasks())}
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             added: tuple[Task, ...] = entry.load()()
@@ -74,20 +76,48 @@ def _registered(wanted: list[str], suite: str | None) -> Iterable[Task]:
 
 
 def _in_folder(wanted: list[str], suite: str | None, data: Path, images: Path | None) -> Iterable[Task]:
-    source = FolderSource(data, images)
-    local = {task.name: task for task in local_tasks(data, images)}
-    registered = {name: replace(task, source=source) for name, task in all_tasks().items()}
+    sets, source = video_sets(data, images), FolderSource(data, images)
+    local = _local(data, images, sets)
+    registered = {
+        name: with_data(task, sets) if isinstance(task.source, VideoSource) else replace(task, source=source)
+        for name, task in all_tasks().items()
+    }
     where = f"{data} holds {', '.join(local)}."
     picked = _pick(wanted, {**local, **registered}, local.values(), where)
-    for task in picked:
-        source.files(task)  # a registered task may be missing from the folder
+    for task in picked:  # a registered task may be missing from the folder
+        if isinstance(task.source, VideoSource):
+            task.source.info(task)
+        else:
+            source.files(task)
     if suite is None:
         return picked
     members = find_suite(suite).tasks
-    present = [registered[name] for name in members if name in local]
+    present = [task for name in members for task in _members(name, local, registered)]
     if not present:
         raise UserError(f"{data} has nothing of suite {suite}, which is {', '.join(members)}.", where)
     return [*present, *picked]
+
+
+def _local(data: Path, images: Path | None, sets: tuple[VideoSet, ...]) -> dict[str, Task]:
+    """Everything in a folder, by name: subsets in MMEB's layouts, and text-video datasets."""
+    try:
+        subsets = local_tasks(data, images)
+    except UserError:
+        if not sets:
+            raise
+        subsets = ()
+    local: dict[str, Task] = {}
+    for task in (*subsets, *local_video_tasks(sets)):
+        if task.name in local:
+            raise UserError(f"{data} holds {task.name} twice.", "Name one of the two folders with --data.")
+        local[task.name] = task
+    return local
+
+
+def _members(name: str, local: Mapping[str, Task], registered: Mapping[str, Task]) -> list[Task]:
+    """What a folder has of a suite's task: itself, and text-video sets that are a part of it, under their own names."""
+    parts = [task for task in local.values() if task.name != name and stands_in_for(task) == name]
+    return [registered[name], *parts] if name in local else parts
 
 
 def _in_file(wanted: list[str], suite: str | None, data: Path, images: Path | None) -> Iterable[Task]:

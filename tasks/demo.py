@@ -14,17 +14,25 @@ from filelock import FileLock
 from harness.errors import UserError
 from harness.paths import cache_dir, explain_os_errors
 from harness.types import DataInfo, Task, TaskData
-from tasks.demo_files import MANIFEST, write_demo
+from tasks.demo_files import MANIFEST, VIDEO, write_demo
 from tasks.demo_rows import DEMO_ROWS, eval_questions, query_side, target_side, train_questions, words_of
+from tasks.demo_video import CAPTIONS, demo_clips
+from tasks.video import LLAVE, Direction, Row, VideoSource, video_tasks
+from tasks.video_files import VideoSet
 
 if TYPE_CHECKING:
     from tasks.sources import FolderSource
 
 __all__ = ["DEMO_ROWS", "DEMO_SEED", "DEMO_VERSION", "DemoSource", "demo_tasks", "demo_vocabulary", "ensure_demo"]
 
-DEMO_VERSION = 1
+DEMO_VERSION = 2
 """A change of any row or pixel needs a new one: it is part of the folder's name."""
 DEMO_SEED = 0
+
+
+_CLIPS = Row(
+    "demo-video", LLAVE, "Find me a video that matches the given caption: ", "Represent the given video.", 60, 60
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,8 @@ class DemoSource:
 
     folder: Path | None = None
     """None: in the cache."""
+    clips: Direction | None = None
+    """None: the tasks of images; else text to video, or video to text."""
 
     def describe(self) -> str:
         return f"drawn by code (version {DEMO_VERSION}, seed {DEMO_SEED}) into {self._place()}"
@@ -46,17 +56,20 @@ class DemoSource:
     def _place(self) -> Path:
         return self.folder or cache_dir() / f"demo-{DEMO_VERSION}"
 
-    def _files(self) -> FolderSource:
+    def _files(self) -> FolderSource | VideoSource:
         from tasks.sources import FolderSource
 
         folder = ensure_demo(self._place())
+        if self.clips:
+            video = folder / VIDEO
+            return VideoSource(_CLIPS, self.clips, VideoSet(video, "", (video / CAPTIONS,), video))
         return FolderSource(data=folder / "eval", images=folder / "images")
 
 
 def demo_tasks(folder: Path | None = None) -> tuple[Task, ...]:
-    """The tasks of the suite, in the order of their rows."""
+    """The tasks of the suite, in the order of their rows, then those of clips."""
     source = DemoSource(folder)
-    return tuple(
+    images = (
         Task(
             name=row.name,
             meta_task=row.meta_task,
@@ -72,10 +85,15 @@ def demo_tasks(folder: Path | None = None) -> tuple[Task, ...]:
         )
         for row in DEMO_ROWS
     )
+    clips = (
+        replace(task, name=f"{_CLIPS.dataset}-{direction}", source=DemoSource(folder, direction))
+        for task, direction in zip(video_tasks(_CLIPS), _CLIPS.directions, strict=True)
+    )
+    return *images, *clips
 
 
 def ensure_demo(folder: Path, seed: int = DEMO_SEED) -> Path:
-    """Writes `eval`, `train` and `images` into a folder, all or nothing, unless they are there; returns the folder.
+    """Writes `eval`, `train`, `images` and `video` into a folder, all or nothing, unless they are there. Returns it.
 
     Raises UserError if something else is there, or if the disk refuses.
     """
@@ -115,7 +133,7 @@ def _is_there(folder: Path, seed: int) -> bool:
 @cache
 def demo_vocabulary() -> tuple[str, ...]:
     """Every word of every text of the suite, as `words_of` splits them, sorted."""
-    texts: set[str] = set()
+    texts = {_CLIPS.caption_prompt, _CLIPS.video_prompt, *(clip.caption for clip in demo_clips(DEMO_SEED))}
     for row in DEMO_ROWS:
         for question in (*eval_questions(row, DEMO_SEED), *train_questions(row, DEMO_SEED)):
             texts.add(query_side(row, question).text)

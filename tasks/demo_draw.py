@@ -48,7 +48,7 @@ def draw(picture: Picture) -> NDArray[np.uint8]:
     canvas = np.full((SIDE, SIDE, 3), _BACKGROUNDS[noise[0] % len(_BACKGROUNDS)], np.uint8)
     for thing in scene.things:
         shift = noise[1 + thing.cell] % 16 if picture.variant else 5
-        _draw_thing(canvas, thing, shift // 4 - 1, shift % 4 - 1)
+        draw_thing(canvas, thing, shift // 4 - 1, shift % 4 - 1)
     for word in scene.words:
         _draw_word(canvas, word)
     if picture.variant:
@@ -59,7 +59,8 @@ def draw(picture: Picture) -> NDArray[np.uint8]:
     return canvas[top : top + _CELL, left : left + _CELL].repeat(2, axis=0).repeat(2, axis=1)
 
 
-def _draw_thing(canvas: NDArray[np.uint8], thing: Thing, down: int, right: int) -> None:
+def draw_thing(canvas: NDArray[np.uint8], thing: Thing, down: int, right: int) -> None:
+    """Draws a thing in the middle of its cell, or so many pixels below and right of there."""
     radius = _RADIUS[thing.size]
     margin = (_CELL - 2 * radius - 1) // 2
     top = thing.cell // 2 * _CELL + margin + down

@@ -1,4 +1,4 @@
-"""The demo suite on disk: Parquet tables in the layouts of MMEB-eval and MMEB-train, images, and a manifest."""
+"""The demo suite on disk: Parquet tables in the layouts of MMEB-eval and MMEB-train, images, clips, and a manifest."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from PIL import Image
 from tasks.demo_draw import draw
 from tasks.demo_rows import DEMO_ROWS, DemoRow, Question, eval_questions, query_side, target_side, train_questions
 from tasks.demo_scene import Picture
+from tasks.demo_video import write_clips
 
 MANIFEST = "manifest.json"
+VIDEO = "video"
+"""The folder of clips and their captions."""
 
 _Table: TypeAlias = dict[str, list[str] | list[list[str]]]
 
@@ -45,7 +48,7 @@ def write_demo(folder: Path, version: int, seed: int) -> None:
     """Writes the suite into a folder that does not exist yet, the manifest last.
 
     The manifest's digest is the SHA-256 of each table's path and columns as one line of JSON, then of each image's
-    name and its 48 x 48 x 3 bytes of pixels.
+    name and its 48 x 48 x 3 bytes of pixels, then of each clip's line in the table of captions and its frames' pixels.
     """
     tables, pictures = demo_files(seed)
     digest = hashlib.sha256()
@@ -58,6 +61,7 @@ def write_demo(folder: Path, version: int, seed: int) -> None:
         pixels = draw(picture)
         digest.update(name.encode() + pixels.tobytes())
         Image.fromarray(pixels).save(folder / "images" / name)
+    digest.update(write_clips(folder / VIDEO, seed))
     rows = {path: len(next(iter(table.values()))) for path, table in tables.items()}
     manifest = {"version": version, "seed": seed, "images": len(pictures), "rows": rows, "digest": digest.hexdigest()}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from harness.errors import unknown_name
 from tasks.mmeb import META_TASKS, ROWS
+from tasks.video import LLAVE, MMEB_V2
+from tasks.video import ROWS as VIDEO_ROWS
 
 MEAN_OF_META_TASKS = "mean-of-meta-tasks"
 """The unweighted mean of the meta-task means. Some papers print it as their overall score; MMEB's is `overall`."""
@@ -91,8 +93,18 @@ def suites() -> dict[str, Suite]:
     for meta in META_TASKS:
         name = f"mmeb-{meta.removeprefix('visual_')}"
         every.append(suite_of(name, f"MMEB, {meta.replace('_', ' ')} alone", [r for r in ROWS if r.meta_task == meta]))
-    every.append(suite_of("demo", "small drawn scenes; no download", demo_tasks()))
+    every.append(_video_suite(LLAVE, "MSR-VTT (1k-A) and MSVD as LLaVE measures them, in both directions"))
+    every.append(_video_suite(MMEB_V2, "text to video as MMEB-V2 measures it"))
+    every.append(suite_of("demo", "small drawn scenes and clips; no download", demo_tasks()))
     return {suite.name: suite for suite in every}
+
+
+def _video_suite(protocol: str, summary: str) -> Suite:
+    """With a mean for each direction where there are two."""
+    rows = [row for row in VIDEO_ROWS if row.protocol == protocol]
+    names = {way: tuple(row.task_name(way) for row in rows) for way in rows[0].directions}
+    groups = tuple(names.items()) if len(names) > 1 else ()
+    return Suite(protocol, summary, tuple(name for group in names.values() for name in group), groups)
 
 
 def find_suite(name: str) -> Suite:

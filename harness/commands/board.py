@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.common import DONE, console, say
+from harness.commands.common import DONE, console, natural, say
+from harness.errors import UserError
 
 if TYPE_CHECKING:
     from leaderboards.board import Board
@@ -33,14 +34,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--by", choices=("model", "step"), default="model", help="step: the curve of a training run's checkpoints")
     add("--mix", action="store_true", help="with results under another protocol or on other data, marked")
     add("--format", choices=FORMATS, default="terminal", help="of what is printed (terminal)")
+    add("--html", type=Path, metavar="FILE", help="write a page to look through, with plots, instead of printing")
+    add(
+        "--html-queries", type=natural, default=0, metavar="N", help="in it: the N most telling queries of each dataset"
+    )
+    add("--images", type=Path, metavar="DIR", help="for pictures of these: the folder that media names are relative to")
 
 
 def run(options: argparse.Namespace) -> int:
     from leaderboards.grid import latex, markdown
     from leaderboards.render_board import board_csv, board_json
 
+    if (options.html_queries or options.images) and not options.html:
+        raise UserError("--html-queries and --images are about a page.", "Add --html FILE.")
     board = make_board(options)
-    if options.format == "csv":
+    if options.html:
+        _write_page(board, options)
+    elif options.format == "csv":
         print(board_csv(board, by_step=options.by == "step"), end="")
     elif options.format == "json":
         print(board_json(board, by_step=options.by == "step"), end="")
@@ -49,6 +59,13 @@ def run(options: argparse.Namespace) -> int:
     else:
         print({"markdown": markdown, "latex": latex}[options.format](_grid(board, options)), end="")
     return DONE
+
+
+def _write_page(board: Board, options: argparse.Namespace) -> None:
+    from leaderboards.page.page import write_page
+
+    write_page(options.html, board, queries=options.html_queries, images=options.images)
+    say(console(stderr=True), f"Page: {options.html} ({options.html.stat().st_size / 1e6:.1f} MB)")
 
 
 def make_board(options: argparse.Namespace) -> Board:

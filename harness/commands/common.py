@@ -13,6 +13,8 @@ from harness.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.registry import ModelSettings
+
 DONE, FAILED, USER_ERROR, STOPPED = 0, 1, 2, 130
 
 
@@ -58,8 +60,31 @@ def natural(text: str) -> int:
     return int(text)
 
 
-def model_options(pairs: Sequence[str]) -> Mapping[str, str]:
-    """What `--model-option KEY=VALUE`, given once or more, says. Raises UserError for anything else."""
+def add_model_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags that `model_settings` reads."""
+    add = parser.add_argument
+    add("--device", default="auto", help="cpu, cuda, cuda:1 (auto)")
+    add("--dtype", default="auto", help="float32, bfloat16, float16 (auto)")
+    add("--seed", type=natural, default=0, help="of intervals, and of models that draw at random (0)")
+    add(
+        "--model-option",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a setting of the model, such as max_length=2048; may be given more than once",
+    )
+    add("--trust-remote-code", action="store_true", help="run code that a checkpoint brings; pinned revisions only")
+
+
+def model_settings(options: argparse.Namespace) -> ModelSettings:
+    """What the flags say about loading a model. Raises UserError for an option that is not KEY=VALUE."""
+    from harness.registry import ModelSettings
+
+    given = _model_options(options.model_option)
+    return ModelSettings(options.device, options.dtype, options.seed, given, options.trust_remote_code)
+
+
+def _model_options(pairs: Sequence[str]) -> Mapping[str, str]:
     options: dict[str, str] = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.common import DONE, FAILED, console, model_options, natural, say
+from harness.commands.common import DONE, FAILED, add_model_flags, console, model_settings, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,11 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("model", metavar="MODEL", help="a name from `llave models`, or package.module:Class")
     add("--known-answers", type=Path, metavar="IMAGE", help="also check published similarities for this image (LLaVE)")
-    add("--device", default="auto", help="cpu, cuda, cuda:1 (auto)")
-    add("--dtype", default="auto", help="float32, bfloat16, float16 (auto)")
-    add("--model-option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the model")
-    add("--seed", type=natural, default=0, help="of models that draw at random (0)")
     add("--json", action="store_true", help="print the findings as JSON")
+    add_model_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -39,10 +36,8 @@ def run(options: argparse.Namespace) -> int:
     from harness.doctor.finding import Patient
     from harness.models import open_model
     from harness.progress import Bar, Lines
-    from harness.registry import ModelSettings
 
-    settings = ModelSettings(options.device, options.dtype, options.seed, model_options(options.model_option))
-    handle = open_model(options.model, settings)
+    handle = open_model(options.model, model_settings(options))
     if options.known_answers:
         check_known(handle.spec, options.known_answers)
     notes = console(stderr=True)

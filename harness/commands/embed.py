@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.common import DONE, console, model_options, natural, positive, processors, say
+from harness.commands.common import DONE, add_model_flags, console, model_settings, natural, positive, processors, say
 from harness.encode import DEFAULT_BUDGET
 from harness.errors import UserError
 
@@ -27,12 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--root", type=Path, metavar="DIR", help="what media paths are relative to (the folder of ITEMS.jsonl)")
     add("--store", type=Path, metavar="DIR", default=Path("runs/store"), help="embedding store (runs/store)")
     add("--on-bad-media", choices=("stop", "skip"), default="stop", help="what to do with broken or missing media")
-    add("--device", default="auto", help="cpu, cuda, cuda:1 (auto)")
-    add("--dtype", default="auto", help="float32, bfloat16, float16 (auto)")
-    add("--model-option", action="append", default=[], metavar="KEY=VALUE", help="a setting of the model")
     add("--budget", type=positive, default=DEFAULT_BUDGET, metavar="N", help="most tokens (or pixels) in a batch")
     add("--workers", type=natural, metavar="N", help="threads that prepare items (one for each processor, up to 8)")
-    add("--seed", type=natural, default=0, help="of models that draw at random (0)")
+    add_model_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -41,7 +38,6 @@ def run(options: argparse.Namespace) -> int:
     from harness.models import open_model
     from harness.parallel import join
     from harness.progress import Bar, Lines
-    from harness.registry import ModelSettings
     from harness.results import check_writable
     from tasks.items import read_items
 
@@ -49,8 +45,7 @@ def run(options: argparse.Namespace) -> int:
     _check_output(options.output)
     check_writable(options.output.parent)
     world = join(options.device)
-    settings = ModelSettings(options.device, options.dtype, options.seed, model_options(options.model_option))
-    handle = open_model(options.model, settings)
+    handle = open_model(options.model, model_settings(options))
     workers = min(8, processors()) if options.workers is None else options.workers
     how = EmbedSettings(options.store, options.budget, workers, options.on_bad_media == "skip")
     notes = console(stderr=True, quiet=not world.is_main)

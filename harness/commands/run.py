@@ -10,7 +10,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.commands.common import DONE, FAILED, complain, console, model_options, natural, positive, processors, say
+from harness.commands.common import (
+    DONE,
+    FAILED,
+    add_model_flags,
+    complain,
+    console,
+    model_settings,
+    natural,
+    positive,
+    processors,
+    say,
+)
 from harness.encode import DEFAULT_BUDGET
 from harness.errors import UserError
 from harness.types import Task
@@ -38,31 +49,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--limit", type=positive, metavar="N", help="the first N queries of each task alone")
     add("--protocol", choices=("strict", "official"), default="strict", help="strict: ties are neutral (default)")
     add("--on-bad-media", choices=("stop", "count-as-wrong"), default="stop", help="what to do with broken images")
-    add("--device", default="auto", help="cpu, cuda, cuda:1 (auto)")
-    add("--dtype", default="auto", help="float32, bfloat16, float16 (auto)")
-    add(
-        "--model-option",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a setting of the model, such as max_length",
-    )
     add("--budget", type=positive, default=DEFAULT_BUDGET, metavar="N", help="most tokens (or pixels) in a batch")
     add("--workers", type=natural, metavar="N", help="threads that prepare items (one for each processor, up to 8)")
-    add("--seed", type=natural, default=0, help="of intervals, and of models that draw at random (0)")
     add("--json", action="store_true", help="print results as JSON")
+    add_model_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """`llave run`: every model on every task; then the table."""
     from harness.models import open_model
     from harness.parallel import join
-    from harness.registry import ModelSettings
     from tasks.catalog import resolve_tasks
 
     tasks = resolve_tasks(options.tasks, options.suite, options.data, options.images)
     world = join(options.device)  # a model may be made as soon as it is opened, and then on this process's device
-    settings = ModelSettings(options.device, options.dtype, options.seed, model_options(options.model_option))
+    settings = model_settings(options)
     handles = [open_model(name, settings) for name in dict.fromkeys(options.models)]
     notes = console(stderr=True, quiet=not world.is_main)
     done: list[tuple[str, Evaluation]] = []

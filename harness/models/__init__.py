@@ -7,7 +7,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from harness.errors import UserError, unknown_name
-from harness.models import chat, classical, custom, dual_rows, llave, null, sentence, uniir
+from harness.models import chat, classical, custom, dual_rows, llave, mteb, null, sentence, uniir
+from harness.models.remote_code import check_trust
 from harness.registry import ModelHandle, ModelRow, ModelSettings
 
 GROUP = "llave.models"
@@ -21,6 +22,7 @@ ROWS: tuple[ModelRow, ...] = (
     *chat.ROWS,
     *uniir.ROWS,
     *sentence.ROWS,
+    *mteb.ROWS,
     custom.ROW,
 )
 
@@ -35,6 +37,7 @@ def open_model(name: str, settings: ModelSettings) -> ModelHandle:
         names = [row.name for row in (*ROWS, *installed_rows())]
         where = "See `llave models`. A folder of another kind has its family in front: sentence-transformers/FOLDER."
         raise unknown_name("model", name, names, where)
+    check_trust(row.name, name, settings)
     return row.open(name, settings)
 
 

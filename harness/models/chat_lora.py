@@ -61,7 +61,7 @@ def merge_adapter(network: PreTrainedModel, folder: Path, renamed: Sequence[tupl
         from peft import LoraConfig, get_peft_model
     except ImportError:
         raise UserError(
-            f"{folder} holds an adapter, and peft is not installed.", "pip install 'llave-bench[lora]'"
+            f"{folder} holds an adapter, and peft is not installed.", "pip install 'llave-bench[train]'"
         ) from None
     file = read_adapter_config(folder)
     tensors = _read(folder / WEIGHTS, renamed)

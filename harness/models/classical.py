@@ -12,11 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 from PIL.Image import Image
 
+from harness.errors import unknown_name
 from harness.media import open_image
-from harness.models.common import cpu_only, handle, no_options, plain_text
+from harness.models.common import cpu_only, handle, plain_text
 from harness.registry import ModelHandle, ModelRow, ModelSettings
 from harness.types import Features, FloatArray, Item, Media, ModelSpec, Role
-from harness.video import spread_frames
+from harness.video import read_frames
+from harness.video_policy import FramePolicy
 
 SIDE = 64
 CELLS, DIRECTIONS = 8, 8
@@ -25,8 +27,8 @@ COLOURS = (16, 8, 4)
 IMAGE_WIDTH = CELLS * CELLS * DIRECTIONS + COLOURS[0] * COLOURS[1] * COLOURS[2]
 TEXT_WIDTH = 1024
 NGRAMS = (3, 4, 5)
-FRAMES = 8
-"""Frames of a video, evenly spread; their descriptors are averaged."""
+FRAMES = "uniform:8"
+"""Which frames of a video are seen, unless the option `frames` says otherwise; their descriptors are averaged."""
 MODALITIES = ("text", "image", "video")
 
 
@@ -35,6 +37,7 @@ class Classical:
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
+        self._frames = FramePolicy.parse(str(spec.options["frames"]))
 
     def prepare(self, item: Item, role: Role) -> Features[FloatArray]:  # noqa: ARG002 - the same for both roles
         """Reads the text after the instruction: what all items of a task say in common tells none of them apart.
@@ -45,7 +48,7 @@ class Classical:
         if not text and not item.media:
             text = plain_text(item.full_text).strip()
         image_part = (
-            _mean([_describe(picture) for medium in item.media for picture in _pictures(medium)])
+            _mean([_describe(picture) for medium in item.media for picture in self._pictures(medium)])
             if item.media
             else np.zeros(IMAGE_WIDTH)
         )
@@ -55,9 +58,8 @@ class Classical:
     def embed(self, features: Sequence[Features[FloatArray]]) -> FloatArray:
         return np.stack([feature.data for feature in features])
 
-
-def _pictures(medium: Media) -> Sequence[Image]:
-    return [open_image(medium)] if medium.kind == "image" else spread_frames(medium, FRAMES)
+    def _pictures(self, medium: Media) -> Sequence[Image]:
+        return [open_image(medium)] if medium.kind == "image" else read_frames(medium, self._frames.choose)
 
 
 def _describe(picture: Image) -> FloatArray:
@@ -104,12 +106,19 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
     import cv2
 
     cpu_only(name, settings)
-    no_options(name, settings)
+    for key in settings.options:
+        if key != "frames":
+            raise unknown_name(f"option of {name}", key, ["frames"], "Its option is frames, such as frames=fps:3:32.")
     spec = ModelSpec(
         name,
         revision="1",
         adapter="classical/1",
-        options={"opencv": cv2.__version__, "frames": FRAMES},
+        options={
+            "opencv": cv2.__version__,
+            "frames": str(FramePolicy.parse(settings.options.get("frames", FRAMES))),
+            "instruction": "ignored",
+            "frame_order": "ignored",
+        },
         modalities=MODALITIES,
     )
     return handle(spec, lambda: Classical(spec))

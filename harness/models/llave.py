@@ -14,11 +14,12 @@ from harness.models.hub import Found, find_checkpoint
 from harness.models.llave_config import MODEL_TYPE, LlaveConfig, grid_resolutions, read_config
 from harness.models.llave_options import LlaveOptions, parse_options
 from harness.models.llave_prompt import Prompt, Prompter, read_prompter, user_turn
-from harness.models.llave_vision import Picture, frame_indices, see_image, see_video
+from harness.models.llave_vision import Picture, see_image, see_video
 from harness.models.llave_weights import find_weights
 from harness.registry import ModelHandle, ModelRow, ModelSettings
 from harness.types import Features, Item, Media, ModelSpec, Role, Scalar
 from harness.video import read_frames
+from harness.video_policy import FramePolicy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,7 +86,7 @@ class Llave:
         config, options = self._checkpoint.config, self._checkpoint.options
         if medium.kind == "image":
             return see_image(open_image(medium), config)
-        return see_video(read_frames(medium, partial(frame_indices, fps=options.fps, most=options.frames)), config)
+        return see_video(read_frames(medium, FramePolicy("fps", options.frames, options.fps).choose), config)
 
 
 def open_llave(name: str, settings: ModelSettings) -> ModelHandle:

@@ -119,18 +119,6 @@ def see_video(frames: Sequence[Image.Image], config: LlaveConfig) -> Picture:
     return Picture(_squash(frames, config.tower.image_size), layout)
 
 
-def frame_indices(total: int, rate: float, *, fps: float = 3.0, most: int = 32, resample: bool = False) -> list[int]:
-    """Which of a video's `total` frames are seen, at `rate` frames a second: about `fps` of them a second.
-
-    More than `most` (0: no limit), or any number with `resample`, become `most`, spread evenly from first to last. The
-    public code fails on videos slower than half of `fps`; here all their frames are seen.
-    """
-    chosen = list(range(0, total, max(1, round(rate / fps))))
-    if most > 0 and (resample or len(chosen) > most):
-        return [int(index) for index in np.linspace(0, total - 1, most, dtype=int)]
-    return chosen
-
-
 def _fit(image: Image.Image, target: Size) -> Image.Image:
     """The image resized to fill the target along one side, in the middle of black."""
     across, down = target.width / image.width, target.height / image.height

@@ -30,19 +30,24 @@ COMMANDS = {
     "run": {
         *("MODEL", "--suite", "--tasks", "--data", "--images", "--out", "--store", "--limit", "--protocol"),
         *("--on-bad-media", "--device", "--dtype", "--budget", "--workers", "--seed", "--json", "--model-option"),
+        "--trust-remote-code",
     },
     "board": {
         *("RESULTS", "--published", "--suite", "--rank-by", "--columns", "--datasets", "--by", "--mix", "--format"),
+        *("--html", "--html-queries", "--images"),
     },
     "compare": {"MODEL", "--suite", "--queries", "--fail-on-regression", "--format"},
     "train": {"RECIPE", "--data", "--images", "--out", "--set", "--resume", "--dry-run"},
     "export": {"RESULTS", "--format", "-o", "--output", "--model", "--protocol", "--suite", "--meta"},
     "import": {"FILE", "--out", "--model"},
     "validate": {"DIR", "--suite", "--intervals", "--most"},
-    "doctor": {"MODEL", "--known-answers", "--device", "--dtype", "--model-option", "--seed", "--json"},
+    "doctor": {
+        *("MODEL", "--known-answers", "--device", "--dtype", "--model-option", "--seed", "--json"),
+        "--trust-remote-code",
+    },
     "embed": {
         *("MODEL", "ITEMS.JSONL", "-o", "--output", "--root", "--store", "--on-bad-media", "--device", "--dtype"),
-        *("--model-option", "--budget", "--workers", "--seed"),
+        *("--model-option", "--budget", "--workers", "--seed", "--trust-remote-code"),
     },
     "tasks": {"NAME", "--suite", "--meta-task", "--split", "--modality", "--json"},
     "models": {"--json"},

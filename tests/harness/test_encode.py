@@ -16,12 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import encode
-from harness.encode import Encoder, EncodeReport, Work, as_matrix, describe
+from harness.encode import Encoder, EncodeReport, Work
 from harness.errors import BadMedia, UserError
 from harness.listener import Silent
 from harness.memory import is_out_of_memory
 from harness.store import Store
 from harness.types import Features, FloatArray, Item, Media, ModelSpec, Role
+from harness.vectors import as_matrix, describe
 
 WIDTH = 4
 

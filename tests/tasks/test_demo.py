@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from harness.errors import UserError
 from harness.media import open_image
@@ -22,8 +22,8 @@ from tasks.demo_files import demo_files
 from tasks.demo_rows import DemoRow
 
 ROOT = Path(__file__).resolve().parents[2]
-PINNED = "d9bb2adaabd4827ad72ec1b2ae1fef19e94bdc45aff2ecfdef31510c03ba06ae"
-"""Of version 1, seed 0. If this must change, so must DEMO_VERSION."""
+PINNED = "a9c35940dae61781a4faef7c8f7e0bca422035060d7eed2e4c79b7eba609676b"
+"""Of version 2, seed 0. If this must change, so must DEMO_VERSION."""
 
 every_row = pytest.mark.parametrize("row", DEMO_ROWS, ids=lambda row: row.name)
 
@@ -39,6 +39,13 @@ def pixels(path: Path) -> np.ndarray:
         return np.asarray(image)
 
 
+def clip_pixels(path: Path) -> bytes:
+    with Image.open(path) as clip:
+        frames = [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(clip)]
+    assert np.shape(frames) == (12, 48, 48, 3)
+    return np.stack(frames).tobytes()
+
+
 def test_what_lies_on_disk_is_pinned(demo: Path) -> None:
     """The manifest's digest is that of what a reader finds, and the same on every machine."""
     manifest = json.loads((demo / "manifest.json").read_text())
@@ -51,8 +58,11 @@ def test_what_lies_on_disk_is_pinned(demo: Path) -> None:
     assert len(images) == manifest["images"]
     for image in images:
         digest.update(image.name.encode() + pixels(image).tobytes())
+    for line in (demo / "video" / "captions.csv").read_text().splitlines()[1:]:
+        name, _, caption = line.partition(",")
+        digest.update(f"{name},{caption.strip(chr(34))}\n".encode() + clip_pixels(demo / "video/clips" / f"{name}.gif"))
     assert manifest["digest"] == digest.hexdigest()
-    assert (DEMO_VERSION, DEMO_SEED, manifest["digest"]) == (1, 0, PINNED)
+    assert (DEMO_VERSION, DEMO_SEED, manifest["digest"]) == (2, 0, PINNED)
 
 
 def test_every_image_is_used_and_there(demo: Path) -> None:
@@ -108,8 +118,9 @@ def test_the_rows_make_a_suite() -> None:
 
 
 def test_tasks_load_as_mmeb_does(demo: Path) -> None:
-    tasks = demo_tasks(demo)
+    *tasks, clips, captions = demo_tasks(demo)
     assert [task.name for task in tasks] == [row.name for row in DEMO_ROWS]
+    assert (clips.name, captions.name) == ("demo-video-t2v", "demo-video-v2t")
     for task in tasks:
         data = task.source.load(task)
         assert dict(data.notes) == {}  # no candidate twice, no image without a token or token without an image

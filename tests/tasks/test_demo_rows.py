@@ -13,6 +13,7 @@ from tasks.demo import DEMO_ROWS, DEMO_SEED, demo_vocabulary
 from tasks.demo_draw import draw
 from tasks.demo_rows import DemoRow, Question, eval_questions, query_side, target_side, train_questions, words_of
 from tasks.demo_scene import COLORS, SHAPES, SIZES, TEXTURES, Picture, Scene, Thing, changes
+from tasks.demo_video import demo_clips
 
 Combination = tuple[str, str]
 
@@ -257,6 +258,9 @@ def test_the_vocabulary_is_every_word_of_every_text() -> None:
         for side in sides(row, question)
         for word in re.findall(r"[a-z0-9]+|[^a-z0-9\s]", side.text.lower().replace("<|image_1|>", " "))
     }
+    said = "find me a video that matches the given caption : represent the given video . "
+    said += " ".join(clip.caption for clip in demo_clips(DEMO_SEED))
+    words |= set(re.findall(r"\S+", said.replace(",", " , ")))
     assert demo_vocabulary() == tuple(sorted(words))
     assert len(words) <= 120
 

@@ -70,7 +70,7 @@ def test_the_suites_are_the_parts_of_mmeb() -> None:
     sizes = {"mmeb": 36, "mmeb-ind": 20, "mmeb-ood": 16}
     sizes |= {"mmeb-classification": 10, "mmeb-vqa": 10, "mmeb-retrieval": 12, "mmeb-grounding": 4}
     assert {name: len(known[name].tasks) for name in sizes} == sizes
-    assert set(known) == {*sizes, "demo"}
+    assert set(known) == {*sizes, "text-video", "video-retrieval-v2", "demo"}
 
 
 def test_an_unknown_suite_is_an_error_with_a_guess() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness.models.llave_config import grid_resolutions, read_config
-from harness.models.llave_vision import Size, best_resolution, frame_indices, image_layout, see_image
+from harness.models.llave_vision import Size, best_resolution, image_layout, see_image
 from tests.harness.models.llave_files import SIZE, write_checkpoint
 
 SIZES = st.tuples(st.integers(1, 4000), st.integers(1, 4000))
@@ -78,12 +78,3 @@ def test_an_image_that_does_not_fill_its_tiles_lies_in_the_middle_of_black(confi
     across = np.concatenate(crops, axis=1)
     assert across[SIZE // 4 : -SIZE // 4].min() == 255
     assert across[: SIZE // 4].max() == across[-SIZE // 4 :].max() == 0
-
-
-@given(st.integers(1, 3000), st.floats(0.1, 240), st.integers(1, 40), st.booleans())
-def test_frames_are_in_order_within_the_video_and_not_too_many(total, rate, most, resample):
-    chosen = frame_indices(total, rate, most=most, resample=resample)
-    assert chosen == sorted(chosen)
-    assert chosen[0] == 0
-    assert 0 <= chosen[-1] < total
-    assert len(chosen) == most if resample else len(chosen) <= most

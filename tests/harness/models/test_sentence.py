@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -13,31 +11,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from harness.errors import UserError
-from harness.models import open_model, sentence
-from harness.registry import ModelSettings
-from harness.types import MEDIA_TOKEN, Item, Media
+from harness.models import sentence
+from harness.types import MEDIA_TOKEN, Item
+from tests.harness.models.sentence_files import WORDS, copied, embed, opened, refuse_connections
 
 pytest.importorskip("sentence_transformers")
 ROOT = Path(__file__).resolve().parents[3]
 TEXTS = ["", "a dog", "two puppies play in the snow", "the stock market fell " * 20, "word " * 600, "naïve 猫"]
-WORDS = "<pad> <bos> <eos> <unk> a red blue green cube ball on the left right of http x invalid png".split()  # noqa: SIM905
 REMOTE_CODE = '[{"idx": 0, "name": "0", "path": "", "type": "evil.Module"}]'
 
 
 @pytest.fixture(autouse=True)
-def offline(monkeypatch, tmp_path_factory):
-    """No test may reach for the network, not even by an address that stands in a text, or write to the user's cache."""
-    monkeypatch.setenv("LLAVE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-    def refuse(*_, **__):
-        raise AssertionError("a connection was tried")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+def offline(monkeypatch):
+    refuse_connections(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -50,59 +38,6 @@ def reference(minilm):
     from sentence_transformers import SentenceTransformer
 
     return SentenceTransformer(str(minilm), device="cpu")
-
-
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory) -> Path:
-    """A CLIP of random weights, as transformers writes it: nothing of sentence-transformers' own."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers, processors
-    from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPProcessor, PreTrainedTokenizerFast
-
-    tokenizer = Tokenizer(models.WordLevel({word: at for at, word in enumerate(WORDS)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    around = [("<bos>", 1), ("<eos>", 2)]
-    tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A <eos>", special_tokens=around)
-    special = {f"{name}_token": f"<{name}>" for name in ("bos", "eos", "pad", "unk")}
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=16, **special)
-    tower = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 2, "num_attention_heads": 4}
-    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
-    config = CLIPConfig(
-        text_config={**tower, **ids, "vocab_size": len(WORDS), "max_position_embeddings": 16},
-        vision_config={**tower, "image_size": 32, "patch_size": 8},
-        projection_dim=24,
-    )
-    torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp("models") / "tiny-clip"
-    CLIPModel(config).save_pretrained(folder)
-    size = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
-    CLIPProcessor(image_processor=CLIPImageProcessorPil(**size), tokenizer=fast).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory) -> list[Media]:
-    root = tmp_path_factory.mktemp("pictures")
-    for number in range(4):
-        pixels = np.random.default_rng(number).integers(0, 256, (30 + number, 50, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(root / f"{number}.png")
-    return [Media("image", f"{number}.png", root) for number in range(4)]
-
-
-def opened(folder, **settings):
-    return open_model(f"sentence-transformers/{folder}", ModelSettings(**{"device": "cpu", **settings}))
-
-
-def embed(model, items, role="query"):
-    return model.embed([model.prepare(item, role) for item in items]).numpy()
-
-
-def copied(source: Path, target: Path, **config) -> Path:
-    """A copy of a model with its sentence-transformers settings changed."""
-    shutil.copytree(source, target)
-    file = target / "config_sentence_transformers.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), **config}))
-    return target
 
 
 def test_text_equals_the_library(minilm, reference):
@@ -141,6 +76,14 @@ def test_roles_take_the_prompts_of_the_model_in_a_mixed_batch(minilm, reference,
     prompts = {"query": "ask: ", "target": "tell: "}
     theirs = reference.encode([prompts[role] + text for text, role in zip(TEXTS, roles, strict=False)])
     np.testing.assert_allclose(model.embed(features).numpy(), theirs, atol=1e-6)
+
+
+def test_what_a_prompt_pushes_beyond_the_limit_counts_as_cut(minilm, reference, tmp_path):
+    folder = copied(minilm, tmp_path / "prompted", prompts={"query": "ask " * 20, "document": ""})
+    model = opened(folder).load()
+    item = Item("word " * (reference.max_seq_length - 10))
+    assert model.prepare(item, "query").truncated
+    assert not model.prepare(item, "target").truncated
 
 
 def test_preparing_in_threads_while_embedding_changes_nothing(minilm):
@@ -202,44 +145,6 @@ def test_a_model_without_a_transformer_works_too(tmp_path):
     np.testing.assert_allclose(embed(opened(tmp_path / "static").load(), items), library.encode(texts), atol=1e-6)
     half = embed(opened(tmp_path / "static", dtype="bfloat16").load(), items)
     np.testing.assert_allclose(half, library.encode(texts), atol=0.05)
-
-
-@pytest.mark.parametrize("saved_by_library", [False, True])
-def test_images_and_texts_equal_the_library(clip, pictures, tmp_path, saved_by_library):
-    from sentence_transformers import SentenceTransformer
-
-    library = SentenceTransformer(str(clip), device="cpu")
-    folder = clip
-    if saved_by_library:
-        folder = tmp_path / "saved"
-        library.save(str(folder))
-    handle = opened(folder)
-    assert handle.spec.modalities == ("text", "image")
-    model = handle.load()
-    texts = ["a red cube", "http://x.invalid/x.png"]
-    items = [Item(texts[0]), Item("", (pictures[0],)), Item(texts[1]), Item(f"{MEDIA_TOKEN}\n", (pictures[1],))]
-    ours = embed(model, items)
-    images = [Image.open(each.root / each.name).convert("RGB") for each in pictures[:2]]
-    np.testing.assert_allclose(ours[[0, 2]], library.encode([{"text": text} for text in texts]), atol=1e-6)
-    np.testing.assert_allclose(ours[[1, 3]], library.encode(images), atol=1e-6)
-
-
-def test_what_two_towers_see_together_is_the_mean_of_their_unit_vectors(clip, pictures):
-    model = opened(clip).load()
-    text = f"{MEDIA_TOKEN}\nthe ball"
-    together, words, *images = embed(
-        model, [Item(text, tuple(pictures[:2])), Item("the ball"), *(Item("", (each,)) for each in pictures[:2])]
-    )
-    parts = [each / np.linalg.norm(each) for each in (words, *images)]
-    np.testing.assert_allclose(together, np.mean(parts, axis=0), atol=1e-6)
-
-
-def test_larger_images_cost_more(clip, pictures, tmp_path):
-    Image.new("RGB", (2000, 1500)).save(tmp_path / "large.png")
-    model = opened(clip).load()
-    pair = (pictures[0], Media("image", "large.png", tmp_path))
-    small, large = (model.prepare(Item("", (medium,)), "query").cost for medium in pair)
-    assert large > 10 * small
 
 
 def test_a_model_that_is_not_what_its_files_promise_is_refused(minilm, tmp_path):

@@ -1,0 +1,50 @@
+// Everything that data says reaches the page as text: no markup is ever made from a string.
+"use strict";
+
+const data = JSON.parse(document.getElementById("data").textContent);
+const get = (id) => document.getElementById(id);
+const percent = (value, digits = 1) => (100 * value).toFixed(digits);
+const signed = (value) => (value < 0 ? "−" : "+") + percent(Math.abs(value));
+const known = (value) => value !== null && value !== undefined;
+
+// An element with properties, attributes ("aria-…", "data-…", …) and children (nodes, or text).
+function make(tag, given = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [key, value] of Object.entries(given)) {
+    if (key in made) made[key] = value;
+    else made.setAttribute(key, value);
+  }
+  made.append(...children.filter((child) => known(child) && child !== ""));
+  return made;
+}
+
+function choices(select, options, chosen) {
+  select.replaceChildren(...options.map(([value, text]) => make("option", { value, textContent: text })));
+  if (known(chosen)) select.value = chosen;
+}
+
+function interval(low, high) {
+  return known(low) && known(high) ? `[${percent(low)}, ${percent(high)}]` : "";
+}
+
+function amount(name, value) {
+  if (!known(value) || value === "") return "";
+  if (typeof value !== "number") return String(value);
+  if (name === "size") return value >= 1e9 ? `${(value / 1e9).toFixed(1)}B` : `${(value / 1e6).toFixed(0)}M`;
+  return value >= 10 || name === "width" ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(2)));
+}
+
+// The score of a row by a mean or a dataset: [value, low, high].
+function figure(row, name) {
+  return row.means[name]?.figure ?? row.scores[name] ?? [];
+}
+
+// What rows are sorted by: a printed mean that its parts contradict counts as what the parts give.
+function standing(row, name) {
+  return row.means[name] ? row.means[name].sort : row.scores[name]?.[0];
+}
+
+function shades() {
+  const style = getComputedStyle(document.documentElement);
+  return (name) => style.getPropertyValue(`--${name}`).trim();
+}

@@ -1,0 +1,67 @@
+"""The page: one file with its data, its code and its looks in it, that may ask nobody for anything."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+
+from harness.paths import write_atomic
+from leaderboards.board import Board
+from leaderboards.page.data import page_data
+from leaderboards.page.viewer import viewer
+
+_CODE = ("common.js", "table.js", "plots.js", "compare.js", "queries.js", "page.js")
+_CHARTS = "vendor/chart.umd.min.js"
+_FOR_HTML = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
+_PLACE = re.compile(r"\{\{(\w+)\}\}")
+
+
+def write_page(path: Path, board: Board, *, queries: int = 0, images: Path | None = None) -> None:
+    """Writes the board as one HTML file. `queries` of each task and model, with pictures from the folder `images`."""
+    write_atomic(path, page(board, queries=queries, images=images))
+
+
+def page(board: Board, *, queries: int = 0, images: Path | None = None) -> str:
+    """The same as text."""
+    standings = board.standings()
+    shown = viewer(board, [each.entry for each in standings], queries, images) if queries else None
+    data = page_data(board, standings, shown)
+    style, charts = _read("page.css"), _read(_CHARTS).partition("//# sourceMappingURL")[0]
+    code = "\n".join(map(_read, _CODE))
+    parts = {
+        "policy": _policy(style, charts, code),
+        "title": html.escape(data["suite"]),
+        "style": style,
+        "charts": charts,
+        "data": _json(data),
+        "code": code,
+    }
+    return _PLACE.sub(lambda place: parts[place[1]], _read("page.html"))  # one pass: what is put in is not looked at
+
+
+def _policy(style: str, *scripts: str) -> str:
+    """A Content-Security-Policy: these scripts and this style alone, pictures that stand in the page, no request."""
+    allowed = " ".join(map(_digest, scripts))
+    return (
+        f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {allowed}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _digest(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
+
+
+def _json(data: object) -> str:
+    """Text that cannot end the element it stands in."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return re.sub("[<>&]", lambda found: _FOR_HTML[found[0]], text)
+
+
+def _read(name: str) -> str:
+    return (files("leaderboards.page") / name).read_text(encoding="utf-8")

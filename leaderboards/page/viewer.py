@@ -1,0 +1,226 @@
+"""The queries that the page shows: the most interesting of each task, with what every model found for them."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import UserError
+from harness.results import QueryRow, load_rows
+from leaderboards.board import Board
+from leaderboards.entries import Entry, clean
+from leaderboards.page.thumbnails import thumbnails
+
+TOP = 5
+"""Candidates that are shown for each model."""
+_BINS = 24
+_LONGEST = 800
+"""Characters of a text that are kept."""
+
+Found: TypeAlias = list[float]
+"""A candidate: its target's number, its score, and 1 if it is right, else 0."""
+
+
+class Content(TypedDict):
+    """A query or a target."""
+
+    text: str
+    media: list[str]
+
+
+class Answer(TypedDict):
+    """What a model found."""
+
+    score: float
+    ranks: list[int]
+    """Of the right candidates, if every tie fell their way."""
+    top: list[Found]
+
+
+class ShownQuery(TypedDict):
+    """A query; answers in the order of the task's models."""
+
+    id: str
+    content: Content
+    right: list[int]
+    answers: list[Answer]
+
+
+class Histogram(TypedDict):
+    """How the highest right and the highest wrong score of a query are spread."""
+
+    low: float
+    high: float
+    right: list[int]
+    wrong: list[int]
+    unseen: int
+    """Queries whose right candidates are not among those that the rows keep."""
+
+
+class TaskView(TypedDict):
+    """A task's queries. `models` are places of rows."""
+
+    models: list[int]
+    queries: list[ShownQuery]
+    of: int
+    targets: dict[str, Content]
+    similarity: list[Histogram | None]
+
+
+class Viewer(TypedDict):
+    """Queries by task, and pictures by the names that contents give."""
+
+    tasks: dict[str, TaskView]
+    media: dict[str, list[str]]
+
+
+def viewer(board: Board, entries: Sequence[Entry], most: int, images: Path | None) -> Viewer:
+    """The `most` queries of each task and model that are most interesting; with pictures if `images` has them.
+
+    Raises UserError if there are none, if rows changed since they were loaded, and if `images` is no folder.
+    """
+    if images is not None and not images.is_dir():
+        raise UserError(f"{images} is not a folder.", "--images is the folder that media names are relative to.")
+    tasks = {task: view for task in board.tasks if (view := _task(board, entries, task, most))}
+    if not tasks:
+        raise UserError("No result here has per-query rows to show.", "Leave out --html-queries, or name results.")
+    return {"tasks": tasks, "media": _pictures(tasks.values(), images)}
+
+
+def _task(board: Board, entries: Sequence[Entry], task: str, most: int) -> TaskView | None:
+    """Of the models that answered the same queries; None if there are none."""
+    records = {
+        at: entry.records[task]
+        for at, entry in enumerate(entries)
+        if task in entry.records and task in entry.scores  # ranks have records alone: less is more there
+    }
+    scores = {
+        at: record.scores
+        for at, record in records.items()
+        if record.scores is not None and record.result.identity not in board.mixed
+    }
+    if not scores:
+        return None
+    rows = [load_rows(records[at].path, records[at].result) for at in scores]
+    scores_QM = np.stack(list(scores.values()), axis=1)
+    chosen = interesting(scores_QM, most)
+    queries = [_query([each[index] for each in rows], scores_QM[index].tolist()) for index in chosen]
+    targets: dict[str, Content] = {}
+    for index in chosen:
+        for each in rows:
+            _keep_targets(each[index], targets)
+    return {
+        "models": list(scores),
+        "queries": queries,
+        "of": len(rows[0]),
+        "targets": targets,
+        "similarity": [_histogram(each) for each in rows],
+    }
+
+
+def interesting(scores_QM: NDArray[np.float32], most: int) -> list[int]:
+    """Queries, in the order of the data, that are among the first `most` of some model.
+
+    For a model, queries take turns that it loses to the others, that it gains over them (both by how far it is from
+    their mean), and that it gets wrong as they do. What is left are those that everybody gets right.
+    """
+    away_QM = (scores_QM - scores_QM.mean(axis=1, keepdims=True)).round(6)
+    return sorted(
+        {
+            query
+            for away_Q, scores_Q in zip(away_QM.T, scores_QM.T, strict=True)
+            for query in _order(away_Q, scores_Q)[:most]
+        }
+    )
+
+
+def _order(away_Q: NDArray[np.float32], scores_Q: NDArray[np.float32]) -> list[int]:
+    kinds_Q = np.select([away_Q < 0, away_Q > 0, scores_Q < 1], [0, 1, 2], 3)
+    turns_Q = np.zeros(len(kinds_Q))
+    for kind in range(4):
+        members = np.flatnonzero(kinds_Q == kind)
+        members = members[np.argsort(-np.abs(away_Q[members]), kind="stable")]
+        turns_Q[members] = np.arange(len(members)) + (kind == 3) * len(kinds_Q)
+    order: list[int] = np.lexsort((kinds_Q, turns_Q)).tolist()
+    return order
+
+
+def _query(rows: Sequence[QueryRow], scores: Sequence[float]) -> ShownQuery:
+    first = rows[0]
+    return {
+        "id": str(first.get("query")),
+        "content": _content(first.get("content")),
+        "right": [int(_number(each.get("target"))) for each in _objects(first.get("positives"))],
+        "answers": [_answer(row, score) for row, score in zip(rows, scores, strict=True)],
+    }
+
+
+def _answer(row: QueryRow, score: float) -> Answer:
+    ranks = row.get("best_rank")
+    return {
+        "score": round(score, 5),
+        "ranks": [rank for rank in ranks if isinstance(rank, int)] if isinstance(ranks, list) else [],
+        "top": [
+            [_number(each.get("target")), round(_number(each.get("score")), 5), int(each.get("right") is True)]
+            for each in _objects(row.get("top"))[:TOP]
+        ],
+    }
+
+
+def _keep_targets(row: QueryRow, targets: dict[str, Content]) -> None:
+    for each in (*_objects(row.get("positives")), *_objects(row.get("top"))[:TOP]):
+        targets.setdefault(str(int(_number(each.get("target")))), _content(each))
+
+
+def _histogram(rows: Sequence[QueryRow]) -> Histogram | None:
+    """None if no row keeps a score."""
+    best: dict[bool, list[float]] = defaultdict(list)
+    for row in rows:
+        for right in (True, False):
+            found = [_number(each.get("score")) for each in _objects(row.get("top")) if each.get("right") is right]
+            best[right] += [max(found)] if found else []
+    every = best[True] + best[False]
+    if not every:
+        return None
+    ends = (min(every), max(every))
+    right, wrong = (np.histogram(best[kind], bins=_BINS, range=ends)[0].tolist() for kind in (True, False))
+    low, high = (round(end, 5) for end in ends)
+    return {"low": low, "high": high, "right": right, "wrong": wrong, "unseen": len(rows) - len(best[True])}
+
+
+def _pictures(tasks: Iterable[TaskView], images: Path | None) -> dict[str, list[str]]:
+    """Every medium that is shown, once; none of those that are not there."""
+    if images is None:
+        return {}
+    contents = [
+        content for task in tasks for content in (*(q["content"] for q in task["queries"]), *task["targets"].values())
+    ]
+    names = dict.fromkeys(name for content in contents for name in content["media"])
+    return {name: found for name in names if (found := thumbnails(name, images))}
+
+
+def _content(value: object) -> Content:
+    fields = value if isinstance(value, Mapping) else {}
+    text, media = fields.get("text"), fields.get("media")
+    return {
+        "text": _cut(clean(text)) if isinstance(text, str) else "",
+        "media": [name for name in media if isinstance(name, str)] if isinstance(media, list) else [],
+    }
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + " …"
+
+
+def _objects(value: object) -> list[Mapping[str, object]]:
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0

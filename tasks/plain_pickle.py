@@ -1,0 +1,139 @@
+"""Pickles of plain data, read without pickle: nothing in here can call, import or build anything else."""
+
+from __future__ import annotations
+
+import pickletools
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from harness.errors import UserError
+
+_Stack = list[object]
+
+_VALUES = {
+    *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
+    *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+}
+"""Operations that push their own argument."""
+_CONSTANTS: Mapping[str, Callable[[], object]] = {
+    "NONE": lambda: None,
+    "NEWTRUE": lambda: True,
+    "NEWFALSE": lambda: False,
+    "EMPTY_LIST": list,
+    "EMPTY_DICT": dict,
+    "EMPTY_SET": set,
+    "EMPTY_TUPLE": tuple,
+}
+_PUTS, _GETS = {"PUT", "BINPUT", "LONG_BINPUT"}, {"GET", "BINGET", "LONG_BINGET"}
+_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+_NOTHING = {"PROTO", "FRAME"}
+_NAMES = {"GLOBAL", "INST"}
+
+
+def read_plain_pickle(path: Path) -> object:
+    """What a pickle of containers, strings and numbers holds, written by Python 2 or 3 in any protocol.
+
+    Raises UserError, by name, for anything else that it asks for, and for a damaged file.
+    """
+    try:
+        return _run(path)
+    except _Refused as error:
+        hint = "Do not open this file with pickle: it could run any program. Fetch it from where it was published."
+        raise UserError(f"{path} asks for {error}, and plain data needs nothing but itself.", hint) from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.", "Check the file and its permissions.") from None
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not a whole pickle: {error}.", "Fetch the file again.") from None
+
+
+class _Refused(Exception):
+    """What a pickle must not ask for."""
+
+
+def _run(path: Path) -> object:
+    stack: _Stack = []
+    below: list[_Stack] = []
+    """The stacks under each mark."""
+    memo: dict[object, object] = {}
+    with path.open("rb") as file:
+        for operation, argument, _ in pickletools.genops(file):
+            name = operation.name
+            if name in _VALUES:
+                stack.append(argument)
+            elif name in _CONSTANTS:
+                stack.append(_CONSTANTS[name]())
+            elif name in _PUTS:
+                memo[argument] = stack[-1]
+            elif name in _GETS:
+                stack.append(memo[argument])
+            elif name == "MEMOIZE":
+                memo[len(memo)] = stack[-1]
+            elif name == "MARK":
+                below.append(stack)
+                stack = []
+            elif name in _FROM_MARK:
+                above, stack = stack, below.pop()
+                _FROM_MARK[name](stack, above)
+            elif name in _TUPLES:
+                stack.append(tuple(reversed([stack.pop() for _ in range(_TUPLES[name])])))
+            elif name in _FROM_TOP:
+                _FROM_TOP[name](stack)
+            elif name == "STOP":
+                return stack.pop()
+            elif name not in _NOTHING:
+                raise _Refused(_asked_for(name, argument, stack))
+    raise ValueError("it does not end")
+
+
+def _asked_for(name: str, argument: object, stack: _Stack) -> str:
+    if name in _NAMES:
+        return str(argument).replace(" ", ".")
+    return ".".join(map(str, stack[-2:])) if name == "STACK_GLOBAL" else f"the operation {name}"
+
+
+def _extend(stack: _Stack, above: _Stack) -> None:
+    target = stack[-1]
+    if not isinstance(target, list):
+        raise TypeError("it adds to what is no list")
+    target.extend(above)
+
+
+def _update(stack: _Stack, above: _Stack) -> None:
+    target = stack[-1]
+    if not isinstance(target, dict):
+        raise TypeError("it sets items of what is no dictionary")
+    target.update(zip(above[::2], above[1::2], strict=True))
+
+
+def _unite(stack: _Stack, above: _Stack) -> None:
+    target = stack[-1]
+    if not isinstance(target, set):
+        raise TypeError("it adds to what is no set")
+    target.update(above)
+
+
+def _new_dict(stack: _Stack, above: _Stack) -> None:
+    stack.append(dict(zip(above[::2], above[1::2], strict=True)))
+
+
+def _append(stack: _Stack) -> None:
+    _extend(stack, [stack.pop()])
+
+
+def _set_item(stack: _Stack) -> None:
+    value, key = stack.pop(), stack.pop()
+    _update(stack, [key, value])
+
+
+_FROM_MARK: Mapping[str, Callable[[_Stack, _Stack], None]] = {
+    "APPENDS": _extend,
+    "SETITEMS": _update,
+    "ADDITEMS": _unite,
+    "LIST": lambda stack, above: stack.append(above),
+    "TUPLE": lambda stack, above: stack.append(tuple(above)),
+    "FROZENSET": lambda stack, above: stack.append(frozenset(above)),
+    "DICT": _new_dict,
+}
+"""Operations on what lies above the last mark."""
+_FROM_TOP: Mapping[str, Callable[[_Stack], None]] = {"APPEND": _append, "SETITEM": _set_item}
