@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 from harness.types import Embedder, ModelSpec
 
@@ -16,7 +15,7 @@ class ModelSettings:
     device: str = "auto"
     dtype: str = "auto"
     seed: int = 0
-    options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    options: Mapping[str, str] = field(default_factory=dict)
     """What `--model-option` gave. An adapter takes what it knows and refuses the rest."""
     trust_remote_code: bool = False
     """Whether code that a checkpoint brings along may run, and then only from a pinned revision."""

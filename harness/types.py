@@ -33,6 +33,8 @@ class Media:
     """The path as the data writes it, relative to `root`."""
     root: Path
     """The folder that the path must stay inside."""
+    where: str = field(default="", compare=False)
+    """The file and the place in it where the data names it, for messages; empty where the loader does not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,11 @@ class TaskData:
     targets: tuple[Item, ...]
     notes: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     """What the loader met and dealt with, counted: `duplicate_candidates`, `tokens_without_media`, ..."""
+    groups: tuple[IndexArray, ...] = ()
+    """Targets that are one candidate together and count by the best of them, such as the captions of a video.
+
+    If there are any, every query ranks all groups, and its positives are all targets of one. None is empty.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +144,12 @@ class ModelSpec:
     adapter: str
     """The adapter's name and version, such as `classical/1`. A change in its output needs a new version."""
     dtype: str = "float32"
-    options: Mapping[str, Scalar] = field(default_factory=lambda: MappingProxyType({}))
+    options: Mapping[str, Scalar] = field(default_factory=dict)
     """Every setting that can change a vector: pixels, frames, prompt, pooling."""
     modalities: tuple[str, ...] = ("text", "image")
     """What the model can see. Media of other kinds are left out before it is asked, and the result says so."""
     similarity: Literal["cosine", "dot"] = "cosine"
-    about: Mapping[str, object] = field(default_factory=lambda: MappingProxyType({}))
+    about: Mapping[str, object] = field(default_factory=dict)
     """What is known of the model and decides no vector, for the record: `parameters`, `step`, `training`."""
 
 

@@ -22,6 +22,7 @@ from safetensors import safe_open
 from harness.commands import embed
 from harness.errors import RunFailed, UserError
 from harness.types import Item, Media
+from tests.clips import write_clip
 from tests.conftest import Done, Place
 from tests.embedders import Hashed
 from tests.harness.image_files import picture
@@ -223,7 +224,9 @@ def test_bad_media_can_be_left_out_and_are_listed(folder: Path, capsys: pytest.C
 def test_media_that_break_when_they_are_decoded_are_bad_media(
     folder: Path, log: Callable[[], list[list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (folder / "clip.mp4").write_bytes(b"no video at all")
+    data = write_clip(folder / "clip.mp4").read_bytes()
+    begin, end = data.index(b"mdat") + 4, data.index(b"moov") - 4  # whole to look at: only decoding finds it out
+    (folder / "clip.mp4").write_bytes(data[:begin] + bytes(end - begin) + data[end:])
     items = _write(folder, [{"id": "a", "text": "x"}, {"id": "v", "video": "clip.mp4"}])
     with pytest.raises(RunFailed, match=r"clip\.mp4"):
         _embed(items, model="classical")
