@@ -27,6 +27,6 @@ def unknown_name(kind: str, name: str, known: Iterable[str], where: str) -> User
     """An error for a name that nobody knows, with the closest ones that somebody does."""
     names = sorted(known)
     by_lower = {each.lower(): each for each in names}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)
     guess = f"Did you mean {' or '.join(by_lower[each] for each in close)}? " if close else ""
     return UserError(f"There is no {kind} named {name!r}.", f"{guess}{where}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -31,7 +32,7 @@ class Board:
     rank_by: str = "overall"
     """A mean of the suite, or a task."""
     sizes: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    """Queries of each task, where rows that only have scores need them."""
+    """Queries of each whole task, for rows that only have scores."""
     mixed: frozenset[str] = frozenset()
     """Identities of results that are not comparable with the rest."""
     notes: tuple[str, ...] = ()
@@ -57,7 +58,11 @@ class Board:
         own = measured(chosen.records)
         rows = printed(published, [entry.label for entry in own])
         known = {record.result.task: record.result.num_queries for record in chosen.records}
-        return Board((*own, *rows), suite, rank_by, {**sizes, **known}, chosen.mixed, chosen.notes)
+        return Board((*own, *rows), suite, rank_by, {**known, **sizes}, chosen.mixed, chosen.notes)
+
+    def is_mixed(self, entry: Entry) -> bool:
+        """Whether any of its results, and so its means, are not comparable with the rest."""
+        return any(result.identity in self.mixed for result in entry.results.values())
 
     @property
     def columns(self) -> Mapping[str, Mapping[str, Result]]:
@@ -78,9 +83,9 @@ class Board:
         """The suite's means of the main scores, in its order. Incomplete ones say what they lack."""
         return aggregate(self.suite, {task: result.main.value for task, result in self.columns[model].items()})
 
-    def standings(self) -> list[Standing]:
+    def standings(self) -> tuple[Standing, ...]:
         """The rows in their order, with intervals, ranks and groups."""
-        return stand(self.entries, self.suite, self.sizes, self.rank_by)
+        return _standings(self)
 
     def frame(self) -> pd.DataFrame:
         """One row for each model, in the order of the board; fractions, not percent."""
@@ -96,6 +101,12 @@ class Board:
         import pandas as pd
 
         return pd.DataFrame([_plain(model, each) for model, column in self.columns.items() for each in column.values()])
+
+
+@lru_cache(maxsize=1)
+def _standings(board: Board) -> tuple[Standing, ...]:
+    """Of the board that was asked last: a table of several hundred models takes seconds, and is read several times."""
+    return tuple(stand(board.entries, board.suite, board.sizes, board.rank_by))
 
 
 def _row(standing: Standing, board: Board) -> dict[str, object]:

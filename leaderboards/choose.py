@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.errors import unknown_name
@@ -37,9 +37,24 @@ def suite_for(name: str | None, records: Sequence[Record]) -> Suite:
     return suite_of("these", f"{len(members)} dataset{'s' if len(members) != 1 else ''}", members)
 
 
-def published_for(suite: Suite) -> list[PublishedRow]:
-    """Published rows that have a mean or a score of the suite."""
-    return [row for row in every_published() if row.suite == suite.name or set(row.scores) & set(suite.tasks)]
+def rows_for(suite: Suite, rows: Iterable[PublishedRow]) -> list[PublishedRow]:
+    """The rows that have a mean or a score of the suite, with its means alone."""
+    fitted = (of_suite(row, suite) for row in rows)
+    return [row for row in fitted if row.means or row.scores.keys() & set(suite.tasks)]
+
+
+def of_suite(row: PublishedRow, suite: Suite) -> PublishedRow:
+    """With those of its means that are the suite's: `overall` over other datasets is another mean.
+
+    What a row has of a group of its own suite, such as OOD, is `overall` where the suite is that group.
+    """
+    if row.suite == suite.name:
+        return row
+    own = suites().get(row.suite)
+    same = next((name for name, tasks in own.groups if set(tasks) == set(suite.tasks)), None) if own else None
+    means = {"overall": row.means[same]} if same and same in row.means else {}
+    marks = tuple(replace(mark, cell="overall") for mark in row.marks if mark.cell == same)
+    return replace(row, suite=suite.name, means=means, marks=marks)
 
 
 def every_published() -> list[PublishedRow]:

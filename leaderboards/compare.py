@@ -31,7 +31,7 @@ class Difference:
     interval: Interval | None
     """Were other queries drawn, for these datasets. None where not even the number of queries is known."""
     hierarchical: Interval | None
-    """Of a mean: were other datasets like these drawn too. None for one dataset, or where only means are known."""
+    """Of a mean: were other datasets like these drawn too. None for fewer than three, or where only means are known."""
     p: float | None
     holm: float | None = None
     """Of a dataset: p for all datasets together."""
@@ -58,8 +58,8 @@ class Comparison:
     datasets: tuple[Difference, ...]
     means: tuple[Difference, ...]
     """The headline first: `overall`, or the common datasets."""
-    not_compared: tuple[str, ...]
-    """Sentences on what one of them lacks, or what is measured in different units."""
+    caveats: tuple[str, ...]
+    """Sentences on what one of them lacks, what is measured in different units, and what is not the same data."""
 
     @property
     def headline(self) -> Difference:
@@ -107,7 +107,7 @@ def compare(a: Entry, b: Entry, suite: Suite, sizes: Mapping[str, int]) -> Compa
         b,
         tuple(replace(each, holm=float(p)) for each, p in zip(datasets, adjusted, strict=True)),
         tuple(means),
-        tuple(_not_compared(a, b, known)),
+        tuple(_caveats(a, b, known, sizes)),
     )
 
 
@@ -152,13 +152,21 @@ def _unpaired(a: Entry, b: Entry, task: str, sizes: Mapping[str, int]) -> _Pair 
     interval = stats.unpaired_interval(*first, *second)
     variance = stats.share_variance(*first) + stats.share_variance(*second)
     p = stats.normal_p(second.rate - first.rate, math.sqrt(variance))
+    difference = Difference(task, "dataset", first.rate, second.rate, interval, None, p)
+    return _Pair(difference, variance, _drawn(first, second, task), None)
+
+
+def _drawn(first: _Share, second: _Share, task: str) -> Floats:
+    """Differences of resampled shares, the same with the other sign for the two the other way round."""
     random = stats.generator("draws", task)
-    low, high = (random.binomial(each.queries, each.rate, stats.RESAMPLES) / each.queries for each in (first, second))
-    return _Pair(Difference(task, "dataset", first.rate, second.rate, interval, None, p), variance, high - low, None)
+    low, high = (
+        random.binomial(each.queries, each.rate, stats.RESAMPLES) / each.queries for each in sorted((first, second))
+    )
+    return high - low if first <= second else low - high
 
 
 def _share(entry: Entry, task: str, sizes: Mapping[str, int]) -> _Share | None:
-    count = entry.records[task].result.num_queries if task in entry.records else sizes.get(task)
+    count = entry.queries(task, sizes)
     return _Share(entry.scores[task], count) if count else None
 
 
@@ -221,11 +229,22 @@ def _from_counts(name: str, a: float, b: float, sizes: Sequence[int]) -> Differe
     return Difference(name, "mean", a, b, interval, None, stats.normal_p(b - a, error))
 
 
-def _not_compared(a: Entry, b: Entry, pairs: Mapping[str, _Pair]) -> list[str]:
+def _caveats(a: Entry, b: Entry, pairs: Mapping[str, _Pair], sizes: Mapping[str, int]) -> list[str]:
     lines = []
     for entry, other in ((a, b), (b, a)):
         alone = [task for task in entry.scores if task not in other.scores]
         if alone and other.scores:
             lines.append(f"Only {entry.label} has {some(alone)}.")
     both = [task for task in a.scores if task in b.scores and task not in pairs]
-    return [*lines, *([f"Different metrics, or unknown numbers of queries: {some(both)}."] if both else [])]
+    lines += [f"Different metrics, or unknown numbers of queries: {some(both)}."] if both else []
+    rules = [" and ".join(sorted(entry.protocols)) for entry in (a, b)]
+    lines += [f"Not under the same protocol: {rules[0]}; {rules[1]}."] if rules[0] != rules[1] else []
+    unlike = [task for task in pairs if _sizes_differ(a, b, task, sizes)]
+    lines += [f"Not the same queries, so hardly comparable: {some(unlike)}."] if unlike else []
+    return lines
+
+
+def _sizes_differ(a: Entry, b: Entry, task: str, sizes: Mapping[str, int]) -> bool:
+    """Where not even the numbers of queries are the same; a printed score is taken to be of the whole benchmark's."""
+    first, second = _share(a, task, sizes), _share(b, task, sizes)
+    return first is not None and second is not None and first.queries != second.queries

@@ -16,6 +16,8 @@ from leaderboards.load import Record
 from leaderboards.published.rows import PublishedRow
 
 MEASURED = "measured"
+PRINTED = frozenset({"published", "self-reported"})
+"""Kinds of rows whose means somebody has printed, or has not."""
 _CHECKPOINT = re.compile(r"(.*?)/?\bcheckpoint-(\d+)\b(.*)", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
@@ -54,6 +56,10 @@ class Entry:
         record = self.records.get(task)
         return {name: score.value for name, score in record.result.metrics.items()} if record else {}
 
+    def queries(self, task: str, sizes: Mapping[str, int]) -> int | None:
+        """How many queries its score of a task is of: counted by us, else those of the whole dataset, if known."""
+        return self.records[task].result.num_queries if task in self.records else sizes.get(task)
+
     @property
     def checkpoint(self) -> Checkpoint | None:
         """The training run and step, from the record's `step` or from a name that holds `checkpoint-STEP`."""
@@ -87,10 +93,11 @@ def comparable(records: Sequence[Record], *, mix: bool) -> Chosen:
     With `mix` a model that has no such result of a task keeps the one it has, marked.
     """
     protocol = _most_common((record.result.protocol for record in records), "strict")
-    data = {task: _data_of(group) for task, group in _by_task(records).items()}
+    under = [record for record in records if record.result.protocol == protocol]
+    data = {task: _data_of(group) for task, group in _by_task(under).items()}
 
     def fits(record: Record) -> bool:
-        return record.result.protocol == protocol and _data(record) == data[record.result.task]
+        return record.result.protocol == protocol and _data(record) == data.get(record.result.task)
 
     slots: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record in records:

@@ -10,6 +10,7 @@ from typing import Literal
 
 import numpy as np
 from rich.cells import cell_len
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +18,8 @@ from leaderboards.entries import clean
 
 Style = Literal["", "best", "second"]
 
+_LONGEST = 60
+"""Characters of a name or text that stand on one line of a terminal."""
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|~#&$])")
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -67,18 +70,20 @@ class Grid:
     notes: tuple[str, ...] = ()
 
 
-def terminal(grid: Grid) -> Table:
-    """For rich. Best is bold, second underlined."""
-    caption = Text(clean("\n".join(grid.notes)))
-    table = Table(title=Text(clean(grid.title)), title_justify="left", caption=caption, caption_justify="left")
+def terminal(grid: Grid) -> Group:
+    """For rich: title, table and notes. Best is bold, second underlined."""
+    table = Table()
     for column in grid.columns:
-        table.add_column(Text(clean(column)), justify="left" if column in grid.words else "right", overflow="fold")
+        words = column in grid.words
+        most = _LONGEST if words else None
+        table.add_column(Text(clean(column)), justify="left" if words else "right", overflow="fold", max_width=most)
     styles = {"best": "bold", "second": "underline", "": ""}
     for row in grid.rows:
         table.add_row(
             *(Text.assemble((clean(cell.text), styles[cell.style]), f" {cell.extra}".rstrip()) for cell in row)
         )
-    return table
+    notes = [Text(clean(note)) for note in grid.notes]
+    return Group(Text(clean(grid.title), style="italic"), table, *notes)
 
 
 def width(grid: Grid) -> int:
@@ -98,7 +103,11 @@ def narrowed(grid: Grid, most: int, first: int) -> Grid:
 
 def _column_widths(grid: Grid) -> list[int]:
     texts = [[column, *(str(row[index]) for row in grid.rows)] for index, column in enumerate(grid.columns)]
-    return [3 + max(cell_len(line) for text in column for line in text.split("\n")) for column in texts]
+    longest = [max(cell_len(line) for text in column for line in text.split("\n")) for column in texts]
+    return [
+        3 + min(most, _LONGEST if name in grid.words else most)
+        for name, most in zip(grid.columns, longest, strict=True)
+    ]
 
 
 def markdown(grid: Grid) -> str:
@@ -158,13 +167,15 @@ def latex_text(text: str) -> str:
 def html_table(grid: Grid) -> str:
     """A `table` with its notes, to stand in a page."""
 
+    def kind(column: str) -> str:
+        return "" if column in grid.words else ' class="number"'
+
     def cell(column: str, each: Cell) -> str:
         tag = {"best": "strong", "second": "u", "": "span"}[each.style]
         extra = f" <small>{html.escape(each.extra)}</small>" if each.extra else ""
-        kind = "" if column in grid.words else ' class="number"'
-        return f"<td{kind}><{tag}>{html.escape(each.text)}</{tag}>{extra}</td>"
+        return f"<td{kind(column)}><{tag}>{html.escape(each.text)}</{tag}>{extra}</td>"
 
-    head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in grid.columns)
+    head = "".join(f'<th scope="col"{kind(column)}>{html.escape(column)}</th>' for column in grid.columns)
     body = "\n".join(
         "<tr>" + "".join(cell(column, each) for column, each in zip(grid.columns, row, strict=True)) + "</tr>"
         for row in grid.rows

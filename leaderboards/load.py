@@ -1,9 +1,10 @@
-"""Result records and their per-query scores from folders and files. What cannot be used is named; the rest is kept."""
+"""Results with their per-query scores, and imported scores, from folders and files. What cannot be used is named."""
 
 from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,8 @@ from numpy.typing import NDArray
 
 from harness.errors import UserError
 from harness.results import Result, load_result
+from leaderboards.exchange.files import SUFFIX, load_imported, row_of
+from leaderboards.published.rows import PublishedRow
 
 _HEAD = 512
 """Bytes in which a record says that it is one."""
@@ -33,36 +36,40 @@ class Loaded:
     """What was found, and what was wrong with the rest: a sentence each."""
 
     records: tuple[Record, ...]
+    imported: tuple[PublishedRow, ...]
+    """Rows of what `llave import` wrote."""
     warnings: tuple[str, ...]
 
 
 def load(places: Sequence[Path]) -> Loaded:
-    """Records in files and folders, in the order of the places and their paths, each once.
+    """Records and imported scores in files and folders, in the order of the places and their paths, each once.
 
     Raises UserError if nothing can be used.
     """
     warnings: list[str] = []
     results: dict[Path, Result] = {}
-    for place in places:
-        for path in _candidates(place, warnings):
-            try:
-                result = load_result(path)
-            except UserError as error:
-                warnings.append(f"{error.what} {error.hint}".rstrip())
+    imported: dict[Path, PublishedRow] = {}
+    for path in dict.fromkeys(path for place in places for path in _candidates(place, warnings)):
+        try:
+            if path.name.endswith(SUFFIX):
+                imported[path] = row_of(load_imported(path), path)
             else:
-                results[path] = result
+                results[path] = load_result(path)
+        except UserError as error:
+            warnings.append(f"{error.what} {error.hint}".rstrip())
     kept = _without_conflicts(results, warnings)
     records = [record for path, result in kept.items() if (record := _record(path, result, warnings))]
-    if not records:
+    if not records and not imported:
         what = "\n".join(warnings) or "No results were named."
         raise UserError(
-            what, "Name folders or files that `llave run` wrote: runs/results, unless --out said otherwise."
+            what,
+            "Name what `llave run` or `llave import` wrote: runs/results, unless --out said otherwise.",
         )
-    return Loaded(tuple(records), tuple(warnings))
+    return Loaded(tuple(records), tuple(imported.values()), tuple(warnings))
 
 
 def _candidates(place: Path, warnings: list[str]) -> list[Path]:
-    """The files of a place that are records, or were meant to be."""
+    """The files of a place that are records or imported scores, or were meant to be."""
     if not place.is_dir():
         return [place]
     found = sorted(path for path in place.rglob("*.json") if not path.name.startswith(".") and path.is_file())
@@ -76,6 +83,8 @@ def _candidates(place: Path, warnings: list[str]) -> list[Path]:
 
 
 def _may_be_record(path: Path) -> bool:
+    if path.name.endswith(SUFFIX):
+        return True
     try:
         with path.open("rb") as file:
             head = file.read(_HEAD)
@@ -114,6 +123,12 @@ def _record(path: Path, result: Result, warnings: list[str]) -> Record | None:
         warnings.append(f"{path} was edited: its score is not that of its rows. Not shown. Run it again.")
         return None
     return Record(result, path, scores)
+
+
+def stepped_aside(path: Path) -> bool:
+    """Whether a record made way for the answer to another question, which has the plain name beside it."""
+    stem, _, digest = path.stem.rpartition(".")
+    return bool(re.fullmatch("[0-9a-f]{12}", digest)) and path.with_name(f"{stem}.json").exists()
 
 
 def rows_path(path: Path, result: Result) -> Path:

@@ -11,6 +11,7 @@ from harness.errors import unknown_name
 from leaderboards.board import Board, facts, official_effect, recall_columns
 from leaderboards.entries import MEASURED, some
 from leaderboards.grid import Cell, Grid, csv_text, styles
+from leaderboards.published.headline import headline_note
 from leaderboards.remarks import remarks
 from leaderboards.standings import RULE, Standing
 from leaderboards.standings import Cell as Figure
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 FACTS = ("size", "width", "source", "date", "seconds", "items/s", "GPU-hours")
 _WORDS = frozenset({"model", "source", "date", "protocol", "missing"})
 _FIRST_MEANS = ("overall", "IND", "OOD")
+_SIZES = ((1e9, "B"), (1e6, "M"), (1e3, "K"), (1, ""))
 _NO_EFFECT = 5e-5
 """Less than this would be printed as 0.0 points."""
-_NAMED = 8
-"""Missing tasks and marks that are named; the others are counted."""
+_NAMED_MARKS, _NAMED_MISSING = 8, 3
+"""Marks and missing tasks that are named; the others are counted."""
 
 
 def board_grid(board: Board, asked: Sequence[str] = (), *, datasets: bool = False, intervals: bool = True) -> Grid:
@@ -53,20 +55,20 @@ def board_grid(board: Board, asked: Sequence[str] = (), *, datasets: bool = Fals
         cells = _column(name, standings, board, intervals=intervals)
         if asked or any(cell.text for cell in cells):
             columns[name] = cells
-    notes = _notes(board, standings, intervals=intervals)
-    return Grid(_title(board), tuple(columns), tuple(zip(*columns.values(), strict=True)), _WORDS, tuple(notes))
+    rows = tuple(zip(*columns.values(), strict=True))
+    return Grid(title(board), tuple(columns), rows, _WORDS, tuple(notes(board, intervals=intervals)))
 
 
-def _title(board: Board) -> str:
+def title(board: Board) -> str:
+    """What the board is of: suite, metric, and under which rule whose rows were measured."""
     metrics = {entry.metric(task) for entry in board.entries for task in entry.scores if task in board.suite.tasks}
-    under = [
-        f"{who} {', '.join(sorted(rules))}"
-        for who, published in (("protocol", False), ("published rows", True))
-        if (
-            rules := {rule for entry in board.entries if bool(entry.published) is published for rule in entry.protocols}
-        )
-    ]
-    return "; ".join([f"{board.suite.summary}: {', '.join(sorted(metrics))} in percent", *under])
+    rules: dict[str, set[str]] = {}
+    for entry in board.entries:
+        who = {MEASURED: "protocol", "imported": "imported rows"}.get(entry.kind, "published rows")
+        rules[who] = rules.get(who, set()) | entry.protocols
+    under = [f"{who} {', '.join(sorted(names))}" for who, names in rules.items()]
+    what = f"{board.suite.summary}: {', '.join(sorted(metrics))} in percent" if metrics else board.suite.summary
+    return "; ".join([what, *under])
 
 
 def _rank(standing: Standing) -> Cell:
@@ -84,8 +86,11 @@ def _name(standing: Standing) -> str:
 def _column(name: str, standings: Sequence[Standing], board: Board, *, intervals: bool) -> list[Cell]:
     if standings and name in standings[0].cells:
         figures = [standing.cells[name] for standing in standings]
-        marked = styles([figure.comparable for figure in figures])
-        shown = [_figure(figure, intervals=intervals) for figure in figures]
+        mixed = [board.is_mixed(standing.entry) for standing in standings]
+        marked = styles([None if other else figure.comparable for figure, other in zip(figures, mixed, strict=True)])
+        shown = [
+            _figure(figure, intervals=intervals, mixed=other) for figure, other in zip(figures, mixed, strict=True)
+        ]
         return [Cell(text, extra, style) for (text, extra), style in zip(shown, marked, strict=True)]
     if name == "official":
         return [Cell(_effect(official_effect(standing.entry, board.suite))) for standing in standings]
@@ -99,11 +104,11 @@ def _column(name: str, standings: Sequence[Standing], board: Board, *, intervals
     return _dataset(name, standings, board, intervals=intervals)
 
 
-def _figure(figure: Figure, *, intervals: bool) -> tuple[str, str]:
+def _figure(figure: Figure, *, intervals: bool, mixed: bool) -> tuple[str, str]:
     mean = figure.mean
     if mean.value is None:
         return (f"{mean.present} of {mean.present + len(mean.missing)}" if mean.present else ""), ""
-    text = f"{100 * mean.value:.1f}{'*' if figure.mark else ''}{'°' if figure.summed else ''}"
+    text = f"{100 * mean.value:.1f}{'*' if figure.mark else ''}{'°' if figure.summed else ''}{'‡' if mixed else ''}"
     return text, _interval(*figure.interval) if intervals and figure.interval else ""
 
 
@@ -134,7 +139,7 @@ def _effect(value: float | None) -> str:
 
 def _missing(standing: Standing, board: Board) -> str:
     mean = standing.cells[board.rank_by].mean
-    return "" if mean.value is not None else some(mean.missing)
+    return "" if mean.value is not None else some(mean.missing, _NAMED_MISSING)
 
 
 def _fact(name: str, value: object) -> str:
@@ -143,11 +148,14 @@ def _fact(name: str, value: object) -> str:
     if not isinstance(value, int | float):
         return str(value)
     if name == "size":
-        return f"{value / 1e9:.1f}B" if value >= 1e9 else f"{value / 1e6:.0f}M"
+        unit, letter = next(each for each in _SIZES if value >= each[0] or each[0] == 1)
+        return f"{value / unit:.{int(letter == 'B')}f}{letter}"
     return f"{value:,.0f}" if value >= 10 or name == "width" else f"{value:.2g}"
 
 
-def _notes(board: Board, standings: Sequence[Standing], *, intervals: bool) -> list[str]:
+def notes(board: Board, *, intervals: bool = True) -> list[str]:
+    """What has to be said about the board, a sentence or two each."""
+    standings = board.standings()
     lines = [f"Ranked by {board.rank_by}. {RULE}"] if any(each.place for each in standings) else []
     if not lines:
         lines.append(f"No row has all that {board.rank_by} is a mean of, so none is ranked; each dataset can be shown.")
@@ -158,6 +166,7 @@ def _notes(board: Board, standings: Sequence[Standing], *, intervals: bool) -> l
         lines.append(
             "official: points that the public rule, by which ties are won, adds to the datasets that are there."
         )
+    lines += headline_note([entry.published for entry in board.entries if entry.published])
     lines += _marks(board, standings)
     if any(cell.summed for standing in standings for cell in standing.cells.values()):
         lines.append("° not printed; the mean of printed scores.")
@@ -176,9 +185,9 @@ def _marks(board: Board, standings: Sequence[Standing]) -> list[str]:
     lines = [
         f"* {label}: {mark.cell} is printed as {100 * mark.published:.1f}, "
         f"its parts give {100 * mark.recomputed:.1f} ({mark.why})."
-        for label, mark in found[:_NAMED]
+        for label, mark in found[:_NAMED_MARKS]
     ]
-    lines += [f"* and {len(found) - _NAMED} more."] if len(found) > _NAMED else []
+    lines += [f"* and {len(found) - _NAMED_MARKS} more."] if len(found) > _NAMED_MARKS else []
     return [*lines, "Ranks go by what the parts give."] if lines else []
 
 
@@ -194,10 +203,10 @@ def board_json(board: Board, *, by_step: bool = False) -> str:
     ]
     record = {
         "suite": board.suite.name,
-        "title": _title(board),
+        "title": title(board),
         "ranked_by": board.rank_by,
         "rows": rows,
-        "notes": _notes(board, board.standings(), intervals=True),
+        "notes": notes(board),
     }
     return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -7,20 +7,26 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from leaderboards.compare import Comparison, Difference
+from leaderboards.compare import COMMON, Comparison, Difference
 from leaderboards.flips import Flip
 from leaderboards.grid import Cell, Grid, html_table
 from leaderboards.specs import changes
 from leaderboards.stats import LEVEL, Interval, holm
 
+_TINY = 1e-9
+"""P-values below it, of which no test here can know the digits, are not told apart."""
+_NOT_PAIRED = "not paired: where queries are not known or not the same, intervals are from their number alone."
 _STYLE = """
-:root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
-body { margin: 2rem auto; max-width: 76rem; padding: 0 1rem; }
+:root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif; }
+body { margin: 1.5rem auto; max-width: 96rem; padding: 0 1rem; }
+h1 { font-size: 1.4rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: bold; padding: 1rem 0 .5rem; }
-th, td { border-bottom: 1px solid #8886; padding: .25rem .75rem; text-align: left; vertical-align: top; }
-td.number { text-align: right; white-space: nowrap; }
+th, td { border-bottom: 1px solid #8886; padding: .25rem .6rem; text-align: left; vertical-align: top; }
+th { vertical-align: bottom; }
+.number { text-align: right; white-space: nowrap; }
+th.number { max-width: 12rem; white-space: normal; }
 ul { padding-left: 1.2rem; }
 """
 
@@ -31,8 +37,8 @@ def verdict(comparison: Comparison) -> str:
     figures = f"{head.name} {_points(head.value)}"
     if head.interval is None or head.p is None:
         return f"{b} against {a}: {figures}; nothing says how sure that is."
-    told = f"{figures} {_interval(head.interval)}, p = {_p(head.p)}"
-    if head.p >= LEVEL:
+    told = f"{figures} {_interval(head.interval)}, p {_p(head.p) if head.p < _TINY else f'= {_p(head.p)}'}"
+    if not _sure(head):
         return f"{b} and {a} cannot be told apart: {told}."
     return f"{b} is {'better' if head.value > 0 else 'worse'} than {a}: {told}."
 
@@ -62,8 +68,13 @@ def _row(each: Difference) -> tuple[Cell, ...]:
 
 
 def _sure(each: Difference) -> bool:
+    """More than noise: by the test, and by the interval, which small fractions on every query do not mislead."""
     p = each.p if each.holm is None else each.holm
-    return p is not None and p < LEVEL
+    return p is not None and p < LEVEL and _leaves_zero_out(each)
+
+
+def _leaves_zero_out(each: Difference) -> bool:
+    return each.interval is not None and not each.interval.low <= 0 <= each.interval.high
 
 
 def _notes(comparison: Comparison) -> list[str]:
@@ -73,13 +84,11 @@ def _notes(comparison: Comparison) -> list[str]:
         lines.append(f"{count} dataset{'s' if count != 1 else ''}: {won} won, {count - won - lost} tied, {lost} lost.")
     lines.append(
         "95 % intervals: other queries (the same datasets), and other datasets like these too (both resampled). "
-        "p: sign flips of queries. Holm: over datasets. Bold: below 0.05."
+        "p: sign flips of queries. Holm: over datasets. Bold: p below 0.05, and the interval leaves 0 out."
     )
     if not all(each.paired for each in (*comparison.means, *comparison.datasets)):
-        lines.append(
-            "§ not paired: the queries of one are not known or not the same, so this is from their number alone."
-        )
-    return [*lines, *comparison.not_compared]
+        lines.append(f"§ {_NOT_PAIRED}")
+    return [*lines, *comparison.caveats]
 
 
 def spec_grid(comparison: Comparison) -> Grid:
@@ -117,15 +126,23 @@ def matrix_grid(comparisons: Sequence[Comparison]) -> Grid:
     for pair, p in zip(comparisons, adjusted, strict=True):
         low, high = pair.headline.interval or (None, None)
         mirrored = Interval(-high, -low) if low is not None and high is not None else None
+        sign = " †" if pair.headline.name == COMMON else ""
         for one, other, value, interval in (
             (pair.b.label, pair.a.label, pair.headline.value, pair.headline.interval),
             (pair.a.label, pair.b.label, -pair.headline.value, mirrored),
         ):
-            cells[one, other] = Cell(_points(value), _interval(interval), "best" if p < LEVEL else "")
+            cells[one, other] = Cell(
+                _points(value) + sign,
+                _interval(interval),
+                "best" if p < LEVEL and _leaves_zero_out(pair.headline) else "",
+            )
     rows = tuple((Cell(one), *(cells.get((one, other), Cell("")) for other in labels)) for one in labels)
-    names = dict.fromkeys(head.name for head in heads)
-    notes = ("95 % intervals: other queries, the same datasets. Bold: told apart (Holm over all pairs, 5 %).",)
-    return Grid(f"Row minus column, {', '.join(names)}, in points", ("", *labels), rows, frozenset({""}), notes)
+    names = sorted({head.name for head in heads}, key=lambda name: name == COMMON)
+    notes = ["95 % intervals: other queries, the same datasets. Bold: told apart (Holm over all pairs, 5 %)."]
+    notes += ["† over the datasets alone that both have."] if COMMON in names else []
+    notes += [] if all(head.paired for head in heads) else [_NOT_PAIRED.capitalize()]
+    title = f"Row minus column, {names[0]}, in points"
+    return Grid(title, ("", *labels), rows, frozenset({""}), tuple(notes))
 
 
 def comparison_json(comparisons: Sequence[Comparison], flips: Mapping[int, Sequence[Flip]], failed: bool) -> str:
@@ -145,7 +162,7 @@ def _record(comparison: Comparison, flips: Sequence[Flip]) -> dict[str, object]:
         "means": [_plain(each) for each in comparison.means],
         "datasets": [_plain(each) for each in comparison.datasets],
         "differs": [each._asdict() for each in changes(comparison.a, comparison.b)],
-        "notes": list(comparison.not_compared),
+        "notes": list(comparison.caveats),
         "queries": [{"task": each.task, "change": each.change, "a": each.a, "b": each.b} for each in flips],
     }
 
@@ -174,6 +191,8 @@ def _interval(interval: Interval | None) -> str:
 
 
 def _p(value: float) -> str:
+    if value < _TINY:
+        return f"< {_TINY:.0e}"
     return f"{value:.3f}" if value >= 0.001 else f"{value:.1g}"
 
 

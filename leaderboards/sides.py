@@ -1,4 +1,4 @@
-"""What is compared: result folders, result files and published models, by what the user wrote."""
+"""What is compared: folders and files of results or imported scores, and published models, as the user named them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import UserError, unknown_name
-from leaderboards.choose import every_published
+from leaderboards.choose import every_published, of_suite
 from leaderboards.entries import Entry, comparable, measured, printed
 from leaderboards.load import Record, load
+from tasks.suites import Suite
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,6 +20,13 @@ class Sides:
     entries: tuple[Entry, ...]
     records: tuple[Record, ...]
     warnings: tuple[str, ...]
+
+    def of(self, suite: Suite) -> list[Entry]:
+        """The models, of published ones only the means that are the suite's."""
+        return [
+            replace(entry, published=of_suite(entry.published, suite)) if entry.published else entry
+            for entry in self.entries
+        ]
 
 
 def sides(names: Sequence[str]) -> Sides:
@@ -37,7 +45,7 @@ def sides(names: Sequence[str]) -> Sides:
         chosen = comparable(loaded.records, mix=False)
         records += chosen.records
         warnings += [*loaded.warnings, *chosen.notes]
-        entries += measured(chosen.records)
+        entries += [*measured(chosen.records), *printed(loaded.imported, ())]
     if len(entries) < 2:
         raise UserError("There is only one model to compare.", "Name two or more folders, files or published models.")
     return Sides(tuple(_told_apart(entries)), tuple(records), tuple(warnings))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from harness.results import Result
-from leaderboards.entries import Entry, clean
+from leaderboards.entries import Entry, clean, some
 
 _NOT_A_CHOICE = {"fingerprint", "not_seen"}
 _VARIES = "differs by dataset"
+_DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b")
+"""A commit or a SHA-256, of which the beginning is enough."""
 
 
 class Change(NamedTuple):
@@ -28,8 +32,12 @@ def changes(a: Entry, b: Entry) -> list[Change]:
     sides = [_flat([entry.records[task].result for task in tasks]) for entry in (a, b)]
     keys = dict.fromkeys((*sides[0], *sides[1]))
     found = [Change(key, sides[0].get(key, "–"), sides[1].get(key, "–")) for key in keys]
-    data = [_data(a.records[task].result, b.records[task].result) for task in tasks]
-    return [each for each in (*found, *data) if each.a != each.b]
+    data = _data([(a.records[task].result, b.records[task].result) for task in tasks])
+    return [Change(each.field, *map(_short, each[1:])) for each in (*found, *data) if each.a != each.b]
+
+
+def _short(value: str) -> str:
+    return _DIGEST.sub(r"\1", value)
 
 
 def _measured_by(entry: Entry) -> str:
@@ -63,8 +71,19 @@ def _leaves(name: str, value: object) -> list[tuple[str, str]]:
     return [leaf for key, each in value.items() for leaf in _leaves(f"{name}.{clean(str(key))}".lstrip("."), each)]
 
 
-def _data(a: Result, b: Result) -> Change:
-    def told(result: Result) -> str:
-        return f"revision {result.dataset['revision']}, digest {str(result.dataset['digest'])[:12]}"
+def _data(pairs: list[tuple[Result, Result]]) -> list[Change]:
+    """Datasets whose content is not the same, those of like revisions together."""
+    alike: dict[tuple[str, str], list[tuple[Result, Result]]] = defaultdict(list)
+    for a, b in pairs:
+        if a.dataset["digest"] != b.dataset["digest"]:
+            alike[str(a.dataset["revision"]), str(b.dataset["revision"])].append((a, b))
+    return [
+        Change(f"data of {clean(some([a.task for a, _ in group], 3))}", *(_told(group, side) for side in (0, 1)))
+        for group in alike.values()
+    ]
 
-    return Change(f"data of {clean(a.task)}", clean(told(a)), clean(told(b)))
+
+def _told(group: list[tuple[Result, Result]], side: Literal[0, 1]) -> str:
+    dataset = group[0][side].dataset
+    more = " and others" if len(group) > 1 else ""
+    return clean(f"revision {dataset['revision']}, digest {dataset['digest']}{more}")

@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 
 from leaderboards import stats
-from leaderboards.entries import Entry
+from leaderboards.entries import PRINTED, Entry
 from leaderboards.published.rows import Mark
 from leaderboards.stats import Floats, Interval
 from tasks.mmeb import META_TASKS
@@ -34,7 +34,7 @@ class Cell:
     mark: Mark | None = None
     """Printed, and contradicted by its parts."""
     summed: bool = False
-    """Not printed, but given by printed parts."""
+    """Of a published row: not printed, but given by printed parts."""
 
     @property
     def comparable(self) -> float | None:
@@ -107,11 +107,12 @@ def _cells(
     cells = {}
     for name, tasks in weights.items():
         mean = known.get(name) or _alone(name, entry.scores)
-        summed = entry.published is not None and name in known and mean.value is not None and name not in printed
+        summed = entry.kind in PRINTED and name in known and mean.value is not None and name not in printed
         mean = replace(mean, value=printed.get(name, mean.value))
         interval = drawn.get(name)
-        if interval is None and mean.value is not None and all(task in sizes for task in tasks):
-            interval = stats.count_interval(mean.value, sum(sizes[task] for task in tasks))
+        counts = [entry.queries(task, sizes) for task in tasks]
+        if interval is None and mean.value is not None and all(counts):
+            interval = stats.count_interval(mean.value, sum(count or 0 for count in counts))
         if interval and mean.value is not None:  # resampling is in single precision
             interval = Interval(min(interval.low, mean.value), max(interval.high, mean.value))
         cells[name] = Cell(mean, interval, marks.get(name), summed)
@@ -173,25 +174,24 @@ def _places(
         return []
     variances = np.zeros((len(entries), len(entries)))
     for task, weight in weights.items():
-        variances += weight**2 * _pair_variances(entries, values, task, sizes.get(task))
-    freedom = sum(sizes.get(task, 0) - 1 for task in weights)
+        variances += weight**2 * _pair_variances(entries, values, task, sizes)
+    freedom = sum(min(entry.queries(task, sizes) or 0 for entry in entries) - 1 for task in weights)
     apart = stats.told_apart(values, variances, freedom)
     ranges, numbers = stats.rank_ranges(values, apart), stats.groups(values, apart)
     ranks = [1 + int(np.count_nonzero(values > value)) for value in values]
     return [Place(rank, *span, group) for rank, span, group in zip(ranks, ranges, numbers, strict=True)]
 
 
-def _pair_variances(entries: Sequence[Entry], values: Floats, task: str, size: int | None) -> Floats:
+def _pair_variances(entries: Sequence[Entry], values: Floats, task: str, sizes: Mapping[str, int]) -> Floats:
     """Of every difference on one task: from the queries where both have the same, else from their number.
 
     Of an entry that has only the mean, the mean stands for the task, which makes the variance larger, not smaller.
     Where not even the number of queries is known, nothing can be told apart.
     """
-    if size is None:
-        alone = np.full(len(entries), np.inf)
-    else:
-        scores = [entry.scores.get(task, value) for entry, value in zip(entries, values, strict=True)]
-        alone = np.array([stats.share_variance(score, size) for score in scores])
+    alone = np.full(len(entries), np.inf)
+    for place, (entry, value) in enumerate(zip(entries, values, strict=True)):
+        if count := entry.queries(task, sizes):
+            alone[place] = stats.share_variance(entry.scores.get(task, value), count)
     variances: Floats = alone[:, None] + alone
     for members in _same_queries(entries, task).values():
         variances[np.ix_(members, members)] = stats.pair_variances(_matrix(entries, members, task))

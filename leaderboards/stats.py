@@ -96,10 +96,14 @@ def share_variance(value: float, count: int) -> float:
 
 
 def resampled(differences: Floats, random: np.random.Generator, resamples: int = RESAMPLES) -> Floats:
-    """Means of resampled differences, (resamples,). The order of the queries cannot change them."""
-    values, counts = np.unique(differences, return_counts=True)
+    """Means of resampled differences, (resamples,). The order of the queries cannot change them.
+
+    A against B gives the mirror image of B against A, unless they are level.
+    """
+    sign = -1.0 if differences.sum() < 0 else 1.0
+    values, counts = np.unique(sign * differences, return_counts=True)
     drawn = random.multinomial(counts.sum(), counts / counts.sum(), size=resamples)
-    means: Floats = values[0] + drawn @ (values - values[0]) / counts.sum()
+    means: Floats = sign * (values[0] + drawn @ (values - values[0]) / counts.sum())
     return means
 
 
@@ -109,12 +113,12 @@ def hierarchical_interval(means: Floats, draws: Floats, random: np.random.Genera
     Datasets are resampled, and within each its queries. That counts the noise of queries twice, and a handful of
     datasets for too sure (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8). So the
     result is stretched about the mean to the spread that the datasets show, with Student's factor for their number.
-    None for a single dataset.
+    None for fewer than three datasets: two that differ alike by chance would be certain.
     """
     from scipy import stats
 
     count, resamples = draws.shape
-    if count < 2:
+    if count < 3:
         return None
     chosen = random.integers(0, count, (resamples, count))
     away = draws[chosen, random.integers(0, resamples, (resamples, count))].mean(axis=1) - means.mean()

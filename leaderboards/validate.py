@@ -12,6 +12,8 @@ from harness.identity import model_fingerprint
 from harness.plan import Question, identity_of
 from harness.results import Result, load_result, load_rows
 from harness.types import ModelSpec, Scalar, Scope, Task
+from leaderboards.exchange.files import SUFFIX
+from leaderboards.load import stepped_aside
 from leaderboards.recount import disagreements, rule_of
 from tasks.suites import Suite
 
@@ -31,6 +33,8 @@ class Verdict:
     results: int
     queries: int
     problems: tuple[Problem, ...]
+    aside: tuple[str, ...]
+    """Files that were not looked at: answers to other questions that stepped aside, and imported scores."""
 
 
 def validate(folder: Path, suite: Suite, tasks: Mapping[str, Task], *, intervals: bool = False) -> Verdict:
@@ -42,7 +46,9 @@ def validate(folder: Path, suite: Suite, tasks: Mapping[str, Task], *, intervals
 
     Raises UserError for a folder without results.
     """
-    paths = sorted(path for path in folder.rglob("*.json") if not path.name.startswith("."))
+    every = sorted(path for path in folder.rglob("*.json") if not path.name.startswith("."))
+    aside = {path for path in every if stepped_aside(path) or path.name.endswith(SUFFIX)}
+    paths = [path for path in every if path not in aside]
     if not paths:
         raise UserError(f"{folder} holds no results.", "Name the folder that `llave run` wrote: --out.")
     problems: list[Problem] = []
@@ -65,7 +71,10 @@ def validate(folder: Path, suite: Suite, tasks: Mapping[str, Task], *, intervals
         )
         problems += [Problem(str(path.relative_to(folder)), what) for what in found]
     problems += _together(results, suite, folder)
-    return Verdict(len(results), sum(result.num_queries for result in results.values()), tuple(problems))
+    queries = sum(result.num_queries for result in results.values())
+    return Verdict(
+        len(results), queries, tuple(problems), tuple(str(path.relative_to(folder)) for path in sorted(aside))
+    )
 
 
 def _name_and_size(result: Result, suite: Suite, tasks: Mapping[str, Task]) -> Iterator[str]:
@@ -108,7 +117,8 @@ def _identity(result: Result, tasks: Mapping[str, Task]) -> Iterator[str]:
     if fingerprint != model["fingerprint"]:
         yield "Its model's name, revision or options are not those of its fingerprint."
     scope: Scope = "global" if result.scope == "global" else "local"
-    task = replace(next(iter(tasks.values())), name=result.task, scope=scope, metrics=tuple(result.strict))
+    known = tasks.get(result.task) or replace(next(iter(tasks.values())), query_role="query")
+    task = replace(known, name=result.task, scope=scope, metrics=tuple(result.strict))
     question = Question(rule_of(result), limit, seed, skips)
     if identity_of(task, str(result.dataset["digest"]), spec, question) != result.identity:
         yield "Its identity is not that of its task, data, model, protocol and settings: edited, or an older version's."

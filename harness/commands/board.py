@@ -13,7 +13,7 @@ from harness.errors import UserError
 if TYPE_CHECKING:
     from leaderboards.board import Board
     from leaderboards.grid import Grid
-    from leaderboards.load import Record
+    from leaderboards.load import Loaded
 
 ABOUT = "rank models by their results, and say which ranks are real"
 FORMATS = ("terminal", "markdown", "latex", "csv", "json")
@@ -23,7 +23,13 @@ _MOST_WARNINGS = 10
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("results", nargs="*", type=Path, metavar="RESULTS", help=f"result files, or folders of them ({_RESULTS})")
+    add(
+        "results",
+        nargs="*",
+        type=Path,
+        metavar="RESULTS",
+        help=f"results, imported scores, or folders of them ({_RESULTS})",
+    )
     add(
         "--published", action="store_true", help="with the rows that others have published; without RESULTS these alone"
     )
@@ -71,30 +77,42 @@ def _write_page(board: Board, options: argparse.Namespace) -> None:
 def make_board(options: argparse.Namespace) -> Board:
     """The board that the options ask for. Says on stderr what could not be used."""
     from leaderboards.board import Board
-    from leaderboards.choose import check_rank_by, published_for, sizes_of, suite_for
+    from leaderboards.choose import check_rank_by, every_published, rows_for, sizes_of, suite_for
+    from leaderboards.entries import some
 
-    records = load_and_warn(options.results or [_RESULTS]) if options.results or not options.published else ()
+    given = None if options.published and not options.results else load_and_warn(options.results or [_RESULTS])
+    records, imported = (given.records, given.imported) if given else ((), ())
     suite = suite_for(options.suite, records)
+    rows = rows_for(suite, imported)
+    shown = {row.source.where for row in rows}
+    if without := [row.model for row in imported if row.source.where not in shown]:
+        _warn([f"Imported, but without a dataset of {suite.name}, so not shown: {some(without)}."])
+    rows += rows_for(suite, every_published()) if options.published else []
     return Board.of_records(
         records,
         suite,
-        published_for(suite) if options.published else (),
-        sizes=sizes_of(suite) if options.published else {},
+        rows,
+        sizes=sizes_of(suite) if rows else {},
         rank_by=check_rank_by(options.rank_by, suite),
         mix=options.mix,
     )
 
 
-def load_and_warn(places: Sequence[Path]) -> tuple[Record, ...]:
-    """Results, after a line on stderr for each that cannot be used."""
+def load_and_warn(places: Sequence[Path]) -> Loaded:
+    """What was found, after a line on stderr for each file that cannot be used."""
     from leaderboards.load import load
 
-    loaded, notes = load(places), console(stderr=True)
-    for warning in loaded.warnings[:_MOST_WARNINGS]:
+    loaded = load(places)
+    _warn(loaded.warnings)
+    return loaded
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    notes = console(stderr=True)
+    for warning in warnings[:_MOST_WARNINGS]:
         say(notes, f"warning: {warning}")
-    if len(loaded.warnings) > _MOST_WARNINGS:
-        say(notes, f"warning: and {len(loaded.warnings) - _MOST_WARNINGS} more like these.")
-    return loaded.records
+    if len(warnings) > _MOST_WARNINGS:
+        say(notes, f"warning: and {len(warnings) - _MOST_WARNINGS} more like these.")
 
 
 def _grid(board: Board, options: argparse.Namespace, *, intervals: bool = True) -> Grid:

@@ -21,7 +21,12 @@ FORMATS = ("terminal", "markdown", "json", "html")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("models", nargs="+", metavar="MODEL", help="a result folder or file, or a published model; the first is A")
+    add(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="a folder or file of results or imported scores, or a published model; first A",
+    )
     add("--suite", help="a group of tasks, such as mmeb (the smallest that has every task of the results)")
     add("--queries", type=natural, default=0, metavar="N", help="show N queries gained and N lost, with content")
     add(
@@ -63,7 +68,7 @@ def _compare(options: argparse.Namespace) -> list[Comparison]:
         say(console(stderr=True), f"warning: {warning}")
     suite = suite_for(options.suite, given.records)
     sizes = sizes_of(suite) if any(entry.published for entry in given.entries) else {}
-    return [compare(a, b, suite, sizes) for a, b in combinations(given.entries, 2)]
+    return [compare(a, b, suite, sizes) for a, b in combinations(given.of(suite), 2)]
 
 
 def _regressions(comparisons: Sequence[Comparison], points: float | None) -> list[str]:

@@ -57,7 +57,7 @@ def _exports(options: argparse.Namespace) -> Iterator[_Export]:
     from leaderboards.exchange.files import imported_files, load_imported
     from leaderboards.exchange.mmeb import score_file
     from leaderboards.exchange.model_card import model_card
-    from leaderboards.load import load
+    from leaderboards.load import load, stepped_aside
     from tasks.suites import find_suite
 
     imported = imported_files(options.results)
@@ -66,13 +66,12 @@ def _exports(options: argparse.Namespace) -> Iterator[_Export]:
     for path in imported:
         scores = load_imported(path)
         yield _Export(scores.model, _json(scores.content))
-    own = [path for path in options.results if not imported_files([path])]
+    loaded = load(options.results)
+    for warning in loaded.warnings:
+        say(console(stderr=True), f"warning: {warning}")
     models: dict[str, list[Record]] = defaultdict(list)
-    if own:
-        loaded = load(own)
-        for warning in loaded.warnings:
-            say(console(stderr=True), warning)
-        for record in loaded.records:
+    for record in loaded.records:
+        if not stepped_aside(record.path):
             models[str(record.result.model["name"])].append(record)
     for model, records in models.items():
         if options.model in (None, model):

@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """`llave validate`."""
+    from leaderboards.entries import some
     from leaderboards.validate import validate
     from tasks.catalog import all_tasks
     from tasks.suites import find_suite
@@ -31,6 +32,9 @@ def run(options: argparse.Namespace) -> int:
         say(screen, f"{problem.where}: {problem.what}")
     if len(verdict.problems) > options.most:
         say(screen, f"... and {len(verdict.problems) - options.most} more")
+    if verdict.aside:
+        what = "not looked at, being answers to other questions or imported scores"
+        say(screen, f"note: {len(verdict.aside)} files were {what}: {some(verdict.aside, 3)}.")
     counted = f"{verdict.results} results, {verdict.queries:,} queries"
     if verdict.problems:
         say(screen, f"Not verified: {len(verdict.problems)} problems in {counted}.")

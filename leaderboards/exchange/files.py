@@ -141,7 +141,7 @@ def row_of(imported: Imported, path: Path) -> PublishedRow:
     return PublishedRow(
         model=imported.model,
         kind="imported",
-        source=Source(f"imported: {imported.files[0] if imported.files else path.name}", str(path), date=date or None),
+        source=Source(imported.files[0] if imported.files else path.name, path.name, date=date or None),
         suite="mmeb",
         metric="hit@1",
         evaluator="",

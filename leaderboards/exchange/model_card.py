@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.errors import UserError
 from harness.metrics import Metric
 from harness.results import Result
 from tasks.suites import Suite, aggregate
 
+_TASK_TYPES = {"classification": "image-classification", "vqa": "visual-question-answering"}
+"""What the hub calls meta-tasks, where it has a name for them."""
+
 
 def model_card(results: Sequence[Result], suite: Suite) -> str:
-    """The YAML header of a README.md: one model's main scores in percent, then the suite's means that are complete."""
+    """The YAML header of a README.md: one model's main scores in percent, then the suite's means that are complete.
+
+    Raises UserError for results that are not of whole datasets.
+    """
     from huggingface_hub import EvalResult, ModelCardData
 
+    for result in results:
+        if result.settings.get("limit") is not None:
+            raise UserError(f"{result.task} is of the first queries alone.", "Run it again without --limit.")
+    place = {task: number for number, task in enumerate(suite.tasks)}
+    results = sorted(results, key=lambda each: place.get(each.task, len(place)))
     name, metric = str(results[0].model["name"]), results[0].main_metric
     blocks = [
         EvalResult(
-            task_type=(result.meta_task or "retrieval").replace("_", "-"),
+            task_type=_task_type(result.meta_task or "retrieval"),
             dataset_type=str(result.dataset["source"]),
             dataset_name=result.task,
             dataset_config=result.task,
@@ -44,6 +56,10 @@ def model_card(results: Sequence[Result], suite: Suite) -> str:
         if mean.value is not None and not Metric.parse(metric).is_rank
     ]
     return f"---\n{ModelCardData(model_name=name, eval_results=blocks).to_yaml().strip()}\n---\n"
+
+
+def _task_type(meta_task: str) -> str:
+    return _TASK_TYPES.get(meta_task, meta_task.replace("_", "-"))
 
 
 def _shown(metric: str, value: float) -> float:

@@ -4,6 +4,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const get = (id) => document.getElementById(id);
 const percent = (value, digits = 1) => (100 * value).toFixed(digits);
+const isPhone = () => matchMedia("(max-width: 40rem)").matches;  // as in the style
 const signed = (value) => (value < 0 ? "−" : "+") + percent(Math.abs(value));
 const known = (value) => value !== null && value !== undefined;
 
@@ -30,7 +31,10 @@ function interval(low, high) {
 function amount(name, value) {
   if (!known(value) || value === "") return "";
   if (typeof value !== "number") return String(value);
-  if (name === "size") return value >= 1e9 ? `${(value / 1e9).toFixed(1)}B` : `${(value / 1e6).toFixed(0)}M`;
+  if (name === "size") {
+    const [unit, letter] = [[1e9, "B"], [1e6, "M"], [1e3, "K"], [1, ""]].find(([least]) => value >= least || least === 1);
+    return (value / unit).toFixed(letter === "B" ? 1 : 0) + letter;
+  }
   return value >= 10 || name === "width" ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(2)));
 }
 

@@ -20,8 +20,9 @@ function bareChanges(a, b) {
     .filter((each) => known(each.a) && known(each.b));
 }
 
+// More than noise: by the interval, and by the test where there is one.
 function sure(change) {
-  return change.interval && (change.interval[0] > 0 || change.interval[1] < 0);
+  return change.interval && (change.interval[0] > 0 || change.interval[1] < 0) && (change.p ?? 0) < 0.05;
 }
 
 function changeRow(change, largest) {
@@ -60,7 +61,7 @@ function drawComparison() {
   get("changes").tBodies[0].replaceChildren(...changes.map((each) => changeRow(each, largest)));
   get("changes").parentElement.hidden = !changes.length;
   const meaning = changes.some((each) => known(each.p))
-    ? ["Coloured: the interval leaves zero out. p of datasets is Holm's, for all of them together. Won, tied, lost: queries."] : [];
+    ? ["Coloured: p below 0.05, and the interval leaves zero out. p of datasets is Holm's, for all of them together. Won, tied, lost: queries."] : [];
   get("compare-notes").replaceChildren(...[...meaning, ...notes].map((text) => make("li", { textContent: text })));
 }
 

@@ -12,7 +12,7 @@ from leaderboards.board import Board, facts, official_effect
 from leaderboards.compare import Comparison, Difference, compare
 from leaderboards.entries import Entry
 from leaderboards.page.viewer import Viewer
-from leaderboards.render_board import board_grid
+from leaderboards.render_board import notes, title
 from leaderboards.standings import Cell, Standing
 
 COMPARED = 8
@@ -91,11 +91,11 @@ class PageData(TypedDict):
     viewer: Viewer | None
 
 
-def page_data(board: Board, standings: Sequence[Standing], viewer: Viewer | None = None) -> PageData:
+def page_data(board: Board, viewer: Viewer | None = None) -> PageData:
     """Of the board's standings, in their order."""
-    shown = board_grid(board, ["protocol"])
+    standings = board.standings()
     return {
-        "title": shown.title.removeprefix(f"{board.suite.summary}: "),
+        "title": title(board).removeprefix(f"{board.suite.summary}: "),
         "suite": board.suite.summary,
         "ranked_by": board.rank_by,
         "means": list(standings[0].cells) if standings else [],
@@ -104,7 +104,7 @@ def page_data(board: Board, standings: Sequence[Standing], viewer: Viewer | None
         "rows": [_row(each, board) for each in standings],
         "pairs": _pairs(board, [each.entry for each in standings]),
         "compared": COMPARED,
-        "notes": list(shown.notes),
+        "notes": notes(board),
         "viewer": viewer,
     }
 
@@ -117,7 +117,7 @@ def _row(standing: Standing, board: Board) -> Row:
         "label": entry.label,
         "kind": entry.kind,
         "rank": [place.rank, place.best, place.worst, place.group] if place else None,
-        "means": {name: _mean(cell) for name, cell in standing.cells.items()},
+        "means": {name: _mean(cell, board.is_mixed(entry)) for name, cell in standing.cells.items()},
         "scores": {task: _score(entry, task) for task in board.tasks if task in entry.scores},
         "mixed": [task for task, record in entry.records.items() if record.result.identity in board.mixed],
         "missing": list(mean.missing) if mean.value is None else [],
@@ -130,9 +130,11 @@ def _row(standing: Standing, board: Board) -> Row:
     }
 
 
-def _mean(cell: Cell) -> MeanCell:
+def _mean(cell: Cell, mixed: bool) -> MeanCell:
     mean, sign, note = cell.mean, "", ""
-    if cell.mark:
+    if mixed:
+        sign, note = "‡", "not comparable with the rest: another protocol, or other data"
+    elif cell.mark:
         sign, note = "*", f"printed; its parts give {100 * cell.mark.recomputed:.1f} ({cell.mark.why})"
     elif cell.summed:
         sign, note = "°", "not printed; the mean of printed scores"
@@ -176,7 +178,7 @@ def _pairs(board: Board, entries: Sequence[Entry]) -> list[Pair]:
 
 def _pair(a: int, b: int, found: Comparison) -> Pair:
     changes = [_change(each) for each in (*found.means, *found.datasets)]
-    return {"a": a, "b": b, "changes": changes, "notes": list(found.not_compared)}
+    return {"a": a, "b": b, "changes": changes, "notes": list(found.caveats)}
 
 
 def _change(found: Difference) -> Change:

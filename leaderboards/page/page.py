@@ -28,9 +28,8 @@ def write_page(path: Path, board: Board, *, queries: int = 0, images: Path | Non
 
 def page(board: Board, *, queries: int = 0, images: Path | None = None) -> str:
     """The same as text."""
-    standings = board.standings()
-    shown = viewer(board, [each.entry for each in standings], queries, images) if queries else None
-    data = page_data(board, standings, shown)
+    shown = viewer(board, queries, images) if queries else None
+    data = page_data(board, shown)
     style, charts = _read("page.css"), _read(_CHARTS).partition("//# sourceMappingURL")[0]
     code = "\n".join(map(_read, _CODE))
     parts = {

@@ -67,18 +67,19 @@ function ends(row, score) {
   return known(low) && row.means[score]?.sign !== "*" ? { low: 100 * low, high: 100 * high } : {};
 }
 
-function scatter(id, name, value, what, score, { logarithmic = true, falling = false, show = amount } = {}) {
+// Draws one plot. Returns a sentence where there is nothing to draw.
+function scatter(id, name, value, what, score, { logarithmic = true, falling = false } = {}) {
   const points = shown
     .map((row) => ({ row, x: value(row), y: standing(row, score) }))
     .filter((each) => known(each.x) && known(each.y) && (each.x > 0 || !logarithmic))
     .map((each) => ({ ...each, y: 100 * each.y, ...ends(each.row, score) }));
   const without = shown.length - points.length;
-  const told = `${score} against ${what}: ${points.length} models${without ? `; of ${without} more one of the two is not known` : ""}.`;
+  const count = `${points.length} model${points.length === 1 ? "" : "s"}`;
+  const told = `${score} against ${what}: ${count}${without ? `; of ${without} more one of the two is not known` : ""}.`;
   const box = get(id).closest("figure");
   box.querySelector("figcaption").textContent = told;
-  box.hidden = !data.rows.some((row) => known(value(row)));
-  box.querySelector(".plot").hidden = !points.length;
-  if (!points.length) return;
+  box.hidden = !points.length;
+  if (!points.length) return `No model above has both ${score} and ${what}.`;
   const colour = shades();
   const heights = points.flatMap((each) => [each.y, each.low ?? each.y, each.high ?? each.y]);
   const best = front(points, falling);
@@ -97,20 +98,21 @@ function scatter(id, name, value, what, score, { logarithmic = true, falling = f
     plugins: [details],
     options: {
       scales: {
-        x: axis(what, colour, { type: logarithmic ? "logarithmic" : "linear", ticks: { color: colour("faint"), maxTicksLimit: 8, callback: (tick) => show(name, tick) } }),
+        x: axis(what, colour, { type: logarithmic ? "logarithmic" : "linear", ticks: { color: colour("faint"), maxTicksLimit: 8, callback: (tick) => (name === "size" ? amount(name, tick) : Number(tick.toPrecision(3)).toLocaleString("en")) } }),
         y: axis(`${score}, percent`, colour, { suggestedMin: Math.min(...heights), suggestedMax: Math.max(...heights) }),
       },
       plugins: {
         legend: { labels: { color: colour("text"), usePointStyle: true } },
         tooltip: {
           filter: (item) => item.dataset.type !== "line",
-          callbacks: { label: ({ raw }) => `${raw.row.label}: ${raw.y.toFixed(1)} ${known(raw.low) ? `[${raw.low.toFixed(1)}, ${raw.high.toFixed(1)}]` : ""}; ${show(name, raw.x)}` },
+          callbacks: { label: ({ raw }) => `${raw.row.label}: ${raw.y.toFixed(1)} ${known(raw.low) ? `[${raw.low.toFixed(1)}, ${raw.high.toFixed(1)}]` : ""}; ${amount(name, raw.x)}` },
         },
       },
       onClick: (_event, hits) => hits.length && showModel(hits.at(-1).element.$context.raw.row),
     },
   });
   get(id).setAttribute("aria-label", `${told} The table has the figures. On the front: ${best.map((each) => each.row.label).join(", ")}.`);
+  return "";
 }
 
 const COSTS = {
@@ -123,17 +125,20 @@ const COSTS = {
 
 function drawPlots() {
   const score = get("plot-score").value;
-  scatter("size-plot", "size", (row) => row.facts.size, "parameters", score);
   const cost = COSTS[get("plot-cost").value];
   get("cost-plot").closest("figure").hidden = !cost;
-  if (cost) scatter("cost-plot", get("plot-cost").value, cost.value, cost.what, score, cost);
+  get("plot-gaps").textContent = [
+    scatter("size-plot", "size", (row) => row.facts.size, "parameters", score),
+    cost ? scatter("cost-plot", get("plot-cost").value, cost.value, cost.what, score, cost) : "",
+  ].join(" ").trim();
 }
 
 function startPlots() {
   const names = [...data.means, ...data.tasks.filter((task) => !data.means.includes(task))];
   choices(get("plot-score"), names.map((name) => [name, name]), data.ranked_by);
   const costs = Object.keys(COSTS).filter((name) => data.rows.some((row) => known(COSTS[name].value(row))));
-  choices(get("plot-cost"), costs.map((name) => [name, COSTS[name].what]));
+  const told = costs.find((name) => data.rows.some((row) => known(COSTS[name].value(row)) && known(standing(row, data.ranked_by))));
+  choices(get("plot-cost"), costs.map((name) => [name, COSTS[name].what]), told);
   get("costs").hidden = !costs.length;
   for (const id of ["plot-score", "plot-cost"]) get(id).addEventListener("change", drawPlots);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());

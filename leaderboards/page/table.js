@@ -15,11 +15,13 @@ function datasets() {
 }
 
 function columns() {
+  const source = { name: "data source", word: true, value: (row) => row.kind, cell: (row) => make("td", { className: "word" }, badge(row)) };
   const first = [
     { name: "rank", value: (row) => row.rank?.[0], cell: rankCell },
     { name: "model", word: true, value: (row) => row.label.toLowerCase() },
-    { name: "data source", word: true, value: (row) => row.kind, cell: (row) => make("td", { className: "word" }, badge(row)) },
+    ...(isPhone() ? [] : [source]),  // where there is room for one column more, that is the score
   ];
+  const last = isPhone() ? [source] : [];
   const chosen = get("columns").value;
   if (chosen === "means") {
     const facts = FACTS.filter((name) => data.rows.some((row) => known(row.facts[name])));
@@ -29,12 +31,13 @@ function columns() {
       ...data.means.map((name) => scoreColumn(name, false)),
       ...(data.rows.some((row) => Math.abs(row.official ?? 0) >= 5e-5) ? [official] : []),
       ...facts.map((name) => ({ name, word: WORDS.has(name), value: (row) => row.facts[name], cell: (row) => factCell(row, name) })),
+      ...last,
     ];
   }
   const tasks = datasets();
   const mean = chosen === "datasets" ? data.ranked_by : chosen;
   const means = data.means.includes(mean) && !tasks.includes(mean) ? [scoreColumn(mean, false)] : [];
-  return [...first, ...means, ...tasks.map((name) => scoreColumn(name, true))];
+  return [...first, ...means, ...tasks.map((name) => scoreColumn(name, true)), ...last];
 }
 
 function badge(row) {
@@ -56,6 +59,10 @@ function officialCell(row) {
   return make("td", { textContent: Math.abs(row.official ?? 0) < 5e-5 ? "" : signed(row.official) });
 }
 
+function signOf(row, column) {
+  return row.mixed.includes(column.name) ? "‡" : (row.means[column.name]?.sign ?? "");
+}
+
 function scoreCell(row, column, spread) {
   const [value, low, high] = figure(row, column.name);
   const mean = row.means[column.name];
@@ -64,7 +71,7 @@ function scoreCell(row, column, spread) {
     cell.append(make("small", { textContent: mean?.note ?? "" }));
     return cell;
   }
-  const sign = row.mixed.includes(column.name) ? "‡" : (mean?.sign ?? "");
+  const sign = signOf(row, column);
   const place = spread.best.indexOf(percent(standing(row, column.name)));
   cell.append(make("span", { className: sign === "‡" ? "" : ["best", "second"][place] ?? "", textContent: percent(value) + sign }));
   const ends = get("intervals").checked ? interval(low, high) : "";
@@ -78,7 +85,7 @@ function scoreCell(row, column, spread) {
 
 // The range of a column but for its lowest tenth, which would leave no shades for the rest; and its two best figures.
 function spreadOf(column, rows) {
-  const values = rows.filter((row) => !row.mixed.includes(column.name)).map((row) => column.value(row)).filter(known);
+  const values = rows.filter((row) => signOf(row, column) !== "‡").map((row) => column.value(row)).filter(known);
   const looks = [...new Set(values.sort((a, b) => b - a).map((value) => percent(value)))];
   return { low: values[Math.floor(0.9 * values.length)], high: values[0], best: looks.slice(0, 2) };
 }
@@ -157,7 +164,10 @@ function showModel(row) {
   const list = make("dl");
   const add = (term, text) => known(text) && text !== "" && list.append(make("dt", { textContent: term }), make("dd", { textContent: text }));
   add("data source", row.kind);
-  if (row.rank) add("rank", `${row.rank[0]}; between ${row.rank[1]} and ${row.rank[2]}; group ${row.rank[3]}`);
+  if (row.rank) {
+    const [rank, best, worst, group] = row.rank;
+    add("rank", `${rank}${best === worst ? "" : `; between ${best} and ${worst}`}; group ${group}`);
+  }
   for (const name of data.means) {
     const [value, low, high] = figure(row, name);
     const note = row.means[name].note;
@@ -173,7 +183,7 @@ function showModel(row) {
 }
 
 function startTable() {
-  if (matchMedia("(max-width: 40rem)").matches) get("intervals").checked = get("intervals").defaultChecked = false;
+  if (isPhone()) get("intervals").checked = get("intervals").defaultChecked = false;
   const groups = Object.keys(data.groups).filter((name) => data.groups[name].length);
   const few = data.tasks.length ? [["datasets", `all ${data.tasks.length} datasets`]] : [];
   choices(get("columns"), [["means", "means and facts"], ...few, ...groups.map((name) => [name, `datasets of ${name}`])]);

@@ -80,13 +80,14 @@ class Viewer(TypedDict):
     media: dict[str, list[str]]
 
 
-def viewer(board: Board, entries: Sequence[Entry], most: int, images: Path | None) -> Viewer:
+def viewer(board: Board, most: int, images: Path | None) -> Viewer:
     """The `most` queries of each task and model that are most interesting; with pictures if `images` has them.
 
     Raises UserError if there are none, if rows changed since they were loaded, and if `images` is no folder.
     """
     if images is not None and not images.is_dir():
         raise UserError(f"{images} is not a folder.", "--images is the folder that media names are relative to.")
+    entries = [standing.entry for standing in board.standings()]
     tasks = {task: view for task in board.tasks if (view := _task(board, entries, task, most))}
     if not tasks:
         raise UserError("No result here has per-query rows to show.", "Leave out --html-queries, or name results.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from leaderboards.published.rows import PublishedRow
 
+TABLE = "LLaVE Table 2"
 SEVEN_BILLION = (7e9, 8.5e9)
 """The parameters of what papers call 7B models, encoders of images included."""
 
@@ -36,3 +37,20 @@ def headline(rows: Sequence[PublishedRow], model: str, table: str, sizes: tuple[
     ]
     best = max(before, key=lambda row: row.means["overall"])
     return Headline(own, best, own.means["overall"] - best.means["overall"])
+
+
+def headline_note(rows: Sequence[PublishedRow]) -> list[str]:
+    """What LLaVE's main table says of its models, if it is among these rows."""
+    inside = [row for row in rows if row.source.name == TABLE and row.suite == "mmeb" and "overall" in row.means]
+    if not {"LLaVE-7B", "LLaVE-2B"} <= {row.model for row in inside}:
+        return []
+    large, middle = (headline(inside, model, TABLE, SEVEN_BILLION) for model in ("LLaVE-7B", "LLaVE-2B"))
+    before = large.best_before
+    return [
+        f"{TABLE}: LLaVE-7B has {100 * large.row.means['overall']:.1f}, {_away(large.margin)} the best earlier 7B row "
+        f"({before.model}, {100 * before.means['overall']:.1f}); LLaVE-2B is {_away(middle.margin)} it."
+    ]
+
+
+def _away(margin: float) -> str:
+    return f"{100 * abs(margin):.1f} points {'above' if margin >= 0 else 'below'}"

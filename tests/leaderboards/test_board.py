@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leaderboards.board import Board
+from leaderboards.choose import rows_for
 from leaderboards.entries import Checkpoint
+from leaderboards.load import Record
 from leaderboards.published.rows import Mark, PublishedRow, Source
 from leaderboards.standings import mean_weights
 from tasks.suites import Suite, aggregate, find_suite, suites
@@ -170,6 +172,15 @@ class TestMixing:
         assert {entry.label for entry in mixed.entries} == {"m", "n", "o", "p"}
         assert mixed.mixed == {record.result.identity for record in records[-2:]}
 
+    def test_what_stays_out_does_not_decide_which_data_stays(self):
+        """Two results under another rule, on newer data, leave the one under ours."""
+        records = [in_memory("A", "m", _hits(50))]
+        other = {**records[0].result.dataset, "digest": "e" * 64}
+        records += [in_memory("A", model, _hits(9), protocol="official", dataset=other) for model in "no"]
+        records += [in_memory("B", model, _hits(9)) for model in "pqr"]
+        board = Board.of_records(records, SUITE)
+        assert {entry.label for entry in board.entries} == {"m", "p", "q", "r"}
+
     def test_of_two_results_of_one_model_the_newest_counts(self):
         old, new = (
             in_memory("A", "m", _hits(n), identity=str(n), created=f"2026-01-0{n}T00:00:00+00:00") for n in (1, 2)
@@ -199,6 +210,28 @@ class TestPublished:
         assert list(_places(board)) == ["low", "high"]
         assert board.standings()[1].cells["overall"].mean.value == 0.9
 
+    def test_a_row_stands_for_the_whole_dataset_whatever_part_of_it_we_ran(self):
+        def width(*records: Record) -> float:
+            rows = [_printed("p", scores={"A": 0.5, "B": 0.5})]
+            board = Board.of_records(records, SUITE, rows, sizes={"A": 1000, "B": 1000})
+            cell = next(each for each in board.standings() if each.entry.label == "p").cells["overall"]
+            return cell.interval.high - cell.interval.low
+
+        assert width(in_memory("A", "m", [1, 0])) == width()
+
+    def test_means_of_another_suite_are_not_shown_as_this_one_s(self):
+        scores = dict.fromkeys(find_suite("mmeb-ood").tasks, 0.5)
+        mark = Mark("OOD", 0.6, 0.5, "a slip")
+        rows = [
+            _printed("p", suite="mmeb", scores=scores, means={"overall": 0.7, "OOD": 0.6, "vqa": 0.3}, marks=(mark,)),
+            _printed("means alone", suite="mmeb", means={"overall": 0.7}),
+        ]
+        (row,) = rows_for(find_suite("mmeb-ood"), rows)
+        assert (row.means, row.marks) == ({"overall": 0.6}, (replace(mark, cell="overall"),))
+        (row,) = rows_for(Suite("mine", "", ("GQA", "CIRR"), ()), rows)
+        assert (row.means, row.marks, row.scores) == ({}, (), scores)
+        assert rows_for(find_suite("mmeb"), rows) == rows
+
     def test_rows_of_one_name_are_told_apart_by_source(self):
         rows = [_printed("m", means={"overall": 0.5}), _printed("m", means={"overall": 0.6})]
         board = Board.of_records([in_memory("A", "m", _hits(5))], SUITE, rows)
@@ -223,8 +256,8 @@ def test_500_models_on_36_datasets_take_less_than_10_seconds():
         for model in range(500)
         for task in suite.tasks
     ]
-    started = time.perf_counter()
+    started = time.process_time()  # what else the machine does is not the board's doing
     frame = Board.of_records(records, suite).frame()
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
     assert len(frame) == 500
     assert frame["overall low"].notna().all()

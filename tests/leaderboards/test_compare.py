@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from harness.commands import compare as command
 from harness.errors import UserError
+from leaderboards import stats
 from leaderboards.compare import COMMON, compare
 from leaderboards.entries import Entry, measured, printed
 from leaderboards.flips import flips
@@ -79,20 +81,41 @@ class TestStatistics:
         for x, y in zip((*one.means, *one.datasets), (*two.means, *two.datasets), strict=True):
             assert x.value == -y.value
             assert (x.wins, x.losses) == (y.losses, y.wins)
-            assert x.p == pytest.approx(y.p, abs=0.02)
-            assert x.interval.low == pytest.approx(-y.interval.high, abs=0.03)
+            assert x.p == y.p
+            assert x.interval.low == pytest.approx(-y.interval.high, abs=1e-9)
 
     def test_the_interval_over_other_datasets_is_wider_where_datasets_disagree(self):
         up, down = [0.0] * 20 + [1.0] * 80, [1.0] * 20 + [0.0] * 80
-        found = compare(_entry("a", A=up, B=down), _entry("b", A=down, B=up), SUITE, {}).headline
+        a, b = _entry("a", A=up, B=down, C=up), _entry("b", A=down, B=up, C=down)
+        found = compare(a, b, Suite("three", "", ("A", "B", "C"), ()), {}).headline
         assert found.hierarchical.high - found.hierarchical.low > 3 * (found.interval.high - found.interval.low)
 
     def test_datasets_that_one_lacks_are_named_and_the_mean_is_of_the_common_ones(self):
         found = compare(_entry("a", A=[1, 0], B=[1, 0]), _entry("b", A=[1, 1]), SUITE, {})
         assert [each.name for each in found.means] == [COMMON]
-        assert found.not_compared == ("Only a has B.",)
+        assert found.caveats == ("Only a has B.",)
         with pytest.raises(UserError, match="in common"):
             compare(_entry("a", B=[1, 0]), _entry("b", A=[1, 1]), SUITE, {})
+
+    def test_a_tiny_fraction_on_every_query_is_no_difference(self):
+        """As of a collapsed model: no sign flips ever reach it, but one query more or less outweighs it."""
+        found = compare(_entry("a", A=[0.01] * 100, B=[0] * 100), _entry("b", A=[0] * 100, B=[0] * 100), SUITE, {})
+        assert found.headline.p < 0.01
+        assert not any(cell.style for row in difference_grid(found).rows[-2:] for cell in row)
+
+    @pytest.mark.parametrize(("datasets", "queries"), [(2, 120), (6, 40)])
+    def test_models_that_are_alike_seem_to_differ_in_3_to_7_of_100_comparisons(self, datasets, queries, monkeypatch):
+        monkeypatch.setattr(stats, "FLIPS", 399)
+        monkeypatch.setattr(stats, "RESAMPLES", 200)
+        names = tuple("ABCDEF"[:datasets])
+        suite, draw, p = Suite("s", "", names, ()), np.random.default_rng(datasets), []
+        for run in range(600):
+            hits = {name: draw.random((2, queries)) < 0.5 for name in names}
+            # a name of its own for each run, since random numbers follow from the names of tasks
+            tasks = {name: f"{name}{run}" for name in names}
+            a, b = (_entry(f"m{side}", **{tasks[name]: hits[name][side].tolist() for name in names}) for side in (0, 1))
+            p.append(compare(a, b, replace(suite, tasks=tuple(tasks.values())), {}).headline.p)
+        assert 0.03 <= np.mean(np.array(p) < 0.05) <= 0.07
 
     def test_other_data_is_not_paired(self):
         a, b = in_memory("A", "a", [1, 0] * 9), in_memory("A", "b", [1, 1] * 9)
@@ -119,6 +142,44 @@ class TestPublished:
         unknown = compare(a, b, SUITE, {})
         assert (unknown.headline.interval, unknown.headline.p) == (None, None)
         assert "nothing says how sure" in verdict(unknown)
+
+
+def test_a_printed_score_of_other_queries_is_said_to_be_one():
+    """Somebody's own MSCOCO of 50 queries is not the benchmark's."""
+    mine, paper = _entry("a", A=[1, 0] * 25, B=[1, 0]), _paper("b", scores={"A": 0.6, "B": 0.5})
+    assert compare(mine, paper, SUITE, {"A": 1000, "B": 2}).caveats == (
+        "Not under the same protocol: strict; official.",
+        "Not the same queries, so hardly comparable: A.",
+    )
+
+
+def test_data_that_differs_is_named_once():
+    a, b = (measured([in_memory(task, "m", [1, 0]) for task in "AB"])[0] for _ in range(2))
+    for task, record in b.records.items():
+        record.result.dataset["digest"] = task.lower() * 64
+    assert changes(a, b) == [
+        (
+            "data of A, B",
+            "revision local, digest dddddddddddd and others",
+            "revision local, digest aaaaaaaaaaaa and others",
+        )
+    ]
+
+
+def test_of_two_checkpoints_the_training_differs():
+    def entry(recipe: str, step: int) -> Entry:
+        record = in_memory("A", "m", [1, 0])
+        training = {"recipe": recipe, "step": step, "pairs": {"x": step * 64}, "processes": 1}
+        record.result.model.update(training=training, revision=f"{step:064x}"[::-1])
+        return measured([record])[0]
+
+    found = {each.field: (each.a, each.b) for each in changes(entry("llave", 100), entry("infonce", 200))}
+    assert found == {
+        "model.training.recipe": ("llave", "infonce"),
+        "model.training.step": ("100", "200"),
+        "model.training.pairs.x": ("6400", "12800"),
+        "model.revision": ("460000000000", "8c0000000000"),
+    }
 
 
 def test_what_differs_is_named_and_what_does_not_is_not():
@@ -166,6 +227,11 @@ class TestCommand:
         assert len(json.loads(capsys.readouterr().out)["comparisons"]) == 3
         assert self._run(*places, "--format", "markdown") == 0
         assert "Row minus column" in capsys.readouterr().out
+
+    def test_a_mean_over_other_datasets_is_not_compared(self, places):
+        """The overall of MMEB and that of these two datasets share a name alone."""
+        with pytest.raises(UserError, match="no dataset and no mean in common"):
+            self._run(places[0], "LLaVE-2B")
 
     def test_what_cannot_be_compared(self, places):
         with pytest.raises(UserError, match="only one model"):

@@ -286,6 +286,17 @@ def test_what_is_no_submission_is_refused(tmp_path):
         score_file(whole, "official", ["model_size=8B"])
 
 
+def test_a_folder_of_both_and_a_result_that_made_way(tmp_path, command):
+    """Of one dataset asked twice, the last answer goes out; and imported scores hide no results beside them."""
+    for identity, places in (("a" * 64, [1, 2] * 500), ("b" * 64, [1] * 1000)):
+        _measured(tmp_path / "in", {"GQA": places}, identity=identity, settings={"limit": None})
+    command("import_", _write(tmp_path / "x.json", _public()), "--out", tmp_path / "in")
+    assert command("export", tmp_path / "in", "-o", tmp_path / "out") == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["M-2B.json", "m.json"]
+    image = json.loads((tmp_path / "out" / "m.json").read_text())["metrics"]["image"]
+    assert image["GQA"]["hit@1"] == 1.0
+
+
 def test_several_models_go_to_a_folder(tmp_path, command):
     for name in ("m/1", "n"):
         _measured(tmp_path / "in" / name.replace("/", "-"), {"GQA": [1, 2] * 500}, model=name)
@@ -300,9 +311,26 @@ def test_several_models_go_to_a_folder(tmp_path, command):
 
 
 def test_a_model_card_has_every_score_and_complete_means(tmp_path):
-    results = [result(task, value=value) for task, value in (("A", 0.5), ("B", 0.25))]
+    results = [result(task, value=value, meta_task="vqa") for task, value in (("B", 0.25), ("A", 0.5))]
     card = yaml.safe_load(model_card(results, Suite("s", "", ("A", "B"), ())).strip("-\n"))
     (entry,) = card["model-index"]
+    assert [each["dataset"]["name"] for each in entry["results"]] == ["A", "B", "s (overall)"]
+    assert entry["results"][0]["task"]["type"] == "visual-question-answering"
     values = {each["dataset"]["name"]: each["metrics"][0]["value"] for each in entry["results"]}
     assert (entry["name"], values) == ("m", {"A": 50.0, "B": 25.0, "s (overall)": 37.5})
     assert "overall" not in model_card(results, Suite("s", "", ("A", "B", "C"), ()))
+    with pytest.raises(UserError, match="first queries alone"):
+        model_card([result("A", settings={"limit": 9})], Suite("s", "", ("A",), ()))
+
+
+def test_a_model_card_is_what_the_hub_reads(tmp_path, command):
+    from huggingface_hub import ModelCard
+
+    folder = _measured(tmp_path / "in", {"GQA": [1, 2] * 500, "CIRR": [1] * 1000})
+    assert command("export", folder, "--format", "model-card", "-o", tmp_path / "README.md") == 0
+    read = ModelCard.load(tmp_path / "README.md").data
+    assert read.model_name == "m"
+    assert [(each.dataset_name, each.metric_type, each.metric_value) for each in read.eval_results] == [
+        ("GQA", "hit@1", 50.0),
+        ("CIRR", "hit@1", 100.0),
+    ]

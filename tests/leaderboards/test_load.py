@@ -9,7 +9,8 @@ import time
 import pytest
 
 from harness.errors import UserError
-from leaderboards.load import load
+from leaderboards.exchange.files import Imported, write_imported
+from leaderboards.load import load, stepped_aside
 from tests.record_values import write
 
 
@@ -89,6 +90,39 @@ def test_folders_without_results_and_paths_to_nothing(tmp_path):
     (tmp_path / "other.json").write_text('{"lr": 1e-5}')
     write(tmp_path, "A", "m", [1])
     assert "1 other JSON files, such as other.json: passed over" in load([tmp_path]).warnings[0]
+
+
+def _import(folder, model, **scores):
+    image = {task: {"hit@1": score} for task, score in scores.items()}
+    content = {"metadata": {"model_name": model}, "metrics": {"image": image}}
+    return write_imported(folder, Imported("mmeb", (f"{model}.json",), content))
+
+
+def test_imported_scores_are_rows_and_bad_ones_are_named(tmp_path):
+    good, bad = _import(tmp_path, "theirs", GQA=0.5, CIRR=0.25), _import(tmp_path, "other", GQA=0.5)
+    bad.write_text(bad.read_text().replace("0.5", "50"))
+    write(tmp_path, "A", "m", [1, 0])
+    loaded = load([tmp_path, good])
+    assert [(row.model, row.kind, row.scores) for row in loaded.imported] == [
+        ("theirs", "imported", {"GQA": 0.5, "CIRR": 0.25})
+    ]
+    assert [record.result.task for record in loaded.records] == ["A"]
+    assert len(loaded.warnings) == 1
+    assert f"{bad}: hit@1 of GQA is not a fraction" in loaded.warnings[0]
+    assert load([good]).records == ()
+    with pytest.raises(UserError, match="not a fraction"):
+        load([bad])
+
+
+def test_a_record_that_made_way_is_known(tmp_path):
+    """An answer to an older question, which `llave run` moved; not a task whose name has dots."""
+    for identity, hits in (("a" * 64, [1, 0]), ("b" * 64, [1, 1])):
+        path = write(tmp_path, "A.b", "m", hits, identity=identity)
+    aside = path.with_name(f"A.b.{'a' * 12}.json")
+    assert aside.exists()
+    assert (stepped_aside(aside), stepped_aside(path)) == (True, False)
+    aside.rename(path.with_name(f"C.{'a' * 12}.json"))
+    assert not stepped_aside(path.with_name(f"C.{'a' * 12}.json"))
 
 
 def test_a_thousand_files_are_quick(tmp_path):

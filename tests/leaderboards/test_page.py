@@ -59,8 +59,7 @@ def test_the_policy_lets_in_what_the_page_holds_and_nothing_else(board):
 
 
 def test_figures_are_those_of_the_board(board):
-    standings = board.standings()
-    rows, frame = page_data(board, standings)["rows"], board.frame()
+    rows, frame = page_data(board)["rows"], board.frame()
     assert [row["label"] for row in rows] == list(frame["model"])
     for row, (_, wanted) in zip(rows, frame.iterrows(), strict=True):
         for name, cell in row["means"].items():
@@ -73,7 +72,7 @@ def test_figures_are_those_of_the_board(board):
 
 def test_pairs_say_what_compare_says(board):
     standings = board.standings()
-    pairs = page_data(board, standings)["pairs"]
+    pairs = page_data(board)["pairs"]
     assert len(pairs) == 10
     for pair in pairs:
         found = compare(standings[pair["a"]].entry, standings[pair["b"]].entry, board.suite, board.sizes)
@@ -90,7 +89,7 @@ class TestViewer:
     def test_queries_gained_and_lost_are_those_of_compare(self, board):
         """With room for all of them."""
         entries = {each.entry.label: each.entry for each in board.standings()}
-        shown = viewer(board, list(entries.values()), 10, None)["tasks"]
+        shown = viewer(board, 10, None)["tasks"]
         places = {label: place for place, label in enumerate(entries)}
         found = flips(compare(entries[PLAIN], entries[RIVAL], board.suite, board.sizes), 99)
         wanted = {(flip.task, flip.a["query"], flip.gained) for flip in found}
@@ -104,7 +103,7 @@ class TestViewer:
 
     def test_answers_are_those_of_the_rows(self, board):
         entries = [each.entry for each in board.standings()]
-        for task, view in viewer(board, entries, 10, None)["tasks"].items():
+        for task, view in viewer(board, 10, None)["tasks"].items():
             for place, model in enumerate(view["models"]):
                 scores = [query["answers"][place]["score"] for query in view["queries"]]
                 assert scores == HITS[entries[model].label][task]
@@ -112,7 +111,7 @@ class TestViewer:
                 assert [right for _, _, right in first] == scores
 
     def test_every_query_is_in_the_histogram(self, board):
-        for view in viewer(board, [each.entry for each in board.standings()], 1, None)["tasks"].values():
+        for view in viewer(board, 1, None)["tasks"].values():
             for spread in view["similarity"]:
                 assert sum(spread["right"]) + spread["unseen"] == sum(spread["wrong"]) == view["of"] == 10
 

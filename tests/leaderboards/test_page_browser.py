@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -183,6 +182,8 @@ def test_a_query_is_opened_and_shows_what_was_found(page):
     page.choose("#query-filter", "lost to the other model")
     ids = [text.split(" · ")[1] for text in page.texts("#query-list summary")]
     assert ids == [str(index) for index in lost]
+    page.choose("#query-filter", "wrong, or right in part")
+    assert len(page.texts("#query-list summary")) == HITS[RIVAL]["Words"].count(0)
     page.choose("#query-filter", "gained over the other model")
     assert len(page.texts("#query-list summary")) == 1
     page.find("#query-list summary").click()
@@ -281,7 +282,13 @@ def test_on_a_phone_the_page_is_not_wider_than_the_screen_and_names_stay(driver,
         "const at = (name) => document.querySelector(name).getBoundingClientRect().left;"
         "return at('#table tbody .name') - at('#board .scroll')"
     )
+    driver.execute_script("document.querySelector('#board .scroll').scrollLeft = 0")
+    heads = driver.execute_script(
+        "return [...document.querySelectorAll('#table thead th')].filter("
+        "(head) => head.getBoundingClientRect().right <= innerWidth).map((head) => head.textContent)"
+    )
     driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert heads[:3] == ["rank", "model", "overall"]
     assert wide <= PHONE["width"]
     assert 0 <= left <= 2
 
@@ -301,7 +308,14 @@ def test_every_field_has_a_name_and_every_table_its_heads(page):
     assert {"table", "columnheader", "rowheader", "searchbox", "spinbutton", "navigation", "main"} <= found
 
 
-def test_a_hundred_models_by_36_datasets_open_in_good_time(driver, tmp_path, capsys):
+def test_plots_without_points_are_gone_and_say_so(page):
+    assert page.find("#size-plot").is_displayed()
+    page.write("#search", "mean only")
+    assert not page.find("#size-plot").is_displayed()
+    assert page.find("#plot-gaps").text.startswith("No model above has both overall and parameters.")
+
+
+def test_a_hundred_models_by_36_datasets_open_in_less_than_two_seconds(driver, tmp_path):
     random = np.random.default_rng(0)
     suite = find_suite("mmeb")
     records = [
@@ -311,21 +325,10 @@ def test_a_hundred_models_by_36_datasets_open_in_good_time(driver, tmp_path, cap
     ]
     path = Path(tmp_path / "big.html")
     write_page(path, Board.of_records(records, suite))
-    driver.get(path.as_uri())
-    ready = "return performance.getEntriesByType('navigation')[0].loadEventEnd"
-    datasets = """
-        const start = performance.now();
-        get("columns").value = "datasets";
-        drawTable();
-        document.body.offsetHeight;
-        return performance.now() - start;
-    """
-    opened, switched = driver.execute_script(ready), driver.execute_script(datasets)
-    cells = driver.execute_script("return document.querySelectorAll('#table td').length")
-    with capsys.disabled():
-        size = path.stat().st_size / 1e6
-        sys.stdout.write(
-            f"\n100 x 36: opens in {opened / 1000:.2f} s, datasets in {switched / 1000:.2f} s, {size:.1f} MB\n"
-        )
-    assert cells >= 3600
-    assert 0 < opened < 20_000
+    opened = []
+    for _ in range(3):  # what else the machine does is not the page's doing
+        driver.get(path.as_uri())
+        opened.append(driver.execute_script("return performance.getEntriesByType('navigation')[0].loadEventEnd"))
+    assert 0 < min(opened) < 2000
+    Page(driver).choose("#columns", "all 36 datasets")
+    assert driver.execute_script("return document.querySelectorAll('#table td.heat').length") == 3600

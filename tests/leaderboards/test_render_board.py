@@ -15,9 +15,11 @@ from harness.commands import board as command
 from harness.errors import UserError
 from harness.results import Score
 from leaderboards.board import Board
-from leaderboards.choose import published_for
+from leaderboards.choose import every_published, rows_for
 from leaderboards.curve import curve_grid
+from leaderboards.exchange.files import Imported, write_imported
 from leaderboards.grid import Cell, Grid, html_table, latex, markdown, narrowed, terminal, width
+from leaderboards.page.data import page_data
 from leaderboards.published.rows import Mark, PublishedRow, Source
 from leaderboards.render_board import board_csv, board_grid, board_json
 from tasks.suites import Suite, find_suite
@@ -92,12 +94,23 @@ class TestGrid:
         assert "printed as 66.6, its parts give 63.6 (a mean of means)" in " ".join(grid.notes)
         assert grid.title.endswith("protocol strict; published rows official")
 
+    def test_what_is_mixed_in_is_marked_and_never_the_best(self):
+        records = [in_memory(task, "m", _hits(50)) for task in "AB"]
+        records += [in_memory(task, "n", _hits(90), protocol="official") for task in "AB"]
+        board = Board.of_records(records, SUITE, mix=True)
+        grid = board_grid(board, datasets=True)
+        for name in ("overall", "A"):
+            assert [(cell.text, cell.style) for cell in _column(grid, name)] == [("90.0‡", ""), ("50.0", "best")]
+        assert "marked ‡" in " ".join(grid.notes)
+        first, second = page_data(board)["rows"]
+        assert (first["means"]["overall"]["sign"], second["means"]["overall"]["sign"]) == ("‡", "")
+
     def test_recall_at_1_5_and_10_of_video_tasks(self):
         record = in_memory("MSVD_t2v", "m", _hits(40))
         metrics = {f"hit@{k}": Score(share, share, share) for k, share in ((1, 0.4), (5, 0.7), (10, 0.8))}
         made = replace(record, result=replace(record.result, metrics=metrics, strict=metrics, official=metrics))
         suite = find_suite("text-video")
-        board = Board.of_records([made], suite, published_for(suite))
+        board = Board.of_records([made], suite, rows_for(suite, every_published()))
         grid = board_grid(board, [f"MSVD_t2v R@{k}" for k in (1, 5, 10)])
         shown = {row[2].text: [cell.text for cell in row[3:]] for row in grid.rows}
         assert shown["m"] == ["40.0", "70.0", "80.0"]
@@ -188,6 +201,32 @@ class TestCommand:
     def test_the_published_rows_alone(self, capsys):
         assert self._run("--published", "--columns", "overall", "--format", "markdown") == 0
         assert "LLaVE-7B" in capsys.readouterr().out
+
+    def test_imported_scores_stand_beside_results_and_are_marked(self, tmp_path, capsys):
+        image = {task: {"hit@1": 0.25} for task in find_suite("mmeb-grounding").tasks}
+        for model, scores in (("theirs", image), ("elsewhere", {"GQA": {"hit@1": 0.5}})):
+            content = {"metadata": {"model_name": model}, "metrics": {"image": scores}}
+            write_imported(tmp_path / "imported", Imported("mmeb", ("x.json",), content))
+        for task in image:
+            write(tmp_path, task, "ours", _hits(90))
+        assert self._run(tmp_path, "--format", "markdown") == 0
+        said = capsys.readouterr()
+        rows = [line.split("|")[3:5] for line in said.out.splitlines() if line.startswith("|")][2:]
+        assert [(name.strip(), value.split()[0].strip("_*")) for name, value in rows] == [
+            ("ours", "90.0"),
+            ("theirs (imported)", "25.0"),
+        ]
+        assert "imported rows official" in said.out
+        assert "without a dataset of mmeb-grounding, so not shown: elsewhere." in said.err
+        assert self._run(tmp_path / "imported", "--format", "json", "--suite", "mmeb-grounding") == 0
+        (row,) = json.loads(capsys.readouterr().out)["rows"]
+        assert (row["kind"], row["overall"]) == ("imported", 0.25)
+        assert self._run(tmp_path, "--html", tmp_path / "new.html") == 0
+        assert '"kind":"imported"' in (tmp_path / "new.html").read_text()
+
+    def test_the_headline_of_the_paper_follows_from_its_rows(self, capsys):
+        assert self._run("--published", "--columns", "overall", "--format", "markdown") == 0
+        assert "LLaVE-7B has 70.3, 6.2 points above the best earlier 7B row" in capsys.readouterr().out
 
     def test_what_is_not_there(self, tmp_path):
         with pytest.raises(UserError, match="holds no results"):

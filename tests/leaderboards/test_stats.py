@@ -73,6 +73,15 @@ class TestCoverage:
             found.append(interval)
         assert 0.93 <= _covered(found, truth) <= 0.97
 
+    @pytest.mark.parametrize(("datasets", "queries"), [(1, 300), (4, 100), (12, 50)])
+    def test_of_a_mean_difference_over_these_datasets(self, datasets, queries):
+        random, deltas, found = _random("fixed", datasets), np.linspace(-0.05, 0.1, datasets), []
+        for _ in range(1000):
+            runs = [_differences(random, (queries,), delta) for delta in deltas]
+            draws = np.mean([stats.resampled(run, random, 200) for run in runs], axis=0)
+            found.append(stats.Interval(*np.quantile(draws, (0.025, 0.975)).tolist()))
+        assert 0.93 <= _covered(found, float(deltas.mean())) <= 0.97
+
     def test_resampled_means_spread_as_the_mean_does(self):
         random = _random("resampled")
         values = random.normal(0.1, 0.5, 400).round(1)
@@ -122,8 +131,10 @@ class TestIntervals:
             assert low == pytest.approx(-high)
             assert 2 / queries < high < 3 / queries
 
-    def test_one_dataset_says_nothing_about_others(self):
-        assert stats.hierarchical_interval(np.array([0.1]), np.full((1, 100), 0.1), _random("one")) is None
+    @pytest.mark.parametrize("datasets", [1, 2])
+    def test_one_dataset_or_two_say_nothing_about_others(self, datasets):
+        draws = np.full((datasets, 100), 0.1)
+        assert stats.hierarchical_interval(np.full(datasets, 0.1), draws, _random("few")) is None
 
     def test_equal_scores_give_exactly_that_score(self):
         values = np.full((50, 3), np.float32(1 / 3))

@@ -194,6 +194,15 @@ def test_the_same_identity_with_other_scores_is_named(submission, suite, tasks):
     assert any("claims the identity of" in each for each in said(validate(submission, suite, tasks)))
 
 
+def test_answers_to_older_questions_are_noted_and_do_not_fail(tiny, place, llave, suite, tasks, capsys):
+    for more in (["--limit", "5"], []):
+        assert llave("run", "null/random", "--data", tiny.data, *place.flags, *more).code == 0
+    verdict = validate(place.out, suite, tasks)
+    assert (said(verdict), verdict.results) == ([], 3)
+    assert {Path(name).name.split(".")[0] for name in verdict.aside} == {"Colour", "Find", "Match"}
+    assert "3 files were not looked at" in llave("validate", place.out).out
+
+
 def test_an_empty_folder_is_an_error(tmp_path, suite, tasks):
     with pytest.raises(UserError, match="holds no results"):
         validate(tmp_path, suite, tasks)
