@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from harness import video_process
+from harness.identity import library_version
 from harness.video_policy import FramePolicy
 
 CAPTIONS = 41
@@ -161,14 +162,16 @@ def main() -> None:
         code += f"; video.write_clip(Path({str(long)!r}), {options.long_seconds}, {LONG_SIZE}, {LONG_KEYS})"
         subprocess.run([sys.executable, "-c", code], check=True)  # where decord has not been loaded
         rows = [every_frame, every_frame_opencv]
+        held = memory(short, options.memory_videos)  # first, before this process has held a long clip
         figures = {
             "short clips, once for each caption": speed(short, options.repeats, [per_caption], at_least=20),
             "short clips, every frame": speed(short, options.repeats, rows, at_least=1),
             "a long clip, every frame": speed([long], options.repeats, rows, at_least=1),
-            "memory": memory(short, options.memory_videos),
+            "memory": held,
         }
     settings = {key: value for key, value in vars(options).items() if key not in ("out", "videos")}
     settings["clips_are"] = "real" if options.videos else "drawn"
+    settings |= {name: library_version(name) for name in ("decord", "av", "opencv-python-headless")}
     common.write_report(options.out, {**settings, "policy": str(POLICY), "captions": CAPTIONS}, figures)
 
 

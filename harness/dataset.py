@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +59,7 @@ def load_dataset(
     looks = _looked_at(media, digests, listener, workers=workers)
     bad = {medium: look for medium, look in looks.items() if isinstance(look, BadMedia)}
     if bad and not skip_bad:
-        raise _all_bad(task, bad)
+        raise _all_bad(task, data, bad)
     digest = _digest(task, info, limit, looks, digests)
     receipt = {"media": [[medium.kind, medium.name, str(medium.root)] for medium in media]}
     digests.leave_receipt(_receipt_key(task, info, limit, digests), receipt)
@@ -67,14 +67,14 @@ def load_dataset(
     good = {medium: look for medium, look in looks.items() if isinstance(look, MediaInfo)}
     turned = sum(look.turned for look in good.values())
     notes = {**data.notes, **({"exif_turn_not_applied": turned} if turned else {})}
-    return Dataset(task, info, TaskData(data.queries, data.targets, notes), digest, good, bad)
+    return Dataset(task, info, replace(data, notes=notes), digest, good, bad)
 
 
 def first_queries(data: TaskData, limit: int, *, whole_pool: bool) -> TaskData:
     """The first queries alone, with the targets that they need (all of them where the whole pool is ranked)."""
     queries = data.queries[:limit]
-    if whole_pool or any(not len(query.candidates) for query in queries):
-        return TaskData(queries, data.targets, data.notes)
+    if whole_pool or data.groups or any(not len(query.candidates) for query in queries):
+        return replace(data, queries=queries)
     needed = [indexes for query in queries for indexes in (query.candidates, query.positives)]
     used = np.unique(np.concatenate(needed)) if needed else np.array([], dtype=np.int32)
     place = np.full(len(data.targets), -1, dtype=np.int32)
@@ -111,8 +111,8 @@ def _looked_at(
     return looks
 
 
-def _all_bad(task: Task, bad: Mapping[Media, BadMedia]) -> UserError:
-    shown = [f"  {error.what}" for error in list(bad.values())[:_SHOWN]]
+def _all_bad(task: Task, data: TaskData, bad: Mapping[Media, BadMedia]) -> UserError:
+    shown = [f"  {error.what} {_where(medium, data)}".rstrip() for medium, error in list(bad.items())[:_SHOWN]]
     more = [f"  and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
     heading = f"{task.name}: {len(bad)} media file{'s' if len(bad) > 1 else ''} cannot be used."
     hint = next(iter(bad.values())).hint
@@ -120,6 +120,19 @@ def _all_bad(task: Task, bad: Mapping[Media, BadMedia]) -> UserError:
         "\n".join([heading, *shown, *more]),
         f"{hint}\nOr go on with --on-bad-media count-as-wrong: queries that need them then count as wrong.",
     )
+
+
+def _where(medium: Media, data: TaskData) -> str:
+    """Which place in the data names it, as far as the loader tells, or else the first query that needs it."""
+    if medium.where:
+        return f"It is named in {medium.where}."
+    users = {number for number, item in enumerate(data.targets) if medium in item.media}
+    needy = (
+        query.id
+        for query in data.queries
+        if medium in query.item.media or not users.isdisjoint(query.candidates.tolist() or users)
+    )
+    return next((f"It is needed by query {name}." for name in needy), "")
 
 
 def _receipt_key(task: Task, info: DataInfo, limit: int | None, digests: Digests) -> str:
@@ -139,6 +152,8 @@ def _rows(task: Task, info: DataInfo, limit: int | None, digests: Digests) -> di
         "loader": _LOADER,
         "files": files_digest(info.files, digests),
         "scope": task.scope,
+        "query_role": task.query_role,
+        "target_modality": task.target_modality,  # it decides how some layouts are read
         "query_instruction": task.query_instruction,
         "target_instruction": task.target_instruction,
         "limit": limit,

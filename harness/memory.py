@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from harness.errors import UserError
 
 _WORDS = ("out of memory", "not enough memory", "allocate memory", "alloc_failed")
 
@@ -13,6 +17,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     text = str(error).lower()
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return named or any(words in text for words in _WORDS)
+
+
+@contextmanager
+def enough_to_load(what: str) -> Iterator[None]:
+    """Turns a lack of memory while weights are loaded into a UserError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"There is not enough memory to load {what}.",
+            "Use a device with more memory, a smaller --dtype, or end what else runs there.",
+        ) from error
 
 
 def release_memory() -> None:

@@ -31,7 +31,7 @@ def cache_dir() -> Path:
 
 
 def safe_name(name: str) -> str:
-    """A name as one path component, `/` as `--`. Different names never share one.
+    """A name as one path component, `/` as `--`. Different names never share one, but for case where the disk does not tell it apart.
 
     What cannot be read back from the result gets a digest of the original, after a `~` that nothing else has.
     """

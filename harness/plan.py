@@ -17,7 +17,7 @@ from harness.metrics import Metric
 from harness.paths import safe_name
 from harness.results import Result, find_result
 from harness.score import Keys
-from harness.types import MEDIA_TOKEN, DataInfo, Item, ModelSpec, ProtocolName, Role, Task
+from harness.types import MEDIA_TOKEN, DataInfo, Item, Media, ModelSpec, ProtocolName, Role, Task
 
 SCORING = 1
 """Raise when the same vectors give other scores than before, so that old results are not taken for new ones."""
@@ -91,7 +91,6 @@ def identity_of(task: Task, data_digest: str, spec: ModelSpec, question: Questio
             "name": task.name,
             "scope": task.scope,
             "metrics": [str(Metric.parse(name)) for name in task.metrics],
-            **({"query_role": task.query_role} if task.query_role != "query" else {}),
         },
         data=data_digest,
         model=model_fingerprint(spec),
@@ -129,11 +128,18 @@ def assign(dataset: Dataset, spec: ModelSpec, question: Question) -> Assignment:
 
 def without(assignment: Assignment, bad: Mapping[bytes, BadMedia], spec: ModelSpec, question: Question) -> Assignment:
     """The assignment again, after some items turned out to have bad media when they were prepared."""
-    media = {medium: bad[key] for key, work in assignment.work.items() if key in bad for medium in work.item.media}
+    broken = [(assignment.work[key].item, error) for key, error in bad.items() if key in assignment.work]
+    media = {medium: error for item, error in broken for medium in _blamed(item.media, error)}
     if not media:
         return assignment
     dataset = replace(assignment.dataset, bad={**assignment.dataset.bad, **media})
     return assign(dataset, spec, question)
+
+
+def _blamed(media: Sequence[Media], error: BadMedia) -> Sequence[Media]:
+    """The one of an item's media that an error names; all if it names none."""
+    named = [medium for medium in media if medium.name in error.what]
+    return [max(named, key=lambda medium: len(medium.name))] if named else media
 
 
 def seen_by(item: Item, modalities: Sequence[str]) -> Item:

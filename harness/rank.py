@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UserError
+from harness.groups import Best, Groups
 from harness.scores import (
     NOT_A_NUMBER,
     NOT_THERE,
@@ -65,6 +66,7 @@ def rank(
     targets_TD: FloatArray,
     queries: Sequence[RankQuery],
     *,
+    groups: Groups | None = None,
     top: int = 10,
     block: int = 1024,
     nan_wins: bool = False,
@@ -73,7 +75,8 @@ def rank(
 
     Row i of `queries_QD` belongs to `queries[i]`, whose positives must be among its candidates. Vectors must be
     finite, else UserError, unless `nan_wins` puts scores that are not numbers above all others, as `argmax` does:
-    that serves only to reproduce the public rule on broken models. `block` never changes a result.
+    that serves only to reproduce the public rule on broken models. `block` never changes a result. With `groups`,
+    candidates and positives are numbers of groups, and the top shows the target that a group has its score from.
     """
     assert queries_QD.dtype == targets_TD.dtype == np.float32
     assert len(queries_QD) == len(queries)
@@ -85,11 +88,14 @@ def rank(
     steps_Q = steps(np.where(broken_Q, 0, lengths_Q), targets.longest)
     results: list[Ranking] = []
     for part in slices(len(queries), max(1, min(block, _CELLS // max(1, len(targets_TD))))):
-        lists = _Lists.of(queries[part], len(targets_TD))
+        lists = _Lists.of(queries[part], len(targets_TD if groups is None else groups))
         asked = Asked(without(queries_QD[part], broken_Q[part]), steps_Q[part])
-        scores_BC = _scores(targets, asked, lists, broken_Q[part], top)
+        if groups is None:
+            found = Best(_scores(targets, asked, lists, broken_Q[part], top), lists.pools_BC)
+        else:
+            found = _best_of_groups(targets, asked, groups, lists, broken_Q[part])
         for few in lists.in_cache():
-            results += _rankings(queries[part][few], scores_BC[few], lists[few], steps_Q[part][few], top)
+            results += _rankings(queries[part][few], found.part(few), lists[few], steps_Q[part][few], top)
     return results
 
 
@@ -162,6 +168,13 @@ def _scores(targets: Targets, asked: Asked, lists: _Lists, broken_B: Bools, top:
     return _finished(targets.exact(asked, lists.pools_BC), lists, broken_B)
 
 
+def _best_of_groups(targets: Targets, asked: Asked, groups: Groups, lists: _Lists, broken_B: Bools) -> Best:
+    everything_BT = np.tile(np.arange(len(targets.column_T), dtype=np.int32), (len(broken_B), 1))
+    best = groups.best(targets.exact(asked, everything_BT))
+    scores_BC, targets_BC = (np.take_along_axis(each, lists.pools_BC, axis=1) for each in best)
+    return Best(_finished(scores_BC, lists, broken_B), targets_BC)
+
+
 def _finished(scores_BC: Steps, lists: _Lists, broken_B: Bools) -> Steps:
     scores_BC[broken_B] = NOT_A_NUMBER
     scores_BC[lists.pools_BC < 0] = NOT_THERE
@@ -186,15 +199,13 @@ def _edges(scores_BC: Steps, top: int) -> Steps:
     return edges_B1
 
 
-def _rankings(
-    queries: Sequence[RankQuery], scores_BC: Steps, lists: _Lists, steps_B: Doubles, top: int
-) -> list[Ranking]:
-    strict_BC = lists.strict(scores_BC)
+def _rankings(queries: Sequence[RankQuery], found: Best, lists: _Lists, steps_B: Doubles, top: int) -> list[Ranking]:
+    scores_BC, strict_BC = found.scores_BC, lists.strict(found.scores_BC)
     places = _places(scores_BC, strict_BC, lists).tolist()
     counts = np.count_nonzero(lists.positives_BP >= 0, axis=1).tolist()
     sizes = np.count_nonzero(strict_BC > NOT_THERE, axis=1).tolist()
     official_sizes = np.count_nonzero(scores_BC > NOT_THERE, axis=1).tolist()
-    tops = _tops(strict_BC, lists.pools_BC, steps_B, min(top, scores_BC.shape[1]))
+    tops = _tops(strict_BC, found.targets_BC, steps_B, min(top, scores_BC.shape[1]))
     return [
         Ranking(
             query_id=query.id,
@@ -222,14 +233,14 @@ def _places(scores_BC: Steps, strict_BC: Steps, lists: _Lists) -> NDArray[np.int
     return places_B3P
 
 
-def _tops(scores_BC: Steps, pools_BC: IndexArray, steps_B: Doubles, count: int) -> list[tuple[TopCandidate, ...]]:
+def _tops(scores_BC: Steps, targets_BC: IndexArray, steps_B: Doubles, count: int) -> list[tuple[TopCandidate, ...]]:
     """The best candidates of each row; equal scores in the order of the targets."""
     if count == 0:
         return [()] * len(scores_BC)
     rows, places = np.nonzero(
         scores_BC >= _edges(scores_BC, count)
     )  # of each row `count`, and what is tied with the last
-    targets, scores = pools_BC[rows, places], scores_BC[rows, places]
+    targets, scores = targets_BC[rows, places], scores_BC[rows, places]
     order = np.lexsort((targets, -scores, rows))
     best_BK = order[np.searchsorted(rows, np.arange(len(scores_BC)))[:, None] + np.arange(count)]
     scores_BK = np.where(scores == NOT_A_NUMBER, np.inf, scores * steps_B[rows])[best_BK]

@@ -184,6 +184,8 @@ class _Worker:
         self._handle = handle
         self._store = store
         self._shares = shares
+        self._bad: dict[bytes, BadMedia] = {}
+        """Items that broke here: they are not tried again, since a decoder that hangs takes minutes."""
         self._encoder = self._load() if any(shares.values()) else None
 
     def work_off(self, assignment: Assignment | None, title: str) -> Result | None:
@@ -215,12 +217,16 @@ class _Worker:
             return EncodeReport()
         self._encoder = self._encoder or self._load()
         self._run.listener.phase(f"{self._handle.spec.name}: {title}", len(work))
-        return self._encoder.run(work, self._run.listener, skip_bad_media=self._run.question.skip_bad_media)
+        report = self._encoder.run(work, self._run.listener, skip_bad_media=self._run.question.skip_bad_media)
+        self._bad |= report.bad
+        return report
 
     def _see_to_the_rest(self, assignment: Assignment) -> Mapping[bytes, BadMedia]:
-        """Embeds what no process has: an item that broke on decoding, here, before or elsewhere, breaks once more."""
+        """Embeds what no process has: an item that broke on decoding, before or elsewhere, breaks once more."""
         missing = self._store.missing(list(assignment.work))
-        return self._encode([assignment.work[key] for key in missing], assignment.dataset.task.name).bad
+        unknown = [assignment.work[key] for key in missing if key not in self._bad]
+        self._encode(unknown, assignment.dataset.task.name)
+        return {key: self._bad[key] for key in missing if key in self._bad}
 
     def _score(self, assignment: Assignment, report: EncodeReport, start: float) -> Result:
         question, spec = self._run.question, self._handle.spec

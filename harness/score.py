@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.dataset import Dataset
+from harness.groups import Groups
 from harness.intervals import bootstrap
 from harness.metrics import Metric
 from harness.rank import RankQuery, normalise, rank
 from harness.results import QueryRow, Score
 from harness.store import Store
-from harness.types import FloatArray, IndexArray, Item, ModelSpec, ProtocolName, Query, Ranking, TopCandidate
+from harness.types import FloatArray, IndexArray, Item, ModelSpec, ProtocolName, Query, Ranking, TaskData, TopCandidate
 
 _HIT = Metric("hit", 1)
 _NONE: IndexArray = np.empty(0, dtype=np.int32)
@@ -70,12 +71,13 @@ def score(dataset: Dataset, keys: Keys, store: Store, spec: ModelSpec, *, protoc
 
 def rank_dataset(dataset: Dataset, keys: Keys, store: Store, spec: ModelSpec) -> list[Ranking]:
     """Rankings of all queries, in their order, with targets numbered as in the dataset."""
-    usable = np.array([index for index, key in enumerate(keys.targets) if key is not None], dtype=np.int32)
-    place = np.full(len(keys.targets), -1, dtype=np.int32)
-    place[usable] = np.arange(len(usable), dtype=np.int32)
+    place_T = _places([key is not None for key in keys.targets])
+    usable = np.flatnonzero(place_T >= 0).astype(np.int32)
+    groups = [_kept(place_T, members) for members in dataset.data.groups]
+    place = _places([len(members) > 0 for members in groups]) if groups else place_T
     asked: list[RankQuery] = []
     able: list[int] = []
-    for index, query in enumerate(dataset.data.queries):
+    for index, query in enumerate(_candidates_for_targets(dataset.data)):
         whole_pool = dataset.task.scope == "global" or not len(query.candidates)
         candidates = _NONE if whole_pool else _kept(place, query.candidates)
         positives = _kept(place, query.positives)
@@ -86,9 +88,27 @@ def rank_dataset(dataset: Dataset, keys: Keys, store: Store, spec: ModelSpec) ->
         _vectors(store, [keys.queries[index] for index in able], spec),
         _vectors(store, [keys.targets[index] for index in usable], spec),
         [asked[index] for index in able],
+        groups=Groups.of([members for members in groups if len(members)]) if groups and able else None,
     )
     rankings = {index: _renumbered(ranking, usable) for index, ranking in zip(able, ranked, strict=True)}
-    return [rankings.get(index) or _unranked(query, len(usable)) for index, query in enumerate(asked)]
+    size = int(place.max(initial=-1)) + 1
+    return [rankings.get(index) or _unranked(query, size) for index, query in enumerate(asked)]
+
+
+def _candidates_for_targets(data: TaskData) -> Sequence[Query]:
+    """The queries, with numbers of groups for those of targets where targets are in groups."""
+    if not data.groups:
+        return data.queries
+    number = {frozenset(members.tolist()): turn for turn, members in enumerate(data.groups)}
+    right = (number[frozenset(query.positives.tolist())] for query in data.queries)
+    pairs = zip(data.queries, right, strict=True)
+    return [replace(query, candidates=_NONE, positives=np.array([each], dtype=np.int32)) for query, each in pairs]
+
+
+def _places(usable: Sequence[bool]) -> IndexArray:
+    """The new number of each, without those that cannot be used, which get -1."""
+    places = np.cumsum(usable, dtype=np.int32) - 1
+    return np.where(usable, places, np.int32(-1))
 
 
 def _renumbered(ranking: Ranking, usable: IndexArray) -> Ranking:
@@ -106,9 +126,9 @@ def _kept(place: IndexArray, indexes: IndexArray) -> IndexArray:
     return result
 
 
-def _unranked(query: RankQuery, num_targets: int) -> Ranking:
-    distinct = len(set(query.candidates.tolist())) or num_targets
-    return Ranking(query.id, (), (), distinct, query.num_positives, (), len(query.candidates) or num_targets)
+def _unranked(query: RankQuery, whole_pool: int) -> Ranking:
+    distinct = len(set(query.candidates.tolist())) or whole_pool
+    return Ranking(query.id, (), (), distinct, query.num_positives, (), len(query.candidates) or whole_pool)
 
 
 def _vectors(store: Store, keys: Sequence[bytes | None], spec: ModelSpec) -> FloatArray:
@@ -127,6 +147,9 @@ def _scores(metrics: Sequence[Metric], columns: Sequence[Sequence[float]], seed:
 def _row(dataset: Dataset, query: Query, ranking: Ranking, main: Metric, value: float, *, official: bool) -> QueryRow:
     targets = dataset.data.targets
     positives = list(dict.fromkeys(query.positives.tolist()))
+    grouped = bool(dataset.data.groups)
+    right = [place for place, each in enumerate(ranking.top) if each.target in positives]
+    right = right[:1] if grouped else right  # below it another group has one of these targets too
     why = dataset.why_bad(query.item) or next(
         filter(None, (dataset.why_bad(targets[each]) for each in positives)), None
     )
@@ -139,15 +162,18 @@ def _row(dataset: Dataset, query: Query, ranking: Ranking, main: Metric, value: 
         "official_rank": list(ranking.official),
         "candidates": ranking.pool_size,
         "content": content(query.item),
-        "positives": [{"target": each, **content(targets[each])} for each in positives],
+        "positives": [
+            {"target": each, **({"group": positives} if grouped else {}), **content(targets[each])}
+            for each in (positives[:1] if grouped else positives)
+        ],
         "top": [
             {
                 "target": each.target,
                 "score": each.score,
-                "right": each.target in positives,
+                "right": place in right,
                 **content(targets[each.target]),
             }
-            for each in ranking.top
+            for place, each in enumerate(ranking.top)
         ],
         **({"bad_media": why.what} if why else {}),
     }

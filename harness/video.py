@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from PIL import Image
 
+from harness.errors import BadMedia
 from harness.media import resolve
 from harness.types import Media
 from harness.video_check import check_video
@@ -15,9 +16,14 @@ from harness.video_process import decode
 
 def read_frames(media: Media, choose: Callable[[int, float], Sequence[int]]) -> list[Image.Image]:
     """The frames that `choose(number of frames, frames a second)` names, RGB. Raises BadMedia for what is no video."""
-    path = resolve(media)
-    check_video(path)
-    return decode(path, choose)
+    try:
+        path = resolve(media)
+        check_video(path)
+        return decode(path, choose)
+    except BadMedia as error:
+        if not media.where:
+            raise
+        raise BadMedia(f"{error.what} It is named in {media.where}.", error.hint) from None
 
 
 def spread_frames(media: Media, count: int) -> list[Image.Image]:

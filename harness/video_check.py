@@ -14,11 +14,15 @@ Container: TypeAlias = Literal["mp4", "matroska", "animation", "transport stream
 
 _HEAD = 64
 _MP4_FIRST = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}
-_EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"
+_EBML, _SEGMENT = b"\x1aE\xdf\xa3", re.compile(b"\x18S\x80g")
+_TRACKS = re.compile(rb"(?<!S\xab\x84)\x16T\xaek")
+"""Not where the index of the file says that there are some."""
+_TRACK_IS_VIDEO, _TRACK_IS_SOUND = b"\x83\x81\x01", b"\x83\x81\x02"
 _ANIMATIONS = (b"GIF87a", b"GIF89a", b"\x89PNG\r\n\x1a\n")
 _OTHERS = (b"FLV", b"0&\xb2u", b"OggS", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b".RMF", b"DKIF")
 """Flash, Windows Media, Ogg, MPEG programme streams and video, RealMedia, IVF: known by their start alone."""
 _VIDEO_TRACK = re.compile(rb"hdlr.{8}vide", re.DOTALL)
+_ONLY_SOUND = "has no video in it, only sound"
 
 
 class Box(NamedTuple):
@@ -65,7 +69,7 @@ def _fault(file: BinaryIO, size: int) -> str:
     if kind == "matroska":
         return _matroska_fault(head + file.read(4096), size)
     if head.startswith(b"RIFF"):
-        return _cut(_riff_boxes(file, size), size)
+        return _ONLY_SOUND if head[8:12] == b"WAVE" else _cut(_riff_boxes(file, size), size)
     if head.startswith(b"GIF8"):
         file.seek(max(0, size - _HEAD))
         return "" if file.read().rstrip(b"\0").endswith(b";") else "is cut off: a GIF ends in a semicolon"
@@ -83,7 +87,7 @@ def _mp4_fault(file: BinaryIO, size: int) -> str:
         return "is cut off: it has no index (no moov box)"
     file.seek(index.start)
     content = file.read(index.end - index.start)
-    return "" if _VIDEO_TRACK.search(content) else "has no video in it, only sound"
+    return "" if _VIDEO_TRACK.search(content) else _ONLY_SOUND
 
 
 def _cut(boxes: Iterator[Box] | list[Box], size: int) -> str:
@@ -119,12 +123,23 @@ def _riff_boxes(file: BinaryIO, size: int) -> Iterator[Box]:
 
 
 def _matroska_fault(head: bytes, size: int) -> str:
-    """Matroska and WebM (RFC 8794, section 4): the segment's length comes after its name; all ones: not known."""
-    place = head.find(_SEGMENT)
-    if place < 0:
-        return ""
-    start = place + len(_SEGMENT)
+    """Matroska and WebM (RFC 9559): what its segment's length says, and, where they come early, its tracks."""
+    segment, tracks = _element(head, _SEGMENT), _element(head, _TRACKS)
+    if segment and (cut := _cut([segment], size)):
+        return cut
+    if tracks and tracks.end <= len(head):
+        content = head[tracks.start : tracks.end]
+        return _ONLY_SOUND if _TRACK_IS_SOUND in content and _TRACK_IS_VIDEO not in content else ""
+    return ""
+
+
+def _element(head: bytes, name: re.Pattern[bytes]) -> Box | None:
+    """Where one lies, if its length is known (RFC 8794, section 4): the length follows the name; all ones: unknown."""
+    found = name.search(head)
+    if found is None or found.end() + 8 > len(head) or not head[found.end()]:
+        return None
+    start = found.end()
     width = 9 - head[start].bit_length()
     length = int.from_bytes(head[start : start + width], "big") & ((1 << 7 * width) - 1)
     unknown = length == (1 << 7 * width) - 1
-    return "" if unknown else _cut([Box(_SEGMENT, start + width, start + width + length)], size)
+    return None if unknown else Box(found[0], start + width, start + width + length)

@@ -25,7 +25,7 @@ LLAVE, MMEB_V2 = "text-video", "video-retrieval-v2"
 """The protocols, called as their suites are."""
 DIRECTIONS: tuple[Direction, ...] = ("t2v", "v2t")
 METRICS = ("hit@1", "hit@5", "hit@10", "median_rank", "mean_rank", "mrr")
-"""With one right video to a caption, `hit@k` is R@k; a video is found by the best of its captions."""
+"""With one right video to a caption, and one set of captions to a video, `hit@k` is R@k."""
 _NONE: IndexArray = np.empty(0, dtype=np.int32)
 
 
@@ -106,10 +106,13 @@ class VideoSource:
         found = self._found(task)
         captions = used_captions(self.row, found)
         _check_counts(self.row, captions, task, found)
-        videos = list(dict.fromkeys(caption.video for caption in captions))
-        names = find_videos(found.videos, videos)
+        named: dict[str, str] = {}
+        for caption in captions:
+            named.setdefault(caption.video, caption.where)
+        files = find_videos(found.videos, list(named))
         shown = {
-            video: Item("", (Media("video", names[video], found.videos),), self.row.video_text) for video in videos
+            video: Item("", (Media("video", files[video], found.videos, where),), self.row.video_text)
+            for video, where in named.items()
         }
         said = [Item(caption.text, (), self.row.caption_prompt) for caption in captions]
         return (
@@ -151,7 +154,7 @@ def video_tasks(row: Row, found: VideoSet | None = None, *, name: str = "") -> t
             scope="global",
             metrics=METRICS,
             num_queries=(row.num_captions if direction == "t2v" else row.num_videos) if published else None,
-            num_candidates=row.num_videos if published and direction == "t2v" else None,
+            num_candidates=row.num_videos if published else None,
             query_instruction=row.caption_prompt if direction == "t2v" else row.video_prompt,
             target_instruction=row.video_prompt if direction == "t2v" else row.caption_prompt,
             notes=(*row.notes, note) if note else row.notes,
@@ -217,17 +220,18 @@ def _text_to_video(captions: Sequence[Caption], said: Sequence[Item], shown: dic
 
 
 def _video_to_text(captions: Sequence[Caption], said: Sequence[Item], shown: dict[str, Item]) -> TaskData:
-    """Equal captions are one target; it is right for each video that it is of."""
+    """A video's captions are one candidate. Equal captions are one target, and videos with equal ones one candidate."""
     place: dict[Item, int] = {}
     own: dict[str, list[int]] = {video: [] for video in shown}
     for caption, item in zip(captions, said, strict=True):
         own[caption.video].append(place.setdefault(item, len(place)))
-    queries = tuple(
-        Query(video, item, _NONE, np.array(list(dict.fromkeys(own[video])), dtype=np.int32))
-        for video, item in shown.items()
-    )
+    sets = {video: np.array(sorted(set(numbers)), dtype=np.int32) for video, numbers in own.items()}
+    queries = tuple(Query(video, item, _NONE, sets[video]) for video, item in shown.items())
+    several = any(len(members) > 1 for members in sets.values())
+    groups = tuple({members.tobytes(): members for members in sets.values()}.values()) if several else ()
     repeats = len(said) - len(place)
-    return TaskData(queries, tuple(place), MappingProxyType({"duplicate_candidates": repeats} if repeats else {}))
+    notes = MappingProxyType({"duplicate_candidates": repeats} if repeats else {})
+    return TaskData(queries, tuple(place), notes, groups)
 
 
 def _numbered(captions: Sequence[Caption]) -> list[str]:

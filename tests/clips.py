@@ -54,12 +54,12 @@ def write_clip(
     return path
 
 
-def write_sound(path: Path) -> Path:
+def write_sound(path: Path, codec: str = "aac") -> Path:
     """A file with sound alone."""
     av = pytest.importorskip("av")
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=8000, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        stream = container.add_stream(codec, rate=8000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.int16), format="s16", layout="mono")
         frame.sample_rate = 8000
         for packet in (*stream.encode(frame), *stream.encode()):
             container.mux(packet)

@@ -10,6 +10,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
+from harness.groups import Groups
 from harness.rank import RankQuery, normalise, rank
 from harness.types import FloatArray, Ranking, TopCandidate
 
@@ -34,20 +35,29 @@ def step_of(query: list[Fraction], targets: list[list[Fraction]]) -> Fraction:
     return Fraction(2) ** (exponent - 24)
 
 
-def reference(queries: FloatArray, targets: FloatArray, asked: Sequence[RankQuery], top: int = 10) -> list[Ranking]:
-    """What `rank` must return, by sorting exact scores."""
+def reference(
+    queries: FloatArray,
+    targets: FloatArray,
+    asked: Sequence[RankQuery],
+    top: int = 10,
+    groups: Sequence[Sequence[int]] | None = None,
+) -> list[Ranking]:
+    """What `rank` must return, by sorting exact scores; of groups, those of their best."""
     all_targets = [exact(row) for row in targets]
+    members = groups or [[number] for number in range(len(targets))]
     results = []
     for row, query in zip(queries, asked, strict=True):
         step = step_of(exact(row), all_targets)
-        listed = query.candidates.tolist() or list(range(len(targets)))
+        listed = query.candidates.tolist() or list(range(len(members)))
         # Fractions round half to even.
-        scores = {each: round(dot(exact(row), all_targets[each]) / step) for each in set(listed)}
+        of_target = [round(dot(exact(row), each) / step) for each in all_targets]
+        scores = {each: max(of_target[member] for member in members[each]) for each in set(listed)}
+        shown = {each: min(t for t in members[each] if of_target[t] == scores[each]) for each in set(listed)}
         positives = list(dict.fromkeys(query.positives.tolist()))
         best = [1 + sum(score > scores[each] for score in scores.values()) for each in positives]
         worst = [sum(score >= scores[each] for score in scores.values()) for each in positives]
         official = [1 + sum(scores[other] > scores[each] for other in listed) for each in positives]
-        first = sorted(scores, key=lambda each: (-scores[each], each))[:top]
+        first = sorted(scores, key=lambda each: (-scores[each], shown[each]))[:top]
         results.append(
             Ranking(
                 query_id=query.id,
@@ -57,7 +67,7 @@ def reference(queries: FloatArray, targets: FloatArray, asked: Sequence[RankQuer
                 num_positives=query.num_positives,
                 official=tuple(official),
                 official_pool_size=len(listed),
-                top=tuple(TopCandidate(each, float(scores[each] * step)) for each in first),
+                top=tuple(TopCandidate(shown[each], float(scores[each] * step)) for each in first),
             )
         )
     return results
@@ -76,8 +86,11 @@ class Case:
     targets: FloatArray
     asked: list[RankQuery]
 
+    groups: list[list[int]] | None = None
+
     def rank(self, *, top: int = 10, block: int = 1024) -> list[Ranking]:
-        return rank(self.queries, self.targets, self.asked, top=top, block=block)
+        groups = None if self.groups is None else Groups.of([np.array(each, np.int32) for each in self.groups])
+        return rank(self.queries, self.targets, self.asked, groups=groups, top=top, block=block)
 
 
 COARSE = st.integers(-3, 3).map(lambda value: value / 4)
@@ -102,6 +115,21 @@ def cases(draw: st.DrawFn, lists: bool | None = None) -> Case:
         right = st.sampled_from(pool) if pool else indexes
         asked.append(query(pool, draw(st.lists(right, min_size=1, max_size=4)), f"q{number}"))
     return Case(np.array(queries, dtype=np.float32), np.array(targets, dtype=np.float32), asked)
+
+
+@st.composite
+def grouped_cases(draw: st.DrawFn) -> Case:
+    """Small cases whose candidates are groups of targets, which may share some."""
+    case = draw(cases(lists=False))
+    member = st.integers(0, len(case.targets) - 1)
+    groups = draw(st.lists(st.lists(member, min_size=1, max_size=4, unique=True), min_size=1, max_size=6))
+    number = st.integers(0, len(groups) - 1)
+    asked = []
+    for each in case.asked:
+        pool = draw(st.lists(number, max_size=5))
+        right = draw(st.lists(st.sampled_from(pool) if pool else number, min_size=1, max_size=2))
+        asked.append(query(pool, right, each.id))
+    return Case(case.queries, case.targets, asked, groups)
 
 
 def random_case(seed: int, num_queries: int, num_targets: int, width: int, listed: int | None) -> Case:

@@ -14,12 +14,14 @@ TINY = {
     "scoring": "--widths 8 --queries 12 --pool 16 --repeats 1 --datasets 4 --suite-width 8 --suite-pool 20",
     "engine": "--texts 40 --images 10 --side 64 --width 8 --repeats 1 --memory-texts 20 40 --memory-images 10 20",
     "board": "--models 4 --queries 20 --files 5 --page-models 3 --repeats 1",
+    "video": "--clips 2 --repeats 1 --long-seconds 2 --memory-videos 10",
     "loss": "--batch 64 --small 32 --width 8 --repeats 1",
 }
 PARTS = {
     "scoring": {"one dataset, width 8", "suite, width 8"},
     "engine": {"texts", "images", "memory, texts", "memory, images"},
     "board": {"board, 4 models", "reading, 5 results", "page, 3 models"},
+    "video": {"short clips, once for each caption", "short clips, every frame", "a long clip, every frame", "memory"},
     "loss": {"batch 64"},
 }
 

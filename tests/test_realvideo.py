@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from harness import video_process
-from harness.errors import BadMedia
+from harness.video_process import end_idle
+from tests.clips import write_sound
 from tests.mmeb_files import shared
 
 MSVD, MSRVTT = "RealClips-MSVDstyle", "MSRVTT-1kA-frames"
@@ -33,7 +37,7 @@ def test_every_clip_decodes_and_a_constant_scores_exactly_chance(llave, place):
     assert "incomplete" in done.out
     for task, queries, pool in (
         (f"{MSVD}_t2v", 51, 17),
-        (f"{MSVD}_v2t", 17, 51),
+        (f"{MSVD}_v2t", 17, 17),
         (f"{MSRVTT}_t2v", 318, 318),
         (f"{MSRVTT}_v2t", 318, 318),
     ):
@@ -42,7 +46,7 @@ def test_every_clip_decodes_and_a_constant_scores_exactly_chance(llave, place):
         assert {row["candidates"] for row in place.rows(task, "null/constant")} == {pool}
         assert {metric: score.value for metric, score in result.metrics.items()} == dict(result.chance)
         assert result.official["hit@1"].value == 1
-    assert place.result(f"{MSVD}_v2t", "null/constant").chance["hit@1"] == pytest.approx(3 / 51)
+    assert place.result(f"{MSVD}_v2t", "null/constant").chance["hit@1"] == pytest.approx(1 / 17)
 
 
 def test_the_oracle_is_perfect_in_both_directions(llave, place):
@@ -80,38 +84,96 @@ def test_each_clip_is_decoded_once_for_all_its_captions(llave, place, monkeypatc
     assert len(opened) == len(set(opened)) == 17
 
 
-@pytest.mark.parametrize("harm", ["missing", "empty", "cut", "text"])
-def test_a_bad_clip_is_named_before_encoding_or_counts_as_wrong(llave, place, clips, harm):
-    video = clips / "videos" / "clip_pool.mp4"
-    content = {"empty": b"", "cut": video.read_bytes()[:20_000], "text": b"<html>gone</html>"}.get(harm)
-    video.unlink()
-    if content is not None:
-        video.write_bytes(content)
-    line = ("run", "classical", "--tasks", f"{MSVD}_t2v", "--data", clips.parent, *place.flags)
+BEFORE, WHILE = 2, 1
+"""What the command returns if a bad clip is found before anything is encoded, and if only decoding finds it."""
+HARMS = {
+    "missing": BEFORE,
+    "empty": BEFORE,
+    "cut": BEFORE,
+    "text": BEFORE,
+    "sound": BEFORE,
+    "rotten": WHILE,
+    "codec": WHILE,
+    "crash": WHILE,
+    "hang": WHILE,
+}
+DECODER = """import os, sys, time; sys.path.insert(0, {home!r})
+from harness import video_decode
+class Clip(video_decode.Clip):
+    def __init__(self, path):
+        if path.name == "clip_pool.mp4":
+            {body}
+        super().__init__(path)
+video_decode.Clip = Clip
+video_decode.serve()"""
+
+
+def harmed(video: Path, harm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Does to a clip, or to what decodes it, what its name says."""
+    content = video.read_bytes()
+    if harm in ("crash", "hang"):
+        body = "os.abort()" if harm == "crash" else "time.sleep(99)"
+        monkeypatch.setattr(video_process, "_START", DECODER.format(home=str(video_process._HOME), body=body))
+        monkeypatch.setattr(video_process, "PATIENCE", 120.0 if harm == "crash" else 3.0)
+    elif harm == "sound":
+        write_sound(video.with_suffix(".m4a")).replace(video)
+    elif harm == "missing":
+        video.unlink()
+    else:
+        start = content.find(b"mdat") + 8
+        noise = np.random.default_rng(0).integers(0, 256, 2 * len(content) // 3, dtype=np.uint8).tobytes()
+        harms = {
+            "empty": b"",
+            "cut": content[:20_000],
+            "text": b"<html>gone</html>",
+            "rotten": content[:start] + noise + content[start + len(noise) :],
+            "codec": content.replace(b"avc1", b"zzz9").replace(b"avcC", b"zzzC"),
+        }
+        assert harms[harm] != content
+        video.write_bytes(harms[harm])
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_a_bad_clip_is_named_or_counts_as_wrong(llave, place, clips, monkeypatch, harm):
+    """With its file and the place in the annotations, before anything is encoded where that can be."""
+    end_idle()
+    harmed(clips / "videos" / "clip_pool.mp4", harm, monkeypatch)
+    line = ("run", "classical", "--tasks", f"{MSVD}_t2v,{MSVD}_v2t", "--data", clips.parent, *place.flags)
     stopped = llave(*line)
-    assert stopped.code in (1, 2)
-    assert "clip_pool.mp4" in stopped.err
+    assert stopped.code == HARMS[harm]
+    message = " ".join(stopped.err.split())
+    assert "clip_pool.mp4" in message
+    assert "raw-captions.pkl, clip_pool" in message
+    assert ("loading" in stopped.err) == (HARMS[harm] == WHILE)
     assert llave(*line, "--on-bad-media", "count-as-wrong").code == 0
+    end_idle()
     rows = {row["query"]: row for row in place.rows(f"{MSVD}_t2v", "classical")}
     assert {name.partition("#")[0] for name, row in rows.items() if "bad_media" in row} == {"clip_pool"}
     assert {row["candidates"] for row in rows.values()} == {16}
     assert all(not rows[f"clip_pool#{number}"]["right"] for number in range(3))
+    (lost,) = (row for row in place.rows(f"{MSVD}_v2t", "classical") if "bad_media" in row)
+    assert (lost["query"], lost["right"]) == ("clip_pool", False)
 
 
-def test_a_decoder_that_crashes_on_one_clip_costs_that_clip(llave, place, clips, monkeypatch):
-    decode = video_process.decode
-
-    def fragile(path, choose):
-        if path.name == "clip_pool.mp4":
-            raise BadMedia(f"{path} cannot be decoded: the decoder crashed (signal 11).", "Fetch the video again.")
-        return decode(path, choose)
-
-    monkeypatch.setattr("harness.video.decode", fragile)
-    line = ("run", "classical", "--tasks", f"{MSVD}_t2v", "--data", clips.parent, *place.flags)
-    assert llave(*line).code == 1
-    assert llave(*line, "--on-bad-media", "count-as-wrong").code == 0
-    bad = [row["query"] for row in place.rows(f"{MSVD}_t2v", "classical") if "bad_media" in row]
-    assert sorted(bad) == [f"clip_pool#{number}" for number in range(3)]
+def test_of_an_item_with_several_media_only_the_one_that_broke_is_bad(llave, place, clips, monkeypatch):
+    harmed(clips / "videos" / "clip_pool.mp4", "rotten", monkeypatch)
+    whole = sorted(path.name for path in (clips / "videos").iterdir() if path.name != "clip_pool.mp4")[0]
+    Image.new("RGB", (32, 32), "red").save(clips / "red.png")
+    rows = [
+        {"target": "both", "image": "red.png", "video": "videos/clip_pool.mp4"},
+        {"target": "alone", "image": "red.png"},
+        {"target": "other", "video": f"videos/{whole}"},
+        {"query": "q1", "image": "red.png", "positives": ["alone"]},
+        {"query": "q2", "text": "a pool", "positives": ["both"]},
+    ]
+    file = clips / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    line = ("run", "classical", "--data", file, *place.flags, "--on-bad-media", "count-as-wrong")
+    assert llave(*line).code == 0
+    assert [each["media"] for each in place.result("rows", "classical").bad_media] == ["videos/clip_pool.mp4"]
+    found = {row["query"]: row for row in place.rows("rows", "classical")}
+    assert found["q1"]["right"]
+    assert (found["q1"]["candidates"], found["q2"]["right"], "bad_media" in found["q2"]) == (2, False, True)
 
 
 def test_the_reference_checkpoint_runs_in_both_directions(llave, place, clips):
@@ -120,7 +182,15 @@ def test_the_reference_checkpoint_runs_in_both_directions(llave, place, clips):
     (clips / "test_list.txt").write_text("\n".join(names))
     checkpoint = shared("golden", "checkpoint")
     done = llave(
-        "run", checkpoint, "--suite", "text-video", "--data", clips.parent, "--model-option", "frames=2", *place.flags
+        "run",
+        checkpoint,
+        "--suite",
+        "text-video",
+        "--data",
+        clips.parent,
+        "--model-option",
+        "frames=uniform:2",
+        *place.flags,
     )
     assert done.code == 0
     (folder,) = (place.out / "llave--checkpoint").iterdir()

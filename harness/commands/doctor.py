@@ -6,7 +6,7 @@ import argparse
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from harness.doctor.finding import Finding
+    from harness.types import ModelSpec
 
 ABOUT = "check that a model keeps the laws that scores rest on"
 _COLOURS = {"pass": "green", "fail": "bold red", "note": "yellow", "skipped": "dim"}
@@ -47,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         answers = known_answers(patient, options.known_answers) if options.known_answers else []
         findings = [*examine(patient, listener), *answers]
     if options.json:
-        print(json.dumps({"model": asdict(handle.spec), "findings": list(map(_fields, findings))}, indent=2))
+        print(json.dumps({"model": _model(handle.spec), "findings": list(map(_fields, findings))}, indent=2))
     else:
         console().print(_table(findings))
         say(console(), f"{handle.spec.name} ({handle.spec.dtype}): {_summary(findings)}")
@@ -81,9 +82,14 @@ def _summary(findings: Sequence[Finding]) -> str:
     return ", ".join(f"{count} {words[verdict]}" for verdict, count in counts.items() if count) + "."
 
 
+def _model(spec: ModelSpec) -> dict[str, object]:
+    found: dict[str, object] = {each.name: getattr(spec, each.name) for each in fields(spec)}
+    return {**found, "options": dict(spec.options), "about": dict(spec.about)}
+
+
 def _fields(finding: Finding) -> dict[str, object]:
     """A finding for JSON, which has no infinity."""
-    fields = asdict(finding)
+    found = asdict(finding)
     if finding.measured is not None and not math.isfinite(finding.measured):
-        fields["measured"] = None
-    return fields
+        found["measured"] = None
+    return found

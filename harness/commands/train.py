@@ -64,7 +64,9 @@ def run(options: argparse.Namespace) -> int:
     screen = console(stderr=True, quiet=not main)
     with Screen(screen) as watcher:
         folder = train(config, options.out or Path("runs") / config.recipe, watcher, resume=options.resume)
-    say(screen, f"Done: {folder}\nEvaluate it: llave run {folder} --suite {config.eval_suite}")
+    say(
+        screen, f"Done: {folder}\nEvaluate it: llave run {folder} --suite {'demo' if config.data == 'demo' else 'mmeb'}"
+    )
     return DONE
 
 
@@ -79,7 +81,7 @@ def _show(config: Config, found: Estimate, processes: int) -> None:
     table.add_section()
     table.add_row("all", f"{sum(found.pairs.values()):,}")
     screen.print(table)
-    gigabytes = [f"{size / 2**30:,.1f} GB" for size in (found.state_bytes, found.activation_bytes)]
+    held, passing = _size(found.state_bytes), _size(found.activation_bytes)
     lines = {
         "left out for bad media": f"{found.left_out:,}" if found.left_out else "",
         "steps": f"{found.steps:,}",
@@ -89,12 +91,16 @@ def _show(config: Config, found: Estimate, processes: int) -> None:
         + (f" in micro-batches of {config.micro_batch}" if config.micro_batch else ""),
         "trainable parameters": f"{found.trainable:,}",
         "frozen parameters": f"{found.frozen:,}",
-        "memory per process": f"{gigabytes[0]} of weights, gradients and moments (FSDP shares them out), "
-        f"about {gigabytes[1]} of activations",
+        "memory per process": f"{held} of weights, gradients and moments (FSDP2 shares them out), "
+        f"about {passing} of activations",
     }
     for name, value in lines.items():
         if value:
             say(screen, f"{name + ':':24}{value}")
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:,.1f} GB" if count >= 2**29 else f"{count / 2**20:,.0f} MB"
 
 
 class Screen:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 import numpy as np
@@ -16,6 +16,12 @@ from harness.types import FloatArray, Item
 _NARROW = 0.99
 """A mean cosine among unlike items above this is worth a note."""
 _LENGTHS = (32, 128, 512, 2048, 8192)
+_UNINSTRUCTED: Mapping[str, tuple[str, ...]] = {
+    "instruction": ("ignored",),
+    "instructions": ("none",),
+    "query_instruction": (),
+}
+"""Options that say that a query's own instruction is not read, and the values that say so; none: any but None."""
 _PATIENCE = 2.0
 """Seconds that one long text may take before a longer one is not tried."""
 
@@ -115,20 +121,30 @@ def frame_order(patient: Patient, probes: Probes) -> Finding:
 
 
 def instruction(patient: Patient, probes: Probes) -> Finding:
-    """Another instruction is another vector, unless an option of the spec says that the model takes none from items."""
+    """Another instruction is another vector, unless an option of the spec says that queries are read without theirs."""
     if not probes.instructed:
         return _undeclared("text", check="instruction")
+    options = patient.spec.options
+    owns = [key for key, values in _UNINSTRUCTED.items() if key in options and (not values or options[key] in values)]
+    owns = [key for key in owns if options[key] is not None]
+    if owns:
+        return _uninstructed(patient, probes, owns[0])
     distance = min(patient.apart(*pair) for pair in combinations(probes.instructed, 2))
-    owns = [key for key, value in patient.spec.options.items() if "instruction" in key and value is not None]
-    if distance <= patient.tolerance and owns:
-        says = f"An item's instruction changes nothing, as the option {owns[0]} says."
-        return Finding("instruction", "note", says, "", distance, patient.tolerance)
     remedy = (
         "Embed item.full_text, not item.text alone. If it is meant, put `instruction: ignored` into the spec's options."
     )
     return patient.differs(
         "instruction", distance, "Another instruction is another vector.", "The instruction changes nothing.", remedy
     )
+
+
+def _uninstructed(patient: Patient, probes: Probes, option: str) -> Finding:
+    distance = max(patient.apart(*pair) for pair in combinations(probes.instructed, 2))
+    says = f"An item's instruction changes nothing, as the option {option} says."
+    if distance <= patient.tolerance:
+        return Finding("instruction", "note", says, "", distance, patient.tolerance)
+    says = f"An item's instruction changes its vector, but the option {option} says that it is not read."
+    return Finding("instruction", "fail", says, "Correct the spec, or prepare.", distance, patient.tolerance)
 
 
 def role(patient: Patient, probes: Probes) -> Finding:

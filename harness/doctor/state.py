@@ -142,7 +142,7 @@ def _last_stack(network: nn.Module, states: Sequence[_State]) -> _Stack | None:
 
     found: list[_Stack] = []
     for name, module in network.named_modules():
-        if not isinstance(module, nn.ModuleList) or len({type(layer) for layer in module}) != 1 or len(module) < 2:
+        if not isinstance(module, nn.ModuleList) or len(module) < 2 or not _alike({type(each) for each in module}):
             continue
         if any(name.startswith(f"{stack.name}.") for stack in found):
             continue
@@ -150,6 +150,11 @@ def _last_stack(network: nn.Module, states: Sequence[_State]) -> _Stack | None:
         layers = {done[state.module]: at for at, state in enumerate(states) if state.module in done}
         found += [_Stack(name, layers, len(module))] if layers else []
     return max(found, key=lambda stack: max(stack.layers.values()), default=None)
+
+
+def _alike(kinds: set[type]) -> bool:
+    """Layers of one class, or of several that are called so, such as those of Mllama that look at images in between."""
+    return len(kinds) == 1 or all(kind.__name__.endswith(("Layer", "Block")) for kind in kinds)
 
 
 def _networks(holder: object) -> Iterator[nn.Module]:

@@ -15,12 +15,14 @@ from harness.media import open_image
 from harness.models.chat_family import Ids, Limits, Seen, Tensors, Turn
 from harness.models.chat_files import Files, find_files, load_folders
 from harness.models.chat_options import ChatOptions, parse_options
-from harness.models.chat_pixels import fit
+from harness.models.chat_pixels import MIDDLE, fit, middle
 from harness.models.chat_qwen import grid_positions
 from harness.models.chat_rows import RECIPES, Recipe
-from harness.models.common import float_type, handle, torch_device
+from harness.models.common import half_on_gpu, handle, torch_device
 from harness.registry import ModelHandle, ModelRow, ModelSettings
 from harness.types import Features, Item, Media, ModelSpec, Role, Scalar
+from harness.video import read_frames
+from harness.video_policy import FramePolicy
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,13 +33,12 @@ if TYPE_CHECKING:
     from harness.models.chat_network import Prompt
 
 PREFIX = "vlm/"
-MODALITIES = ("text", "image")
 _VERIFIED = "documented: vendor's recipe on a small random checkpoint; released weights not run"
 _BY_NAME: Mapping[str, Recipe] = {recipe.name: recipe for recipe in RECIPES}
 
 
 class Chat:
-    """Unit vectors in fp32. `truncated` counts the items embedded so far that were longer than the limit."""
+    """Unit vectors in fp32. The frames of a video are seen as so many images."""
 
     def __init__(
         self,
@@ -49,7 +50,6 @@ class Chat:
         network: PreTrainedModel,
     ) -> None:
         self.spec = spec
-        self.truncated = 0
         self._recipe = recipe
         self._options = options
         self._tokenizer = tokenizer
@@ -69,9 +69,8 @@ class Chat:
             self._positions(length, places, seen),
             self._tensors(seen, ids[:length]),
             images=len(places),
-            cut=length < len(ids),
         )
-        return Features(prompt, length)
+        return Features(prompt, length, truncated=length < len(ids))
 
     def embed(self, features: Sequence[Features[Prompt]]) -> Tensor:
         import torch
@@ -79,15 +78,13 @@ class Chat:
         from harness.models.chat_network import embed
 
         with torch.inference_mode():
-            vectors = embed(self._network, self._recipe, [feature.data for feature in features])
-        self.truncated += sum(feature.data.cut for feature in features)
-        return vectors
+            return embed(self._network, self._recipe, [feature.data for feature in features])
 
     def _see(self, media: Sequence[Media]) -> Seen:
         if not media:
             return Seen({}, ())
         recipe = self._recipe
-        images = [_sized(open_image(medium), recipe) for medium in media]
+        images = [_sized(image, recipe) for medium in media for image in _open(medium, recipe)]
         try:
             return recipe.family.see(images, self._processor, self._network.config, recipe.limits)
         except ValueError as error:  # such as an aspect ratio that its public code does not take
@@ -121,6 +118,12 @@ class Chat:
         return self._recipe.family.finish(seen, ids, self._network.config.image_token_id)
 
 
+def _open(medium: Media, recipe: Recipe) -> Sequence[Image]:
+    if medium.kind == "image":
+        return [open_image(medium)]
+    return read_frames(medium, middle if recipe.frames == MIDDLE else FramePolicy.parse(recipe.frames).choose)
+
+
 def _sized(image: Image, recipe: Recipe) -> Image:
     if recipe.first is not None:
         image = recipe.first(image)
@@ -134,7 +137,7 @@ def open_chat(name: str, settings: ModelSettings) -> ModelHandle:
     if recipe is None:
         where = f"Write {PREFIX}NAME=FOLDER with NAME one of {', '.join(_BY_NAME)}."
         raise unknown_name("recipe", alias, _BY_NAME, where)
-    options = parse_options(alias, settings.options, resizes=recipe.limits is not None)
+    options = parse_options(alias, settings.options, resizes=recipe.limits is not None, films=bool(recipe.frames))
     recipe = _adjusted(recipe, options)
     files = find_files(recipe, rest or recipe.hub, options)
     limits = recipe.limits or (None, None)
@@ -146,6 +149,7 @@ def open_chat(name: str, settings: ModelSettings) -> ModelHandle:
         "target_instruction": options.target_instruction,
         "processor": files.processor.revision,
         "base": files.network.revision if files.adapter else None,
+        "width": files.width,
         "image processor": "pil",
         "transformers": library_version("transformers"),
     }
@@ -153,17 +157,31 @@ def open_chat(name: str, settings: ModelSettings) -> ModelHandle:
         f"{PREFIX}{alias}={files.main.name}" if rest else alias,
         revision=files.main.revision,
         adapter="vlm/1",
-        dtype=_dtype(settings),
-        options=seen,
-        modalities=MODALITIES,
+        dtype=half_on_gpu(settings),
+        options={**seen, **_films(recipe)},
+        modalities=recipe.modalities,
+        about=files.network.about(),
     )
     return handle(spec, partial(_load, spec, recipe, options, files, settings))
+
+
+def _films(recipe: Recipe) -> Mapping[str, Scalar]:
+    """How videos are seen, of recipes that see them; a single frame says nothing of its place."""
+    if not recipe.frames:
+        return {}
+    return {"frames": recipe.frames} | ({} if recipe.frames == MIDDLE else {"frame_order": "kept"})
 
 
 def _adjusted(recipe: Recipe, options: ChatOptions) -> Recipe:
     """The recipe with a user's limits in it."""
     limits, fitted = (_limited(each, options) for each in (recipe.limits, recipe.fit))
-    return replace(recipe, limits=limits, fit=fitted, max_length=options.max_length or recipe.max_length)
+    return replace(
+        recipe,
+        limits=limits,
+        fit=fitted,
+        max_length=options.max_length or recipe.max_length,
+        frames=options.frames or recipe.frames,
+    )
 
 
 def _limited(usual: Limits | None, options: ChatOptions) -> Limits | None:
@@ -172,12 +190,6 @@ def _limited(usual: Limits | None, options: ChatOptions) -> Limits | None:
         return None
     fewest, most = options.min_pixels or usual[0], options.max_pixels or usual[1]
     return (fewest, max(fewest, most)) if options.min_pixels else (min(fewest, most), most)
-
-
-def _dtype(settings: ModelSettings) -> str:
-    """`auto` is bfloat16 on a GPU, which all of these were trained in, and float32 on the CPU."""
-    on_gpu = settings.dtype == "auto" and settings.device != "cpu" and torch_device(settings).startswith("cuda")
-    return "bfloat16" if on_gpu else float_type(settings)
 
 
 def _load(spec: ModelSpec, recipe: Recipe, options: ChatOptions, files: Files, settings: ModelSettings) -> Chat:
@@ -194,11 +206,13 @@ ROWS = (
         ModelRow(
             recipe.name,
             f"{recipe.hub}{': ' + recipe.note if recipe.note else ''}",
-            MODALITIES,
+            recipe.modalities,
             open_chat,
             _VERIFIED,
         )
         for recipe in RECIPES
     ),
-    ModelRow(PREFIX, "a checkpoint with the recipe of one of these: NAME=FOLDER", MODALITIES, open_chat, _VERIFIED),
+    ModelRow(
+        PREFIX, "a checkpoint with the recipe of one of these: NAME=FOLDER", ("text", "image"), open_chat, _VERIFIED
+    ),
 )

@@ -28,6 +28,14 @@ class Files:
         """What the user named."""
         return self.adapter or self.network
 
+    @property
+    def width(self) -> int | None:
+        """Of the vectors, if config.json says it: some leave out what their class in transformers takes anyhow."""
+        fields = JsonFile.read(self.network.folder / "config.json").fields
+        text = fields.get("text_config")
+        width = (text if isinstance(text, dict) else fields).get("hidden_size")
+        return width if isinstance(width, int) else None
+
 
 def find_files(recipe: Recipe, rest: str, options: ChatOptions) -> Files:
     """Finds everything without reading weights. `rest` is a folder or a name on the hub. Raises UserError.

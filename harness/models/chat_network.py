@@ -31,8 +31,6 @@ class Prompt:
     tensors: Tensors
     """Its images; empty for a text."""
     images: int
-    cut: bool
-    """Whether the limit took tokens away."""
 
 
 def embed(network: PreTrainedModel, recipe: Recipe, prompts: Sequence[Prompt]) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from harness.errors import UserError, unknown_name
+from harness.video_policy import FramePolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +24,20 @@ class ChatOptions:
     """The model that an adapter (LoRA) is for: a folder, or a name on the hub."""
     processor: str | None = None
     """Where tokenizer and image processor come from."""
+    frames: str | None = None
+    """Which frames of a video are seen, as in `uniform:8`."""
 
 
 _NUMBERS = ("max_length", "min_pixels", "max_pixels")
 
 
-def parse_options(name: str, given: Mapping[str, str], *, resizes: bool) -> ChatOptions:
-    """Options as a user writes them. `resizes`: the model has pixel limits. Raises UserError for what it has not."""
-    known = [each.name for each in fields(ChatOptions) if resizes or not each.name.endswith("_pixels")]
+def parse_options(name: str, given: Mapping[str, str], *, resizes: bool, films: bool) -> ChatOptions:
+    """Options as a user writes them, of a model with pixel limits or without (`resizes`), that sees videos or not.
+
+    Raises UserError for what it has not.
+    """
+    lacking = (*(() if resizes else ("min_pixels", "max_pixels")), *(() if films else ("frames",)))
+    known = [each.name for each in fields(ChatOptions) if each.name not in lacking]
     for key in given:
         if key not in known:
             raise unknown_name(f"option of {name}", key, known, f"Choose from {', '.join(known)}.")
@@ -45,6 +52,7 @@ def parse_options(name: str, given: Mapping[str, str], *, resizes: bool) -> Chat
         target_instruction=given.get("target_instruction"),
         base=given.get("base"),
         processor=given.get("processor"),
+        frames=str(FramePolicy.parse(given["frames"])) if "frames" in given else None,
     )
 
 

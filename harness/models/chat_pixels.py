@@ -11,6 +11,13 @@ if TYPE_CHECKING:
     from harness.models.chat_family import Limits
 
 _MAX_RATIO = 200
+MIDDLE = "middle"
+"""A choice of frames: the one in the middle. What else there is `harness.video_policy` knows."""
+
+
+def middle(total: int, rate: float) -> list[int]:  # noqa: ARG001 - the signature of a choice of frames
+    """As a choice of frames: the one in the middle, of an even number the later one."""
+    return [total // 2]
 
 
 def square(image: Image, side: int) -> Image:

@@ -46,7 +46,13 @@ class Recipe:
     """Visual tokens are placed like words, although the architecture could place them in two dimensions."""
     pooling: Literal["last", "mean"] = "last"
     bidirectional: bool = False
+    frames: str = ""
+    """Which frames of a video are seen, each as an image; empty: the model is shown no videos here."""
     note: str = ""
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        return ("text", "image", "video") if self.frames else ("text", "image")
 
 
 _joined_qwen = partial(prompt.joined, image=IMAGE)
@@ -93,11 +99,13 @@ def _gme(size: str) -> Recipe:
         f"Alibaba-NLP/gme-Qwen2-VL-{size}-Instruct",
         QWEN2,
         _in_system,
-        "mteb gme_v_models.py; VLM2Vec gme_inference.py",
+        "mteb gme_v_models.py; VLM2Vec gme_inference.py (of a video it takes the middle frame)",
         fit=(4 * _PATCH, 16384 * _PATCH),
         limits=(4 * _PATCH, 1280 * _PATCH),
         max_length=1800,
         flat=True,
+        frames=pixels.MIDDLE,
+        note="of a video it sees the middle frame",
     )
 
 
@@ -110,6 +118,8 @@ def _ops(size: str) -> Recipe:
         "model card and ops_mm_embedding_v1.py",
         fit=(256 * _PATCH, 1280 * _PATCH),
         limits=(4 * _PATCH, 1280 * _PATCH),
+        frames="uniform:8",
+        note="of a video it sees 8 frames; their number is ours",
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,7 +11,7 @@ from harness.models.chat_llava_next import LLAVA_NEXT, check_grids
 from harness.models.chat_lora import merge_adapter
 from harness.models.chat_rows import Recipe
 from harness.models.hub import load_network
-from harness.models.llave_config import JsonFile
+from harness.models.tokens import read_tokenizer_json
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -56,11 +55,7 @@ def load_chat(
 
 def _read_tokenizer(folder: Path, family: Family) -> Tokenizer:
     """tokenizer.json as it stands. Raises UserError if a token is missing that prompts need."""
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_str(json.dumps(JsonFile.read(folder / "tokenizer.json").fields))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    tokenizer = read_tokenizer_json(folder)
     missing = [token for token in family.special if tokenizer.token_to_id(token) is None]
     if missing:
         raise UserError(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar, cast
 
 from harness.errors import UserError
+from harness.memory import enough_to_load
 from harness.registry import ModelHandle, ModelSettings
 from harness.types import MEDIA_TOKEN, Embedder, ModelSpec
 
@@ -16,7 +17,12 @@ FLOAT_TYPES = ("float32", "bfloat16", "float16")
 
 def handle(spec: ModelSpec, load: Callable[[], Embedder[T]]) -> ModelHandle:
     """A handle on an embedder whose type of features stays its own business: `embed` gets what `prepare` returned."""
-    return ModelHandle(spec, cast("Callable[[], Embedder[object]]", load))
+
+    def guarded() -> Embedder[object]:
+        with enough_to_load(spec.name):
+            return cast("Embedder[object]", load())
+
+    return ModelHandle(spec, guarded)
 
 
 def cpu_only(name: str, settings: ModelSettings) -> None:
@@ -53,6 +59,12 @@ def float_type(settings: ModelSettings) -> str:
     if settings.dtype not in FLOAT_TYPES:
         raise UserError(f"--dtype {settings.dtype} is not known.", f"Choose auto or one of {', '.join(FLOAT_TYPES)}.")
     return settings.dtype
+
+
+def half_on_gpu(settings: ModelSettings) -> str:
+    """The dtype to run in, for models that were trained in bfloat16: `auto` is that on a GPU, float32 on the CPU."""
+    on_gpu = settings.dtype == "auto" and settings.device != "cpu" and torch_device(settings).startswith("cuda")
+    return "bfloat16" if on_gpu else float_type(settings)
 
 
 def plain_text(text: str) -> str:

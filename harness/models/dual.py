@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,8 @@ from harness.models.hub import Found, find_checkpoint, load_network
 from harness.models.llave_config import JsonFile
 from harness.registry import ModelHandle, ModelSettings
 from harness.types import MEDIA_TOKEN, Features, Item, Media, ModelSpec, Role
-from harness.video import spread_frames
+from harness.video import read_frames
+from harness.video_policy import FramePolicy
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,6 +50,7 @@ class Checkpoint:
     family: Family
     options: DualOptions
     vocabulary: int
+    width: int
 
 
 class Dual:
@@ -64,6 +67,7 @@ class Dual:
         self.spec = spec
         self._family = checkpoint.family
         self._options = checkpoint.options
+        self._frames = FramePolicy.parse(checkpoint.options.frames)
         self._reader = reader
         self._eye = eye
         self._network = network
@@ -100,7 +104,7 @@ class Dual:
         return text.replace(MEDIA_TOKEN, self._options.media_token) if self._options.media_token else plain_text(text)
 
     def _open(self, medium: Media) -> Sequence[Image]:
-        return [open_image(medium)] if medium.kind == "image" else spread_frames(medium, self._options.frames)
+        return [open_image(medium)] if medium.kind == "image" else read_frames(medium, self._frames.choose)
 
     def _see(self, medium: Media, image: Image) -> Pixels:
         if max(image.size) > WORST_RATIO * min(image.size):
@@ -169,6 +173,8 @@ def open_dual(
         dtype=float_type(settings),
         options={
             **asdict(checkpoint.options),
+            "width": checkpoint.width,
+            "frame_order": "ignored",
             "image processor": "pil",
             "transformers": library_version("transformers"),
             "tokenizers": library_version("tokenizers"),
@@ -189,14 +195,21 @@ def _read(found: Found, families: Sequence[Family], settings: ModelSettings, usu
             f"{file.path} has model_type {kind!r}, not {' or '.join(repr(each.model_type) for each in families)}.",
             "Name a checkpoint of this kind. `llave models` lists the other families.",
         )
-    section = file.fields.get(family.section)
-    sizes = JsonFile(file.path, {**family.usual, **(section if isinstance(section, dict) else {})})
+    sizes = _section(file, family.section, family.usual)
     options = parse_options(settings.options, usual)
     places = sizes.integer("max_position_embeddings")
     if (options.max_length or places) > places:
         raise UserError(f"max_length is {options.max_length}, and {found.name} has {places} places.", "Lower it.")
     options = replace(options, max_length=options.max_length or places)
-    return Checkpoint(found, family, options, sizes.integer("vocab_size"))
+    section, key, usual_width = family.width
+    width = _section(file, section, {key: usual_width}).integer(key)
+    return Checkpoint(found, family, options, sizes.integer("vocab_size"), width)
+
+
+def _section(file: JsonFile, name: str, usual: Mapping[str, int]) -> JsonFile:
+    """A part of config.json, or all of it; `usual` is what transformers takes for what is left out."""
+    found = file.fields.get(name) if name else file.fields
+    return JsonFile(file.path, {**usual, **(found if isinstance(found, dict) else {})})
 
 
 def _load(spec: ModelSpec, checkpoint: Checkpoint, settings: ModelSettings) -> Dual:
@@ -206,15 +219,39 @@ def _load(spec: ModelSpec, checkpoint: Checkpoint, settings: ModelSettings) -> D
     family, folder = checkpoint.family, checkpoint.found.whole()
     limit = checkpoint.options.max_length or 0
     reader = read_tokenizer(folder, family.rule(folder), limit, checkpoint.vocabulary)
+    eye = _read_eye(folder, family)
+    weights = family.weights(folder) if family.weights else None
+    kind = getattr(transformers, family.kind)
+    network = load_network(kind, folder, spec.dtype, torch_device(settings), weights=weights)
+    return Dual(spec, checkpoint, reader, eye, network)
+
+
+def _read_eye(folder: Path, family: Family) -> BaseImageProcessor:
+    """The Pillow version of the image processor that the checkpoint names.
+
+    It is asked for by its class: AutoImageProcessor wants torchvision for it in some versions of transformers.
+    """
+    import transformers
+
+    named = _eye_named(folder) or family.eye
+    named = named.removesuffix("Fast").removesuffix("Pil")
+    kind = getattr(transformers, f"{named}Pil", None)
     try:
-        eye = transformers.AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
-    except (OSError, ValueError, ImportError) as error:
+        if kind is None:
+            raise ValueError(f"there is no {named} that works with Pillow")
+        return kind.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, TypeError, ImportError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
             f"The image processor in {folder} cannot be loaded: {reason}",
             "Take preprocessor_config.json from where the weights came from.",
         ) from error
-    weights = family.weights(folder) if family.weights else None
-    kind = getattr(transformers, family.kind)
-    network = load_network(kind, folder, spec.dtype, torch_device(settings), weights=weights)
-    return Dual(spec, checkpoint, reader, eye, network)
+
+
+def _eye_named(folder: Path) -> str | None:
+    """The class in preprocessor_config.json, or in processor_config.json, where newer checkpoints have it."""
+    alone, joint = folder / "preprocessor_config.json", folder / "processor_config.json"
+    fields = JsonFile.read(joint if joint.is_file() and not alone.is_file() else alone).fields
+    inner = fields.get("image_processor")
+    named = (inner if isinstance(inner, dict) else fields).get("image_processor_type")
+    return named if isinstance(named, str) else None

@@ -30,8 +30,12 @@ class Family:
     """Where config.json says how large the text side is."""
     usual: Mapping[str, int]
     """What transformers takes where that section is silent."""
+    width: tuple[str, str, int]
+    """Where config.json says how wide vectors are: section (empty: none), key, what transformers takes otherwise."""
     kind: str
     """The class in transformers."""
+    eye: str
+    """The image processor's class there, for checkpoints that do not name theirs."""
     text: Callable[[PreTrainedModel, Tensor, Tensor], Tensor]
     """From ids and the mask of those that are not padding."""
     image: Callable[[PreTrainedModel, Pixels], Tensor]
@@ -92,7 +96,9 @@ CLIP = Family(
     rule=lambda _folder: TextRule("bos_token", "eos_token"),
     section="text_config",
     usual={"max_position_embeddings": 77, "vocab_size": 49408},
+    width=("", "projection_dim", 512),
     kind="CLIPModel",
+    eye="CLIPImageProcessor",
     text=_clip_text,
     image=_features,
 )
@@ -102,7 +108,9 @@ SIGLIP = Family(
     rule=siglip_rule,
     section="text_config",
     usual={"max_position_embeddings": 64, "vocab_size": 32000},
+    width=("vision_config", "hidden_size", 768),
     kind="SiglipModel",
+    eye="SiglipImageProcessor",
     text=_siglip_text,
     image=_features,
     full_length=True,
@@ -113,7 +121,9 @@ SIGLIP2 = Family(
     rule=siglip_rule,
     section="text_config",
     usual={"max_position_embeddings": 64, "vocab_size": 32000},
+    width=("vision_config", "hidden_size", 768),
     kind="Siglip2Model",
+    eye="Siglip2ImageProcessor",
     text=_siglip_text,
     image=_features,
     full_length=True,
@@ -124,7 +134,9 @@ BLIP2 = Family(
     rule=lambda _folder: TextRule("cls_token", "sep_token", as_caption, most_words=50),
     section="qformer_config",
     usual={"max_position_embeddings": 512, "vocab_size": 30522},
+    width=("qformer_config", "hidden_size", 768),
     kind="Blip2ForImageTextRetrieval",
+    eye="BlipImageProcessor",
     text=_blip2_text,
     image=_blip2_image,
 )

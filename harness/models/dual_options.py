@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from harness.errors import UserError, unknown_name
+from harness.video_policy import FramePolicy
 
 _CHOICES: Mapping[str, tuple[str, ...]] = {"fusion": ("sum", "unit-sum"), "instructions": ("all", "queries", "none")}
 
@@ -22,8 +23,8 @@ class DualOptions:
     """What is read where a text names the place of a medium; if nothing, its newline goes with it."""
     max_length: int | None = None
     """Tokens of a text, at most as many as the checkpoint has places for."""
-    frames: int = 8
-    """Frames of a video at most, evenly spread; their vectors are averaged."""
+    frames: str = "uniform:8"
+    """Which frames of a video are seen; their vectors are averaged."""
 
 
 def parse_options(given: Mapping[str, str], usual: DualOptions) -> DualOptions:
@@ -39,7 +40,7 @@ def parse_options(given: Mapping[str, str], usual: DualOptions) -> DualOptions:
         instructions=given.get("instructions", usual.instructions),
         media_token=given.get("media_token", usual.media_token),
         max_length=_count("max_length", given["max_length"], least=3) if "max_length" in given else usual.max_length,
-        frames=_count("frames", given["frames"], least=1) if "frames" in given else usual.frames,
+        frames=str(FramePolicy.parse(given.get("frames", usual.frames))),
     )
 
 

@@ -60,7 +60,7 @@ ROWS = (
     *(
         ModelRow(
             family.prefixes[0],
-            f"a {_TITLES[family.model_type]} checkpoint: NAME on the hub, or FOLDER",
+            f"a {_TITLES[family.model_type]} checkpoint: NAME on the hub, or FOLDER; videos: mean over frames",
             MODALITIES,
             open_named,
             _VERIFIED,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import string
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import UserError
 from harness.models.llave_config import JsonFile
+from harness.models.tokens import read_tokenizer_json
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -63,12 +63,8 @@ def read_tokenizer(folder: Path, rule: TextRule, limit: int, vocabulary: int) ->
     The tokens around a text are put there by `TextReader`, so that neither the file's own settings nor the class that a
     version of transformers would choose for it can change them.
     """
-    from tokenizers import Tokenizer
-
     settings = JsonFile.read(folder / "tokenizer_config.json")
-    tokenizer = Tokenizer.from_str(json.dumps(JsonFile.read(folder / "tokenizer.json").fields))
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
+    tokenizer = read_tokenizer_json(folder)
 
     def known(key: str) -> int:
         declared = settings.fields.get(key)

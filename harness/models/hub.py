@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from harness.digests import folder_digest
 from harness.errors import UserError
+from harness.memory import is_out_of_memory
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 SETTINGS = ("*.json", "*.txt", "*.model", "*.jinja")
 """What tells how a checkpoint is used: configuration and tokenizer, no weights."""
@@ -27,7 +28,8 @@ for f in glob.glob("pytorch_model*.bin"): w |= torch.load(f, map_location="cpu",
 save_file({k: v.clone().contiguous() for k, v in w.items()}, "model.safetensors", {"format": "pt"})'"""
 TRAINING = "llave_training.json"
 """What our trainer writes beside the weights: recipe, step, counts of pairs."""
-_SHOWN = 5
+_SHOWN, _REASON = 5, 300
+_FAR_LARGER = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ class Found:
 
     def about(self) -> dict[str, object]:
         """`parameters`, if the weights are here, and how a checkpoint of our trainer was trained."""
-        parameters = _count(self.folder) if self.commit is None else None
+        parameters = count_parameters(self.folder) if self.commit is None else None
         found: dict[str, object] = {} if parameters is None else {"parameters": parameters}
         record = self.folder / TRAINING
         if record.is_file():
@@ -84,18 +86,18 @@ def _name(folder: Path) -> str:
     return f"{folder.parent.name}/{folder.name}" if _CHECKPOINT.fullmatch(folder.name) else folder.name
 
 
-def _count(folder: Path) -> int | None:
-    """Numbers in all tensors of a folder, as the headers of its files tell; None if one is damaged."""
+def count_parameters(folder: Path) -> int | None:
+    """Numbers in the tensors of a folder's model, as the headers of its files tell; None if one is damaged."""
     from safetensors import SafetensorError, safe_open
 
     total = 0
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in sorted(folder.glob("model*.safetensors")):
         try:
             with safe_open(file, framework="np") as tensors:
                 total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
         except (SafetensorError, OSError):
             return None  # whoever loads it says why
-    return total
+    return total or None
 
 
 def download(name: str, commit: str | None, patterns: Sequence[str]) -> Path:
@@ -139,12 +141,15 @@ def load_network(
     misshapen.
     """
     import torch
+    from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
 
     try:
+        config = kind.config_class.from_pretrained(folder)
+        _check_size(kind, config, folder, weights)
         network, report = kind.from_pretrained(
             folder if weights is None else None,
-            config=kind.config_class.from_pretrained(folder),
+            config=config,
             state_dict=None if weights is None else dict(weights),
             dtype=getattr(torch, dtype),
             use_safetensors=True,
@@ -153,8 +158,10 @@ def load_network(
             local_files_only=True,
             trust_remote_code=False,
         )
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        reason = str(error).strip().partition("\n")[0]
+    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError, StrictDataclassError) as error:
+        if is_out_of_memory(error):
+            raise
+        reason = " ".join(str(error).split())[:_REASON]
         raise UserError(f"{folder} cannot be loaded: {reason}", "Copy or download the checkpoint again.") from error
     misshapen = [f"{name} {list(had)} instead of {list(due)}" for name, had, due in report["mismatched_keys"]]
     account(
@@ -164,6 +171,30 @@ def load_network(
         misshapen,
     )
     return network.to(device).eval().requires_grad_(False)
+
+
+def _check_size(
+    kind: type[PreTrainedModel],
+    config: PreTrainedConfig,
+    folder: Path,
+    weights: Mapping[str, torch.Tensor] | None,
+) -> None:
+    """Raises UserError for a config.json of a far larger network than the weights are of.
+
+    Where it lacks keys transformers fills in those of some large model, whose missing weights would fill the memory
+    before anybody could be told that they are missing.
+    """
+    import torch
+
+    given = count_parameters(folder) if weights is None else sum(each.numel() for each in weights.values())
+    with torch.device("meta"):
+        needed = sum(each.numel() for each in kind(config).parameters())
+    if given is not None and needed > _FAR_LARGER * given:
+        raise UserError(
+            f"{folder / 'config.json'} describes a network of {needed:,} numbers; its weights hold {given:,}. "
+            "A key that says how large it is may be missing.",
+            "Take config.json from where the weights came from.",
+        )
 
 
 def account(folder: Path, missing: Collection[str], unexpected: Collection[str], misshapen: Collection[str]) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from harness.digests import folder_digest
+from harness.errors import UserError
 from harness.media import open_image
-from harness.models.common import float_type, handle, torch_device
+from harness.models.common import half_on_gpu, handle, torch_device
 from harness.models.hub import Found, find_checkpoint
 from harness.models.llave_config import MODEL_TYPE, LlaveConfig, grid_resolutions, read_config
 from harness.models.llave_options import LlaveOptions, parse_options
@@ -86,7 +88,7 @@ class Llave:
         config, options = self._checkpoint.config, self._checkpoint.options
         if medium.kind == "image":
             return see_image(open_image(medium), config)
-        return see_video(read_frames(medium, FramePolicy("fps", options.frames, options.fps).choose), config)
+        return see_video(read_frames(medium, FramePolicy.parse(options.frames).choose), config)
 
 
 def open_llave(name: str, settings: ModelSettings) -> ModelHandle:
@@ -99,19 +101,34 @@ def open_llave(name: str, settings: ModelSettings) -> ModelHandle:
         "max_length": checkpoint.max_length,
         "max_video_length": checkpoint.max_video_length,
         "grid": "x".join(map(str, options.grid)) if options.grid else None,
+        "width": checkpoint.config.language["hidden_size"],
+        "frame_order": "kept",
     }
     if tower.folder is not None and not tower.folder.resolve().is_relative_to(checkpoint.found.folder.resolve()):
         seen["vision_tower"] = folder_digest(tower.folder)
+    dtype = half_on_gpu(settings)
+    if options.attention != "sdpa":
+        _check_attention(options.attention, dtype)
     spec = ModelSpec(
         PREFIX + checkpoint.found.name,
         revision=checkpoint.found.revision,
         adapter="llave/1",
-        dtype=_dtype(settings),
+        dtype=dtype,
         options=seen,
         modalities=("text", "image", "video") if checkpoint.config.sees_video else ("text", "image"),
         about=checkpoint.found.about(),
     )
     return handle(spec, partial(_load, spec, checkpoint, settings))
+
+
+def _check_attention(attention: str, dtype: str) -> None:
+    if find_spec("flash_attn") is None:
+        raise UserError(
+            f"attention={attention} needs flash-attn, which is not installed.",
+            "pip install flash-attn, or leave the option out: PyTorch has flash attention of its own on a GPU.",
+        )
+    if dtype == "float32":
+        raise UserError(f"attention={attention} does not compute in float32.", "Add --dtype bfloat16, on a GPU.")
 
 
 def _find(rest: str, options: LlaveOptions) -> Checkpoint:
@@ -125,19 +142,14 @@ def _find(rest: str, options: LlaveOptions) -> Checkpoint:
     return Checkpoint(found, config, options)
 
 
-def _dtype(settings: ModelSettings) -> str:
-    """`auto` is bfloat16 on a GPU, where the public code computes in it too, and float32 on the CPU."""
-    on_gpu = settings.dtype == "auto" and settings.device != "cpu" and torch_device(settings).startswith("cuda")
-    return "bfloat16" if on_gpu else float_type(settings)
-
-
 def _load(spec: ModelSpec, checkpoint: Checkpoint, settings: ModelSettings) -> Llave:
     """Loads tokenizer and weights. Raises UserError, before a weight is read, unless all is as it should be."""
     from harness.models.llave_network import load_network
 
     folder, config = checkpoint.found.whole(), checkpoint.config
     prompter = read_prompter(folder, config.language["vocab_size"])
-    network = load_network(config, find_weights(folder, config), folder, torch_device(settings), spec.dtype)
+    attention, weights = checkpoint.options.attention, find_weights(folder, config)
+    network = load_network(config, weights, folder, torch_device(settings), spec.dtype, attention)
     return Llave(spec, checkpoint, prompter, network.eval().requires_grad_(False))
 
 

@@ -124,8 +124,9 @@ class JsonFile:
         if key not in self.fields:
             return UserError(f"{self.path} lacks {key!r}.", "Take config.json from where the weights came from.")
         return UserError(
-            f"{self.path} says {key} = {json.dumps(self.fields[key])}, which this adapter does not compute.",
-            "Only what the released LLaVE checkpoints use is computed, so that no score comes from a guess.",
+            f"{self.path} says {key} = {json.dumps(self.fields[key])}, which is not computed here.",
+            "Take the file from where the weights came from. What is not known to be right is refused, so that no "
+            "score comes from a guess.",
         )
 
 

@@ -27,11 +27,11 @@ _CROPS_AT_ONCE = 64
 class LlaveNetwork(nn.Module):
     """Prompts to embeddings. Differentiable; nothing in it depends on the order or the company of the prompts."""
 
-    def __init__(self, config: LlaveConfig) -> None:
+    def __init__(self, config: LlaveConfig, attention: str = "sdpa") -> None:
         super().__init__()
         self.side = config.tower.side
-        self.language = Qwen2Model(_language_config(config))
-        self.tower = SiglipVisionModel(_tower_config(config.tower))
+        self.language = Qwen2Model(_language_config(config, attention))
+        self.tower = SiglipVisionModel(_tower_config(config.tower, attention))
         inner, outer = config.tower.shape["hidden_size"], config.language["hidden_size"]
         self.projector = nn.Sequential(nn.Linear(inner, outer), nn.GELU(), nn.Linear(outer, outer))
         self.image_newline = nn.Parameter(torch.empty(outer))
@@ -100,11 +100,11 @@ class LlaveNetwork(nn.Module):
 
 
 def load_network(
-    config: LlaveConfig, weights: Mapping[str, Weight], folder: Path, device: str, dtype: str
+    config: LlaveConfig, weights: Mapping[str, Weight], folder: Path, device: str, dtype: str, attention: str = "sdpa"
 ) -> LlaveNetwork:
     """A network with all its weights. Raises UserError, before reading any, unless they are exactly those it needs."""
     with torch.device("meta"):
-        network = LlaveNetwork(config)
+        network = LlaveNetwork(config, attention)
     names = {released_name(name): (name, tuple(each.shape)) for name, each in network.state_dict().items()}
     account(weights, {released: shape for released, (_, shape) in names.items()}, folder)
     wanted = {released: weights[released] for released in names}
@@ -117,20 +117,20 @@ def load_network(
     return network
 
 
-def _language_config(config: LlaveConfig) -> Qwen2Config:
+def _language_config(config: LlaveConfig, attention: str) -> Qwen2Config:
     return Qwen2Config(
         **config.language,
         rms_norm_eps=config.rms_norm_eps,
         rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
-        attn_implementation="sdpa",
+        attn_implementation=attention,
     )
 
 
-def _tower_config(tower: Tower) -> SiglipVisionConfig:
+def _tower_config(tower: Tower, attention: str) -> SiglipVisionConfig:
     """The tower without its last layer, as the public code cuts it, and without a pooling head."""
     shape = {**tower.shape, "num_hidden_layers": tower.shape["num_hidden_layers"] - 1}
     return SiglipVisionConfig(
-        **shape, layer_norm_eps=tower.layer_norm_eps, vision_use_head=False, attn_implementation="sdpa"
+        **shape, layer_norm_eps=tower.layer_norm_eps, vision_use_head=False, attn_implementation=attention
     )
 
 

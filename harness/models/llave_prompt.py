@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from harness.errors import UserError
 from harness.models.llave_config import JsonFile
 from harness.models.llave_vision import Picture
+from harness.models.tokens import read_tokenizer_json
 from harness.types import MEDIA_TOKEN
 
 if TYPE_CHECKING:
@@ -106,14 +106,8 @@ def read_prompter(folder: Path, vocabulary: int) -> Prompter:
 
 def _read_tokenizer(folder: Path) -> Tokenizer:
     """tokenizer.json as it stands; without it, what transformers builds of vocab.json and merges.txt."""
-    from tokenizers import Tokenizer
-
-    path = folder / "tokenizer.json"
-    if path.exists():
-        tokenizer = Tokenizer.from_str(json.dumps(JsonFile.read(path).fields))
-        tokenizer.no_truncation()
-        tokenizer.no_padding()
-        return tokenizer
+    if (folder / "tokenizer.json").exists():
+        return read_tokenizer_json(folder)
     missing = [name for name in ("vocab.json", "merges.txt") if not (folder / name).exists()]
     if missing:
         raise UserError(

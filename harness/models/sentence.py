@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 from harness.errors import UserError
 from harness.identity import library_version
 from harness.media import open_image
+from harness.memory import is_out_of_memory
 from harness.models.common import float_type, handle, no_options, plain_text, torch_device
-from harness.models.sentence_files import PREFIX, Source, check_code, find_source, modalities_of, read_configs
+from harness.models.hub import account, count_parameters
+from harness.models.sentence_files import PREFIX, Source, check_code, find_source, modalities_of, read_configs, width_of
 from harness.registry import ModelHandle, ModelRow, ModelSettings
 from harness.types import MEDIA_TOKEN, Features, Item, ModelSpec, Role, Scalar
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 PIXELS_PER_TOKEN = 28 * 28
 LEAST_IMAGE_COST = 256
+_FROM_FILE = "_is_hf_initialized"
 
 Message: TypeAlias = "Mapping[str, str | Sequence[Mapping[str, str | Image]]]"
 Part: TypeAlias = "str | Mapping[str, str | Image] | Sequence[Message]"
@@ -147,6 +150,8 @@ def _message(full_text: str, images: Sequence[Image]) -> Message:
 def _load(spec: ModelSpec, source: Source, device: str) -> SentenceTransformer:
     """Loads the weights and checks that the model is what its files promised. Raises UserError if it is not."""
     import torch
+    from huggingface_hub.errors import StrictDataclassError
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
     dtype = getattr(torch, spec.dtype)
@@ -158,12 +163,17 @@ def _load(spec: ModelSpec, source: Source, device: str) -> SentenceTransformer:
             trust_remote_code="remote_code" in spec.options,
             model_kwargs={"dtype": dtype},
         )
-    except (OSError, ValueError, ImportError) as error:
+    except (SafetensorError, StrictDataclassError) as error:
+        raise UserError(f"{source.location} is cut short or damaged: {error}", "Copy or download it again.") from error
+    except (OSError, ValueError, TypeError, LookupError, RuntimeError, ImportError) as error:
+        if is_out_of_memory(error):
+            raise
         raise UserError(
             f"sentence-transformers cannot load {source.location}: {error}",
             "A model that brings code of its own needs --trust-remote-code, which docs/models-other.md explains. One "
             "that needs torchvision fits in as a class of your own: docs/add-a-model.md.",
         ) from error
+    _account(source, model)
     if model.transformers_model is None:
         model.to(dtype)  # modules without a network of transformers do not take `model_kwargs`
     seen = {"text", "image"}.intersection(model.modalities)
@@ -174,6 +184,17 @@ def _load(spec: ModelSpec, source: Source, device: str) -> SentenceTransformer:
             "Load it in a class of your own (docs/add-a-model.md), and please report the model's name.",
         )
     return model
+
+
+def _account(source: Source, model: SentenceTransformer) -> None:
+    """Raises UserError if weights were missing, which transformers fills with random numbers and a warning.
+
+    It marks those that came from a file. A head that pools for another use is often left out of the files.
+    """
+    network = model.transformers_model
+    marks = {} if network is None else {name: hasattr(each, _FROM_FILE) for name, each in network.named_parameters()}
+    if any(marks.values()):
+        account(source.folder, [name for name, marked in marks.items() if not marked and "pooler." not in name], [], [])
 
 
 def _open(name: str, settings: ModelSettings) -> ModelHandle:
@@ -196,7 +217,11 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
             f"{name} is compared by {similarity} distance.", "Only cosine and dot product are measured here."
         )
     revision = source.revision()
-    options: dict[str, Scalar] = {"sentence-transformers": library, "roles": "encode_query, encode_document"}
+    options: dict[str, Scalar] = {
+        "sentence-transformers": library,
+        "roles": "encode_query, encode_document",
+        "width": width_of(source.folder, configs),
+    }
     if "image" in modalities:
         torchvision = library_version("torchvision")
         options["image processor"] = "pil" if torchvision == "none" else f"torchvision {torchvision}"
@@ -213,6 +238,7 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
         options=options,
         modalities=modalities,
         similarity="dot" if similarity == "dot" else "cosine",
+        about={"parameters": parameters} if (parameters := count_parameters(source.folder)) else {},
     )
     return handle(spec, lambda: SentenceEmbedder(spec, source, torch_device(settings)))
 
@@ -223,6 +249,6 @@ ROWS = (
         "any sentence-transformers model: NAME on the hub, or FOLDER",
         ("text", "image"),
         _open,
-        "tests: MiniLM (text), tiny CLIP and tiny LLaVA (text, image)",
+        "documented: the library's own vectors, of MiniLM and of small random CLIP and LLaVA",
     ),
 )

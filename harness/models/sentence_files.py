@@ -17,6 +17,8 @@ PREFIX = "sentence-transformers/"
 _FOREIGN = re.compile(r'"([^"\s]+--[\w.]+\.\w+)"')
 """How a configuration names a class that lies in another repository or folder: `ORG/NAME--file.Class`."""
 
+_WIDTHS = ("out_features", "embedding_dimension", "word_embedding_dimension")
+
 Configs: TypeAlias = Mapping[Path, Mapping[str, object]]
 
 
@@ -39,6 +41,9 @@ def find_source(rest: str) -> Source:
     """Finds a folder, or resolves `NAME` or `NAME@COMMIT` on the hub; from the cache where the hub is out of reach."""
     folder = Path(rest).expanduser()
     if rest and folder.is_dir():
+        if not any((folder / name).is_file() for name in ("modules.json", "config.json")):
+            what = f"{folder} holds no model: it has neither modules.json nor config.json."
+            raise UserError(what, "Name the folder of a whole model.")
         return Source(folder.resolve().name, str(folder), folder, None, pinned=True)
     if not rest or rest.startswith((".", "/", "~")) or rest.count("/") > 1:
         raise UserError(
@@ -78,6 +83,21 @@ def modalities_of(configs: Configs) -> tuple[str, ...]:
         ]
         sees = any(key.startswith("image_") for config in processors for key in config)
     return ("text", "image") if sees else ("text",)
+
+
+def width_of(folder: Path, configs: Configs) -> int | None:
+    """The width of the vectors, if the files of the model's modules say it."""
+    cut = configs.get(folder / "config_sentence_transformers.json", {}).get("truncate_dim")
+    if isinstance(cut, int):
+        return cut
+    width = None
+    modules = _json(folder / "modules.json") if (folder / "modules.json").is_file() else None
+    for module in modules if isinstance(modules, list) else []:
+        config = configs.get(folder / str(module.get("path")) / "config.json", {}) if module.get("path") else {}
+        found = next((config[key] for key in _WIDTHS if isinstance(config.get(key), int)), None)
+        modes = sum(value is True for key, value in config.items() if key.startswith("pooling_mode_"))
+        width = found * max(1, modes) if isinstance(found, int) else width
+    return width
 
 
 def check_code(name: str, source: Source) -> None:

@@ -138,6 +138,8 @@ CHANGES: dict[str, Callable[[Task], Task]] = {
     "swap": _swapped_images,
     "rows": _new_rows,
     "scope": lambda task: replace(task, scope="global"),
+    "query role": lambda task: replace(task, query_role="target"),
+    "target modality": lambda task: replace(task, target_modality="text"),
     "query instruction": lambda task: replace(task, query_instruction="Find: "),
     "target instruction": lambda task: replace(task, target_instruction="Find: "),
 }
@@ -199,7 +201,8 @@ def test_bad_media_are_listed_all_at_once(task: Task, memory: Path) -> None:
             load(task, Digests(memory))
         lines = caught.value.what.splitlines()
         assert len(lines) == 7
-        assert "q0.png does not exist" in lines[1]
+        assert "q0.png does not exist. It is needed by query 0." in lines[1]
+        assert all(" It is n" in line for line in lines[1:6])
         assert all("damaged" in line or "not an image" in line for line in lines[2:6])
         assert lines[6].strip() == "and 2 more"
         assert "--on-bad-media count-as-wrong" in caught.value.hint
@@ -289,6 +292,8 @@ def test_the_first_queries_ask_the_same_as_before(data: TaskData, limit: int, wh
     found = first_queries(data, limit, whole_pool=whole_pool)
     assert len(found.queries) == min(limit, len(data.queries))
     assert found.notes == data.notes
+    grouped = first_queries(replace(data, groups=(indexes([0]),)), limit, whole_pool=whole_pool)
+    assert (grouped.targets, len(grouped.groups)) == (data.targets, 1)
     for old, new in zip(data.queries, found.queries, strict=False):
         assert (old.id, old.item) == (new.id, new.item)
         assert [data.targets[n] for n in old.candidates] == [found.targets[n] for n in new.candidates]

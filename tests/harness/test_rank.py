@@ -16,7 +16,7 @@ import harness.rank
 import harness.scores
 from harness.errors import UserError
 from harness.rank import normalise, rank
-from tests.rank_cases import Case, cases, half_way_case, query, random_case, reference
+from tests.rank_cases import Case, cases, grouped_cases, half_way_case, query, random_case, reference
 
 
 @settings(deadline=None)
@@ -89,6 +89,20 @@ def test_no_list_is_the_list_of_all_targets(case: Case) -> None:
     assert rank(case.queries, case.targets, listed) == case.rank()
     some = [own if row % 2 else each for row, (own, each) in enumerate(zip(listed, case.asked, strict=True))]
     assert rank(case.queries, case.targets, some) == case.rank()
+
+
+@settings(deadline=None)
+@given(grouped_cases(), st.integers(0, 4))
+def test_a_group_is_ranked_by_the_best_of_its_targets(case: Case, top: int) -> None:
+    expected = reference(case.queries, case.targets, case.asked, top, case.groups)
+    assert case.rank(top=top) == case.rank(top=top, block=1) == expected
+
+
+@settings(deadline=None)
+@given(cases())
+def test_groups_of_one_change_nothing(case: Case) -> None:
+    alone = replace(case, groups=[[number] for number in range(len(case.targets))])
+    assert alone.rank() == case.rank()
 
 
 @settings(deadline=None)

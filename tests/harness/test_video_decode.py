@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +144,24 @@ def test_an_animation_is_read_by_pillow_frame_by_frame(tmp_path: Path) -> None:
         for number, frame in zip((0, 4, 9), next(clip.read([0, 4, 9])), strict=True):
             assert (frame == np.asarray(frames[number])).all(), name
     assert isinstance(clip._reader, Animation)
+
+
+@pytest.mark.parametrize(
+    ("absent", "name"), [*(("decord", name) for name in EXACT), ("av", "h264.mp4"), ("av", "mpeg4.avi")]
+)
+def test_where_one_library_is_not_installed_the_other_gives_the_same_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, absent: str, name: str
+) -> None:
+    path = write(tmp_path, name)
+    right = every_frame(path)
+    rate = Clip(path).rate
+    monkeypatch.setitem(sys.modules, absent, None)  # so that importing it fails
+    clip = Clip(path)
+    wanted = some(len(right))
+    frames = [frame for few in clip.read(wanted) for frame in few]
+    assert isinstance(clip._reader, Pyav if absent == "decord" else Decord)
+    assert (clip.total, clip.rate) == (len(right), pytest.approx(rate, rel=1e-3))
+    assert all((frame == right[number]).all() for number, frame in zip(wanted, frames, strict=True))
 
 
 def test_without_a_library_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

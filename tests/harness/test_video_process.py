@@ -80,12 +80,12 @@ def test_what_is_no_video_says_how_it_begins(tmp_path: Path, content: bytes) -> 
 
 
 def test_sound_alone_is_no_video(tmp_path: Path) -> None:
-    path = write_sound(tmp_path / "talk.m4a")
-    with pytest.raises(BadMedia, match="only sound"):
-        check_video(path)
-    matroska = write_sound(tmp_path / "talk.mkv")
-    with pytest.raises(BadMedia, match=r"talk\.mkv cannot be decoded"):
-        decode(matroska, first)
+    for name, codec in (("talk.m4a", "aac"), ("talk.mkv", "aac"), ("talk.webm", "libopus"), ("talk.wav", "pcm_s16le")):
+        path = write_sound(tmp_path / name, codec)
+        with pytest.raises(BadMedia, match=rf"{name} has no video in it, only sound"):
+            check_video(path)
+        with pytest.raises(BadMedia, match=rf"{name} cannot be decoded"):
+            decode(path, first)
 
 
 def missing(content: bytes) -> bytes | None:

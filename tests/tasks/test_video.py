@@ -76,6 +76,10 @@ def test_the_published_files_have_their_counts_and_prompts() -> None:
         assert {item.full_text for item in texts.targets} == {f"{MEDIA_TOKEN}\nRepresent the given video."}
         right = {(texts.targets[query.positives[0]], query.item) for query in texts.queries}
         assert right == {(query.item, clips.targets[each]) for query in clips.queries for each in query.positives}
+        assert {members.tobytes() for members in clips.groups} == (
+            {query.positives.tobytes() for query in clips.queries} if name == "MSVD" else set()
+        )
+        assert {tasks[f"{name}_{way}"].num_candidates for way in ("t2v", "v2t")} == {videos}
 
 
 def test_the_other_protocol_takes_one_caption_and_its_own_prompts() -> None:
@@ -124,13 +128,35 @@ def test_a_set_of_ones_own_is_a_table_of_captions(tmp_path: Path) -> None:
     assert [query.id for query in loaded.queries] == ["v1#0", "v1#1", "v2#0"]
     assert [query.positives.tolist() for query in loaded.queries] == [[0], [0], [1]]
     assert [item.media[0].name for item in loaded.targets] == ["v1.mp4", "v2.avi"]
+    (tmp_path / "pets" / "v9.mp4").write_bytes(b"of no row, and left alone")
     loaded = clips.source.load(clips)
+    assert [item.media[0].name for item in texts.source.load(texts).targets] == ["v1.mp4", "v2.avi"]
     assert [query.positives.tolist() for query in loaded.queries] == [[0, 1], [0]]
+    assert [members.tolist() for members in loaded.groups] == [[0, 1], [0]]
     assert loaded.notes == {"duplicate_candidates": 1}
     with pytest.raises(UserError, match="nothing of suite"):
         resolve_tasks(suite="text-video", data=tmp_path)
     with pytest.raises(UserError, match="MSVD_t2v"):
         resolve_tasks("MSVD_t2v", data=tmp_path)
+
+
+def test_videos_with_the_same_captions_are_one_candidate(tmp_path: Path) -> None:
+    rows = [("v1", "a dog"), ("v1", "one dog"), ("v2", "one dog"), ("v2", "a dog"), ("v3", "a dog"), ("v2", "a dog")]
+    write(tmp_path / "pets", "captions.csv", rows)
+    _, clips = resolve_tasks(data=tmp_path)
+    loaded = clips.source.load(clips)
+    assert [members.tolist() for members in loaded.groups] == [[0, 1], [0]]
+    assert [query.positives.tolist() for query in loaded.queries] == [[0, 1], [0, 1], [0]]
+    assert loaded.notes == {"duplicate_candidates": 4}
+
+
+def test_a_video_knows_which_row_names_it_first(tmp_path: Path) -> None:
+    write(tmp_path / "pets", "captions.csv", [("v1", "a dog"), ("v2", "a cat"), ("v1", "one dog")])
+    for task in resolve_tasks(data=tmp_path):
+        loaded = task.source.load(task)
+        shown = [*loaded.targets, *(query.item for query in loaded.queries)]
+        where = {medium.name: medium.where for item in shown for medium in item.media}
+        assert where == {f"v{n}.mp4": f"{tmp_path}/pets/captions.csv, line {n + 1}" for n in (1, 2)}
 
 
 def test_msvd_is_its_list_of_test_videos(tmp_path: Path) -> None:

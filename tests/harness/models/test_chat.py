@@ -23,7 +23,7 @@ from harness.types import MEDIA_TOKEN as M
 from harness.types import Item, Media
 from tests.harness.models import chat_files, llave_files
 from tests.harness.models.chat_files import ROLES, change_json, embed, mmeb_items, opened
-from tests.harness.models.llave_files import copied, picture
+from tests.harness.models.llave_files import copied, lossless_video, picture
 
 folders = chat_files.folders
 one_thread = pytest.fixture(autouse=True, scope="module")(llave_files.one_thread)
@@ -145,14 +145,14 @@ def test_a_text_over_the_limit_is_cut_and_counted(folders):
     usual = opened(f"vlm/vlm2vec-v2.0={folder}").load()
     found = embed(short, [Item("0123456789abc"), Item("0123456789")])
     np.testing.assert_allclose(found, embed(usual, [Item("0123456789")] * 2), atol=ROUNDING)
-    assert (short.truncated, usual.truncated) == (1, 0)
+    assert [each.prepare(Item("0123456789abc"), "query").truncated for each in (short, usual)] == [True, False]
 
 
 def test_an_image_is_never_cut(folders, tmp_path):
     item = Item(f"{M}\nWhat is it?", (picture(tmp_path, 90, 90),))
     short = opened(f"vlm/vlm2vec-v2.0={folders['qwen2_vl']}", max_length="4").load()
     features = short.prepare(item, "query")
-    assert features.data.cut
+    assert features.truncated
     assert (features.data.ids == chat_files.QWEN_IDS["image_token_id"]).all()
     assert np.isfinite(short.embed([features])).all()
 
@@ -163,6 +163,26 @@ def test_pixel_limits_decide_the_tokens(folders, tmp_path):
     costs = [opened(name, max_pixels=str(blocks * 784)).load().prepare(item, "query").cost for blocks in (4, 16, 36)]
     assert costs[1] - costs[0] == 12
     assert costs[2] - costs[1] == 20
+
+
+def test_frames_are_so_many_images_where_the_recipe_says_so(folders, tmp_path):
+    frames = np.random.default_rng(0).integers(0, 256, (9, 48, 64, 3), dtype=np.uint8)
+    video = lossless_video(tmp_path / "clip.mkv", frames, 3)
+    stills = []
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(tmp_path / f"{number}.png")
+        stills.append(Media("image", f"{number}.png", tmp_path))
+    text = "Represent the video."
+    for name, options, seen in (
+        ("gme-qwen2-vl-2b", {}, [4]),
+        ("ops-mm-embedding-v1-2b", {}, [0, 1, 2, 3, 4, 5, 6, 8]),
+        ("ops-mm-embedding-v1-2b", {"frames": "uniform:2"}, [0, 8]),
+    ):
+        model = opened(f"vlm/{name}={folders['qwen2_vl']}", max_pixels="3136", **options).load()
+        found = embed(model, [Item(f"{M}\n{text}", (video,)), Item(text, tuple(stills[at] for at in seen))])
+        np.testing.assert_allclose(found[0], found[1], atol=ROUNDING)
+    with pytest.raises(UserError, match="no option of e5-v"):
+        opened(f"vlm/e5-v={folders['llava_next']}", frames="uniform:2")
 
 
 def test_an_instruction_can_be_overridden_for_either_side(folders):
@@ -196,7 +216,9 @@ def test_half_precision_is_near_single(folders, items):
 def test_identity_is_known_without_loading(folders, tmp_path):
     name = f"vlm/gme-qwen2-vl-2b={folders['qwen2_vl']}"
     spec = opened(name).spec
-    assert (spec.name, spec.modalities) == ("vlm/gme-qwen2-vl-2b=qwen2_vl", ("text", "image"))
+    assert (spec.name, spec.modalities) == ("vlm/gme-qwen2-vl-2b=qwen2_vl", ("text", "image", "video"))
+    assert spec.options["width"] == chat_files.WIDTH
+    assert spec.about["parameters"] > 10_000
     other = copied(folders["qwen2_vl"], tmp_path / "qwen2_vl")
     tensors = load_file(other / "model.safetensors")
     tensors["model.norm.weight"][0] += 1
@@ -214,6 +236,7 @@ def test_identity_is_known_without_loading(folders, tmp_path):
         opened(name, query_instruction="").spec,
         opened(name, target_instruction="x").spec,
         opened(name, processor=str(processor)).spec,
+        opened(name, frames="uniform:2").spec,
     ]
     assert len({model_fingerprint(each) for each in specs}) == len(specs)
 

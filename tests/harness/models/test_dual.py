@@ -130,7 +130,7 @@ def test_several_pictures_are_their_mean_and_so_are_the_frames_of_a_video(case, 
     several, film = embed(case.model, [Item("", tuple(media[:2])), Item("", (video,))])
     np.testing.assert_allclose(several, np.mean(pair, axis=0), atol=ROUNDING)
     np.testing.assert_allclose(film, singles.mean(axis=0), atol=ROUNDING)
-    few = opened(case.folder, frames="2").load()
+    few = opened(case.folder, frames="uniform:2").load()
     np.testing.assert_allclose(embed(few, [Item("", (video,))])[0], singles[[0, 4]].mean(axis=0), atol=ROUNDING)
 
 
@@ -196,7 +196,7 @@ def test_a_lower_limit_cuts_earlier(clip):
         {"instructions": "none"},
         {"media_token": "<image>"},
         {"max_length": "9"},
-        {"frames": "3"},
+        {"frames": "uniform:3"},
     ],
 )
 def test_every_option_is_part_of_the_identity(clip, options):
@@ -213,8 +213,8 @@ def test_spelling_out_a_default_changes_nothing(clip):
     [
         ({"fusoin": "sum"}, "Did you mean fusion"),
         ({"fusion": "mean"}, "Choose from sum, unit-sum"),
-        ({"frames": "0"}, "whole number from 1"),
-        ({"frames": "-1"}, "whole number"),
+        ({"frames": "uniform:0"}, "cannot be chosen by"),
+        ({"frames": "8"}, "uniform:8"),
         ({"max_length": "many"}, "whole number"),
         ({"max_length": "17"}, "has 16 places"),
     ],

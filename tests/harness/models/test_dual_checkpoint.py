@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import socket
 import subprocess
@@ -19,7 +20,7 @@ from harness.registry import ModelSettings
 from harness.types import Item
 from tests.harness.models import llave_files
 from tests.harness.models.dual_files import KINDS, change_json, opened
-from tests.harness.models.llave_files import change_weights, copied, embed
+from tests.harness.models.llave_files import change_weights, copied, embed, picture
 
 one_thread = pytest.fixture(autouse=True, scope="module")(llave_files.one_thread)
 ROUNDING = 2e-6
@@ -152,6 +153,19 @@ def test_a_missing_file_is_named(clip, file):
     (clip / file).unlink()
     with pytest.raises(UserError, match=file):
         opened(clip).load()
+
+
+@pytest.mark.parametrize("change", ["joint", "unnamed", "fast"])
+def test_the_image_processor_is_found_wherever_and_however_it_is_named(clip, tmp_path, change):
+    item = Item("", (picture(tmp_path, 50, 40),))
+    wanted = embed(opened(clip).load(), [item])
+    path = clip / "preprocessor_config.json"
+    if change == "joint":
+        (clip / "processor_config.json").write_text(json.dumps({"image_processor": json.loads(path.read_text())}))
+        path.unlink()
+    else:
+        change_json(path, image_processor_type=... if change == "unnamed" else "CLIPImageProcessorFast")
+    np.testing.assert_array_equal(embed(opened(clip).load(), [item]), wanted)
 
 
 def test_a_prefix_takes_its_own_family_only(originals, clip):

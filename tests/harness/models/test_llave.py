@@ -207,8 +207,9 @@ def test_every_option_and_every_byte_is_part_of_the_identity(folder, tmp_path):
     changes = [
         {"max_length": 99},
         {"grid": "1x2"},
-        {"fps": 1.0},
-        {"frames": 8},
+        {"frames": "fps:1:32"},
+        {"frames": "uniform:8"},
+        {"frames": "all"},
         {"query_instruction": "a"},
         {"target_instruction": "a"},
         {"dtype": "bfloat16"},

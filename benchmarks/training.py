@@ -1,0 +1,124 @@
+"""Time and memory of a training step: cached against plain, and ours against the public way. See README.md."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import common
+import torch
+from llave_shapes import SHAPE_NAMES
+from training_steps import DEMO, set_up
+
+_MEGABYTE = 2**20
+
+
+def cached(options: argparse.Namespace, *, checkpointing: bool) -> dict[str, object]:
+    """A cached step against a plain one over the same pairs."""
+    with tempfile.TemporaryDirectory() as folder:
+        bench = set_up(Path(folder), options, options.shape, checkpointing=checkpointing)
+        parts = bench.parts(options.pairs, options.pairs)
+        sides = {
+            "plain": lambda: bench.step(parts, None),
+            "cached": lambda: bench.step(parts, options.micro_batch),
+        }
+        bench.agree(sides)
+        seconds = common.in_turns(options.repeats, sides)
+    return {
+        "times the plain step's time": common.aim(common.ratio(seconds["cached"], seconds["plain"]), at_most=1.4),
+        **_pairs_a_second(options.pairs, seconds),
+    }
+
+
+def public(options: argparse.Namespace) -> dict[str, object]:
+    """A plain step against one that works as the public code does."""
+    with tempfile.TemporaryDirectory() as folder:
+        bench = set_up(Path(folder), options, options.shape, checkpointing=True)
+        parts = bench.parts(options.public_pairs, options.public_pairs)
+        sides: Mapping[str, Callable[[], float]] = {
+            "ours": lambda: bench.step(parts, None),
+            "public": lambda: bench.public_step(parts),
+        }
+        bench.agree(sides)
+        seconds = common.in_turns(options.repeats, sides)
+    return {
+        "times the pairs a second": common.aim(common.ratio(seconds["public"], seconds["ours"]), at_least=1.5),
+        **_pairs_a_second(options.public_pairs, seconds),
+    }
+
+
+def _pairs_a_second(pairs: int, seconds: Mapping[str, list[float]]) -> dict[str, object]:
+    took = common.medians(seconds)
+    return {"pairs a second": {side: round(pairs / each, 2) for side, each in took.items()}, "seconds": took}
+
+
+def memory(options: argparse.Namespace) -> dict[str, object]:
+    """Peak of a process that does nothing but one cached step, for a small and a large batch."""
+    small, large = options.memory_pairs
+    peaks = {f"batch {pairs}": _peak(options, pairs) for pairs in (small, large)}
+    first, last = peaks.values()
+    return {
+        f"peak at batch {large}, times that at {small}": common.aim(last / first, at_most=1.1),
+        "peak, megabytes": peaks,
+        "megabytes added for each pair": round((last - first) / (large - small), 4),
+    }
+
+
+def _peak(options: argparse.Namespace, pairs: int) -> int:
+    flags = ["--device", options.device, "--memory-shape", options.memory_shape, "--side", options.side]
+    flags += ["--images", options.images, "--memory-micro-batch", options.memory_micro_batch, "--peak", pairs]
+    command = [sys.executable, __file__, *map(str, flags)]
+    return round(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+
+
+def print_peak(options: argparse.Namespace) -> None:
+    """Prints the megabytes that this process, or its GPU, used at most."""
+    with tempfile.TemporaryDirectory() as folder:
+        bench = set_up(Path(folder), options, options.memory_shape, checkpointing=True)
+        bench.step(bench.parts(options.peak, options.peak), options.memory_micro_batch)
+    on_gpu = options.device.startswith("cuda")
+    print((torch.cuda.max_memory_allocated() if on_gpu else common.peak_memory()) / _MEGABYTE)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    add = parser.add_argument
+    add("--shape", choices=(DEMO, *SHAPE_NAMES), default="small", help="of the network that is timed (small)")
+    add("--memory-shape", choices=(DEMO, *SHAPE_NAMES), default=DEMO, help="of the one whose memory is measured (demo)")
+    add("--device", default="cpu", help="cpu or cuda (cpu)")
+    add("--pairs", type=int, default=8, help="of the plain and the cached step (8)")
+    add("--micro-batch", type=int, default=2, help="pairs at once in the cached step (2)")
+    add("--public-pairs", type=int, default=4, help="of a step against the public way, which has 4 on a GPU (4)")
+    add("--images", type=int, default=8, help="pictures to draw (8)")
+    add("--side", type=int, default=384, help="of the pictures, in pixels (384)")
+    add("--memory-pairs", type=int, nargs=2, default=[64, 4096], metavar=("SMALL", "LARGE"), help="(64 4096)")
+    add("--memory-micro-batch", type=int, default=32, help="pairs at once where memory is measured (32)")
+    add("--repeats", type=int, default=5, help="rounds whose median is taken (5)")
+    add("--threads", type=int, default=common.processors(), help="of torch (all processors)")
+    add("--out", type=Path, help="where the figures go (results/training.json, or training-SHAPE-DEVICE.json)")
+    add("--peak", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.peak:
+        print_peak(options)
+        return
+    figures = {
+        "cached step, with gradient checkpointing": cached(options, checkpointing=True),
+        "cached step, without": cached(options, checkpointing=False),
+        "public way": public(options),
+        "memory": memory(options),
+    }
+    usual = options.shape == "small" and options.device == "cpu"
+    name = "training" if usual else f"training-{options.shape}-{options.device.partition(':')[0]}"
+    settings = {key: value for key, value in vars(options).items() if key not in ("out", "peak")}
+    if options.device.startswith("cuda"):
+        settings["gpu"] = torch.cuda.get_device_name()
+    common.write_report(options.out or common.RESULTS / f"{name}.json", settings, figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""Steps to measure: the trainer's own, plain or cached, and one that works as the public code does. See README.md."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import cycle, islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from llave_shapes import AsPublic, random_network, word_tokenizer, write_config
+from synthetic import write_images
+from torch import nn
+
+from harness.models.hub import Found
+from harness.models.llave import Checkpoint, Llave
+from harness.models.llave_config import LlaveConfig, read_config
+from harness.models.llave_network import LlaveNetwork
+from harness.models.llave_options import LlaveOptions
+from harness.models.llave_prompt import Prompt, Prompter
+from harness.types import MEDIA_TOKEN, Item, Media, ModelSpec
+from trainers.config import Config
+from trainers.feed import Part
+from trainers.loss import hardness_weighted_infonce
+from trainers.network import Encoder, make_trainable
+from trainers.recipes import find_recipe
+from trainers.scratch import write_scratch
+from trainers.start import adapted
+from trainers.step import Stepper
+
+DEMO = "demo"
+"""The shape of the demo recipe: 0.4 million parameters, images of 48 pixels."""
+_WORDS = [f"word{number}" for number in range(2000)]
+_DISTINCT = 64
+"""Pairs that are made; a larger batch repeats them, so that what is measured is the step and not its pixels."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bench:
+    """A network that is trained, and pairs: every other one asks an image for words, the rest words for an image."""
+
+    config: Config
+    accelerator: Accelerator
+    network: LlaveNetwork
+    encoder: nn.Module
+    queries: Sequence[Prompt]
+    targets: Sequence[Prompt]
+
+    def parts(self, pairs: int, size: int) -> list[Part]:
+        """Pairs in parts of a size, each contrasted by itself, in the order of the trainer: like lengths together."""
+        return [self._part(range(at, at + size)) for at in range(0, pairs, size)]
+
+    def step(self, parts: Sequence[Part], micro_batch: int | None) -> float:
+        """The trainer's own: adds up the gradient, and returns the loss."""
+        self.network.zero_grad()
+        config = replace(self.config, micro_batch=micro_batch, batch=_pairs(parts), accumulate=len(parts))
+        return _mean(Stepper(config, self.accelerator, self.encoder, None).gradient(parts))
+
+    def public_step(self, parts: Sequence[Part]) -> float:
+        """The same as the public code does it: queries padded together, targets padded together, as they come."""
+        self.network.zero_grad()
+        embed, losses = AsPublic(self.network), []
+        for part in parts:
+            with self.accelerator.autocast():
+                query, target = embed(part.queries), embed(part.targets)
+            loss = hardness_weighted_infonce(query, target, scale=self.config.scale, alpha=self.config.alpha)
+            (loss / len(parts)).backward()
+            losses.append(float(loss.detach()))
+        return _mean(losses)
+
+    def agree(self, sides: Mapping[str, Callable[[], float]]) -> None:
+        """Sides must have the same loss, and a gradient of the same norm."""
+        found = {name: (side(), self._norm()) for name, side in sides.items()}
+        (loss, norm), *others = found.values()
+        loose = self.config.precision == "bf16"
+        for other in others:
+            np.testing.assert_allclose(other, (loss, norm), rtol=0.1 if loose else 2e-3)
+
+    def _norm(self) -> float:
+        gradients = [each.grad.norm() for each in self.network.parameters() if each.grad is not None]
+        return float(torch.stack(gradients).norm())
+
+    def _part(self, numbers: range) -> Part:
+        chosen = list(islice(cycle(zip(self.queries, self.targets, strict=True)), numbers.stop))[numbers.start :]
+        order = sorted(range(len(chosen)), key=lambda at: (-chosen[at][0].length, -chosen[at][1].length))
+        ids = list(numbers)
+        queries, targets = ([chosen[at][side] for at in order] for side in (0, 1))
+        return Part([], queries, targets, [], ids, ids, all_negatives=0)
+
+
+def set_up(folder: Path, options: Namespace, shape: str, *, checkpointing: bool) -> Bench:
+    """A network of a shape with random weights, trained as the LLaVE recipes train theirs, and pairs for it."""
+    on_gpu = options.device.startswith("cuda")
+    config = replace(
+        find_recipe("llave-0.5b"),
+        precision="bf16" if on_gpu else "fp32",
+        gradient_checkpointing=checkpointing,
+        mask_duplicates=False,
+    )
+    shaped = _write(folder / "model", shape, config)
+    network = random_network(shaped, options.device, torch.float32)
+    make_trainable(network, config)
+    prompter = Prompter(word_tokenizer(_WORDS), None)
+    checkpoint = Checkpoint(Found("benchmark", folder, None), shaped, LlaveOptions())
+    reader = Llave(ModelSpec("benchmark", "1", "llave/1"), checkpoint, prompter, network)
+    sides = [[reader.prepare(item, "query").data for item in side] for side in _items(folder / "images", options)]
+    accelerator = Accelerator(cpu=not on_gpu, mixed_precision="bf16" if on_gpu else "no")
+    encoder: nn.Module = accelerator.prepare(Encoder(network))
+    return Bench(config, accelerator, network, encoder, *sides)
+
+
+def _write(folder: Path, shape: str, config: Config) -> LlaveConfig:
+    if shape == DEMO:
+        write_scratch(folder, _WORDS, 0)
+        return read_config(folder)
+    write_config(folder, shape)
+    path = folder / "config.json"
+    path.write_text(json.dumps(adapted(json.loads(path.read_text()), config)))
+    return read_config(folder)
+
+
+def _items(folder: Path, options: Namespace) -> tuple[list[Item], list[Item]]:
+    """An image with a question of 5 to 20 words on one side of a pair, 3 to 40 words on the other."""
+    rng = np.random.default_rng(0)
+
+    def text(least: int, most: int) -> str:
+        return " ".join(rng.choice(_WORDS, int(rng.integers(least, most + 1))).tolist())
+
+    names = write_images(folder, options.images, side=options.side)
+    queries, targets = [], []
+    for at in range(_DISTINCT):
+        image = Item(f"{MEDIA_TOKEN}\n{text(5, 20)}", (Media("image", names[at % len(names)], folder),))
+        words = Item(text(3, 40))
+        queries.append(image if at % 2 else words)
+        targets.append(words if at % 2 else image)
+    return queries, targets
+
+
+def _pairs(parts: Sequence[Part]) -> int:
+    return sum(len(part.queries) for part in parts)
+
+
+def _mean(losses: Sequence[float]) -> float:
+    return sum(losses) / len(losses)
