@@ -31,8 +31,9 @@ def cache_dir() -> Path:
 
 
 def safe_name(name: str) -> str:
-    """A name as one path component, `/` as `--`. Different names never share one, but for case where the disk does not tell it apart.
+    """A name as one path component, `/` as `--`.
 
+    Different names never share one, unless they differ in case alone and the disk does not tell cases apart.
     What cannot be read back from the result gets a digest of the original, after a `~` that nothing else has.
     """
     safe = _UNSAFE.sub("--", name).strip(".-")[:_LONGEST] or "_"

@@ -23,6 +23,7 @@ _CENTRES: Reals = (_EDGES[1:] + _EDGES[:-1]) / 2
 _COARSE = 40
 """Fine bins in one bin of a `Distribution`."""
 _ROWS = 1024
+MOST_SUSPECTED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,16 @@ class Distribution:
     """5 % are higher."""
     shares: tuple[float, ...]
     """Of 100 equal bins from -1 to 1, in order; they sum to 1."""
+
+
+class Suspect(NamedTuple):
+    """A negative that may be right as well."""
+
+    query: int
+    negative: int
+    """Which target, or which of the pool."""
+    excess: float
+    """By how much its cosine is above the positive's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +73,8 @@ class Diagnosis:
     """How many equally weighted negatives have that entropy: the mean over queries."""
     suspects: float
     """The share of negatives more similar than their query's positive by more than `beyond`: false ones, perhaps."""
+    suspected: tuple[Suspect, ...]
+    """The first of them, by excess."""
     queries: int
     """Those with at least one negative."""
 
@@ -78,13 +91,16 @@ def diagnose(
     *,
     alpha: float = 9.0,
     target_ids: NDArray[np.int64] | None = None,
+    pool: FloatArray | None = None,
+    wrong: NDArray[np.bool_] | None = None,
     within: float = 0.1,
     beyond: float = 0.1,
 ) -> Diagnosis:
     """What is above, for vectors (n, d) of any length but zero, paired row by row.
 
-    Targets with equal `target_ids` (n,) are not each other's negatives. For figures by dataset, call it with each one's
-    pairs. Raises UserError where there is no negative at all, or a vector has no direction.
+    Targets with equal `target_ids` (n,) are not each other's negatives. Or `wrong` (n, m) says which vectors of a
+    `pool` (m, d) are a query's negatives, in place of the targets of the other pairs. For figures by dataset, call it
+    with each one's pairs. Raises UserError where there is no negative at all, or a vector has no direction.
     """
     query, target = _unit(query, "query"), _unit(target, "target")
     if query.shape != target.shape:
@@ -92,9 +108,12 @@ def diagnose(
             f"{len(query)} queries and {len(target)} targets are not paired.", "Give each query one target."
         )
     positives = np.einsum("nd,nd->n", query, target).astype(np.float64)
-    tally = _Tally()
-    for rows, cosines, wrong in _blocks(query, target, target_ids):
-        tally.add(positives[rows], cosines, wrong, alpha, within, beyond)
+    tally = _Tally(alpha, within, beyond)
+    keys = np.arange(len(target)) if target_ids is None else target_ids
+    others = target if pool is None else _unit(pool, "pool")
+    for rows in _blocks(len(query)):
+        negative = keys[rows, None] != keys if wrong is None else wrong[rows]
+        tally.add(rows.start, positives[rows], (query[rows] @ others.T).astype(np.float64), negative)
     total = int(tally.counts.sum())
     if not total:
         raise UserError("There is no negative: no two pairs have different targets.", "Diagnose more pairs together.")
@@ -109,6 +128,7 @@ def diagnose(
         entropy=tally.entropy / tally.queries,
         effective=tally.effective / tally.queries,
         suspects=tally.suspects / total,
+        suspected=tuple(tally.suspected),
         queries=tally.queries,
     )
 
@@ -124,37 +144,46 @@ def overlap(first: NDArray[np.int64], second: NDArray[np.int64]) -> float:
     return float(np.where(lower, one, other).sum())
 
 
-class _Block(NamedTuple):
-    rows: slice[int, int, None]
-    cosines: Reals
-    wrong: NDArray[np.bool_]
-    """Which are negatives."""
-
-
 @dataclass(slots=True, eq=False)
 class _Tally:
     """Sums over queries and negatives."""
 
+    alpha: float
+    within: float
+    beyond: float
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(_BINS, np.int64))
     queries: int = 0
     margin: float = 0.0
     hard: int = 0
     suspects: int = 0
+    suspected: list[Suspect] = field(default_factory=list)
     entropy: float = 0.0
     effective: float = 0.0
 
-    def add(
-        self, positives: Reals, cosines: Reals, wrong: NDArray[np.bool_], alpha: float, within: float, beyond: float
-    ) -> None:
-        asked = wrong.any(1)
+    def add(self, start: int, positives: Reals, cosines: Reals, wrong: NDArray[np.bool_]) -> None:
+        """Counts queries from `start` on."""
+        asked = np.flatnonzero(wrong.any(1))
         positives, cosines, wrong = positives[asked], cosines[asked], wrong[asked]
         self.counts += _count(cosines[wrong])
         self.queries += len(positives)
         hardest = np.where(wrong, cosines, -np.inf).max(1, initial=-np.inf)
         self.margin += float((positives - hardest).sum())
-        self.hard += int((wrong & (cosines > positives[:, None] - within)).sum())
-        self.suspects += int((wrong & (cosines > positives[:, None] + beyond)).sum())
-        weights = wrong * np.exp(alpha * np.minimum(cosines - hardest[:, None], 0))
+        excess = np.where(wrong, cosines - positives[:, None], -np.inf)
+        self.hard += int((excess > -self.within).sum())
+        self._suspect(excess, start + asked)
+        self._weigh(cosines - hardest[:, None], wrong)
+
+    def _suspect(self, excess: Reals, queries: NDArray[np.int64]) -> None:
+        rows, columns = np.nonzero(excess > self.beyond)
+        self.suspects += len(rows)
+        first = np.argsort(-excess[rows, columns], kind="stable")[:MOST_SUSPECTED]
+        found = zip(rows[first], columns[first], strict=True)
+        self.suspected += [Suspect(int(queries[row]), int(column), float(excess[row, column])) for row, column in found]
+        self.suspected = sorted(self.suspected, key=lambda each: -each.excess)[:MOST_SUSPECTED]
+
+    def _weigh(self, behind: Reals, wrong: NDArray[np.bool_]) -> None:
+        """Counts the entropy of the weights; `behind` is each cosine less its query's highest."""
+        weights = wrong * np.exp(self.alpha * np.minimum(behind, 0))
         shares = weights / weights.sum(1, keepdims=True)
         entropies = -(shares * np.log(shares, out=np.zeros_like(shares), where=shares > 0)).sum(1)
         negatives = wrong.sum(1)
@@ -163,11 +192,9 @@ class _Tally:
         self.effective += float(np.exp(entropies).sum())
 
 
-def _blocks(query: FloatArray, target: FloatArray, ids: NDArray[np.int64] | None) -> Iterator[_Block]:
-    keys = np.arange(len(target)) if ids is None else ids
-    for start in range(0, len(query), _ROWS):
-        rows = slice(start, min(start + _ROWS, len(query)))
-        yield _Block(rows, (query[rows] @ target.T).astype(np.float64), keys[rows, None] != keys)
+def _blocks(count: int) -> Iterator[slice[int, int, None]]:
+    for start in range(0, count, _ROWS):
+        yield slice(start, min(start + _ROWS, count))
 
 
 def _unit(vectors: FloatArray, side: str) -> FloatArray:

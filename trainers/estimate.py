@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.errors import unknown_name
 from harness.models.llave_config import LlaveConfig, read_config
 from trainers.config import SCRATCH, Config
-from trainers.material import check_shares, find_material, plan_over
+from trainers.material import check_shares, find_material, on_hub, plan_over
 from trainers.published import MMEB_TRAIN, ROUNDED, SHAPES, TRAIN_ROWS
 from trainers.start import adapted, find_start
 
@@ -44,7 +44,7 @@ def estimate(config: Config, processes: int) -> Estimate:
     check_shares(config, processes)
     rounded: tuple[str, ...] = ()
     left_out = 0
-    if config.data == MMEB_TRAIN and not Path(config.data).exists():
+    if config.data.partition("@")[0] == MMEB_TRAIN and on_hub(config.data):
         sizes = _published_sizes(config)
         rounded = tuple(
             name for name in sizes if name in ROUNDED and (config.cap or TRAIN_ROWS[name]) >= TRAIN_ROWS[name]

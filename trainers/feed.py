@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -33,8 +34,8 @@ class Part:
     negatives: Sequence[Prompt]
     query_ids: Sequence[int]
     target_ids: Sequence[int]
-    has_negatives: bool
-    """Whether any process has some."""
+    all_negatives: int
+    """How many all processes have together. What they hold beyond that repeats the last, so that shares are equal."""
 
 
 class Prepared:
@@ -99,7 +100,8 @@ class Feed:
         order = sorted(range(share), key=lambda at: (-queries[at].length, -targets[at].length, at))
         query_ids, target_ids = _numbered([pair.query for pair in pairs]), _numbered([pair.target for pair in pairs])
         extra = self._extra(places, pairs)
-        own = extra[self.rank :: self.processes]
+        equal = math.ceil(len(extra) / self.processes)
+        own = [extra[min(at, len(extra) - 1)] for at in range(self.rank * equal, (self.rank + 1) * equal)]
         return Part(
             places=places,
             queries=[queries[at] for at in order],
@@ -107,11 +109,11 @@ class Feed:
             negatives=list(pool.map(lambda each: self._ready(each[0], each[1], "target"), own)),
             query_ids=[query_ids[mine[at]] for at in order],
             target_ids=[target_ids[mine[at]] for at in order],
-            has_negatives=bool(extra),
+            all_negatives=len(extra),
         )
 
     def _extra(self, places: Sequence[Place], pairs: Sequence[Pair]) -> list[tuple[Place, Item]]:
-        """Distinct hard negatives that are nobody's target here. Fewer than processes are left out: each needs one."""
+        """Distinct hard negatives that are nobody's target here."""
         if not self.negatives:
             return []
         targets = {pair.target for pair in pairs}
@@ -121,7 +123,7 @@ class Feed:
             for item in pair.negatives
             if item not in targets
         }
-        return [(place, item) for item, place in found.items()] if len(found) >= self.processes else []
+        return [(place, item) for item, place in found.items()]
 
     def _ready(self, place: Place, item: Item, role: Role) -> Prompt:
         try:

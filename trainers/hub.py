@@ -3,48 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from harness.archive import unpack
-from harness.errors import UserError
-from harness.paths import cache_dir, safe_name
+from harness.archive import is_unpacked, unpack
+from harness.paths import cache_dir, explain_os_errors
+from tasks.hub import HubSource
 from trainers.data import UNPACKED
-from trainers.published import TRAIN_ROWS
+from trainers.published import MMEB_TRAIN, TRAIN_ROWS
 
 _IMAGES = "images_zip"
 
 
-def fetch_train(repo: str, split: str, datasets: Sequence[str]) -> Path:
-    """A folder with the rows of the datasets and their images, fetched and unpacked as far as they are missing.
+@dataclass(frozen=True, slots=True)
+class TrainSource(HubSource):
+    """A repository in MMEB-train's layout: `<dataset>/<split>-00000-of-00001.parquet`, `images_zip/<dataset>.zip`.
 
-    The hub's cache (HF_HOME) keeps the downloads; the newest commit is taken, and it names the folder, so that a run
-    that is resumed offline finds the same. Raises UserError.
+    Pinned to a commit and fetched by the rules of MMEB-eval.
     """
-    names = tuple(datasets) or tuple(TRAIN_ROWS)
-    patterns = [*(f"{name}/{split}-*.parquet" for name in names), *(f"{_IMAGES}/{name}.zip" for name in names)]
-    source = _snapshot(repo, patterns)
-    folder = cache_dir() / "train" / safe_name(repo) / source.name
-    for name in names:
-        if not (source / name).is_dir():
-            raise UserError(f"{repo} has no {name} in split {split}.", f"It has {', '.join(TRAIN_ROWS)}.")
-        place = folder / name
-        if not place.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            place.symlink_to(source / name)
-        archive = source / _IMAGES / f"{name}.zip"
-        if archive.exists():
-            unpack(archive, folder / UNPACKED / name / "images")
-    return folder
+
+    repo: str = MMEB_TRAIN
+
+    @staticmethod
+    def named(name: str) -> TrainSource:
+        """Of `REPO` or `REPO@REVISION`."""
+        repo, _, revision = name.partition("@")
+        return TrainSource(repo, revision or None)
+
+    @property
+    def folder(self) -> Path:
+        return (self.cache or cache_dir()) / "mmeb-train"
+
+    def commit(self) -> str:
+        """What is trained on. Raises UserError if the hub must be asked for it, and does not answer."""
+        return self._pinned() or self._pin_now()
+
+    def fetch(self, split: str, datasets: Sequence[str], *, images: bool) -> Path:
+        """A folder with the rows of the datasets (none named: MMEB-train's), and the images if they are wanted.
+
+        What is missing is fetched and unpacked, all rows before the first image. Raises UserError.
+        """
+        commit = self.commit()
+        names = tuple(datasets) or tuple(TRAIN_ROWS)
+        folder = self.folder / commit
+        for name in names:
+            _link(folder / name, self._fetch(f"{name}/{split}-00000-of-00001.parquet", commit).parent)
+        for name in names if images else ():
+            place = folder / UNPACKED / name / "images"
+            if not is_unpacked(place):
+                unpack(self._fetch(f"{_IMAGES}/{name}.zip", commit), place)
+        return folder
+
+    def _by_hand(self, revision: str) -> str:
+        from huggingface_hub import HfApi
+
+        page = f"{HfApi().endpoint}/datasets/{self.repo}/tree/{revision}"
+        return (
+            f"To do without the hub library, fetch the files of {page} into a folder DIR, unpack each zip of {_IMAGES} "
+            "into DIR/images, and use --data DIR."
+        )
 
 
-def _snapshot(repo: str, patterns: Sequence[str]) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(repo, repo_type="dataset", allow_patterns=list(patterns)))
-    except (OSError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(
-            f"{repo} is not here, and the hub does not give it: {reason}",
-            "Check the name and the network, or fetch it by hand, unpack its zips of images and use --data DIR.",
-        ) from None
+def _link(link: Path, target: Path) -> None:
+    """A name for a folder of the hub library's cache, made again if that has moved."""
+    with explain_os_errors(link):
+        if link.resolve() != target.resolve():
+            link.unlink(missing_ok=True)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target.absolute())

@@ -55,7 +55,7 @@ class Log:
         lines = self._path.read_text("utf-8").splitlines() if self._path.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= after]
         write_atomic(self._path, "".join(f"{line}\n" for line in kept))
-        self._writer = _summary_writer(out) if tensorboard else None
+        self._writer = _summary_writer(out, after) if tensorboard else None
 
     def add(self, report: Report) -> None:
         numbers = {name: value for name, value in asdict(report).items() if name != "numbers"}
@@ -74,11 +74,11 @@ class Log:
             self._writer.flush()
 
 
-def _summary_writer(out: Path) -> SummaryWriter:
+def _summary_writer(out: Path, after: int) -> SummaryWriter:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         raise UserError(
-            "TensorBoard is not installed.", "pip install tensorboard, or --set tensorboard=false."
+            "TensorBoard is not installed.", 'pip install "llave-bench[train]", or --set tensorboard=false.'
         ) from None
-    return SummaryWriter(str(out / "tensorboard"))
+    return SummaryWriter(str(out / "tensorboard"), purge_step=after + 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.digests import Digests
@@ -53,6 +53,22 @@ def plan_over(sizes: Mapping[str, int], config: Config) -> Plan:
     )
 
 
+def on_hub(data: str) -> bool:
+    """Whether data is named as a dataset on the hub is, and no folder or file here is."""
+    named = data.count("/") == 1 and not data.startswith((".", "/", "~")) and not data.endswith(".jsonl")
+    return named and not Path(data).exists()
+
+
+def pinned(config: Config) -> Config:
+    """The config with the commit of data on the hub, so that a run that is resumed elsewhere sees the same."""
+    if not on_hub(config.data):
+        return config
+    from trainers.hub import TrainSource
+
+    source = TrainSource.named(config.data)
+    return replace(config, data=f"{source.repo}@{source.commit()}")
+
+
 def check_shares(config: Config, processes: int) -> None:
     """Raises UserError unless a part of the batch can be shared out, and cut into micro-batches."""
     share, rest = divmod(config.contrasted, processes)
@@ -76,12 +92,12 @@ def _place(config: Config) -> tuple[Path, Path | None]:
 
         folder = ensure_demo(cache_dir() / f"demo-{DEMO_VERSION}")
         return folder / "train", folder / "images"
-    place = Path(config.data).expanduser()
-    if not place.exists() and config.data.count("/") == 1 and not config.data.startswith((".", "/", "~")):
-        from trainers.hub import fetch_train
+    if on_hub(config.data):
+        from trainers.hub import TrainSource
 
-        return fetch_train(config.data, config.split, config.datasets), images
-    return place, images
+        source = TrainSource.named(config.data)
+        return source.fetch(config.split, config.datasets, images=images is None), images
+    return Path(config.data).expanduser(), images
 
 
 def _damaged(subsets: tuple[Subset, ...], known: Mapping[Media, BadMedia]) -> dict[Media, BadMedia]:

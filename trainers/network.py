@@ -6,6 +6,7 @@ This module imports torch: import it where a network is needed, not at the top o
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,10 +82,10 @@ def make_trainable(network: LlaveNetwork, config: Config) -> None:
         network.projector.requires_grad_(False)
         network.image_newline.requires_grad_(False)
     if config.gradient_checkpointing:
-        how = {"use_reentrant": False}
-        network.language.gradient_checkpointing_enable(gradient_checkpointing_kwargs=how)
-        if "tower" not in config.frozen:
-            network.tower.gradient_checkpointing_enable(gradient_checkpointing_kwargs=how)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of a new name, which older releases do not know
+            for part in (network.language, *(() if "tower" in config.frozen else (network.tower,))):
+                part.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
 def released_weights(state: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
@@ -119,7 +120,9 @@ def _adapter_config(config: Config) -> LoraConfig:
     try:
         from peft import LoraConfig
     except ImportError:
-        raise UserError("Adapters need the package peft.", "Install it: pip install peft.") from None
+        raise UserError(
+            "Adapters need the package peft, which is not installed.", 'pip install "llave-bench[train]"'
+        ) from None
     return LoraConfig(
         r=config.lora_rank,
         lora_alpha=config.lora_alpha,

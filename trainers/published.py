@@ -65,4 +65,8 @@ SHAPES: Mapping[str, Mapping[str, int]] = {
         "lmms-lab/llava-onevision-qwen2-7b-ov": (3584, 18_944, 28, 28, 4, 152_064),
     }.items()
 }
-"""Language models of the published starts: Qwen2 0.5B, Qwen2.5 1.5B, Qwen2 7B. Their tower is SigLIP so400m/14-384."""
+"""Language models of the published starts: Qwen2 0.5B, Qwen2.5 1.5B and Qwen2 7B, as their own config.json have them
+(public copies of which were read). That LLaVE's starts left them as they are is known from the sum alone: with
+SigLIP so400m/14-384, its last layer and head cut off, and the projector they have the 0.894, 1.95 and 8.03 billion
+parameters that MMEB's leaderboard lists. An untrained vocabulary of a few hundred words more would not show in it.
+"""

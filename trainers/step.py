@@ -69,7 +69,7 @@ class Stepper:
             vectors: Tensor = self.encoder([*part.queries, *part.targets, *part.negatives])
             pairs = len(part.queries)
             query, target, negatives = vectors[:pairs], vectors[pairs : 2 * pairs], vectors[2 * pairs :]
-            share = global_loss(loss, query, target, negatives if part.has_negatives else None)
+            share = global_loss(loss, query, target, negatives if part.all_negatives else None)
             self.accelerator.backward(share)
         if last and self.temperature is not None and self.temperature.log_scale.grad is not None:
             # outside of what DDP and FSDP wrap
@@ -85,7 +85,7 @@ class Stepper:
             _cut(part.queries, size),
             _cut(part.targets, size),
             loss,
-            negative_chunks=_cut(part.negatives, size) if part.has_negatives else None,
+            negative_chunks=_cut(part.negatives, size) if part.all_negatives else None,
             parameters=trained,
             backward=self.accelerator.backward,
             no_sync=self._no_sync,
@@ -115,7 +115,7 @@ class Stepper:
                 direction="both" if config.both_directions else "query",
                 widths=config.widths,
                 rows=rows,
-                negatives=negatives,
+                negatives=None if negatives is None else negatives[: part.all_negatives],
                 query_ids=query_ids if config.mask_duplicates else None,
                 target_ids=target_ids if config.mask_duplicates else None,
             )

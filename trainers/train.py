@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import torch
-from accelerate import Accelerator, InitProcessGroupKwargs
-from accelerate.utils import DistributedType
+from accelerate import Accelerator
 from torch import nn
 from torch.optim import AdamW, Optimizer
 
@@ -21,14 +18,16 @@ from harness.environment import own_version
 from harness.errors import RunFailed, UserError
 from harness.models.hub import TRAINING
 from harness.parallel import World
-from harness.paths import explain_os_errors, write_atomic
+from harness.paths import write_atomic
 from trainers import checkpoint as disk
 from trainers import state
-from trainers.config import Config, differences, to_json
+from trainers.config import Config, to_json
 from trainers.evaluation import Examiner
 from trainers.feed import Feed, Part, Prepared
+from trainers.folder import RECIPE, claim, left_out, write_plan
+from trainers.launch import explain_lost_peers, join
 from trainers.log import Log, Report, Watcher
-from trainers.material import Material, check_shares, find_material
+from trainers.material import Material, check_shares, find_material, pinned
 from trainers.network import (
     Encoder,
     Temperature,
@@ -40,35 +39,27 @@ from trainers.network import (
 from trainers.start import Start, open_start
 from trainers.step import Stepper, clip
 
-RECIPE, STATE_FILE = "recipe.json", "state.safetensors"
-_PATIENCE = timedelta(minutes=30)
+STATE_FILE = "state.safetensors"
 _SHOWN = 4
 
 
 def train(config: Config, out: Path, watcher: Watcher, *, resume: bool = False) -> Path:
     """Trains to the last step and returns the last checkpoint. Raises UserError before it begins; later RunFailed."""
-    _check_folder(config, out, resume)
-    accelerator = _accelerator(config)
+    config = claim(config, out, resume=resume)
+    accelerator = join(config)
     world = World(accelerator.process_index, accelerator.num_processes)
     check_shares(config, world.size)
-    with accelerator.main_process_first():
-        material = find_material(config)
-        start = open_start(config, out / "start")
-        if world.is_main:
-            write_atomic(out / RECIPE, to_json(config))
-            _list_skipped(material, out)
-    run = _Run(config, out, watcher, accelerator, world, material, start)
-    try:
+    with explain_lost_peers():
+        with accelerator.main_process_first():
+            config = pinned(config)
+            material = find_material(config)
+            start = open_start(config, out / "start")
+            if world.is_main:
+                write_plan(config, material, out)
+        if note := left_out(material, out):
+            watcher.note(note)
+        run = _Run(config, out, watcher, accelerator, world, material, start)
         return run.go(disk.resumable(out) if resume else None)
-    except RuntimeError as error:
-        if world.size > 1 and any(sign in str(error) for sign in _LOST):
-            hint = "It says why itself. --resume goes on from the last checkpoint."
-            raise RunFailed("Another process of this run has ended.", hint) from error
-        raise
-
-
-_LOST = ("Connection closed by peer", "Connection reset", "Broken pipe", "timed out", "Timed out", "NCCL", "gloo")
-"""In the words of the libraries that processes talk to each other through."""
 
 
 @dataclass(slots=True)
@@ -117,6 +108,10 @@ class _Run:
     def go(self, resumed: Path | None) -> Path:
         first = self._restore(resumed) if resumed else 0
         steps = self._material.steps
+        self._watcher.note(
+            f"{f'Going on from {resumed}' if resumed else f'Beginning with {self._config.start}'}: "
+            f"{steps - first:,} steps of {self._config.batch:,} pairs, checkpoints in {self._out}."
+        )
         log = Log(self._out, first, tensorboard=self._config.tensorboard) if self._world.is_main else None
         self._watcher.begin(first, steps)
         began = time.perf_counter()
@@ -215,6 +210,7 @@ class _Run:
             "step": step,
             "steps": self._material.steps,
             "pairs_seen": step * self._config.batch,
+            "data": self._config.data,
             "pairs": {subset.name: len(subset) for subset in self._material.subsets},
             "pairs_left_out": {name: len(lost) for name, lost in self._material.skipped.items()},
             "negatives_per_query": self._config.contrasted - 1,
@@ -222,17 +218,25 @@ class _Run:
         }
 
     def _restore(self, folder: Path) -> int:
-        record = disk.read_record(folder / TRAINING)
+        self._check_pairs(folder)
         tensors = state.read(folder / disk.STATE / STATE_FILE)
         mine = {name.removeprefix("temperature/"): each for name, each in tensors.items() if "temperature/" in name}
         rest = {name: each for name, each in tensors.items() if "temperature/" not in name}
         state.restore(self._encoder, self._optimizer, rest)
         if self._temperature and self._temperature_optimizer:
             state.restore(self._temperature, self._temperature_optimizer, mine)
-        step = disk.step_of(folder)
-        assert record["step"] == step
-        self._watcher.note(f"Going on from {folder}.")
-        return step
+        return disk.step_of(folder)
+
+    def _check_pairs(self, folder: Path) -> None:
+        """Raises UserError unless the data has as many pairs as the run has seen."""
+        record = disk.read_record(folder / TRAINING)
+        assert record["step"] == disk.step_of(folder)
+        now = self._record(disk.step_of(folder))["pairs"]
+        if record["pairs"] != now:
+            raise UserError(
+                f"The data has changed since {folder}: its pairs were {record['pairs']}, and are {now}.",
+                "Resume with the same data, or choose another --out.",
+            )
 
     def _examine(self, examiner: Examiner, folder: Path, log: Log | None) -> None:
         scores = examiner.scores(folder)
@@ -256,40 +260,6 @@ def learning_rate(config: Config, step: int, steps: int) -> float:
     if step <= warm:
         return config.lr * step / warm
     return config.lr * 0.5 * (1 + math.cos(math.pi * (step - 1 - warm) / max(1, steps - warm)))
-
-
-def _accelerator(config: Config) -> Accelerator:
-    accelerator = Accelerator(
-        cpu=config.device == "cpu",
-        mixed_precision="bf16" if config.precision == "bf16" else "no",
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
-    )
-    if accelerator.distributed_type == DistributedType.DEEPSPEED:
-        raise UserError("DeepSpeed is not supported.", "Use FSDP2, which shards the same: accelerate config.")
-    return accelerator
-
-
-def _check_folder(config: Config, out: Path, resume: bool) -> None:
-    found = disk.checkpoints(out)
-    if found and not resume:
-        raise UserError(
-            f"{out} holds a run already: {found[-1].name}.", "Go on with --resume, or choose another --out."
-        )
-    if resume and (out / RECIPE).exists():
-        other = differences(config, disk.read_record(out / RECIPE))
-        if other:
-            listed = "; ".join(f"{name} was {was}, now {now}" for name, (was, now) in other.items())
-            raise UserError(
-                f"{out} is a run of other settings: {listed}.", "Resume with the same, or choose another --out."
-            )
-    with explain_os_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-
-
-def _list_skipped(material: Material, out: Path) -> None:
-    if material.skipped:
-        lines = [{"dataset": name, "pair": line} for name, lost in material.skipped.items() for line in lost]
-        write_atomic(out / "skipped.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
 
 
 def _number(*parts: int) -> int:

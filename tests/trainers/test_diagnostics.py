@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from statistics import NormalDist
 
 import numpy as np
@@ -78,6 +79,49 @@ def test_figures_are_those_of_plain_loops(rows: int, monkeypatch: pytest.MonkeyP
     assert found.suspects == pytest.approx(suspects / negatives)
     assert found.auc == pytest.approx(won / 12 / negatives, abs=0.002)
     assert found.numbers()["auc"] == found.auc
+
+
+@pytest.mark.parametrize("rows", [7, 1024])
+def test_neither_order_nor_blocks_matter(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    query, target = _pairs_with(np.linspace(-0.2, 0.9, 50), 0.3)
+    ids = np.arange(50) // 2
+    whole = diagnose(query, target, target_ids=ids)
+    order = np.random.default_rng(1).permutation(50)
+    monkeypatch.setattr(diagnostics, "_ROWS", rows)
+    found = diagnose(query[order], target[order], target_ids=ids[order])
+    assert found.numbers() == pytest.approx(whole.numbers(), abs=1e-6)
+    assert found.negative.shares == pytest.approx(whole.negative.shares)
+    assert [(order[each.query], order[each.negative]) for each in found.suspected] == [
+        each[:2] for each in whole.suspected
+    ]
+
+
+def test_a_pool_of_the_other_targets_is_what_there_is_without_one() -> None:
+    query, target = _pairs_with(np.linspace(-0.2, 0.9, 20), 0.3)
+    mixed = np.random.default_rng(1).permutation(20)
+    found = diagnose(query, target, pool=target[mixed], wrong=np.arange(20)[:, None] != mixed)
+    assert found.numbers() == pytest.approx(diagnose(query, target).numbers(), abs=1e-6)
+
+
+def test_weights_are_even_at_alpha_zero_and_less_so_the_higher_it_is() -> None:
+    query, target = _pairs_with(np.linspace(-0.2, 0.9, 20), 0.3)
+    found = [diagnose(query, target, alpha=alpha) for alpha in (0.0, 1.0, 9.0, 100.0)]
+    assert (found[0].entropy, found[0].effective) == pytest.approx((1, 19))
+    for one, other in pairwise(found):
+        assert one.entropy > other.entropy
+        assert one.effective > other.effective >= 1
+
+
+def test_the_worst_suspects_are_named() -> None:
+    cosines = np.random.default_rng(0).permutation(np.linspace(0.3, 0.9, 30))
+    query = np.eye(31)[:30]
+    target = cosines[:, None] * np.roll(query, -1, axis=0) + np.sqrt(1 - cosines**2)[:, None] * np.eye(31)[30]
+    found = diagnose(query, target, beyond=0.2)
+    worst = np.argsort(-cosines)[: diagnostics.MOST_SUSPECTED]
+    assert [each.negative for each in found.suspected] == list(worst)
+    assert [each.query for each in found.suspected] == [(each + 1) % 30 for each in worst]
+    assert [each.excess for each in found.suspected] == pytest.approx(cosines[worst])
+    assert found.suspects == pytest.approx(30 / (30 * 29))
 
 
 def test_what_is_parted_does_not_overlap_and_what_collapsed_does() -> None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from safetensors import SafetensorError
+from safetensors.torch import save_file
 
 from harness.digests import folder_digest
 from harness.errors import RunFailed, UserError
@@ -17,10 +21,10 @@ from harness.models.llave import open_llave
 from harness.registry import ModelSettings
 from harness.types import Item, Media
 from tests.harness.models import llave_files
-from tests.trainers.train_child import in_children
-from tests.trainers.training_files import config, run, weights, write_pairs, write_start
+from tests.trainers.train_child import LOST, REFUSED, in_children
+from tests.trainers.training_files import Quiet, config, run, weights, write_pairs, write_start
 from trainers.checkpoint import STATE, checkpoints
-from trainers.train import learning_rate
+from trainers.train import learning_rate, train
 
 one_thread = pytest.fixture(autouse=True, scope="module")(llave_files.one_thread)
 LARGE = ("precision=bf16", "gradient_checkpointing=true", "micro_batch=4", "frozen=tower")
@@ -111,11 +115,28 @@ def test_micro_batches_change_nothing_but_memory(place: Path, settings: tuple[st
 
 
 def test_a_killed_process_stops_the_others_and_leaves_the_last_checkpoint_whole(place: Path):
-    codes = in_children(place, "peers", ["steps=40"], processes=2, kill_at=3, kill_rank=1)
-    assert codes[1] == -9
-    assert codes[0] > 0
+    began = time.monotonic()
+    assert in_children(place, "peers", ["steps=40"], processes=2, kill_at=3, kill_rank=1) == [LOST, -9]
+    assert time.monotonic() - began < 60
     assert [each.name for each in checkpoints(place / "peers")] == ["checkpoint-2"]
     assert run(place, "peers", "steps=40", resume=True).name == "checkpoint-40"
+
+
+def test_what_the_main_process_refuses_stops_the_others(place: Path):
+    (place / "data" / "images" / "0.png").rename(place / "away.png")
+    try:
+        assert in_children(place, "refused", [], processes=2) == [REFUSED, LOST]
+    finally:
+        (place / "away.png").rename(place / "data" / "images" / "0.png")
+
+
+def test_shards_train_and_go_on_as_one_process_does(place: Path):
+    """Three parts of chunks, uneven negatives, a process killed: all that processes meet at must come out even."""
+    settings = ["hard_negatives=true", "learn_scale=true", "micro_batch=2", "accumulate=2", "frozen=tower", "lr=1e-4"]
+    assert in_children(place, "shards", settings, processes=2, kill_at=3, sharded=True) == [-9, LOST]
+    assert [each.name for each in checkpoints(place / "shards")] == ["checkpoint-2"]
+    assert in_children(place, "shards", settings, processes=2, resume=True, sharded=True) == [0, 0]
+    assert same(run(place, "unsharded", *settings), place / "shards" / "checkpoint-4", 2e-5)
 
 
 def test_two_processes_train_as_one_does(place: Path):
@@ -159,6 +180,89 @@ def test_what_is_not_finite_stops_with_step_rows_and_the_last_good_checkpoint(pl
     last = checkpoints(place / "burst")[-1]
     assert str(last) in failed.value.hint
     open_llave(f"llave/{last}", ModelSettings("cpu"))
+
+
+@pytest.mark.parametrize(
+    "error", [SafetensorError("I/O error: No space left on device (os error 28)"), OSError(28, "")]
+)
+def test_a_full_disk_leaves_the_last_checkpoint_from_which_the_run_goes_on(
+    place: Path, plain: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+):
+    name, broken = f"full-{type(error).__name__}", "safetensors.torch.save_file"
+    whole, room = save_file, [2]  # a checkpoint's weights and state
+
+    def filling(tensors: dict[str, torch.Tensor], path: Path, metadata: dict[str, str]) -> None:
+        whole(tensors, path, metadata)
+        room[0] -= 1
+        if room[0] < 0:
+            path.write_bytes(path.read_bytes()[:99])
+            raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(broken, filling)
+        with pytest.raises(UserError, match=r"(No space left|disk is full).*(?s:.)*[Ff]ree some space"):
+            run(place, name)
+    assert [each.name for each in checkpoints(place / name)] == ["checkpoint-2"]
+    assert not list((place / name).glob(".*"))
+    assert same(plain, run(place, name, resume=True))
+
+
+def test_an_image_that_does_not_open_stops_the_run_and_names_its_row(place: Path):
+    image = place / "data" / "images" / "5.png"
+    before = image.read_bytes()
+    image.write_bytes(before[: len(before) // 2])
+    try:
+        with pytest.raises(UserError, match=r"row 5 .*5\.png") as refused:
+            run(place, "broken")
+    finally:
+        image.write_bytes(before)
+    assert "on_bad_media=skip" in refused.value.hint
+
+
+def test_what_is_left_out_is_said_and_listed_and_resuming_needs_the_same_pairs(place: Path):
+    image, watcher = place / "data" / "images" / "7.png", Quiet()
+    image.rename(place / "away.png")
+    try:
+        out = train(config(place, "on_bad_media=skip"), place / "skipping", watcher).parent
+    finally:
+        (place / "away.png").rename(image)
+    assert any("3 pairs are left out" in note and "skipped.jsonl" in note for note in watcher.notes)
+    assert len((out / "skipped.jsonl").read_text().splitlines()) == 3
+    record = json.loads((out / "checkpoint-4" / "llave_training.json").read_text())
+    assert record["pairs_left_out"] == {"ask": 1, "find": 2}
+    with pytest.raises(UserError, match=r"changed since .*'find': 10.*'find': 12"):
+        run(place, "skipping", "on_bad_media=skip", resume=True)
+
+
+def test_tensorboard_gets_what_the_log_has(place: Path):
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    out = run(place, "board", "tensorboard=true").parent
+    run(place, "board", "tensorboard=true", resume=True)
+    events = reader.EventAccumulator(str(out / "tensorboard")).Reload()
+    for name in ("loss", "grad_norm", "lr", "pairs_per_second", "overlap"):
+        found = {event.step: event.value for event in events.Scalars(name)}
+        assert found == pytest.approx({row["step"]: row[name] for row in rows(out)}, rel=1e-6)
+
+
+def test_tensorboard_that_is_missing_is_named_with_its_extra(place: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(UserError, match="TensorBoard is not installed") as refused:
+        run(place, "no-board", "tensorboard=true")
+    assert "llave-bench[train]" in refused.value.hint
+
+
+def test_peft_that_is_missing_is_named_with_its_extra(place: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(UserError, match="peft") as refused:
+        run(place, "no-peft", "lora_rank=2")
+    assert "llave-bench[train]" in refused.value.hint
+
+
+def test_deepspeed_is_refused_before_it_is_looked_for(place: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
+    with pytest.raises(UserError, match="DeepSpeed is not supported") as refused:
+        run(place, "deepspeed")
+    assert "FSDP2" in refused.value.hint
 
 
 def test_a_folder_with_a_run_is_neither_overwritten_nor_continued_with_other_settings(place: Path, plain: Path):
