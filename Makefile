@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
+QUICK := --set steps=300
+TRAINED := runs/demo-infonce/checkpoint-300 runs/demo/checkpoint-300
+
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart test check format clean
 
@@ -12,8 +15,12 @@ help:  ## say what there is
 
 install: $(VENV)/.installed  ## make the environment in .venv
 
-quickstart: $(VENV)/.installed  ## evaluate some models on the demo suite
-	$(BIN)/llave run null/constant null/random classical --suite demo
+quickstart: $(VENV)/.installed  ## train two small models, evaluate and compare them, with three others, on the demo suite
+	$(BIN)/llave train demo-infonce --resume $(QUICK)
+	$(BIN)/llave train demo --resume $(QUICK)
+	$(BIN)/llave run null/constant null/random classical $(TRAINED) --suite demo
+	$(BIN)/llave compare $(TRAINED)
+	$(BIN)/llave diagnose $(TRAINED) --suite demo --plot runs/similarity.png
 
 test: $(VENV)/.installed-dev  ## run all tests
 	$(BIN)/python -m pytest
@@ -37,7 +44,7 @@ $(BIN)/python:
 
 $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt 'torch==2.13.0'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[plot]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

@@ -21,10 +21,10 @@ def cached(options: argparse.Namespace, *, checkpointing: bool) -> dict[str, obj
     """A cached step against a plain one over the same pairs."""
     with tempfile.TemporaryDirectory() as folder:
         bench = set_up(Path(folder), options, options.shape, checkpointing=checkpointing)
-        parts = bench.parts(options.pairs, options.pairs)
+        part = bench.part(options.pairs)
         sides = {
-            "plain": lambda: bench.step(parts, None),
-            "cached": lambda: bench.step(parts, options.micro_batch),
+            "plain": lambda: bench.step(part, None),
+            "cached": lambda: bench.step(part, options.micro_batch),
         }
         bench.agree(sides)
         seconds = common.in_turns(options.repeats, sides)
@@ -38,10 +38,10 @@ def public(options: argparse.Namespace) -> dict[str, object]:
     """A plain step against one that works as the public code does."""
     with tempfile.TemporaryDirectory() as folder:
         bench = set_up(Path(folder), options, options.shape, checkpointing=True)
-        parts = bench.parts(options.public_pairs, options.public_pairs)
+        part = bench.part(options.public_pairs)
         sides: Mapping[str, Callable[[], float]] = {
-            "ours": lambda: bench.step(parts, None),
-            "public": lambda: bench.public_step(parts),
+            "ours": lambda: bench.step(part, None),
+            "public": lambda: bench.public_step(part),
         }
         bench.agree(sides)
         seconds = common.in_turns(options.repeats, sides)
@@ -79,7 +79,7 @@ def print_peak(options: argparse.Namespace) -> None:
     """Prints the megabytes that this process, or its GPU, used at most."""
     with tempfile.TemporaryDirectory() as folder:
         bench = set_up(Path(folder), options, options.memory_shape, checkpointing=True)
-        bench.step(bench.parts(options.peak, options.peak), options.memory_micro_batch)
+        bench.step(bench.part(options.peak), options.memory_micro_batch)
     on_gpu = options.device.startswith("cuda")
     print((torch.cuda.max_memory_allocated() if on_gpu else common.peak_memory()) / _MEGABYTE)
 
@@ -90,15 +90,15 @@ def main() -> None:
     add("--shape", choices=(DEMO, *SHAPE_NAMES), default="small", help="of the network that is timed (small)")
     add("--memory-shape", choices=(DEMO, *SHAPE_NAMES), default=DEMO, help="of the one whose memory is measured (demo)")
     add("--device", default="cpu", help="cpu or cuda (cpu)")
-    add("--pairs", type=int, default=8, help="of the plain and the cached step (8)")
-    add("--micro-batch", type=int, default=2, help="pairs at once in the cached step (2)")
-    add("--public-pairs", type=int, default=4, help="of a step against the public way, which has 4 on a GPU (4)")
-    add("--images", type=int, default=8, help="pictures to draw (8)")
+    add("--pairs", type=int, default=4, help="of the plain and the cached step (4)")
+    add("--micro-batch", type=int, default=1, help="pairs at once in the cached step (1)")
+    add("--public-pairs", type=int, default=2, help="of a step against the public way (2)")
+    add("--images", type=int, default=4, help="pictures to draw (4)")
     add("--side", type=int, default=384, help="of the pictures, in pixels (384)")
     add("--memory-pairs", type=int, nargs=2, default=[64, 4096], metavar=("SMALL", "LARGE"), help="(64 4096)")
     add("--memory-micro-batch", type=int, default=32, help="pairs at once where memory is measured (32)")
     add("--repeats", type=int, default=5, help="rounds whose median is taken (5)")
-    add("--threads", type=int, default=common.processors(), help="of torch (all processors)")
+    add("--threads", type=int, default=1, help="of torch; more than there are idle processors cost time (1)")
     add("--out", type=Path, help="where the figures go (results/training.json, or training-SHAPE-DEVICE.json)")
     add("--peak", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()

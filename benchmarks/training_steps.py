@@ -50,27 +50,29 @@ class Bench:
     queries: Sequence[Prompt]
     targets: Sequence[Prompt]
 
-    def parts(self, pairs: int, size: int) -> list[Part]:
-        """Pairs in parts of a size, each contrasted by itself, in the order of the trainer: like lengths together."""
-        return [self._part(range(at, at + size)) for at in range(0, pairs, size)]
+    def part(self, pairs: int) -> Part:
+        """Pairs that are contrasted with each other, in the order of the trainer: like lengths together."""
+        chosen = list(islice(cycle(zip(self.queries, self.targets, strict=True)), pairs))
+        chosen.sort(key=lambda pair: (-pair[0].length, -pair[1].length))
+        queries, targets = ([pair[side] for pair in chosen] for side in (0, 1))
+        return Part([], queries, targets, [], range(pairs), range(pairs), all_negatives=0)
 
-    def step(self, parts: Sequence[Part], micro_batch: int | None) -> float:
-        """The trainer's own: adds up the gradient, and returns the loss."""
+    def step(self, part: Part, micro_batch: int | None) -> float:
+        """The trainer's own: makes the gradient, and returns the loss."""
         self.network.zero_grad()
-        config = replace(self.config, micro_batch=micro_batch, batch=_pairs(parts), accumulate=len(parts))
-        return _mean(Stepper(config, self.accelerator, self.encoder, None).gradient(parts))
+        config = replace(self.config, micro_batch=micro_batch, batch=len(part.queries))
+        (loss,) = Stepper(config, self.accelerator, self.encoder, None).gradient([part])
+        return loss
 
-    def public_step(self, parts: Sequence[Part]) -> float:
+    def public_step(self, part: Part) -> float:
         """The same as the public code does it: queries padded together, targets padded together, as they come."""
         self.network.zero_grad()
-        embed, losses = AsPublic(self.network), []
-        for part in parts:
-            with self.accelerator.autocast():
-                query, target = embed(part.queries), embed(part.targets)
-            loss = hardness_weighted_infonce(query, target, scale=self.config.scale, alpha=self.config.alpha)
-            (loss / len(parts)).backward()
-            losses.append(float(loss.detach()))
-        return _mean(losses)
+        embed = AsPublic(self.network)
+        with self.accelerator.autocast():
+            query, target = embed(part.queries), embed(part.targets)
+        loss = hardness_weighted_infonce(query, target, scale=self.config.scale, alpha=self.config.alpha)
+        loss.backward()
+        return float(loss.detach())
 
     def agree(self, sides: Mapping[str, Callable[[], float]]) -> None:
         """Sides must have the same loss, and a gradient of the same norm."""
@@ -84,13 +86,6 @@ class Bench:
         gradients = [each.grad.norm() for each in self.network.parameters() if each.grad is not None]
         return float(torch.stack(gradients).norm())
 
-    def _part(self, numbers: range) -> Part:
-        chosen = list(islice(cycle(zip(self.queries, self.targets, strict=True)), numbers.stop))[numbers.start :]
-        order = sorted(range(len(chosen)), key=lambda at: (-chosen[at][0].length, -chosen[at][1].length))
-        ids = list(numbers)
-        queries, targets = ([chosen[at][side] for at in order] for side in (0, 1))
-        return Part([], queries, targets, [], ids, ids, all_negatives=0)
-
 
 def set_up(folder: Path, options: Namespace, shape: str, *, checkpointing: bool) -> Bench:
     """A network of a shape with random weights, trained as the LLaVE recipes train theirs, and pairs for it."""
@@ -98,6 +93,7 @@ def set_up(folder: Path, options: Namespace, shape: str, *, checkpointing: bool)
     config = replace(
         find_recipe("llave-0.5b"),
         precision="bf16" if on_gpu else "fp32",
+        accumulate=1,
         gradient_checkpointing=checkpointing,
         mask_duplicates=False,
     )
@@ -138,11 +134,3 @@ def _items(folder: Path, options: Namespace) -> tuple[list[Item], list[Item]]:
         queries.append(image if at % 2 else words)
         targets.append(words if at % 2 else image)
     return queries, targets
-
-
-def _pairs(parts: Sequence[Part]) -> int:
-    return sum(len(part.queries) for part in parts)
-
-
-def _mean(losses: Sequence[float]) -> float:
-    return sum(losses) / len(losses)

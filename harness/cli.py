@@ -9,7 +9,21 @@ import sys
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 
-from harness.commands import board, compare, doctor, embed, export, import_, models, run, show, tasks, train, validate
+from harness.commands import (
+    board,
+    compare,
+    diagnose,
+    doctor,
+    embed,
+    export,
+    import_,
+    models,
+    run,
+    show,
+    tasks,
+    train,
+    validate,
+)
 from harness.commands.common import DONE, FAILED, STOPPED, USER_ERROR, complain
 from harness.environment import own_version
 from harness.errors import RunFailed, UserError
@@ -20,6 +34,7 @@ COMMANDS: Mapping[str, ModuleType] = {
     "compare": compare,
     "train": train,
     "doctor": doctor,
+    "diagnose": diagnose,
     "embed": embed,
     "tasks": tasks,
     "models": models,

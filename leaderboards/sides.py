@@ -1,4 +1,4 @@
-"""What is compared: folders and files of results or imported scores, and published models, as the user named them."""
+"""What is compared: folders and files of results or imported scores, checkpoints, and models by name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import UserError, unknown_name
+from harness.models import open_model
+from harness.paths import safe_name
+from harness.registry import ModelSettings
+from harness.results import result_folder
 from leaderboards.choose import every_published, of_suite
 from leaderboards.entries import Entry, comparable, measured, printed
 from leaderboards.load import Record, load
@@ -29,19 +33,21 @@ class Sides:
         ]
 
 
-def sides(names: Sequence[str]) -> Sides:
-    """A folder of several models stands for all of them.
+def sides(names: Sequence[str], results: Path) -> Sides:
+    """A folder of several models stands for all of them; results of models and checkpoints are below `results`.
 
-    Raises UserError for a name that is neither a path nor a published model, and for fewer than two models.
+    Raises UserError for a name that is neither a path nor a model with results nor a published one, and for fewer than
+    two models.
     """
     entries: list[Entry] = []
     records: list[Record] = []
     warnings: list[str] = []
     for name in names:
-        if not Path(name).exists():
+        place = _place(name, results)
+        if place is None:
             entries.append(_published(name))
             continue
-        loaded = load([Path(name)])
+        loaded = load([place])
         chosen = comparable(loaded.records, mix=False)
         records += chosen.records
         warnings += [*loaded.warnings, *chosen.notes]
@@ -49,6 +55,22 @@ def sides(names: Sequence[str]) -> Sides:
     if len(entries) < 2:
         raise UserError("There is only one model to compare.", "Name two or more folders, files or published models.")
     return Sides(tuple(_told_apart(entries)), tuple(records), tuple(warnings))
+
+
+def _place(name: str, results: Path) -> Path | None:
+    """Where the results of what was named lie; None: it is no path and has none."""
+    if (Path(name) / "config.json").is_file():
+        folder = result_folder(results, open_model(name, ModelSettings()).spec)
+        if not folder.is_dir():
+            raise UserError(
+                f"The checkpoint {name} has no results in {results}.",
+                f"Evaluate it first: llave run {name} --suite demo. If that had an --out, name it with --results.",
+            )
+        return folder
+    if Path(name).exists():
+        return Path(name)
+    folder = results / safe_name(name)
+    return folder if folder.is_dir() else None
 
 
 def _published(name: str) -> Entry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.commands.common import DONE, FAILED, console, natural, say
@@ -25,7 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "models",
         nargs="+",
         metavar="MODEL",
-        help="a folder or file of results or imported scores, or a published model; first A",
+        help="a model's name, a checkpoint, a folder or file of results, or a published model; first A",
+    )
+    add(
+        "--results",
+        type=Path,
+        default=Path("runs/results"),
+        metavar="DIR",
+        help="where results of models and checkpoints are looked for (runs/results)",
     )
     add("--suite", help="a group of tasks, such as mmeb (the smallest that has every task of the results)")
     add("--queries", type=natural, default=0, metavar="N", help="show N queries gained and N lost, with content")
@@ -63,7 +71,7 @@ def _compare(options: argparse.Namespace) -> list[Comparison]:
     from leaderboards.compare import compare
     from leaderboards.sides import sides
 
-    given = sides(options.models)
+    given = sides(options.models, options.results)
     for warning in given.warnings:
         say(console(stderr=True), f"warning: {warning}")
     suite = suite_for(options.suite, given.records)

@@ -36,7 +36,11 @@ COMMANDS = {
         *("RESULTS", "--published", "--suite", "--rank-by", "--columns", "--datasets", "--by", "--mix", "--format"),
         *("--html", "--html-queries", "--images"),
     },
-    "compare": {"MODEL", "--suite", "--queries", "--fail-on-regression", "--format"},
+    "compare": {"MODEL", "--results", "--suite", "--queries", "--fail-on-regression", "--format"},
+    "diagnose": {
+        *("MODEL", "--suite", "--tasks", "--recipe", "--data", "--images", "--pairs", "--alpha", "--plot", "--json"),
+        *("--store", "--budget", "--workers", "--device", "--dtype", "--seed", "--model-option", "--trust-remote-code"),
+    },
     "train": {"RECIPE", "--data", "--images", "--out", "--set", "--resume", "--dry-run"},
     "export": {"RESULTS", "--format", "-o", "--output", "--model", "--protocol", "--suite", "--meta"},
     "import": {"FILE", "--out", "--model"},

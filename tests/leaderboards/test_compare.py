@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 
 from harness.commands import compare as command
 from harness.errors import UserError
+from harness.models import open_model
+from harness.registry import ModelSettings
+from harness.results import result_folder
 from leaderboards import stats
 from leaderboards.compare import COMMON, compare
 from leaderboards.entries import Entry, measured, printed
@@ -23,6 +26,7 @@ from leaderboards.published.rows import PublishedRow, Source
 from leaderboards.render_compare import difference_grid, page, verdict
 from leaderboards.specs import changes
 from tasks.suites import Suite
+from tests.harness.models.llave_files import write_checkpoint
 from tests.record_values import in_memory, write
 
 SUITE = Suite("these", "2 tasks", ("A", "B"), (("OOD", ("B",)),))
@@ -232,6 +236,16 @@ class TestCommand:
         """The overall of MMEB and that of these two datasets share a name alone."""
         with pytest.raises(UserError, match="no dataset and no mean in common"):
             self._run(places[0], "LLaVE-2B")
+
+    def test_models_by_name_and_checkpoints_by_folder(self, tmp_path, capsys):
+        results, checkpoint = tmp_path / "results", write_checkpoint(tmp_path / "run" / "checkpoint-2")
+        with pytest.raises(UserError, match=r"checkpoint-2 has no results"):
+            self._run(checkpoint, "org/n", "--results", results)
+        spec = open_model(str(checkpoint), ModelSettings()).spec
+        write(result_folder(results, spec), "A", spec.name, [1.0] * 300 + [0.0] * 100)
+        write(results / "org--n" / "main", "A", "org/n", [1.0] * 200 + [0.0] * 200)
+        assert self._run("org/n", checkpoint, "--results", results, "--format", "json") == 0
+        assert json.loads(capsys.readouterr().out)["comparisons"][0]["means"][0]["difference"] == pytest.approx(0.25)
 
     def test_what_cannot_be_compared(self, places):
         with pytest.raises(UserError, match="only one model"):

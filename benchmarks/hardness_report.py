@@ -1,0 +1,134 @@
+"""Runs of hardness.py as figures and a plot: means over seeds, and what each alpha gains over the first, by seed."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeAlias, TypedDict
+
+import common
+from scipy import stats
+
+from harness.types import Task
+from tasks.suites import MEAN_OF_META_TASKS, aggregate, suite_of
+
+Scores: TypeAlias = Mapping[str, float]
+"""By group: a meta-task, IND, OOD, overall."""
+COUNTED = ("P@1", "overlap")
+
+
+class Finished(TypedDict):
+    """A run, as hardness.py leaves it."""
+
+    batch: int
+    scale: float
+    alpha: float
+    seed: int
+    steps: int
+    seconds: float
+    tasks: Mapping[str, Scores]
+    """Figures by task."""
+
+
+class Gain(NamedTuple):
+    """A mean difference between two alphas, and its 95 % interval over seeds."""
+
+    mean: float
+    low: float | None
+    high: float | None
+    better: int
+    """Seeds in which it is above zero."""
+
+
+def gain(differences: Sequence[float]) -> Gain:
+    """By Student's t. Both sides of a difference share initial weights and batches, so what these do cancels."""
+    count, mean = len(differences), statistics.fmean(differences)
+    better = sum(each > 0 for each in differences)
+    if count == 1:
+        return Gain(round(mean, 4), None, None, better)
+    half = float(stats.t.ppf(0.975, count - 1)) * statistics.stdev(differences) / math.sqrt(count)
+    return Gain(round(mean, 4), round(mean - half, 4), round(mean + half, 4), better)
+
+
+def by_group(run: Finished, what: str, tasks: Sequence[Task]) -> Scores:
+    scores = {name: numbers[what] for name, numbers in run["tasks"].items()}
+    means = aggregate(suite_of("hardness", "", tasks), scores)
+    return {mean.name: mean.value for mean in means if mean.name != MEAN_OF_META_TASKS and mean.value is not None}
+
+
+def figures(runs: Sequence[Finished], tasks: Sequence[Task]) -> dict[str, object]:
+    """For each batch and temperature. Only seeds of which every alpha is finished count."""
+    found: dict[str, object] = {}
+    for batch, scale in dict.fromkeys((run["batch"], run["scale"]) for run in runs):
+        of = {(run["alpha"], run["seed"]): run for run in runs if (run["batch"], run["scale"]) == (batch, scale)}
+        alphas = sorted({alpha for alpha, _ in of})
+        seeds = [seed for seed in sorted({seed for _, seed in of}) if all((alpha, seed) in of for alpha in alphas)]
+        chosen = {alpha: [of[alpha, seed] for seed in seeds] for alpha in alphas}
+        if seeds:
+            found[f"batch {batch}, temperature {1 / scale:g}"] = {
+                "seeds": seeds,
+                "steps": next(iter(of.values()))["steps"],
+                "seconds of a run": round(statistics.median(run["seconds"] for run in of.values())),
+                **{what: _compared(chosen, what, tasks) for what in COUNTED},
+            }
+    return found
+
+
+def _compared(chosen: Mapping[float, Sequence[Finished]], what: str, tasks: Sequence[Task]) -> dict[str, object]:
+    grouped = {alpha: [by_group(run, what, tasks) for run in runs] for alpha, runs in chosen.items()}
+    first, *others = grouped
+    names = list(grouped[first][0])
+    return {
+        "overall by seed": {_label(alpha): [round(each["overall"], 4) for each in grouped[alpha]] for alpha in grouped},
+        "means": {
+            _label(alpha): {name: round(statistics.fmean(each[name] for each in runs), 4) for name in names}
+            for alpha, runs in grouped.items()
+        },
+        "differences": {
+            f"{_label(alpha)} less {_label(first)}": {
+                name: gain([a[name] - b[name] for a, b in zip(grouped[alpha], grouped[first], strict=True)])._asdict()
+                for name in names
+            }
+            for alpha in others
+        },
+    }
+
+
+def _label(alpha: float) -> str:
+    return f"alpha {alpha:g}"
+
+
+def draw(found: Mapping[str, Mapping[str, object]], path: Path) -> None:
+    """Differences in P@1 and overlap of each group, with their intervals; a row for each batch and temperature."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3.2 * len(found) + 0.4), layout="constrained")
+    axes = figure.subplots(len(found), len(COUNTED), squeeze=False)
+    labels = list(dict.fromkeys(label for of in found.values() for label in of["P@1"]["differences"]))
+    for row, (name, of) in zip(axes, found.items(), strict=True):
+        for axis, what in zip(row, COUNTED, strict=True):
+            for label, gains in of[what]["differences"].items():
+                number = labels.index(label)
+                places = [at + 0.2 * (number - (len(labels) - 1) / 2) for at in range(len(gains))]
+                values = [100 * each["mean"] for each in gains.values()]
+                highs = [100 * (each["mean"] if each["high"] is None else each["high"]) for each in gains.values()]
+                halves = [high - value for high, value in zip(highs, values, strict=True)]
+                axis.errorbar(places, values, yerr=halves, fmt="o", capsize=3, label=label, color=f"C{number}")
+                axis.set_xticks(range(len(gains)), list(gains))
+            axis.axhline(0, color="black", linewidth=0.8)
+            axis.set_title(f"{what}, {name}, {len(of['seeds'])} seeds", fontsize="medium")
+            axis.set_ylabel("points, with 95 % interval")
+    handles, shown = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, shown, loc="outside upper center", ncols=len(shown), frameon=False)
+    figure.savefig(path, dpi=80)
+
+
+def write(runs: Sequence[Finished], settings: Mapping[str, object], out: Path, tasks: Sequence[Task]) -> None:
+    found = figures(runs, tasks)
+    repeats = max((len(each["seeds"]) for each in found.values()), default=0)
+    common.write_report(out, {**settings, "repeats": repeats, "tasks": [task.name for task in tasks]}, found)
+    compared = {name: of for name, of in found.items() if of["P@1"]["differences"]}
+    if compared:
+        draw(compared, out.with_suffix(".png"))

@@ -1,0 +1,51 @@
+"""The processes of a run: how accelerate joins them, and what is said when one of them ends. Imports torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch.distributed as dist
+from accelerate import Accelerator, InitProcessGroupKwargs
+from accelerate.utils import DistributedType
+
+from harness.errors import RunFailed, UserError
+from trainers.config import Config
+
+_PATIENCE = timedelta(minutes=30)
+"""Longest wait for a peer that lives: that one has ended is known at once, from its connection or the launcher."""
+_LOST = ("Connection closed by peer", "Connection reset", "Broken pipe", "timed out", "Timed out", "NCCL", "gloo")
+"""In the words of the libraries that processes talk to each other through."""
+
+
+def join(config: Config) -> Accelerator:
+    """Joins the processes that `accelerate launch` or `torchrun` started, sharded as it says. Raises UserError."""
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true":
+        raise UserError(
+            "DeepSpeed is not supported: its engine steps, clips and holds the weights by itself, so that checkpoints "
+            "could not be those of an uninterrupted run.",
+            "FSDP2 shards the same as ZeRO 3: choose FSDP, version 2, in `accelerate config`.",
+        )
+    accelerator = Accelerator(
+        cpu=config.device == "cpu",
+        mixed_precision="bf16" if config.precision == "bf16" else "no",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
+    )
+    if accelerator.distributed_type == DistributedType.FSDP and not accelerator.is_fsdp2:
+        raise UserError("Version 1 of FSDP is not supported.", "Set fsdp_version: 2 in what `accelerate config` wrote.")
+    return accelerator
+
+
+@contextmanager
+def explain_lost_peers() -> Iterator[None]:
+    """Raises RunFailed for what torch raises when a process that others wait for has ended."""
+    try:
+        yield
+    except RuntimeError as error:
+        several = dist.is_initialized() and dist.get_world_size() > 1
+        if several and any(sign in str(error) for sign in _LOST):
+            hint = "It says why itself, unless it was killed. --resume goes on from the last checkpoint."
+            raise RunFailed("Another process of this run has ended.", hint) from error
+        raise
