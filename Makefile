@@ -23,7 +23,7 @@ quickstart: $(VENV)/.installed  ## train two small models, evaluate and compare 
 	$(BIN)/llave diagnose $(TRAINED) --suite demo --plot runs/similarity.png
 
 test: $(VENV)/.installed-dev  ## run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 check: $(VENV)/.installed-dev  ## linter, formatter, types
 	$(BIN)/ruff check .

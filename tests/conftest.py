@@ -24,9 +24,10 @@ COLOURS = ("red", "green", "blue", "yellow", "purple", "orange")
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LLAVE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("COLUMNS", raising=False)  # pytest's helpers that share the work think of a terminal of 80 columns
         yield
 
 

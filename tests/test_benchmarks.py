@@ -15,6 +15,7 @@ TINY = {
     "engine": "--texts 40 --images 10 --side 64 --width 8 --repeats 1 --memory-texts 20 40 --memory-images 10 20",
     "board": "--models 4 --queries 20 --files 5 --page-models 3 --repeats 1",
     "video": "--clips 2 --repeats 1 --long-seconds 2 --memory-videos 10",
+    "throughput": "--loads texts --texts 4 --repeats 1",
     "loss": "--batch 64 --small 32 --width 8 --repeats 1",
 }
 PARTS = {
@@ -22,6 +23,7 @@ PARTS = {
     "engine": {"texts", "images", "memory, texts", "memory, images"},
     "board": {"board, 4 models", "reading, 5 results", "page, 3 models"},
     "video": {"short clips, once for each caption", "short clips, every frame", "a long clip, every frame", "memory"},
+    "throughput": {"matrix product, TFLOP/s", "texts"},
     "loss": {"batch 64"},
 }
 
