@@ -28,8 +28,8 @@ DEFAULT_BUDGET = 16_384
 _MOST_ITEMS = 256
 _ALIKE = 0.75
 """Of the cost of a batch's costliest item: below it an item is mostly padding."""
-_FEWEST_ITEMS = 32
-"""Smaller batches would cost more than the padding that they save."""
+_SMALL = 16
+"""A batch below this part of the budget would cost more than the padding that it saves."""
 _WINDOW = 4
 """Batches' worth of prepared items that are sorted together. As many again may be waiting."""
 _TEXTS_AT_ONCE = 64
@@ -116,7 +116,7 @@ class _Window:
         size = max(1, min(budget // most, _MOST_ITEMS))
         batch = self._items[: -size - 1 : -1]
         alike = sum(ready.cost >= _ALIKE * most for ready in batch)
-        return batch[: max(alike, _FEWEST_ITEMS)]
+        return batch[: max(alike, budget // _SMALL // most)]
 
     def drop(self, batch: Sequence[_Ready]) -> None:
         del self._items[-len(batch) :]

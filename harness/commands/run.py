@@ -146,11 +146,11 @@ def _warnings(name: str, results: Sequence[Result]) -> Iterator[str]:
     cut = sum(int(str(result.cost.get("items_truncated") or 0)) for result in results)
     if cut:
         yield f"{cut:,} items are longer than the model's limit: what is beyond it was not seen."
-    at_chance = [each.task for each in results if each.main.low <= each.chance[each.main_metric] <= each.main.high]
+    at_chance = [each.task for each in results if each.main.low <= each.chance[each.main_metric]]
     if at_chance and not name.startswith("null/"):
         shown = ", ".join(at_chance[:6]) + (", ..." if len(at_chance) > 6 else "")
         of = f"{len(at_chance)} of {len(results)} tasks"
-        yield f"within chance on {of} ({shown}): `llave doctor` looks for the reason."
+        yield f"not above chance on {of} ({shown}): `llave doctor` looks for the reason."
 
 
 def _suite(name: str | None, tasks: Sequence[Task]) -> Suite:

@@ -299,7 +299,7 @@ class TestOutput:
         assert out.startswith("3 tasks: hit@1 in percent, protocol strict")
         assert "loading hashed\n" in err
         assert f"Results: {place.out}\n" in err
-        assert "hashed: within chance on " in err
+        assert "hashed: not above chance on " in err
         assert len(err.splitlines()) == 6, "for each model when it loads and is done, a warning, and where it is"
         for line in out.splitlines():
             assert len(line.rstrip()) < 160

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -156,6 +157,16 @@ def test_batches_follow_from_the_plan_and_never_from_timing_or_order(tmp_path: P
             run(model, store, chance.sample(todo, len(todo)), budget=2000, workers=workers)
         found.append(model.batches)
     assert all(batches == found[0] for batches in found)
+
+
+@given(st.lists(st.integers(1, 2000), min_size=1, max_size=40))
+def test_what_is_mostly_padding_waits_unless_the_batch_is_small(costs: list[int]) -> None:
+    model = Model()
+    with TemporaryDirectory() as folder, Store(Path(folder), Model.spec) as store:
+        run(model, store, work([f"{cost} {n}" for n, cost in enumerate(costs)]), budget=4096)
+    for batch in model.batches:
+        found = [cost_of(text) for text in batch]
+        assert min(found) >= 0.75 * max(found) or len(found) * max(found) <= 4096 / 16
 
 
 def test_little_is_wasted_on_padding(store: Store) -> None:
