@@ -20,7 +20,7 @@ quickstart: $(VENV)/.installed  ## train two small models, evaluate and compare 
 	$(BIN)/llave train demo --resume $(QUICK)
 	$(BIN)/llave run null/constant null/random classical $(TRAINED) --suite demo
 	$(BIN)/llave compare $(TRAINED)
-	$(BIN)/llave diagnose $(TRAINED) --suite demo --plot runs/similarity.png
+	$(BIN)/llave diagnose $(TRAINED) --tasks demo-object,demo-color,demo-caption-t2i --plot runs/similarity.png
 
 test: $(VENV)/.installed-dev  ## run all tests
 	$(BIN)/python -m pytest -n 2

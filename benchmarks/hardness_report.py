@@ -109,13 +109,15 @@ def draw(found: Mapping[str, Mapping[str, object]], path: Path) -> None:
     labels = list(dict.fromkeys(label for of in found.values() for label in of["P@1"]["differences"]))
     for row, (name, of) in zip(axes, found.items(), strict=True):
         for axis, what in zip(row, COUNTED, strict=True):
-            for label, gains in of[what]["differences"].items():
-                number = labels.index(label)
-                places = [at + 0.2 * (number - (len(labels) - 1) / 2) for at in range(len(gains))]
+            differences = of[what]["differences"]
+            for number, (label, gains) in enumerate(differences.items()):
+                places = [at + 0.2 * (number - (len(differences) - 1) / 2) for at in range(len(gains))]
                 values = [100 * each["mean"] for each in gains.values()]
                 highs = [100 * (each["mean"] if each["high"] is None else each["high"]) for each in gains.values()]
                 halves = [high - value for high, value in zip(highs, values, strict=True)]
-                axis.errorbar(places, values, yerr=halves, fmt="o", capsize=3, label=label, color=f"C{number}")
+                axis.errorbar(
+                    places, values, yerr=halves, fmt="o", capsize=3, label=label, color=f"C{labels.index(label)}"
+                )
                 axis.set_xticks(range(len(gains)), list(gains))
             axis.axhline(0, color="black", linewidth=0.8)
             axis.set_title(f"{what}, {name}, {len(of['seeds'])} seeds", fontsize="medium")
