@@ -69,8 +69,9 @@ def test_hardness_pairs_runs_by_seed(tmp_path: Path) -> None:
     for alpha, seed, score in ((0, 1, 0.2), (9, 1, 0.3), (0, 2, 0.6), (9, 2, 0.7), (0, 3, 0.9)):
         name = f"batch-8-scale-50-alpha-{alpha}-steps-2-seed-{seed}.json"
         (tmp_path / name).write_text(_finished(alpha, seed, score))
-    flags = ["--finished", "--seeds", "1", "2", "3", "--alphas", "0", "9", "--batch", "8", "--other-seeds", "0", "--pairs", "16"]
-    command = [sys.executable, str(BENCHMARKS / "hardness.py"), *flags, "--runs", str(tmp_path), "--out", str(report)]
+    flags = "--finished --seeds 1 2 3 --alphas 0 9 --batch 8 --other-seeds 0 --pairs 16"
+    places = ["--runs", str(tmp_path), "--out", str(report)]
+    command = [sys.executable, str(BENCHMARKS / "hardness.py"), *flags.split(" "), *places]
     subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
     found = json.loads(report.read_text())["figures"]["batch 8, temperature 0.02"]
     assert found["seeds"] == [1, 2]
