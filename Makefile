@@ -4,7 +4,6 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-QUICK := --set steps=300
 TRAINED := runs/demo-infonce/checkpoint-300 runs/demo/checkpoint-300
 
 .DEFAULT_GOAL := help
@@ -16,8 +15,8 @@ help:  ## say what there is
 install: $(VENV)/.installed  ## make the environment in .venv
 
 quickstart: $(VENV)/.installed  ## train two small models, evaluate and compare them, with three others, on the demo suite
-	$(BIN)/llave train demo-infonce --resume $(QUICK)
-	$(BIN)/llave train demo --resume $(QUICK)
+	$(BIN)/llave train demo-infonce --resume
+	$(BIN)/llave train demo --resume
 	$(BIN)/llave run null/constant null/random classical $(TRAINED) --suite demo
 	$(BIN)/llave compare $(TRAINED)
 	$(BIN)/llave diagnose $(TRAINED) --tasks demo-object,demo-color,demo-caption-t2i --plot runs/similarity.png
