@@ -20,6 +20,7 @@ quickstart: $(VENV)/.installed  ## train two small models, evaluate and compare 
 	$(BIN)/llave run null/constant null/random classical $(TRAINED) --suite demo
 	$(BIN)/llave compare $(TRAINED)
 	$(BIN)/llave diagnose $(TRAINED) --tasks demo-object,demo-color,demo-caption-t2i --plot runs/similarity.png
+	@echo "Results: $(CURDIR)/runs/results. Look further: $(BIN)/llave board --html board.html --html-queries 10"
 
 test: $(VENV)/.installed-dev  ## run all tests
 	$(BIN)/python -m pytest -n 2
