@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import repeat
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,15 +14,16 @@ import numpy as np
 from harness.errors import BadMedia, unknown_name
 from harness.identity import library_version
 from harness.media import open_image
-from harness.models.chat_family import Ids, Limits, Seen, Tensors, Turn
+from harness.models.chat_family import Ids, Limits, Place, Seen, Tensors, Turn
 from harness.models.chat_files import Files, find_files, load_folders
 from harness.models.chat_options import ChatOptions, parse_options
 from harness.models.chat_pixels import MIDDLE, fit, middle
 from harness.models.chat_qwen import grid_positions
 from harness.models.chat_rows import RECIPES, Recipe
+from harness.models.chat_video import VIDEO, read_clip, told, watch
 from harness.models.common import half_on_gpu, handle, torch_device
 from harness.registry import ModelHandle, ModelRow, ModelSettings
-from harness.types import Features, Item, Media, ModelSpec, Role, Scalar
+from harness.types import Features, Item, Media, MediaKind, ModelSpec, Role, Scalar
 from harness.video import read_frames
 from harness.video_policy import FramePolicy
 
@@ -38,7 +41,7 @@ _BY_NAME: Mapping[str, Recipe] = {recipe.name: recipe for recipe in RECIPES}
 
 
 class Chat:
-    """Unit vectors in fp32. The frames of a video are seen as so many images."""
+    """Unit vectors in fp32. A video is seen as one, or its frames as so many images, as the recipe says."""
 
     def __init__(
         self,
@@ -59,16 +62,19 @@ class Chat:
     def prepare(self, item: Item, role: Role) -> Features[Prompt]:
         from harness.models.chat_network import Prompt
 
-        seen = self._see(item.media)
-        places, ids = self._tokenize(item, role, seen)
-        ends = [start + count for start, count in zip(places, seen.tokens, strict=True)]
+        films = [medium for medium in item.media if medium.kind == "video" and self._recipe.film]
+        stills, clips = self._see([medium for medium in item.media if medium not in films]), self._watch(films)
+        # frames that are seen as images stand in the prompt as those
+        kinds: list[MediaKind] = [medium.kind for medium in item.media] if films else ["image" for _ in stills.tokens]
+        places, ids = self._tokenize(item, role, tuple(kinds), stills, clips)
         limit = self._recipe.max_length or len(ids)
-        length = min(len(ids), max([limit, *ends]))  # an image is never cut: nothing could be made of its rest
+        ends = [place.start + place.tokens for place in places]
+        length = min(len(ids), max([limit, *ends]))  # a medium is never cut: nothing could be made of its rest
         prompt = Prompt(
             ids[:length],
-            self._positions(length, places, seen),
-            self._tensors(seen, ids[:length]),
-            images=len(places),
+            self._positions(length, places),
+            {**self._tensors(stills, ids[:length]), **clips.tensors},
+            images=len(stills.tokens),
         )
         return Features(prompt, length, truncated=length < len(ids))
 
@@ -91,26 +97,46 @@ class Chat:
             names = ", ".join(medium.name for medium in media)
             raise BadMedia(f"{recipe.name} cannot see {names}: {error}.", "Crop the image.") from None
 
-    def _tokenize(self, item: Item, role: Role, seen: Seen) -> tuple[list[int], Ids]:
-        """Where each image starts, and all ids, with as many of the image token as its visual tokens."""
-        family, options = self._recipe.family, self._options
+    def _watch(self, media: Sequence[Media]) -> Seen:
+        recipe = self._recipe
+        if not media or recipe.film is None:
+            return Seen({}, ())
+        choose = FramePolicy.parse(recipe.frames).choose
+        clips = [read_clip(medium, choose, self._processor.temporal_patch_size) for medium in media]
+        return watch(clips, recipe.film, recipe.mark, self._processor, self._network.config)
+
+    def _tokenize(
+        self, item: Item, role: Role, kinds: tuple[MediaKind, ...], stills: Seen, clips: Seen
+    ) -> tuple[list[Place], Ids]:
+        """Where each image and video is, and all ids, with as many of its token as it has visual tokens."""
+        options, config = self._options, self._network.config
+        found = [(self._recipe.family.token, config.image_token_id, stills)]
+        found += [(VIDEO, config.video_token_id, clips)] if self._recipe.film else []
         override = options.query_instruction if role == "query" else options.target_instruction
         instruction = item.instruction if override is None else override
-        # a literal image token in a text is no place for an image
-        instruction, text = (part.replace(family.token, "") for part in (instruction, item.text))
-        prompt = self._recipe.prompt(Turn(instruction, text, role, len(seen.tokens)))
+        text = item.text
+        for token, _, _ in found:  # a literal one in a text is no place for an image
+            instruction, text = instruction.replace(token, ""), text.replace(token, "")
+        prompt = told(self._recipe.prompt(Turn(instruction, text, role, kinds)), clips.texts)
         ids = np.array(self._tokenizer.encode(prompt or " ").ids, np.int64)  # nothing at all would have no vector
         counts = np.ones(len(ids), np.int64)
-        at = ids == self._network.config.image_token_id
-        assert at.sum() == len(seen.tokens), "a recipe's prompt has one image token for each image"
-        counts[at] = seen.tokens
-        return (np.cumsum(counts) - counts)[at].tolist(), np.repeat(ids, counts)
+        for _, number, seen in found:
+            at = ids == number
+            assert at.sum() == len(seen.tokens), "a prompt has one token for each image and each part of a video"
+            counts[at] = seen.tokens
+        starts = np.cumsum(counts) - counts
+        places = [
+            Place(*place)
+            for _, number, seen in found
+            for place in zip(starts[ids == number].tolist(), seen.tokens, seen.grids or repeat(None), strict=False)
+        ]
+        return sorted(places, key=attrgetter("start")), np.repeat(ids, counts)
 
-    def _positions(self, length: int, places: Sequence[int], seen: Seen) -> Ids | None:
+    def _positions(self, length: int, places: Sequence[Place]) -> Ids | None:
         if not self._recipe.family.two_dimensional:
             return None
-        grids = () if self._recipe.flat else zip(places, seen.grids, strict=True)
-        return grid_positions(length, list(grids))
+        grids = [] if self._recipe.flat else [(place.start, place.grid) for place in places if place.grid]
+        return grid_positions(length, grids)
 
     def _tensors(self, seen: Seen, ids: Ids) -> Tensors:
         if not seen.tensors:
@@ -169,16 +195,23 @@ def _films(recipe: Recipe) -> Mapping[str, Scalar]:
     """How videos are seen, of recipes that see them; a single frame says nothing of its place."""
     if not recipe.frames:
         return {}
-    return {"frames": recipe.frames} | ({} if recipe.frames == MIDDLE else {"frame_order": "kept"})
+    order = {} if recipe.frames == MIDDLE else {"frame_order": "kept"}
+    film = recipe.film
+    if film is None:
+        return {"frames": recipe.frames, **order}
+    pixels = {"frame_min_pixels": film.frame[0], "frame_max_pixels": film.frame[1], "video_pixels": film.total}
+    return {"frames": recipe.frames, **order, **pixels}
 
 
 def _adjusted(recipe: Recipe, options: ChatOptions) -> Recipe:
     """The recipe with a user's limits in it."""
     limits, fitted = (_limited(each, options) for each in (recipe.limits, recipe.fit))
+    film = recipe.film and replace(recipe.film, frame=_limited(recipe.film.frame, options) or recipe.film.frame)
     return replace(
         recipe,
         limits=limits,
         fit=fitted,
+        film=film,
         max_length=options.max_length or recipe.max_length,
         frames=options.frames or recipe.frames,
     )

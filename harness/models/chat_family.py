@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.types import Role
+from harness.types import MediaKind, Role
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,25 +30,50 @@ class Turn:
     instruction: str
     text: str
     role: Role
-    images: int
+    media: tuple[MediaKind, ...] = ()
+    """A video that is shown as so many images is those."""
+
+    @property
+    def images(self) -> int:
+        return self.media.count("image")
+
+    @property
+    def videos(self) -> int:
+        return self.media.count("video")
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """The visual tokens of an image, row by row."""
+    """The visual tokens of an image, row by row; of a video so many for each of its times."""
 
     rows: int
     columns: int
+    times: tuple[int, ...] = (0,)
+    """Counted from where it starts."""
+
+    @property
+    def tokens(self) -> int:
+        return self.rows * self.columns * len(self.times)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """The images of one item. `tokens` are the places that each takes in the sequence."""
+    """The images of one item, or its videos. `tokens` are the places that each takes in the sequence."""
 
     tensors: Tensors
     tokens: Sequence[int]
     grids: Sequence[Grid] = ()
     """For networks that place visual tokens in two dimensions."""
+    texts: Sequence[str] = ()
+    """Of videos: what stands in a prompt for each, where a token is what visual tokens take the place of."""
+
+
+class Place(NamedTuple):
+    """Where an image, a video or a part of one stands in a sequence."""
+
+    start: int
+    tokens: int
+    grid: Grid | None
 
 
 See: TypeAlias = "Callable[[Sequence[Image], BaseImageProcessor, PretrainedConfig, Limits | None], Seen]"

@@ -29,7 +29,7 @@ class Prompt:
     positions: Ids | None
     """`(3, length)`, for networks that place tokens in two dimensions."""
     tensors: Tensors
-    """Its images; empty for a text."""
+    """Its images and videos; empty for a text."""
     images: int
 
 
@@ -74,7 +74,9 @@ def _joined(prompts: Sequence[Prompt]) -> dict[str, Tensor]:
     if placed:
         joined["position_ids"] = _stack(placed).transpose(0, 1)
     names = {name for prompt in prompts for name in prompt.tensors}
-    return joined | {name: _stack([prompt.tensors[name] for prompt in prompts if prompt.tensors]) for name in names}
+    return joined | {
+        name: _stack([prompt.tensors[name] for prompt in prompts if name in prompt.tensors]) for name in names
+    }
 
 
 def _stack(tensors: Sequence[Tensor]) -> Tensor:

@@ -13,17 +13,20 @@ from harness.models.common import plain_text
 from harness.types import MEDIA_TOKEN
 
 
-def joined(turn: Turn, image: str, *, newline: bool = True) -> str:
-    """The data's own text, with `image` where it says so; without `newline` the one behind an image is left out.
+def joined(turn: Turn, image: str, *, video: str = "", newline: bool = True) -> str:
+    """The data's own text, with `image` or `video` where it says so; without `newline` the one behind is left out.
 
-    An image that the text names no place for stands first.
+    A medium that the text names no place for stands first.
     """
     text = turn.instruction + turn.text
-    while text.count(MEDIA_TOKEN) > turn.images:
+    while text.count(MEDIA_TOKEN) > len(turn.media):
         head, _, tail = text.rpartition(MEDIA_TOKEN)
         text = head + tail
-    text = f"{MEDIA_TOKEN}\n" * (turn.images - text.count(MEDIA_TOKEN)) + text
-    return (text if newline else text.replace(f"{MEDIA_TOKEN}\n", MEDIA_TOKEN)).replace(MEDIA_TOKEN, image)
+    unplaced = turn.media[: len(turn.media) - text.count(MEDIA_TOKEN)]
+    text = "".join(f"{MEDIA_TOKEN} " if kind == "video" else f"{MEDIA_TOKEN}\n" for kind in unplaced) + text
+    head, *rest = (text if newline else text.replace(f"{MEDIA_TOKEN}\n", MEDIA_TOKEN)).split(MEDIA_TOKEN)
+    tokens = (video if kind == "video" else image for kind in turn.media)
+    return head + "".join(token + part for token, part in zip(tokens, rest, strict=True))
 
 
 def begun(turn: Turn, image: str, begin: str) -> str:
@@ -39,22 +42,26 @@ def in_system(turn: Turn, image: str, ending: str) -> str:
     return _chat(said or default, image * turn.images + _own(turn), ending)
 
 
-def represent(turn: Turn, image: str) -> str:
-    """Qwen3-VL-Embedding: the instruction of either side in the system turn, ended by a full stop if by nothing."""
+def represent(turn: Turn, image: str, video: str) -> str:
+    """Qwen3-VL-Embedding: the instruction of either side in the system turn, ended by a full stop if by nothing.
+
+    Videos come first, then images, then the text.
+    """
     said = _clean(turn.instruction) or "Represent the user's input."
     if not unicodedata.category(said[-1]).startswith("P"):
         said += "."
-    return _chat(said, image * turn.images + _own(turn) or "NULL", "")
+    return _chat(said, video * turn.videos + image * turn.images + _own(turn) or "NULL", "")
 
 
-def one_word_chat(turn: Turn, image: str) -> str:
+def one_word_chat(turn: Turn, image: str, video: str) -> str:
     """LamRA, up to the token whose state is the vector: the one before the answer `<emb>`.
 
     Nothing behind it counts, since attention is causal, so the answer itself is left out.
     """
     said = _said(turn)
-    what = " and ".join(["image"] * bool(turn.images) + ["sentence"] * bool(said or not turn.images))
-    user = f"{image * turn.images}{said}\nSummarize above {what} in one word: "
+    named = ["video"] * bool(turn.videos) + ["image"] * bool(turn.images) + ["sentence"] * bool(said or not turn.media)
+    shown = "".join(video if kind == "video" else image for kind in turn.media)
+    user = f"{shown}{said}\nSummarize above {' and '.join(named)} in one word: "
     return _chat("You are a helpful assistant.", user, "")
 
 
@@ -89,7 +96,7 @@ def _clean(text: str) -> str:
 
 def _own(turn: Turn) -> str:
     """The text without its instruction; where there is nothing but the instruction, that."""
-    return _clean(turn.text) or ("" if turn.images else _clean(turn.instruction))
+    return _clean(turn.text) or ("" if turn.media else _clean(turn.instruction))
 
 
 def _said(turn: Turn) -> str:

@@ -36,25 +36,25 @@ def _see(
     merged = processor.merge_size
     grids = [Grid(int(rows) // merged, int(columns) // merged) for _, rows, columns in found["image_grid_thw"]]
     tensors = {name: found[name] for name in ("pixel_values", "image_grid_thw")}
-    return Seen(tensors, [grid.rows * grid.columns for grid in grids], grids)
+    return Seen(tensors, [grid.tokens for grid in grids], grids)
 
 
 def grid_positions(length: int, images: Sequence[tuple[int, Grid]]) -> Ids:
     """Positions `(3, length)` by time, row and column (M-RoPE); `images` say where each starts, in order.
 
     Text moves all three by one; an image stands at one time, its rows and columns counted from there, and what follows
-    it goes on after its longer side (Qwen2-VL, arXiv 2409.12191, section 2.1).
+    it goes on after its longest side, one of which is time in a video (Qwen2-VL, arXiv 2409.12191, section 2.1; and
+    transformers 4, but 5 leaves time out there).
     """
     positions = np.empty((3, length), np.int64)
     at = place = 0
     for start, grid in images:
         positions[:, at:start] = place + np.arange(start - at)
         place += start - at
-        at = start + grid.rows * grid.columns
-        positions[0, start:at] = place
-        positions[1, start:at] = place + np.repeat(np.arange(grid.rows), grid.columns)
-        positions[2, start:at] = place + np.tile(np.arange(grid.columns), grid.rows)
-        place += max(grid.rows, grid.columns)
+        at = start + grid.tokens
+        each = np.meshgrid(grid.times, np.arange(grid.rows), np.arange(grid.columns), indexing="ij")
+        positions[:, start:at] = place + np.stack(each).reshape(3, -1)
+        place += max(grid.rows, grid.columns, grid.times[-1] + 1)
     positions[:, at:] = place + np.arange(length - at)
     return positions
 

@@ -15,12 +15,15 @@ from harness.models.chat_llava_next import LLAVA_NEXT
 from harness.models.chat_mllama import BEGIN, MLLAMA
 from harness.models.chat_mllama import IMAGE as MLLAMA_IMAGE
 from harness.models.chat_qwen import IMAGE, QWEN2, QWEN3, QWEN25, VISION
+from harness.models.chat_video import FILM, VIDEO, Film, Mark, by_number, by_second, by_text
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _PATCH = 28 * 28
 _PATCH3 = 32 * 32
+_CONTEXT = 9 * 128_000 // 10
+"""Visual tokens that qwen_vl_utils leaves a video by default: nine tenths of the context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,11 @@ class Recipe:
     pooling: Literal["last", "mean"] = "last"
     bidirectional: bool = False
     frames: str = ""
-    """Which frames of a video are seen, each as an image; empty: the model is shown no videos here."""
+    """Which frames of a video are seen; empty: the model is shown no videos here."""
+    film: Film | None = None
+    """Pixels of a video that is seen as such; without them each frame is seen as an image."""
+    mark: Mark = by_number
+    """How such a video stands in time."""
     note: str = ""
 
     @property
@@ -123,16 +130,20 @@ def _ops(size: str) -> Recipe:
     )
 
 
-def _lamra(name: str, hub: str, family: Family) -> Recipe:
+def _lamra(name: str, hub: str, family: Family, mark: Mark) -> Recipe:
     return Recipe(
         name,
         hub,
         family,
-        partial(prompt.one_word_chat, image=VISION),
+        partial(prompt.one_word_chat, image=VISION, video=FILM),
         "github Code-kunkun/LamRA: demo.py, datasets, collators",
         fit=(4 * _PATCH, 300 * _PATCH),
         limits=(4 * _PATCH, 300 * _PATCH),
-        note="which positions the public code gives to visual tokens is unknown: here they are two-dimensional",
+        frames="fps:2:768",
+        film=Film((128 * _PATCH, 768 * _PATCH), _CONTEXT * _PATCH),
+        mark=mark,
+        note="which positions the public code gives to visual tokens is unknown: here they have row, column and time; "
+        "frames of videos are sized by the defaults of qwen_vl_utils, of which release is unknown",
     )
 
 
@@ -157,11 +168,15 @@ def _qwen3(size: str) -> Recipe:
         f"qwen3-vl-embedding-{size.lower()}",
         f"Qwen/Qwen3-VL-Embedding-{size}",
         QWEN3,
-        partial(prompt.represent, image=VISION),
+        partial(prompt.represent, image=VISION, video=FILM),
         "github QwenLM/Qwen3-VL-Embedding: src/models/qwen3_vl_embedding.py",
         fit=(4 * _PATCH3, 1800 * _PATCH3),
         limits=(4 * _PATCH3, 1800 * _PATCH3),
         max_length=8192,
+        frames="fps:1:64",
+        film=Film((128 * _PATCH3, 768 * _PATCH3), 10 * 768 * _PATCH3),
+        mark=by_text,
+        note="of a video it sees 1 frame a second and at most 64, as its code has it; mteb takes 2 a second",
     )
 
 
@@ -183,12 +198,15 @@ RECIPES: tuple[Recipe, ...] = (
         "vlm2vec-v2.0",
         "VLM2Vec/VLM2Vec-V2.0",
         QWEN2,
-        _joined_qwen,
+        partial(prompt.joined, image=IMAGE, video=VIDEO),
         f"{_VLM2VEC}: src/model/processor.py, experiments; mteb vlm2vec_models.py",
         base="Qwen/Qwen2-VL-2B-Instruct",
         first=_tiny,
         limits=(4 * _PATCH, 1280 * _PATCH),
         flat=True,
+        frames="fps:2:64",
+        film=Film((128 * _PATCH, 360 * 420), _CONTEXT * _PATCH),
+        note="of a video it sees 2 frames a second and at most 64, as mteb has it; its demo takes 1 a second",
     ),
     _b3("2B"),
     _b3("7B"),
@@ -196,8 +214,8 @@ RECIPES: tuple[Recipe, ...] = (
     _gme("7B"),
     _ops("2B"),
     _ops("7B"),
-    _lamra("lamra-ret", "code-kunkun/LamRA-Ret", QWEN2),
-    _lamra("lamra-ret-qwen2.5-vl", "code-kunkun/LamRA-Ret-Qwen2.5VL-7b", QWEN25),
+    _lamra("lamra-ret", "code-kunkun/LamRA-Ret", QWEN2, by_number),
+    _lamra("lamra-ret-qwen2.5-vl", "code-kunkun/LamRA-Ret-Qwen2.5VL-7b", QWEN25, by_second),
     _moca("3B"),
     _moca("7B"),
     _qwen3("2B"),

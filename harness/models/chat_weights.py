@@ -10,6 +10,7 @@ from harness.models.chat_family import Family
 from harness.models.chat_llava_next import LLAVA_NEXT, check_grids
 from harness.models.chat_lora import merge_adapter
 from harness.models.chat_rows import Recipe
+from harness.models.chat_video import VIDEO
 from harness.models.hub import load_network
 from harness.models.tokens import read_tokenizer_json
 
@@ -39,13 +40,14 @@ def load_chat(
     tokenizer = _read_tokenizer(processor_folder, family)
     processor = _read_processor(processor_folder, family)
     network = load_network(getattr(transformers, family.network), folder, dtype, device, unused=_HEADS)
-    token = tokenizer.token_to_id(family.token)
-    if token != network.config.image_token_id:
-        raise UserError(
-            f"{family.token} is token {token} in {processor_folder}; config.json of {folder} says "
-            f"{network.config.image_token_id}.",
-            "Take tokenizer and weights from the same checkpoint.",
-        )
+    expected = [(family.token, network.config.image_token_id)]
+    expected += [(VIDEO, network.config.video_token_id)] if recipe.film else []
+    for text, number in expected:
+        if (token := tokenizer.token_to_id(text)) != number:
+            raise UserError(
+                f"{text} is token {token} in {processor_folder}; config.json of {folder} says {number}.",
+                "Take tokenizer and weights from the same checkpoint.",
+            )
     if family is LLAVA_NEXT:
         check_grids(processor, network.config)
     if adapter is not None:

@@ -111,13 +111,14 @@ MOCA = Public(joined(VISION), (256 * K, 1024 * K), left=False)
 QWEN3 = Public(REPRESENT, (4096, 1843200), FIT_32, left=False)
 HIGH = Public(PLAIN, (256 * K, 1280 * K), at(1344, 1344), flat=True)
 LOW = Public(PLAIN, (4 * K, 1280 * K), flat=True)
+B3 = Public(PLAIN, (4 * K, 1280 * K), flat=True)
 BGE = Public(INSTRUCTED, resize=at(512, 512))
 PUBLIC = {
     "vlm2vec-qwen2-vl-2b": HIGH,
     "vlm2vec-qwen2-vl-7b": HIGH,
     "vlm2vec-v2.0": LOW,
-    "b3-qwen2-2b": LOW,
-    "b3-qwen2-7b": LOW,
+    "b3-qwen2-2b": B3,
+    "b3-qwen2-7b": B3,
     "gme-qwen2-vl-2b": GME,
     "gme-qwen2-vl-7b": GME,
     "ops-mm-embedding-v1-2b": OPS,
@@ -240,7 +241,7 @@ def test_vectors_are_those_of_the_public_code(recipe, folders, tmp_path):
 @pytest.mark.parametrize("recipe", [each for each in RECIPES if each.name[-2:] in SAME], ids=lambda each: each.name)
 def test_a_larger_model_is_used_as_the_smaller_one_is(recipe):
     smaller = next(each for each in RECIPES if PUBLIC[each.name] is PUBLIC[recipe.name])
-    names = ("family", "fit", "limits", "max_length", "flat", "pooling", "bidirectional", "frames")
+    names = ("family", "fit", "limits", "max_length", "flat", "pooling", "bidirectional", "frames", "film", "mark")
     assert [getattr(recipe, name) for name in names] == [getattr(smaller, name) for name in names]
     assert recipe.prompt.func is smaller.prompt.func
     assert recipe.prompt.keywords == smaller.prompt.keywords

@@ -12,7 +12,7 @@ PROMPTS = {recipe.name: recipe.prompt for recipe in RECIPES}
 
 
 def prompt(name: str, text: str, instruction: str = "", *, role: str = "query", images: int = 0) -> str:
-    return PROMPTS[name](Turn(instruction, text, role, images))
+    return PROMPTS[name](Turn(instruction, text, role, ("image",) * images))
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,26 @@ def test_an_image_without_a_place_stands_first_and_a_place_without_an_image_goes
 def test_mme5_begins_a_text_behind_its_image():
     assert prompt("mme5-mllama-11b", "a dog") == "<|begin_of_text|>a dog"
     assert prompt("mme5-mllama-11b", "a dog", images=1) == "<|image|><|begin_of_text|>a dog"
+
+
+IMAGE, FILM = (f"<|vision_start|><|{kind}_pad|><|vision_end|>" for kind in ("image", "video"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("vlm2vec-v2.0", f"{M} is {M}?", "<|image_pad|> is <|video_pad|>?"),
+        ("vlm2vec-v2.0", f"is {M}?", "<|image_pad|>\nis <|video_pad|>?"),
+        ("qwen3-vl-embedding-2b", "Same?", f"user\n{FILM}{IMAGE}Same?<|im_end|>"),
+        ("lamra-ret", "Same?", f"user\n{IMAGE}{FILM}Same?\nSummarize above video and image and sentence in one word: "),
+    ],
+)
+def test_a_video_and_an_image_each_have_their_token(name, text, said):
+    assert said in PROMPTS[name](Turn("", text, "query", ("image", "video")))
+
+
+def test_a_video_without_a_place_stands_first():
+    assert PROMPTS["vlm2vec-v2.0"](Turn("", "a dog", "query", ("video",))) == "<|video_pad|> a dog"
 
 
 @pytest.mark.parametrize("name", PROMPTS)
