@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from PIL import Image, ImageDraw
 
 from harness.cli import main
@@ -19,6 +20,10 @@ from tests.mmeb_files import Row, columns, write_subset
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
+
+# How long a test takes on a busy machine is not what it is about.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange")
 

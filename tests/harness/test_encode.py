@@ -159,6 +159,7 @@ def test_batches_follow_from_the_plan_and_never_from_timing_or_order(tmp_path: P
     assert all(batches == found[0] for batches in found)
 
 
+@settings(max_examples=50)  # each makes a store on the disk
 @given(st.lists(st.integers(1, 2000), min_size=1, max_size=40))
 def test_what_is_mostly_padding_waits_unless_the_batch_is_small(costs: list[int]) -> None:
     model = Model()
