@@ -53,7 +53,7 @@ def save_vectors(path: Path, pairs: Sequence[Pair], vectors: FloatArray) -> None
 
 def load_vectors(path: Path) -> dict[Pair, FloatArray]:
     with path.open("rb") as file:
-        vectors, pairs = pickle.load(file)
+        vectors, pairs = pickle.load(file)  # as the public code keeps them; `save_vectors` wrote it in the same run
     return dict(zip(pairs, vectors, strict=True))
 
 

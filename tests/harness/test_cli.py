@@ -19,8 +19,10 @@ from pathlib import Path
 import pytest
 
 from harness.cli import build_parser
-from harness.results import load_result
+from harness.commands import run as command
+from harness.results import Score, load_result
 from tests.mmeb_files import columns, table, write_subset
+from tests.result_values import result
 
 ROOT = Path(__file__).resolve().parents[2]
 HASHED = "tests.embedders:Hashed"
@@ -100,6 +102,10 @@ class TestWrongNames:
             (("run", "classical", "--data", "nowhere"), ("nowhere does not exist.", "--data")),
             (("run", "classical", "--data", "README.md"), ("neither a folder nor a .jsonl file",)),
             (("run", "classical", "--suite", "demo", "--device", "cuda"), ("runs in cpu only",)),
+            (
+                ("run", "classical", "--suite", "demo", "--trust-remote-code"),
+                ("--trust-remote-code means nothing to classical", "Leave it out."),
+            ),
             (("run", "classical", "--suite", "demo", "--protocol", "lax"), ("--protocol", "strict", "official")),
             (("run", "classical", "--suite", "demo", "--limit", "0"), ("--limit", "must be 1 or more")),
             (("run", "classical", "--suite", "demo", "--budget", "x"), ("--budget", "not a whole number")),
@@ -304,6 +310,12 @@ class TestOutput:
         for line in out.splitlines():
             assert len(line.rstrip()) < 160
         assert all(name not in out for name in ("meta-task", "loading")), "nobody has a meta-task here"
+
+    @pytest.mark.parametrize(("value", "low", "high", "said"), [(0, 0, 0, 1), (0.2, 0.1, 0.3, 1), (0.5, 0.3, 0.7, 0)])
+    def test_a_score_that_is_not_above_chance_is_said_below_it_too(self, value, low, high, said):
+        scores = {"hit@1": Score(value, low, high)}
+        warnings = list(command._warnings("m", [result("T", metrics=scores, strict=scores)]))
+        assert ["not above chance on 1 of 1 tasks (T)" in warning for warning in warnings] == [True] * said
 
     def test_in_a_terminal_a_bar_names_the_task_at_hand(self, tiny, place):
         command = [sys.executable, "-m", "harness.cli", "run", HASHED, "--data", str(tiny.data), "--budget", "256"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from importlib.util import find_spec
@@ -43,15 +42,7 @@ NAMES = {
 """How a user names a checkpoint of each family."""
 
 
-@pytest.fixture(autouse=True)
-def alone(monkeypatch, tmp_path_factory):
-    """No network, and no writing to the user's cache."""
-    monkeypatch.setenv("LLAVE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-    def refuse(*_, **__):
-        raise AssertionError("a connection was tried")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 @pytest.fixture(scope="module")

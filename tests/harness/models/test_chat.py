@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,16 +36,7 @@ ONE_OF_EACH = {
 }
 
 
-@pytest.fixture(autouse=True)
-def alone(monkeypatch, tmp_path_factory):
-    """No network, and no writing to the user's cache."""
-    monkeypatch.setenv("LLAVE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-    def refuse(*_, **__):
-        raise AssertionError("a connection was tried")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 @pytest.fixture(scope="module", params=ONE_OF_EACH, ids=str)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -34,16 +33,7 @@ WEIGHT = {
 MODEL_TYPES = {"clip": "clip", "siglip": "siglip", "siglip2-fixed": "siglip", "siglip2": "siglip2", "blip2": "blip-2"}
 
 
-@pytest.fixture(autouse=True)
-def alone(monkeypatch, tmp_path_factory):
-    """No network, and no writing to the user's cache."""
-    monkeypatch.setenv("LLAVE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-    def refuse(*_, **__):
-        raise AssertionError("a connection was tried")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -31,16 +30,7 @@ one_thread = pytest.fixture(autouse=True, scope="module")(llave_files.one_thread
 ROUNDING = 2e-6
 
 
-@pytest.fixture(autouse=True)
-def alone(monkeypatch, tmp_path_factory):
-    """No network, and no writing to the user's cache."""
-    monkeypatch.setenv("LLAVE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-    def refuse(*_, **__):
-        raise AssertionError("a connection was tried")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+pytestmark = pytest.mark.usefixtures("alone")
 
 
 @pytest.fixture(scope="module")

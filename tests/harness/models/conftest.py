@@ -1,0 +1,14 @@
+"""What the tests of models share."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.harness.models.sentence_files import refuse_connections
+
+
+@pytest.fixture
+def alone(monkeypatch, tmp_path_factory):
+    """No network, and no writing to the user's cache."""
+    monkeypatch.setenv("LLAVE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+    refuse_connections(monkeypatch)
