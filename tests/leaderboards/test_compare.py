@@ -243,9 +243,11 @@ class TestCommand:
             self._run(checkpoint, "org/n", "--results", results)
         spec = open_model(str(checkpoint), ModelSettings()).spec
         write(result_folder(results, spec), "A", spec.name, [1.0] * 300 + [0.0] * 100)
+        write(result_folder(results, replace(spec, revision="older")), "A", spec.name, [1.0] * 100 + [0.0] * 300)
         write(results / "org--n" / "main", "A", "org/n", [1.0] * 200 + [0.0] * 200)
         assert self._run("org/n", checkpoint, "--results", results, "--format", "json") == 0
-        assert json.loads(capsys.readouterr().out)["comparisons"][0]["means"][0]["difference"] == pytest.approx(0.25)
+        (comparison,) = json.loads(capsys.readouterr().out)["comparisons"]
+        assert comparison["means"][0]["difference"] == pytest.approx(0.25)
 
     def test_what_cannot_be_compared(self, places):
         with pytest.raises(UserError, match="only one model"):
