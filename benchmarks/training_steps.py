@@ -14,7 +14,6 @@ import torch
 from accelerate import Accelerator
 from llave_shapes import AsPublic, random_network, word_tokenizer, write_config
 from synthetic import write_images
-from torch import nn
 
 from harness.models.hub import Found
 from harness.models.llave import Checkpoint, Llave
@@ -25,6 +24,7 @@ from harness.models.llave_prompt import Prompt, Prompter
 from harness.types import MEDIA_TOKEN, Item, Media, ModelSpec
 from trainers.config import Config
 from trainers.feed import Part
+from trainers.learner import Accelerated
 from trainers.loss import hardness_weighted_infonce
 from trainers.network import Encoder, make_trainable
 from trainers.recipes import find_recipe
@@ -46,7 +46,7 @@ class Bench:
     config: Config
     accelerator: Accelerator
     network: LlaveNetwork
-    encoder: nn.Module
+    learner: Accelerated
     queries: Sequence[Prompt]
     targets: Sequence[Prompt]
 
@@ -61,7 +61,7 @@ class Bench:
         """The trainer's own: makes the gradient, and returns the loss."""
         self.network.zero_grad()
         config = replace(self.config, micro_batch=micro_batch, batch=len(part.queries))
-        (loss,) = Stepper(config, self.accelerator, self.encoder, None).gradient([part])
+        (loss,) = Stepper(config, self.learner, None).gradient([part])
         return loss
 
     def public_step(self, part: Part) -> float:
@@ -105,8 +105,8 @@ def set_up(folder: Path, options: Namespace, shape: str, *, checkpointing: bool)
     reader = Llave(ModelSpec("benchmark", "1", "llave/1"), checkpoint, prompter, network)
     sides = [[reader.prepare(item, "query").data for item in side] for side in _items(folder / "images", options)]
     accelerator = Accelerator(cpu=not on_gpu, mixed_precision="bf16" if on_gpu else "no")
-    encoder: nn.Module = accelerator.prepare(Encoder(network))
-    return Bench(config, accelerator, network, encoder, *sides)
+    learner = Accelerated(accelerator, Encoder(network), config)
+    return Bench(config, accelerator, network, learner, *sides)
 
 
 def _write(folder: Path, shape: str, config: Config) -> LlaveConfig:

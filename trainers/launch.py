@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from importlib.util import find_spec
 
+import torch
 import torch.distributed as dist
 from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.utils import DistributedType
@@ -23,19 +25,35 @@ _LOST = ("Connection closed by peer", "Connection reset", "Broken pipe", "timed 
 def join(config: Config) -> Accelerator:
     """Joins the processes that `accelerate launch` or `torchrun` started, sharded as it says. Raises UserError."""
     if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true":
-        raise UserError(
-            "DeepSpeed is not supported: its engine steps, clips and holds the weights by itself, so that checkpoints "
-            "could not be those of an uninterrupted run.",
-            "FSDP2 shards the same as ZeRO 3: choose FSDP, version 2, in `accelerate config`.",
-        )
+        return _join_deepspeed(config)
     accelerator = Accelerator(
         cpu=config.device == "cpu",
-        mixed_precision="bf16" if config.precision == "bf16" else "no",
+        mixed_precision=_precision(config),
         kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
     )
     if accelerator.distributed_type == DistributedType.FSDP and not accelerator.is_fsdp2:
         raise UserError("Version 1 of FSDP is not supported.", "Set fsdp_version: 2 in what `accelerate config` wrote.")
     return accelerator
+
+
+def _join_deepspeed(config: Config) -> Accelerator:
+    """On CPUs too, which accelerate does only if it is told what their processes talk through."""
+    if find_spec("deepspeed") is None:
+        raise UserError("DeepSpeed is not installed.", 'pip install "llave-bench[deepspeed]"')
+    if "LOCAL_RANK" not in os.environ:
+        raise UserError("DeepSpeed needs processes that a launcher started.", "Use `accelerate launch`.")
+    on_cpu = not torch.accelerator.is_available()
+    if config.device == "cpu" and not on_cpu:
+        raise UserError("DeepSpeed takes the GPU of this machine, but device is cpu.", "Leave device out.")
+    group = InitProcessGroupKwargs("gloo", timeout=_PATIENCE) if on_cpu else InitProcessGroupKwargs(timeout=_PATIENCE)
+    try:
+        return Accelerator(mixed_precision=_precision(config), kwargs_handlers=[group])
+    except ValueError as error:
+        raise UserError(f"accelerate refuses the config of DeepSpeed: {error}", "docs/training.md has one.") from error
+
+
+def _precision(config: Config) -> str:
+    return "bf16" if config.precision == "bf16" else "no"
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from harness.models.llave_vision import ImageLayout, Picture, Size
 from harness.models.llave_weights import released_name
 from trainers.batches import by_length
 from trainers.config import Config
+from trainers.gather import mean_over_processes
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -34,8 +35,9 @@ _ADAPTED = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "dow
 class Encoder(nn.Module):
     """Prompts to unit vectors `(n, width)`, in their order.
 
-    With `peers`, every group of items passes through every part of the network: where it has no picture, a blank one
-    is looked at and counts nothing. Otherwise a process whose items are all text would leave the others waiting.
+    With `peers`, every group of items passes through every part of the network, in the same order: where it has no
+    image, a blank one is looked at and counts nothing. Otherwise a process whose items are all text would leave the
+    others waiting, or have its gradients taken for those of other weights. (A video alone may need no newlines.)
     """
 
     def __init__(self, network: LlaveNetwork, *, peers: bool = False) -> None:
@@ -50,11 +52,12 @@ class Encoder(nn.Module):
         return vectors[torch.argsort(order)]
 
     def _embed(self, prompts: Sequence[Prompt]) -> Tensor:
-        vectors: Tensor = self.network(prompts)
-        if self.peers and not any(prompt.pictures for prompt in prompts):
-            blank = self.network.visual_tokens([_blank(self.network)])[0]
-            vectors = vectors + 0.0 * blank.sum()
-        return vectors
+        layouts = [picture.layout for prompt in prompts for picture in prompt.pictures]
+        if not self.peers or any(isinstance(layout, ImageLayout) for layout in layouts):
+            vectors: Tensor = self.network(prompts)
+            return vectors
+        vectors = self.network([*prompts, _blank(self.network)])
+        return vectors[:-1]
 
 
 class Temperature(nn.Module):
@@ -66,6 +69,11 @@ class Temperature(nn.Module):
 
     def forward(self) -> Tensor:
         return self.log_scale.exp().squeeze()
+
+    def share_gradient(self) -> None:
+        """Takes the mean over processes, as what wraps the network does for the network alone."""
+        if self.log_scale.grad is not None:
+            self.log_scale.grad = mean_over_processes(self.log_scale.grad)
 
 
 def make_trainable(network: LlaveNetwork, config: Config) -> None:
@@ -142,7 +150,9 @@ def _put_adapters(network: LlaveNetwork, config: Config) -> None:
         parameter.requires_grad_(".lora_" in name)
 
 
-def _blank(network: LlaveNetwork) -> Picture:
+def _blank(network: LlaveNetwork) -> Prompt:
+    """One token and a picture, which is cut off: it gets a gradient, of zeros."""
     size = network.tower.config.image_size
     layout = ImageLayout(network.side, Size(1, 1), Size(0, 0), Size(network.side, network.side))
-    return Picture(np.zeros((2, size, size, 3), np.uint8), layout)
+    picture = Picture(np.zeros((2, size, size, 3), np.uint8), layout)
+    return Prompt((np.zeros(1, np.int64), np.zeros(0, np.int64)), (picture,), 1)

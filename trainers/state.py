@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import TypeAlias, cast
 
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -23,40 +23,54 @@ from torch.optim import Optimizer
 
 _WEIGHT, _MOMENT = "weight/", "moment/"
 
+Moments: TypeAlias = Mapping[str, Mapping[str, Tensor]]
+"""By the name of a parameter, the optimizer's tensors of it by their kind."""
+
 
 def collect(module: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
     """Weights that are trained, and the optimizer's tensors. Every process must call it; the main one gets them all."""
     learned = get_model_state_dict(module, options=_options(offload=True))
-    found = _tensors(learned, _WEIGHT)
     whole = get_optimizer_state_dict(module, optimizer, options=_options(offload=True))
     # other processes than the main one get nothing
-    for name, moments in cast("Mapping[str, Mapping[str, object]]", whole.get("state", {})).items():
-        found |= _tensors(moments, f"{_MOMENT}{name}/")
-    return {name: each.contiguous() for name, each in found.items()}
+    return join(_tensors(learned), cast("Moments", whole.get("state", {})))
 
 
 def restore(module: nn.Module, optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Puts back what `collect` gave. Every process must call it, with all the tensors."""
-    weights = {name.removeprefix(_WEIGHT): each for name, each in tensors.items() if name.startswith(_WEIGHT)}
+    weights, moments = split(tensors)
     set_model_state_dict(module, dict(weights), options=StateDictOptions(full_state_dict=True, strict=False))
-    moments: dict[str, dict[str, Tensor]] = {}
-    for name, each in tensors.items():
-        if name.startswith(_MOMENT):
-            parameter, _, kind = name.removeprefix(_MOMENT).rpartition("/")
-            moments.setdefault(parameter, {})[kind] = each
     groups = get_optimizer_state_dict(module, optimizer, options=_options())["param_groups"]
     whole = cast("OptimizerStateType", {"state": moments, "param_groups": groups})
     set_optimizer_state_dict(module, optimizer, whole, options=_options())
 
 
+def join(weights: Mapping[str, Tensor], moments: Moments) -> dict[str, Tensor]:
+    """Both in one, to be written."""
+    named = {f"{_WEIGHT}{name}": each for name, each in weights.items()}
+    for name, kinds in moments.items():
+        named |= {f"{_MOMENT}{name}/{kind}": each for kind, each in _tensors(kinds).items()}
+    return {name: each.contiguous() for name, each in named.items()}
+
+
+def split(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
+    """The weights and moments that `join` put together."""
+    weights = {name.removeprefix(_WEIGHT): each for name, each in tensors.items() if name.startswith(_WEIGHT)}
+    moments: dict[str, dict[str, Tensor]] = {}
+    for name, each in tensors.items():
+        if name.startswith(_MOMENT):
+            parameter, _, kind = name.removeprefix(_MOMENT).rpartition("/")
+            moments.setdefault(parameter, {})[kind] = each
+    return weights, moments
+
+
 def whole_weights(module: nn.Module) -> dict[str, Tensor]:
     """Every weight by name, on the CPU of the main process. Every process must call it."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    return _tensors(get_model_state_dict(module, options=options), "")
+    return _tensors(get_model_state_dict(module, options=options))
 
 
-def _tensors(values: Mapping[str, object], prefix: str) -> dict[str, Tensor]:
-    return {f"{prefix}{name}": each for name, each in values.items() if isinstance(each, Tensor)}
+def _tensors(values: Mapping[str, object]) -> dict[str, Tensor]:
+    return {name: each for name, each in values.items() if isinstance(each, Tensor)}
 
 
 def read(path: Path) -> dict[str, Tensor]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedType
-from torch import Tensor, nn
+from torch import Tensor
 
 from harness.errors import UserError
 from harness.models.llave_prompt import Prompt
@@ -20,6 +18,7 @@ from trainers.diagnostics import diagnose
 from trainers.feed import Part
 from trainers.gather import Loss, gather, global_loss, mean_over_processes
 from trainers.gradcache import cached_step
+from trainers.learner import Learner
 from trainers.loss import hardness_weighted_infonce
 from trainers.network import Temperature
 
@@ -48,8 +47,7 @@ class Stepper:
     """Adds up gradients. The loss it returns is the same on every process."""
 
     config: Config
-    accelerator: Accelerator
-    encoder: nn.Module
+    learner: Learner
     temperature: Temperature | None
     """None: the scale is fixed."""
     seen: Seen | None = None
@@ -62,44 +60,31 @@ class Stepper:
     def _part(self, part: Part, *, last: bool) -> Tensor:
         loss = self._loss(part)
         step = self._plain if self.config.micro_batch is None else partial(self._cached, size=self.config.micro_batch)
-        return step(part, loss, last) * self.config.accumulate
+        with nullcontext() if last else self.learner.no_sync():
+            return step(part, loss) * self.config.accumulate
 
-    def _plain(self, part: Part, loss: Loss, last: bool) -> Tensor:
-        with nullcontext() if last else self._no_sync():
-            vectors: Tensor = self.encoder([*part.queries, *part.targets, *part.negatives])
-            pairs = len(part.queries)
-            query, target, negatives = vectors[:pairs], vectors[pairs : 2 * pairs], vectors[2 * pairs :]
-            share = global_loss(loss, query, target, negatives if part.all_negatives else None)
-            self.accelerator.backward(share)
-        if last and self.temperature is not None and self.temperature.log_scale.grad is not None:
-            # outside of what DDP and FSDP wrap
-            self.temperature.log_scale.grad = mean_over_processes(self.temperature.log_scale.grad)
+    def _plain(self, part: Part, loss: Loss) -> Tensor:
+        vectors = self.learner.embed([*part.queries, *part.targets, *part.negatives])
+        pairs = len(part.queries)
+        query, target, negatives = vectors[:pairs], vectors[pairs : 2 * pairs], vectors[2 * pairs :]
+        share = global_loss(loss, query, target, negatives if part.all_negatives else None)
+        self.learner.backward(share)
         return mean_over_processes(share)
 
-    def _cached(self, part: Part, loss: Loss, last: bool, size: int) -> Tensor:  # noqa: ARG002
-        trained = [each for each in self.encoder.parameters() if each.requires_grad]
-        if self.temperature is not None:
-            trained.append(self.temperature.log_scale)
+    def _cached(self, part: Part, loss: Loss, size: int) -> Tensor:
         return cached_step(
-            self.encoder,
+            self.learner.embed,
             _cut(part.queries, size),
             _cut(part.targets, size),
             loss,
             negative_chunks=_cut(part.negatives, size) if part.all_negatives else None,
-            parameters=trained,
-            backward=self.accelerator.backward,
-            no_sync=self._no_sync,
+            parameters=[] if self.temperature is None else [self.temperature.log_scale],
+            backward=self.learner.backward,
+            no_sync=self.learner.no_sync,
         )
 
-    def _no_sync(self) -> AbstractContextManager[object]:
-        """Keeps gradients in this process; not under FSDP, where they are those of the whole network."""
-        if self.accelerator.distributed_type == DistributedType.FSDP:
-            return nullcontext()
-        context: AbstractContextManager[object] = self.accelerator.no_sync(self.encoder)
-        return context
-
     def _loss(self, part: Part) -> Loss:
-        config, device = self.config, self.accelerator.device
+        config, device = self.config, self.learner.device
         query_ids = gather(torch.tensor(part.query_ids, device=device))
         target_ids = gather(torch.tensor(part.target_ids, device=device))
 
@@ -122,14 +107,6 @@ class Stepper:
             return value / config.accumulate
 
         return loss
-
-
-def clip(accelerator: Accelerator, encoder: nn.Module, largest: float) -> float:
-    """Scales the gradient down to a norm, and returns the norm that it had."""
-    parameters = [each for each in encoder.parameters() if each.requires_grad]
-    norm = accelerator.clip_grad_norm_(parameters, largest or float("inf"))
-    whole: Callable[[], Tensor] | None = getattr(norm, "full_tensor", None)  # of a sharded gradient
-    return float(whole() if whole else norm)
 
 
 def _array(vectors: Tensor) -> FloatArray:

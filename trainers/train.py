@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import nn
-from torch.optim import AdamW, Optimizer
+from accelerate.utils import DistributedType
 
 from harness.environment import own_version
 from harness.errors import RunFailed, UserError
@@ -26,6 +25,7 @@ from trainers.evaluation import Examiner
 from trainers.feed import Feed, Part, Prepared
 from trainers.folder import RECIPE, claim, left_out, write_plan
 from trainers.launch import explain_lost_peers, join
+from trainers.learner import Accelerated, Learner, adam, move
 from trainers.log import Log, Report, Watcher
 from trainers.material import Material, check_shares, find_material, pinned
 from trainers.network import (
@@ -37,7 +37,8 @@ from trainers.network import (
     write_adapter_config,
 )
 from trainers.start import Start, open_start
-from trainers.step import Stepper, clip
+from trainers.step import Stepper
+from trainers.zero import Zero
 
 STATE_FILE = "state.safetensors"
 _SHOWN = 4
@@ -96,14 +97,11 @@ class _Run:
         self._feed = Feed(
             material.plan, material.subsets, prepared, world.rank, world.size, config.hard_negatives, config.workers
         )
-        encoder = Encoder(network, peers=world.size > 1)
-        # together, because FSDP2 exchanges the parameters that the optimizer holds
-        prepared_both = accelerator.prepare(encoder, self._adam(encoder, config.weight_decay))
-        self._encoder: nn.Module = prepared_both[0]
-        self._optimizer: Optimizer = prepared_both[1].optimizer
+        made = Zero if accelerator.distributed_type == DistributedType.DEEPSPEED else Accelerated
+        self._learner: Learner = made(accelerator, Encoder(network, peers=world.size > 1), config)
         self._temperature = Temperature(config.scale).to(accelerator.device) if config.learn_scale else None
-        self._temperature_optimizer = self._adam(self._temperature, 0.0) if self._temperature else None
-        self._stepper = Stepper(config, accelerator, self._encoder, self._temperature)
+        self._temperature_optimizer = adam(self._temperature, config, 0.0) if self._temperature else None
+        self._stepper = Stepper(config, self._learner, self._temperature)
 
     def go(self, resumed: Path | None) -> Path:
         first = self._restore(resumed) if resumed else 0
@@ -139,17 +137,13 @@ class _Run:
         """Loss and norm of the gradient. All randomness follows from the seed, the step and the process."""
         torch.manual_seed(_number(self._config.seed, step, self._world.rank))
         lr = learning_rate(self._config, step, self._material.steps)
-        optimizers = [each for each in (self._optimizer, self._temperature_optimizer) if each is not None]
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = lr
-            optimizer.zero_grad()
         losses = self._stepper.gradient(parts)
-        norm = clip(self._accelerator, self._encoder, self._config.clip)
+        norm = self._learner.step(lr)
         if not all(map(math.isfinite, (*losses, norm))):
             raise self._not_finite(step, parts, losses, norm)
-        for optimizer in optimizers:
-            optimizer.step()
+        if self._temperature and self._temperature_optimizer:
+            self._temperature.share_gradient()
+            move(self._temperature_optimizer, lr)
         return sum(losses) / len(losses), norm
 
     def _not_finite(self, step: int, parts: Sequence[Part], losses: Sequence[float], norm: float) -> RunFailed:
@@ -183,11 +177,11 @@ class _Run:
 
     def _save(self, step: int) -> Path:
         """Writes a checkpoint. Every process must come here; the main one writes."""
-        tensors = state.collect(self._encoder, self._optimizer)
+        tensors = self._learner.state()
         if self._temperature and self._temperature_optimizer:
             scale = state.collect(self._temperature, self._temperature_optimizer)
             tensors |= {f"temperature/{name}": each for name, each in scale.items()}
-        weights = {name.removeprefix("network."): each for name, each in state.whole_weights(self._encoder).items()}
+        weights = {name.removeprefix("network."): each for name, each in self._learner.weights().items()}
         if self._world.is_main:
             with disk.writing(self._out, step) as folder:
                 disk.copy_template(self._start.template, folder)
@@ -222,7 +216,7 @@ class _Run:
         tensors = state.read(folder / disk.STATE / STATE_FILE)
         mine = {name.removeprefix("temperature/"): each for name, each in tensors.items() if "temperature/" in name}
         rest = {name: each for name, each in tensors.items() if "temperature/" not in name}
-        state.restore(self._encoder, self._optimizer, rest)
+        self._learner.restore(rest)
         if self._temperature and self._temperature_optimizer:
             state.restore(self._temperature, self._temperature_optimizer, mine)
         return disk.step_of(folder)
@@ -248,10 +242,6 @@ class _Run:
                 f"{folder.name}: {mean:.1%} over {len(scores)} tasks{', the best so far' if best else ''}"
             )
         self._world.wait()
-
-    def _adam(self, module: nn.Module, decay: float) -> Optimizer:
-        learning = [each for each in module.parameters() if each.requires_grad]
-        return AdamW(learning, lr=self._config.lr, betas=self._config.betas, weight_decay=decay)
 
 
 def learning_rate(config: Config, step: int, steps: int) -> float:

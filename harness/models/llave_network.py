@@ -30,6 +30,7 @@ class LlaveNetwork(nn.Module):
     def __init__(self, config: LlaveConfig, attention: str = "sdpa") -> None:
         super().__init__()
         self.side = config.tower.side
+        self.crops_at_once = _CROPS_AT_ONCE
         self.language = Qwen2Model(_language_config(config, attention))
         self.tower = SiglipVisionModel(_tower_config(config.tower, attention))
         inner, outer = config.tower.shape["hidden_size"], config.language["hidden_size"]
@@ -72,8 +73,8 @@ class LlaveNetwork(nn.Module):
         """Projected features `(crops, side, side, width)`, before the tower's final norm."""
         crops = torch.from_numpy(np.concatenate([picture.crops for picture in pictures]))
         device, features = self.image_newline.device, []
-        for start in range(0, len(crops), _CROPS_AT_ONCE):
-            pixels = crops[start : start + _CROPS_AT_ONCE].to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
+        for start in range(0, len(crops), self.crops_at_once):
+            pixels = crops[start : start + self.crops_at_once].to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
             states = self.tower.encoder(inputs_embeds=self.tower.embeddings(pixels)).last_hidden_state
             features.append(self.projector(states))
         every = torch.cat(features)

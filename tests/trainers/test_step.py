@@ -16,6 +16,7 @@ from tests.mmeb_files import shared
 from tests.trainers.training_files import BASE
 from trainers.config import override
 from trainers.feed import Feed, Prepared
+from trainers.learner import Accelerated
 from trainers.material import find_material
 from trainers.network import Encoder, make_trainable
 from trainers.start import open_start
@@ -47,7 +48,8 @@ def test_loss_and_gradients_are_the_recorded_ones(tmp_path: Path, alpha: int, mi
     prepared = Prepared(start.reader(network).prepare, 0)
     feed = Feed(material.plan, material.subsets, prepared, 0, 1, negatives=False, workers=1)
     (parts,) = feed.steps(0, 1)
-    (loss,) = Stepper(config, Accelerator(cpu=True), Encoder(network), None).gradient(parts)
+    learner = Accelerated(Accelerator(cpu=True), Encoder(network), config)
+    (loss,) = Stepper(config, learner, None).gradient(parts)
 
     assert loss == pytest.approx(recorded["loss"], abs=2e-4)
     gradients = {released_name(n): p.grad.numpy() for n, p in network.named_parameters() if p.grad is not None}

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
@@ -21,11 +20,13 @@ from harness.models.llave import open_llave
 from harness.registry import ModelSettings
 from harness.types import Item, Media
 from tests.harness.models import llave_files
-from tests.trainers.train_child import LOST, REFUSED, in_children
-from tests.trainers.training_files import Quiet, config, run, weights, write_pairs, write_start
+from tests.trainers import training_files
+from tests.trainers.train_child import LOST, REFUSED, UNEVEN, in_children
+from tests.trainers.training_files import Quiet, config, run, same, weights, write_pairs, write_start
 from trainers.checkpoint import STATE, checkpoints
 from trainers.train import learning_rate, train
 
+forget_precision = pytest.fixture(autouse=True)(training_files.forget_precision)
 one_thread = pytest.fixture(autouse=True, scope="module")(llave_files.one_thread)
 LARGE = ("precision=bf16", "gradient_checkpointing=true", "micro_batch=4", "frozen=tower")
 ALL = ("hard_negatives=true", "learn_scale=true", "lora_rank=2", "lora_dropout=0.5", "accumulate=2")
@@ -39,20 +40,9 @@ def place(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def _forget_precision():
-    """Accelerate holds a process to the precision that it first asks for."""
-    AcceleratorState._reset_state()
-
-
 @pytest.fixture(scope="module")
 def plain(place: Path) -> Path:
     return run(place, "plain")
-
-
-def same(a: Path, b: Path, tolerance: float = 0.0) -> bool:
-    left, right = weights(a), weights(b)
-    return left.keys() == right.keys() and all(torch.allclose(left[n], right[n], 0, tolerance) for n in left)
 
 
 def rows(out: Path) -> list[dict]:
@@ -131,12 +121,10 @@ def test_what_the_main_process_refuses_stops_the_others(place: Path):
 
 
 def test_shards_train_and_go_on_as_one_process_does(place: Path):
-    """Three parts of chunks, uneven negatives, a process killed: all that processes meet at must come out even."""
-    settings = ["hard_negatives=true", "learn_scale=true", "micro_batch=2", "accumulate=2", "frozen=tower", "lr=1e-4"]
-    assert in_children(place, "shards", settings, processes=2, kill_at=3, sharded=True) == [-9, LOST]
+    assert in_children(place, "shards", UNEVEN, processes=2, kill_at=3, sharding="fsdp2") == [-9, LOST]
     assert [each.name for each in checkpoints(place / "shards")] == ["checkpoint-2"]
-    assert in_children(place, "shards", settings, processes=2, resume=True, sharded=True) == [0, 0]
-    assert same(run(place, "unsharded", *settings), place / "shards" / "checkpoint-4", 2e-5)
+    assert in_children(place, "shards", UNEVEN, processes=2, resume=True, sharding="fsdp2") == [0, 0]
+    assert same(run(place, "unsharded", *UNEVEN), place / "shards" / "checkpoint-4", 2e-5)
 
 
 def test_two_processes_train_as_one_does(place: Path):
@@ -256,13 +244,6 @@ def test_peft_that_is_missing_is_named_with_its_extra(place: Path, monkeypatch: 
     with pytest.raises(UserError, match="peft") as refused:
         run(place, "no-peft", "lora_rank=2")
     assert "llave-bench[train]" in refused.value.hint
-
-
-def test_deepspeed_is_refused_before_it_is_looked_for(place: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("ACCELERATE_USE_DEEPSPEED", "true")
-    with pytest.raises(UserError, match="DeepSpeed is not supported") as refused:
-        run(place, "deepspeed")
-    assert "FSDP2" in refused.value.hint
 
 
 def test_a_folder_with_a_run_is_neither_overwritten_nor_continued_with_other_settings(place: Path, plain: Path):

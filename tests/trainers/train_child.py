@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -9,7 +10,9 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal, TypeAlias
 
 import trainers.train as training
 from harness.errors import RunFailed, UserError
@@ -20,7 +23,10 @@ from trainers.train import train
 
 ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE = 200
-REFUSED, LOST = 2, 3
+REFUSED, LOST, FAILED = 2, 3, 4
+UNEVEN = ("hard_negatives=true", "learn_scale=true", "micro_batch=2", "accumulate=2", "frozen=tower", "lr=1e-4")
+"""Three parts of chunks, some without images, and not all with negatives: what processes meet at must come out even."""
+Sharding: TypeAlias = Literal["fsdp2", "zero1", "zero2", "zero3"]
 
 
 class Fatal(Quiet):
@@ -45,22 +51,20 @@ def in_children(
     kill_at: int = 0,
     kill_rank: int = 0,
     resume: bool = False,
-    sharded: bool = False,
+    sharding: Sharding | None = None,
 ) -> list[int | None]:
-    """Trains to the end, or until one is killed at a step; the exit codes, LOST for one that stopped for a lost peer.
-
-    `sharded`: by FSDP2, as accelerate does it.
-    """
+    """Trains to the end, or until one is killed at a step; the exit codes, LOST of one that another's end stopped."""
     os.environ["PYTHONPATH"] = str(ROOT)
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([__name__, *(["deepspeed"] if find_spec("deepspeed") else [])])
     port = _free_port()
     children = []
     for rank in range(processes):
         together = {"MASTER_PORT": port, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes, "RANK": rank}
-        environment = {"MASTER_ADDR": "localhost", **together, "LOCAL_RANK": rank} if processes > 1 else {}
+        launched = processes > 1 or sharding is not None
+        environment = {"MASTER_ADDR": "localhost", **together, "LOCAL_RANK": rank} if launched else {}
         at = kill_at if rank == kill_rank else 0
-        made = partial(_work, place, name, tuple(settings), environment, at, resume=resume, sharded=sharded)
+        made = partial(_work, place, name, tuple(settings), environment, at, resume=resume, sharding=sharding)
         children.append(context.Process(target=made))
     for child in children:
         child.start()
@@ -77,24 +81,26 @@ def _work(
     kill_at: int,
     *,
     resume: bool,
-    sharded: bool,
+    sharding: Sharding | None,
 ) -> None:
     import torch
 
     os.environ.update({key: str(value) for key, value in environment.items()}, HF_HUB_OFFLINE="1")
     torch.set_num_threads(1)
-    if sharded:
-        _shard()
+    if sharding == "fsdp2":
+        _fsdp2()
+    elif sharding is not None:
+        _zero(place, sharding)
     try:
         train(config(place, *settings), place / name, Fatal(kill_at), resume=resume)
     except RunFailed as error:
-        sys.exit(LOST if "Another process" in error.what else 1)
+        sys.exit(LOST if "Another process" in error.what else FAILED)
     except UserError:
         sys.exit(REFUSED)
     sys.exit(0)
 
 
-def _shard() -> None:
+def _fsdp2() -> None:
     """Tells accelerate what `accelerate launch` would by a config for FSDP2, which it takes from GPUs alone."""
     from accelerate import Accelerator, FullyShardedDataParallelPlugin
     from accelerate.utils import DistributedType
@@ -111,6 +117,18 @@ def _shard() -> None:
         return accelerator
 
     training.join = joined
+
+
+def _zero(place: Path, sharding: Sharding) -> None:
+    """Sets what `accelerate launch --use_deepspeed --deepspeed_config_file` does."""
+    import deepspeed
+
+    # a faster way between processes of one machine, which is compiled for a minute when it is first used
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    path = place / f"{sharding}.json"
+    zero = {"stage": int(sharding[-1]), "stage3_param_persistence_threshold": 0, "reduce_bucket_size": "auto"}
+    path.write_text(json.dumps({"zero_optimization": zero, "bf16": {"enabled": "auto"}, "gradient_clipping": "auto"}))
+    os.environ |= {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_CONFIG_FILE": str(path)}
 
 
 def _free_port() -> int:

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
+from accelerate.state import AcceleratorState
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
@@ -55,6 +57,11 @@ class Quiet:
 
     def evaluating(self) -> Listener:
         return Silent()
+
+
+def forget_precision() -> None:
+    """Accelerate holds a process to the precision that it first asks for."""
+    AcceleratorState._reset_state()
 
 
 def write_table(data: Path, name: str, rows: Mapping[str, Sequence[str]], split: str = "original") -> Path:
@@ -111,3 +118,9 @@ def run(place: Path, name: str, *settings: str, resume: bool = False) -> Path:
 
 def weights(checkpoint: Path) -> dict[str, Tensor]:
     return load_file(checkpoint / "model.safetensors")
+
+
+def same(a: Path, b: Path, tolerance: float = 0.0) -> bool:
+    """Whether two checkpoints have the same weights."""
+    left, right = weights(a), weights(b)
+    return left.keys() == right.keys() and all(torch.allclose(left[n], right[n], 0, tolerance) for n in left)

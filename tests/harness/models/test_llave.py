@@ -89,7 +89,7 @@ def test_threads_prepare_what_one_thread_does(model, items):
 
 def test_many_crops_go_through_the_tower_in_slices(model, items, monkeypatch):
     wanted, sizes = embed(model, items), []
-    monkeypatch.setattr("harness.models.llave_network._CROPS_AT_ONCE", 4)
+    monkeypatch.setattr(model._network, "crops_at_once", 4)
     model._network.tower.embeddings.register_forward_hook(lambda _module, given, _out: sizes.append(len(given[0])))
     np.testing.assert_allclose(embed(model, items), wanted, atol=ROUNDING)
     crops = sum(each.layout.crops for item in items for each in model.prepare(item, "query").data.pictures)
