@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 STATE = ".training_state"
+STATE_FILE = f"{STATE}/state.safetensors"
 BEST = "best.json"
+_DAMAGED = "Put it back from a copy, or begin another run, which --set start={} gives the weights of that folder."
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
@@ -43,7 +45,7 @@ def checkpoints(out: Path) -> list[Path]:
 
 def resumable(out: Path) -> Path | None:
     """The newest checkpoint that has its training state."""
-    return next((each for each in reversed(checkpoints(out)) if (each / STATE / "state.safetensors").exists()), None)
+    return next((each for each in reversed(checkpoints(out)) if (each / STATE_FILE).exists()), None)
 
 
 @contextmanager
@@ -72,16 +74,31 @@ def copy_template(template: Path, folder: Path) -> None:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """A whole file or none. Raises UserError."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    with explain_os_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            save_file(dict(tensors), partial, {"format": "pt"})
+        except SafetensorError as error:
+            raise UserError(
+                f"{path} could not be written: {error}", "Free some space; --resume goes on from here."
+            ) from None
+        partial.replace(path)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """What `write_tensors` wrote. Raises UserError if it is damaged."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
-        save_file(dict(tensors), path, {"format": "pt"})
-    except SafetensorError as error:
-        raise UserError(
-            f"{path} could not be written: {error}", "Free some space; --resume goes on from here."
-        ) from None
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} cannot be read: {error}.", _DAMAGED.format(path.parents[1])) from None
 
 
 def write_record(path: Path, fields: Mapping[str, object]) -> None:
@@ -93,7 +110,7 @@ def read_record(path: Path) -> Mapping[str, object]:
     try:
         fields = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}.", "Remove its folder to resume from an older one.") from None
+        raise UserError(f"{path} cannot be read: {error}.", _DAMAGED.format(path.parent)) from None
     assert isinstance(fields, dict)
     return fields
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -57,13 +58,18 @@ class Config:
     scale: float = 50.0
     """What cosines are multiplied by: one over the temperature."""
     learn_scale: bool = False
-    both_directions: bool = True
+    direction: Literal["both", "query", "target"] = "both"
+    """Which side picks among the other side's: each query its target, each target its query, or the mean of the two."""
     hard_negatives: bool = False
     """Whether the negatives that come with the pairs are used."""
     mask_duplicates: bool = True
     """Whether equal targets are left out of each other's negatives."""
+    false_negative_margin: float | None = None
+    """Whatever is more similar than the pair itself by more than this is no negative; None: all are."""
     widths: tuple[int, ...] = ()
-    """Widths of shortened vectors that are trained as well (Matryoshka)."""
+    """Widths of shortened vectors that are trained (Matryoshka); empty: the full width."""
+    width_weights: tuple[float, ...] = ()
+    """How much each of the widths counts; empty: all alike."""
 
     lr: float = 1e-5
     warmup: float = 0.03
@@ -153,7 +159,8 @@ def override(config: Config, settings: Sequence[str]) -> Config:
         if not equals:
             raise UserError(f"--set {setting!r} is not of the form name=value.", "Such as --set lr=2e-5.")
         if name not in kinds or name == "recipe":
-            raise unknown_name("setting", name, kinds, f"Settings: {', '.join(kinds)}.")
+            settable = [each for each in kinds if each != "recipe"]
+            raise unknown_name("setting", name, settable, f"Settings: {', '.join(settable)}.")
         if name in changes:
             raise UserError(f"--set gives {name} twice.", "Give it once.")
         try:
@@ -219,8 +226,8 @@ def _check(config: Config) -> None:
     for names, least in ((_POSITIVE, "above zero"), (_POSITIVE_OR_NONE, "above zero"), (_FROM_ZERO, "zero or more")):
         for name in names:
             value = getattr(config, name)
-            if value is not None and not (value > 0 or (names is _FROM_ZERO and value == 0)):
-                refuse(f"{name} is {value}", f"It must be {least}.")
+            if value is not None and not (0 < value < math.inf or (names is _FROM_ZERO and value == 0)):
+                refuse(f"{name} is {value}", f"It must be a number {least}.")
     if config.batch % config.accumulate:
         refuse(f"a batch of {config.batch} cannot be cut into {config.accumulate} equal parts", "Change accumulate.")
     if config.contrasted < 2:
@@ -231,12 +238,16 @@ def _check(config: Config) -> None:
         refuse(f"split is {config.split!r}", "MMEB-train has original and diverse_instruction.")
     if len(config.betas) != 2 or not all(0 <= beta < 1 for beta in config.betas):
         refuse(f"betas are {config.betas}", "They are two numbers from 0 to below 1.")
-    if any(not weight > 0 for weight in config.weights.values()):
+    if any(not 0 < weight < math.inf for weight in config.weights.values()):
         refuse(f"weights are {dict(config.weights)}", "They must be above zero; name the datasets to leave some out.")
     if any(width < 1 for width in config.widths):
         refuse(f"widths are {config.widths}", "They must be above zero.")
-    if {"projector", "language"} <= set(config.frozen) and not config.lora_rank and not config.learn_scale:
-        refuse("nothing would be trained", "Leave the projector or the language model out of frozen.")
+    if config.width_weights and len(config.width_weights) != len(config.widths):
+        refuse(f"{len(config.widths)} widths have {len(config.width_weights)} weights", "Give each width one, or none.")
+    if any(not 0 < weight < math.inf for weight in config.width_weights):
+        refuse(f"width_weights are {config.width_weights}", "They must be above zero.")
+    if len(set(config.frozen)) == len(get_args(Part)) and not config.lora_rank:
+        refuse("no part of the network would be trained", "Leave one out of frozen.")
     if config.lora_rank and "language" in config.frozen:
         refuse("adapters go into the language model, which is frozen", "Leave language out of frozen.")
     if config.eval_every % config.save_every:

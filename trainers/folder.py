@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.paths import explain_os_errors, write_atomic
-from trainers.checkpoint import checkpoints, read_record
+from trainers.checkpoint import STATE, checkpoints, read_record, resumable
 from trainers.config import Config, differences, to_json
 from trainers.material import Material
 
@@ -24,6 +24,11 @@ def claim(config: Config, out: Path, *, resume: bool) -> Config:
     if found and not resume:
         raise UserError(
             f"{out} holds a run already: {found[-1].name}.", "Go on with --resume, or choose another --out."
+        )
+    if found and not resumable(out):
+        raise UserError(
+            f"{out} has {found[-1].name}, but no state to go on from: {STATE} is gone.",
+            f"Begin another run, which --set start={found[-1]} gives its weights.",
         )
     if resume and (out / RECIPE).exists():
         saved = read_record(out / RECIPE)

@@ -27,7 +27,7 @@ def join(config: Config) -> Accelerator:
     if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true":
         return _join_deepspeed(config)
     accelerator = Accelerator(
-        cpu=config.device == "cpu",
+        cpu=config.device == "cpu" or not torch.accelerator.is_available(),
         mixed_precision=_precision(config),
         kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
     )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict
 
 from harness.errors import UserError
 from harness.listener import Listener
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 NAME = "log.jsonl"
+
+
+class _Line(TypedDict):
+    step: int
+    scores: NotRequired[Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +58,8 @@ class Log:
 
     def __init__(self, out: Path, after: int, *, tensorboard: bool = False) -> None:
         self._path = out / NAME
-        lines = self._path.read_text("utf-8").splitlines() if self._path.exists() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= after]
-        write_atomic(self._path, "".join(f"{line}\n" for line in kept))
+        kept = [fields for fields in _read(self._path) if fields["step"] <= after]
+        write_atomic(self._path, "".join(f"{json.dumps(fields)}\n" for fields in kept))
         self._writer = _summary_writer(out, after) if tensorboard else None
 
     def add(self, report: Report) -> None:
@@ -72,6 +77,20 @@ class Log:
                 if isinstance(value, float):
                     self._writer.add_scalar(name, value, fields["step"])
             self._writer.flush()
+
+
+def scored(out: Path, step: int) -> bool:
+    """Whether the log has scores of a step's checkpoint."""
+    return any(fields["step"] == step and "scores" in fields for fields in _read(out / NAME))
+
+
+def _read(path: Path) -> list[_Line]:
+    """Lines of a log, without one that was cut short."""
+    found = []
+    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
+        with suppress(ValueError):
+            found.append(json.loads(line))
+    return found
 
 
 def _summary_writer(out: Path, after: int) -> SummaryWriter:

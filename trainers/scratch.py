@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.models.llave_config import MODEL_TYPE, LlaveConfig, read_config
 from harness.models.llave_weights import released_name
 from harness.paths import explain_os_errors, write_atomic
+from trainers.checkpoint import write_tensors
 
 TOWER = "siglip"
 _SPECIAL, _UNKNOWN = ("<|endoftext|>", "<|im_start|>", "<|im_end|>"), "<unk>"
@@ -77,7 +78,6 @@ def _write_tokenizer(folder: Path, vocabulary: Mapping[str, int]) -> None:
 
 def _write_weights(folder: Path, config: LlaveConfig, seed: int) -> None:
     import torch
-    from safetensors.torch import save_file
 
     from harness.models.llave_network import LlaveNetwork
 
@@ -86,7 +86,7 @@ def _write_weights(folder: Path, config: LlaveConfig, seed: int) -> None:
         network = LlaveNetwork(config)
         torch.nn.init.normal_(network.image_newline, std=_WIDTH**-0.5)
     weights = {released_name(name): tensor.contiguous() for name, tensor in network.state_dict().items()}
-    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    write_tensors(folder / "model.safetensors", weights)
 
 
 def _write_json(path: Path, fields: Mapping[str, object]) -> None:

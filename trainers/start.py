@@ -56,7 +56,7 @@ class Start:
 
 
 def open_start(config: Config, template: Path) -> Start:
-    """Finds or makes the start, and writes `template`. Raises UserError."""
+    """Finds or makes the start, and writes `template`, where a start from scratch may lie already. Raises UserError."""
     if config.start == SCRATCH:
         from tasks.demo import demo_vocabulary
 

@@ -6,10 +6,8 @@ Imports torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TypeAlias, cast
 
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     OptimizerStateType,
@@ -71,10 +69,6 @@ def whole_weights(module: nn.Module) -> dict[str, Tensor]:
 
 def _tensors(values: Mapping[str, object]) -> dict[str, Tensor]:
     return {name: each for name, each in values.items() if isinstance(each, Tensor)}
-
-
-def read(path: Path) -> dict[str, Tensor]:
-    return load_file(path)
 
 
 def _options(*, offload: bool = False) -> StateDictOptions:

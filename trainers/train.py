@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
+from torch import Tensor
 
 from harness.environment import own_version
 from harness.errors import RunFailed, UserError
@@ -26,7 +29,7 @@ from trainers.feed import Feed, Part, Prepared
 from trainers.folder import RECIPE, claim, left_out, write_plan
 from trainers.launch import explain_lost_peers, join
 from trainers.learner import Accelerated, Learner, adam, move
-from trainers.log import Log, Report, Watcher
+from trainers.log import Log, Report, Watcher, scored
 from trainers.material import Material, check_shares, find_material, pinned
 from trainers.network import (
     Encoder,
@@ -40,7 +43,8 @@ from trainers.start import Start, open_start
 from trainers.step import Stepper
 from trainers.zero import Zero
 
-STATE_FILE = "state.safetensors"
+NOT_FINITE = "not-finite.jsonl"
+REST = "non_lora_trainables.safetensors"
 _SHOWN = 4
 
 
@@ -54,6 +58,8 @@ def train(config: Config, out: Path, watcher: Watcher, *, resume: bool = False) 
         with accelerator.main_process_first():
             config = pinned(config)
             material = find_material(config)
+            if world.is_main and not disk.checkpoints(out):
+                shutil.rmtree(out / "start", ignore_errors=True)  # of a run that came to nothing, with another seed
             start = open_start(config, out / "start")
             if world.is_main:
                 write_plan(config, material, out)
@@ -112,6 +118,8 @@ class _Run:
         )
         log = Log(self._out, first, tensorboard=self._config.tensorboard) if self._world.is_main else None
         self._watcher.begin(first, steps)
+        if self._examiner and resumed and self._is_due(first) and not scored(self._out, first):
+            self._examine(self._examiner, resumed, log)
         began = time.perf_counter()
         since = _Since(began=began)
         for step, parts in enumerate(self._feed.steps(first, steps), start=first + 1):
@@ -126,12 +134,16 @@ class _Run:
                 since = _Since(began=now)
             if step % self._config.save_every == 0 or step == steps:
                 folder = self._save(step)
-                if self._examiner and (step % self._config.eval_every == 0 or step == steps):
+                if self._examiner and self._is_due(step):
                     self._examine(self._examiner, folder, log)
                 if self._world.is_main:
                     disk.prune(self._out, self._config.keep)
                 since.began += time.perf_counter() - now
         return disk.checkpoint_folder(self._out, steps)
+
+    def _is_due(self, step: int) -> bool:
+        """Whether the checkpoint of a step is evaluated."""
+        return step % self._config.eval_every == 0 or step == self._material.steps
 
     def _step(self, step: int, parts: Sequence[Part]) -> tuple[float, float]:
         """Loss and norm of the gradient. All randomness follows from the seed, the step and the process."""
@@ -147,17 +159,22 @@ class _Run:
         return sum(losses) / len(losses), norm
 
     def _not_finite(self, step: int, parts: Sequence[Part], losses: Sequence[float], norm: float) -> RunFailed:
-        number = next((number for number, loss in enumerate(losses) if not math.isfinite(loss)), 0)
-        what = (
-            f"the loss is {losses[number]}" if not math.isfinite(losses[number]) else f"the gradient's norm is {norm}"
-        )
-        places = parts[number].places
-        names = sorted({self._material.subsets[place.subset].name for place in places})
-        rows = "; ".join(self._feed.where(place) for place in places[:_SHOWN])
-        more = f"; and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
+        lost = [number for number, loss in enumerate(losses) if not math.isfinite(loss)]
+        what = f"the loss is {losses[lost[0]]}" if lost else f"the gradient's norm is {norm}"
+        # a gradient is the sum over all parts
+        places = [place for number in lost[:1] or range(len(parts)) for place in parts[number].places]
+        rows = [(self._material.subsets[place.subset].name, self._feed.where(place)) for place in places]
+        if self._world.is_main:
+            lines = [{"step": step, "dataset": name, "row": row} for name, row in rows]
+            write_atomic(self._out / NOT_FINITE, "".join(f"{json.dumps(line)}\n" for line in lines))
+        named = ", ".join(sorted({name for name, _ in rows}))
+        shown = "; ".join(row for _, row in rows[:_SHOWN])
+        return self._spoilt(step, f"{what}. The batch is of {named}: {shown}; {self._out / NOT_FINITE} has all rows")
+
+    def _spoilt(self, step: int, what: str) -> RunFailed:
         last = disk.resumable(self._out)
         return RunFailed(
-            f"Step {step}: {what}. The batch is of {', '.join(names)}: {rows}{more}.",
+            f"Step {step}: {what}.",
             (f"The last good checkpoint is {last}. " if last else "There is no checkpoint yet. ")
             + "Lower lr, scale or alpha, or look at those rows.",
         )
@@ -183,18 +200,28 @@ class _Run:
             tensors |= {f"temperature/{name}": each for name, each in scale.items()}
         weights = {name.removeprefix("network."): each for name, each in self._learner.weights().items()}
         if self._world.is_main:
+            if not all(bool(each.isfinite().all()) for each in tensors.values()):
+                raise self._spoilt(step, "weights are no longer finite")
             with disk.writing(self._out, step) as folder:
                 disk.copy_template(self._start.template, folder)
                 if self._config.lora_rank:
-                    disk.write_tensors(folder / "adapter" / "adapter_model.safetensors", adapter_weights(weights))
-                    write_adapter_config(folder / "adapter", self._config)
+                    self._write_adapter(folder / "adapter", weights, tensors)
                 if not self._config.lora_rank or self._config.lora_merge:
                     disk.write_tensors(folder / "model.safetensors", released_weights(weights, self._config))
-                disk.write_tensors(folder / disk.STATE / STATE_FILE, tensors)
+                disk.write_tensors(folder / disk.STATE_FILE, tensors)
                 write_atomic(folder / RECIPE, to_json(self._config))
                 disk.write_record(folder / TRAINING, self._record(step))
         self._world.wait()
         return disk.checkpoint_folder(self._out, step)
+
+    def _write_adapter(self, folder: Path, weights: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> None:
+        """For peft, and beside it what else has learned, such as the projector."""
+        disk.write_tensors(folder / "adapter_model.safetensors", adapter_weights(weights))
+        write_adapter_config(folder, self._config)
+        learned, _ = state.split(tensors)
+        rest = {name: weights[name] for name in (each.removeprefix("network.") for each in learned) if name in weights}
+        if released := released_weights(rest, self._config):
+            disk.write_tensors(folder / REST, released)
 
     def _record(self, step: int) -> dict[str, object]:
         """What a result from the checkpoint is to carry."""
@@ -213,7 +240,7 @@ class _Run:
 
     def _restore(self, folder: Path) -> int:
         self._check_pairs(folder)
-        tensors = state.read(folder / disk.STATE / STATE_FILE)
+        tensors = disk.read_tensors(folder / disk.STATE_FILE)
         mine = {name.removeprefix("temperature/"): each for name, each in tensors.items() if "temperature/" in name}
         rest = {name: each for name, each in tensors.items() if "temperature/" not in name}
         self._learner.restore(rest)

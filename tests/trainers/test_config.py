@@ -90,7 +90,12 @@ def test_a_setting_is_read_as_its_kind(setting: str, name: str, value: object):
         ("precision=fp64", "fp32, bf16"),
         ("learn_scale=yes", "true, false"),
         ("split=train", "diverse_instruction"),
-        ("frozen=tower,projector,language", "nothing would be trained"),
+        ("frozen=tower,projector,language", "no part of the network"),
+        ("lr=inf", "lr is inf"),
+        ("lr=nan", "lr is nan"),
+        ("epochs=inf", "epochs is inf"),
+        ("widths=8 width_weights=1,2", "1 widths have 2 weights"),
+        ("widths=8 width_weights=0", "width_weights are (0.0,)"),
         ("frozen=eyes", "tower, projector, language"),
         ("warmup=1", "share of the steps"),
         ("grid=2by2", "columns x rows"),
@@ -102,7 +107,7 @@ def test_a_setting_is_read_as_its_kind(setting: str, name: str, value: object):
 )
 def test_nonsense_is_refused_with_a_remedy(setting: str, said: str):
     with pytest.raises(UserError) as refused:
-        override(find_recipe("llave-2b"), [setting])
+        override(find_recipe("llave-2b"), setting.split())
     assert said in str(refused.value)
     assert refused.value.hint
 

@@ -13,10 +13,11 @@ from harness.models.llave_weights import released_name
 from harness.types import MEDIA_TOKEN
 from tests.harness.models import llave_files
 from tests.mmeb_files import shared
-from tests.trainers.training_files import BASE
+from tests.trainers.training_files import BASE, config, write_pairs, write_start
 from trainers.config import override
 from trainers.feed import Feed, Prepared
 from trainers.learner import Accelerated
+from trainers.loss import hardness_weighted_infonce
 from trainers.material import find_material
 from trainers.network import Encoder, make_trainable
 from trainers.start import open_start
@@ -40,16 +41,16 @@ def test_loss_and_gradients_are_the_recorded_ones(tmp_path: Path, alpha: int, mi
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     settings = [f"data={path}", f"images={golden}", f"start={golden / 'checkpoint'}", f"alpha={alpha}", "scale=50"]
-    config = override(BASE, [*settings, "batch=4", "frozen=tower", f"micro_batch={micro_batch}"])
+    made = override(BASE, [*settings, "batch=4", "frozen=tower", f"micro_batch={micro_batch}"])
 
-    material, start = find_material(config), open_start(config, tmp_path / "start")
+    material, start = find_material(made), open_start(made, tmp_path / "start")
     network = start.network()
-    make_trainable(network, config)
+    make_trainable(network, made)
     prepared = Prepared(start.reader(network).prepare, 0)
     feed = Feed(material.plan, material.subsets, prepared, 0, 1, negatives=False, workers=1)
     (parts,) = feed.steps(0, 1)
-    learner = Accelerated(Accelerator(cpu=True), Encoder(network), config)
-    (loss,) = Stepper(config, learner, None).gradient(parts)
+    learner = Accelerated(Accelerator(cpu=True), Encoder(network), made)
+    (loss,) = Stepper(made, learner, None).gradient(parts)
 
     assert loss == pytest.approx(recorded["loss"], abs=2e-4)
     gradients = {released_name(n): p.grad.numpy() for n, p in network.named_parameters() if p.grad is not None}
@@ -60,3 +61,41 @@ def test_loss_and_gradients_are_the_recorded_ones(tmp_path: Path, alpha: int, mi
         ours = gradients[name.partition("/")[2]]
         theirs = expected[name][: len(ours)]
         assert np.abs(ours[: len(theirs)] - theirs).max() < 2e-4 * np.abs(theirs).max() + 1e-5, name
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        ("direction=query", {"direction": "query"}),
+        ("direction=target", {"direction": "target"}),
+        ("false_negative_margin=0.01", {"false_negative_margin": 0.01}),
+        ("widths=4,32", {"widths": (4, 32)}),
+        ("widths=4,32 width_weights=1,5", {"widths": (4, 32), "width_weights": (1, 5)}),
+        ("alpha=2", {"alpha": 2}),
+    ],
+)
+def test_settings_of_the_loss_reach_it_and_change_it(tmp_path: Path, settings: str, wanted: dict[str, object]):
+    write_pairs(tmp_path / "data")
+    write_start(tmp_path / "begin")
+    losses = []
+    for given in ("", settings):
+        made = config(tmp_path, "mask_duplicates=false", *given.split())
+        material, start = find_material(made), open_start(made, tmp_path / "start")
+        network = start.network()
+        feed = Feed(
+            material.plan,
+            material.subsets,
+            Prepared(start.reader(network).prepare, 0),
+            0,
+            1,
+            negatives=False,
+            workers=1,
+        )
+        (part,) = next(iter(feed.steps(0, 1)))
+        stepper = Stepper(made, Accelerated(Accelerator(cpu=True), Encoder(network), made), None)
+        losses += stepper.gradient([part])
+        seen = stepper.seen
+    assert losses[1] == pytest.approx(
+        float(hardness_weighted_infonce(seen.query, seen.target, **{"scale": 20, "alpha": 9, **wanted}))
+    )
+    assert losses[1] != pytest.approx(losses[0], rel=1e-3)

@@ -7,16 +7,19 @@ import math
 import shutil
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from harness.digests import folder_digest
 from harness.errors import RunFailed, UserError
 from harness.models.llave import open_llave
+from harness.models.llave_weights import released_name
 from harness.registry import ModelSettings
 from harness.types import Item, Media
 from tests.harness.models import llave_files
@@ -24,6 +27,8 @@ from tests.trainers import training_files
 from tests.trainers.train_child import LOST, REFUSED, UNEVEN, in_children
 from tests.trainers.training_files import Quiet, config, run, same, weights, write_pairs, write_start
 from trainers.checkpoint import STATE, checkpoints
+from trainers.evaluation import Examiner
+from trainers.learner import Accelerated
 from trainers.train import learning_rate, train
 
 forget_precision = pytest.fixture(autouse=True)(training_files.forget_precision)
@@ -129,8 +134,9 @@ def test_shards_train_and_go_on_as_one_process_does(place: Path):
 
 def test_two_processes_train_as_one_does(place: Path):
     settings = ("hard_negatives=true", "learn_scale=true", "micro_batch=none", "steps=3", "lr=1e-4")
-    assert in_children(place, "two", settings, processes=2) == [0, 0]
+    assert in_children(place, "two", [*settings, "device=auto"], processes=2) == [0, 0]
     assert same(run(place, "one", *settings), place / "two" / "checkpoint-3", 2e-5)
+    assert json.loads((place / "two" / "checkpoint-3" / "llave_training.json").read_text())["processes"] == 2
 
 
 @pytest.mark.parametrize(
@@ -145,18 +151,22 @@ def test_frozen_parts_keep_their_weights(place: Path, frozen: str, kept: str):
 
 
 def test_adapters_are_saved_alone_and_merged(place: Path):
+    """The start, the adapter and what else has learned, put together, are the merged checkpoint."""
     from peft import PeftModel
-    from transformers import Qwen2Model
 
-    folder = run(place, "lora", "lora_rank=2", "frozen=tower,projector", "lr=0.05")
-    start = open_llave(f"llave/{place / 'begin'}", ModelSettings("cpu")).load()._network.language
-    merged = open_llave(f"llave/{folder}", ModelSettings("cpu")).load()._network.language
-    ids = torch.arange(8)[None]
-    bare = start(ids).last_hidden_state
-    assert isinstance(start, Qwen2Model)
-    adapted = PeftModel.from_pretrained(start, folder / "adapter").eval()
-    assert torch.allclose(adapted(ids).last_hidden_state, merged(ids).last_hidden_state, atol=1e-4)
-    assert not torch.allclose(bare, merged(ids).last_hidden_state, atol=1e-2)
+    folder = run(place, "lora", "lora_rank=2", "frozen=tower", "lr=0.05")
+    start = open_llave(f"llave/{place / 'begin'}", ModelSettings("cpu")).load()._network
+    merged = open_llave(f"llave/{folder}", ModelSettings("cpu")).load()._network
+    names = {released_name(name): name for name in start.state_dict()}
+    rest = load_file(folder / "adapter" / "non_lora_trainables.safetensors")
+    assert {name.split(".")[1] for name in rest} == {"mm_projector", "image_newline"}
+    start.load_state_dict({names[name]: each for name, each in rest.items()}, strict=False)
+    start.language = PeftModel.from_pretrained(start.language, folder / "adapter").merge_and_unload().eval()
+    for name, each in merged.state_dict().items():
+        assert torch.allclose(start.state_dict()[name], each, atol=1e-5), name
+    assert not torch.allclose(
+        weights(place / "begin")["model.mm_projector.0.weight"], rest["model.mm_projector.0.weight"], atol=1e-2
+    )
 
 
 def test_what_is_not_finite_stops_with_step_rows_and_the_last_good_checkpoint(place: Path):
@@ -168,6 +178,25 @@ def test_what_is_not_finite_stops_with_step_rows_and_the_last_good_checkpoint(pl
     last = checkpoints(place / "burst")[-1]
     assert str(last) in failed.value.hint
     open_llave(f"llave/{last}", ModelSettings("cpu"))
+
+
+def test_a_gradient_that_is_not_finite_is_of_all_parts_and_every_row_is_listed(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Accelerated, "step", lambda _self, _lr: math.inf)
+    with pytest.raises(RunFailed, match=r"Step 1: the gradient's norm is inf.* of ask, find") as failed:
+        run(place, "huge", "accumulate=4", "batches=single")
+    assert "no checkpoint yet" in failed.value.hint
+    listed = [json.loads(line) for line in (place / "huge" / "not-finite.jsonl").read_text().splitlines()]
+    assert len(listed) == 8
+    assert {line["dataset"] for line in listed} == {"ask", "find"}
+
+
+def test_weights_that_are_not_finite_are_never_saved(place: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Accelerated, "state", lambda _self: {"weight/a": torch.tensor([1.0, math.nan])})
+    with pytest.raises(RunFailed, match="Step 2: weights are no longer finite"):
+        run(place, "infinite")
+    assert not checkpoints(place / "infinite")
 
 
 @pytest.mark.parametrize(
@@ -195,16 +224,25 @@ def test_a_full_disk_leaves_the_last_checkpoint_from_which_the_run_goes_on(
     assert same(plain, run(place, name, resume=True))
 
 
-def test_an_image_that_does_not_open_stops_the_run_and_names_its_row(place: Path):
-    image = place / "data" / "images" / "5.png"
-    before = image.read_bytes()
-    image.write_bytes(before[: len(before) // 2])
-    try:
-        with pytest.raises(UserError, match=r"row 5 .*5\.png") as refused:
-            run(place, "broken")
-    finally:
-        image.write_bytes(before)
-    assert "on_bad_media=skip" in refused.value.hint
+def test_a_checkpoint_without_its_state_or_with_a_damaged_one_is_not_gone_on_from(place: Path):
+    folder = run(place, "stateless", "steps=2")
+    path = folder / STATE / "state.safetensors"
+    path.write_bytes(path.read_bytes()[:999])
+    with pytest.raises(UserError, match=r"state\.safetensors cannot be read") as refused:
+        run(place, "stateless", "steps=2", resume=True)
+    assert f"start={folder}" in refused.value.hint
+    shutil.rmtree(folder / STATE)
+    with pytest.raises(UserError, match="no state to go on from"):
+        run(place, "stateless", "steps=2", resume=True)
+    assert checkpoints(place / "stateless") == [folder]
+
+
+def test_a_run_that_came_to_nothing_leaves_no_start_for_another_seed(place: Path):
+    made = replace(config(place, "steps=1"), start="scratch")
+    with pytest.raises(UserError, match="9999"):
+        train(replace(made, widths=(9999,)), place / "sown", Quiet())
+    again, anew = (train(replace(made, seed=1), place / name, Quiet()) for name in ("sown", "sown-anew"))
+    assert same(again, anew)
 
 
 def test_what_is_left_out_is_said_and_listed_and_resuming_needs_the_same_pairs(place: Path):
@@ -278,6 +316,28 @@ def test_the_score_in_training_is_the_score_of_the_checkpoint(place: Path, llave
     )
     offline = json.loads(done.out)["results"][0]
     assert offline["metrics"][offline["main_metric"]]["value"] == scored[-1]["scores"]["colours"]
+
+
+def test_an_evaluation_that_was_cut_off_is_made_up_for(place: Path, monkeypatch: pytest.MonkeyPatch):
+    data = place / "data" / "images" / "two.jsonl"
+    lines = [{"target": "red", "text": "red"}, {"target": "green", "text": "green"}]
+    asked = {"query": "0", "image": "0.png", "text": "what colour ?", "positives": ["red"]}
+    data.write_text("".join(json.dumps(line) + "\n" for line in (*lines, asked)))
+    settings = ("eval_every=2", f"eval_data={data}", "eval_suite=none")
+    whole, asleep = Examiner.scores, [False, True]
+
+    def scores(self: Examiner, checkpoint: Path) -> Mapping[str, float]:
+        if asleep.pop(0):
+            raise KeyboardInterrupt
+        return whole(self, checkpoint)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Examiner, "scores", scores)
+        with pytest.raises(KeyboardInterrupt):
+            run(place, "cut-off", *settings)
+    for _ in range(2):
+        run(place, "cut-off", *settings, resume=True)
+        assert [row["step"] for row in rows(place / "cut-off") if "scores" in row] == [2, 4]
 
 
 def test_the_learning_rate_rises_in_a_line_and_falls_as_a_cosine():

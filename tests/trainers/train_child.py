@@ -86,6 +86,7 @@ def _work(
     import torch
 
     os.environ.update({key: str(value) for key, value in environment.items()}, HF_HUB_OFFLINE="1")
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
     torch.set_num_threads(1)
     if sharding == "fsdp2":
         _fsdp2()
