@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -45,6 +46,8 @@ def _join_deepspeed(config: Config) -> Accelerator:
     on_cpu = not torch.accelerator.is_available()
     if config.device == "cpu" and not on_cpu:
         raise UserError("DeepSpeed takes the GPU of this machine, but device is cpu.", "Leave device out.")
+    # what DeepSpeed calls under old names, once for each call
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.distributed")
     group = InitProcessGroupKwargs("gloo", timeout=_PATIENCE) if on_cpu else InitProcessGroupKwargs(timeout=_PATIENCE)
     try:
         return Accelerator(mixed_precision=_precision(config), kwargs_handlers=[group])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -124,3 +126,10 @@ def test_only_what_decides_no_weight_may_change_on_resuming(name: str):
     saved = json.loads(to_json(find_recipe("demo")))
     found = differences(find_recipe("demo"), {**saved, name: "other"})
     assert list(found) == ([] if name in FREE else [name])
+
+
+def test_the_page_says_what_each_setting_takes():
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text("utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    named = set(re.findall(r"`(\w+)`", "".join(rows)))
+    assert {each.name for each in fields(Config)} - named == {"recipe"}
