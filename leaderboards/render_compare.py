@@ -12,10 +12,13 @@ from leaderboards.flips import Flip
 from leaderboards.grid import Cell, Grid, html_table
 from leaderboards.specs import changes
 from leaderboards.stats import LEVEL, Interval, holm
+from leaderboards.training import cautions, training
 
 _TINY = 1e-9
 """P-values below it, of which no test here can know the digits, are not told apart."""
 _NOT_PAIRED = "not paired: where queries are not known or not the same, intervals are from their number alone."
+_NO_SETTINGS = "One of the records at least is of an older version, without settings, so settings are not compared."
+_MOST_CHANGES = 12
 _STYLE = """
 :root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif; }
 body { margin: 1.5rem auto; max-width: 96rem; padding: 0 1rem; }
@@ -98,6 +101,25 @@ def spec_grid(comparison: Comparison) -> Grid:
     return Grid("What differs" if rows else "Nothing differs in the specifications", names, rows, frozenset(names))
 
 
+def training_grid(comparison: Comparison) -> Grid | None:
+    """What differs in the training of two checkpoints; None where not both are."""
+    found = training(comparison.a, comparison.b)
+    if found is None:
+        return None
+    rows = tuple(tuple(map(Cell, each)) for each in found.changes[:_MOST_CHANGES])
+    names = ("trained with", comparison.a.label, comparison.b.label)
+    left = len(found.changes) - len(rows)
+    more = [f"... and {left} more; --format json has them all."] if left else []
+    title = "What differs in training" if rows else "Nothing differs in the records of training"
+    return Grid(title, names, rows, frozenset(names), (*more, *_training_notes(comparison)))
+
+
+def _training_notes(comparison: Comparison) -> list[str]:
+    found = training(comparison.a, comparison.b)
+    older = found is not None and not found.has_settings
+    return [*([_NO_SETTINGS] if older else []), *cautions([comparison])]
+
+
 def flip_grid(comparison: Comparison, flips: Sequence[Flip]) -> Grid:
     """Queries gained and lost, with what each model put first."""
     a, b = comparison.a.label, comparison.b.label
@@ -141,6 +163,7 @@ def matrix_grid(comparisons: Sequence[Comparison]) -> Grid:
     notes = ["95 % intervals: other queries, the same datasets. Bold: told apart (Holm over all pairs, 5 %)."]
     notes += ["† over the datasets alone that both have."] if COMMON in names else []
     notes += [] if all(head.paired for head in heads) else [_NOT_PAIRED.capitalize()]
+    notes += cautions(comparisons)
     title = f"Row minus column, {names[0]}, in points"
     return Grid(title, ("", *labels), rows, frozenset({""}), tuple(notes))
 
@@ -155,6 +178,7 @@ def comparison_json(comparisons: Sequence[Comparison], flips: Mapping[int, Seque
 
 
 def _record(comparison: Comparison, flips: Sequence[Flip]) -> dict[str, object]:
+    trained = training(comparison.a, comparison.b)
     return {
         "a": comparison.a.label,
         "b": comparison.b.label,
@@ -162,7 +186,8 @@ def _record(comparison: Comparison, flips: Sequence[Flip]) -> dict[str, object]:
         "means": [_plain(each) for each in comparison.means],
         "datasets": [_plain(each) for each in comparison.datasets],
         "differs": [each._asdict() for each in changes(comparison.a, comparison.b)],
-        "notes": list(comparison.caveats),
+        "trained": [each._asdict() for each in trained.changes] if trained else None,
+        "notes": [*comparison.caveats, *_training_notes(comparison)],
         "queries": [{"task": each.task, "change": each.change, "a": each.a, "b": each.b} for each in flips],
     }
 

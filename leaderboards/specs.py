@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from harness.results import Result
 from leaderboards.entries import Entry, clean, some
 
-_NOT_A_CHOICE = {"fingerprint", "not_seen"}
+_NOT_A_CHOICE = {"fingerprint", "not_seen", "step", "training"}
 _VARIES = "differs by dataset"
 _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b")
 """A commit or a SHA-256, of which the beginning is enough."""
@@ -29,11 +29,17 @@ def changes(a: Entry, b: Entry) -> list[Change]:
     if a.published or b.published:
         return [Change("measured by", _measured_by(a), _measured_by(b)), *_protocol(a, b)]
     tasks = [task for task in a.records if task in b.records]
-    sides = [_flat([entry.records[task].result for task in tasks]) for entry in (a, b)]
+    found = differing(*([_parts(entry.records[task].result) for task in tasks] for entry in (a, b)))
+    data = _data([(a.records[task].result, b.records[task].result) for task in tasks])
+    return [Change(each.field, *map(_short, each[1:])) for each in (*found, *data)]
+
+
+def differing(a: Sequence[Mapping[str, object]], b: Sequence[Mapping[str, object]]) -> list[Change]:
+    """Fields by dotted name that differ between two sides. What changes within a side, by task, says so."""
+    sides = _flat(a), _flat(b)
     keys = dict.fromkeys((*sides[0], *sides[1]))
     found = [Change(key, sides[0].get(key, "–"), sides[1].get(key, "–")) for key in keys]
-    data = _data([(a.records[task].result, b.records[task].result) for task in tasks])
-    return [Change(each.field, *map(_short, each[1:])) for each in (*found, *data) if each.a != each.b]
+    return [each for each in found if each.a != each.b]
 
 
 def _short(value: str) -> str:
@@ -50,17 +56,24 @@ def _protocol(a: Entry, b: Entry) -> list[Change]:
     return [Change("protocol", *sides)] if sides[0] != sides[1] else []
 
 
-def _flat(results: list[Result]) -> dict[str, str]:
-    """Fields by dotted name. Those of models that change with the task say so."""
+def _parts(result: Result) -> dict[str, object]:
+    """What a record says of how it was measured. Of training only the outline; `leaderboards.training` has the rest."""
+    model = {key: value for key, value in result.model.items() if key not in _NOT_A_CHOICE}
+    training = result.model.get("training")
+    if isinstance(training, Mapping):
+        model["training"] = f"{training.get('recipe')}, step {training.get('step')}"
+    return {
+        "model": model,
+        "protocol": result.protocol,
+        "settings": dict(result.settings),
+        "environment": dict(result.environment),
+    }
+
+
+def _flat(parts: Sequence[Mapping[str, object]]) -> dict[str, str]:
     flat: dict[str, str] = {}
-    for result in results:
-        parts = {
-            "model": {key: value for key, value in result.model.items() if key not in _NOT_A_CHOICE},
-            "protocol": result.protocol,
-            "settings": dict(result.settings),
-            "environment": dict(result.environment),
-        }
-        for key, value in _leaves("", parts):
+    for each in parts:
+        for key, value in _leaves("", each):
             flat[key] = value if flat.get(key, value) == value else _VARIES
     return flat
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from harness.errors import UserError
 from harness.paths import explain_os_errors, write_atomic
 from trainers.checkpoint import STATE, checkpoints, read_record, resumable
-from trainers.config import Config, differences, to_json
+from trainers.config import FREE, Config, differences, to_json
 from trainers.material import Material
 
 RECIPE, SKIPPED = "recipe.json", "skipped.jsonl"
@@ -51,6 +51,11 @@ def write_plan(config: Config, material: Material, out: Path) -> None:
     if material.skipped:
         lines = [{"dataset": name, "pair": line} for name, lost in material.skipped.items() for line in lost]
         write_atomic(out / SKIPPED, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def deciding(config: Config) -> dict[str, object]:
+    """The settings that decide the weights, as they stand in a recipe's file."""
+    return {name: value for name, value in json.loads(to_json(config)).items() if name not in FREE}
 
 
 def left_out(material: Material, out: Path) -> str | None:

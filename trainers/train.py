@@ -26,7 +26,7 @@ from trainers import state
 from trainers.config import Config, to_json
 from trainers.evaluation import Examiner
 from trainers.feed import Feed, Part, Prepared
-from trainers.folder import RECIPE, claim, left_out, write_plan
+from trainers.folder import RECIPE, claim, deciding, left_out, write_plan
 from trainers.launch import explain_lost_peers, join
 from trainers.learner import Accelerated, Learner, adam, move
 from trainers.log import Log, Report, Watcher, scored
@@ -236,6 +236,7 @@ class _Run:
             "pairs_left_out": {name: len(lost) for name, lost in self._material.skipped.items()},
             "negatives_per_query": self._config.contrasted - 1,
             "processes": self._world.size,
+            "settings": deciding(self._config),
         }
 
     def _restore(self, folder: Path) -> int:

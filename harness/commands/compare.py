@@ -95,13 +95,19 @@ def _regressions(comparisons: Sequence[Comparison], points: float | None) -> lis
 
 
 def _grids(comparisons: Sequence[Comparison], found: dict[int, list[Flip]]) -> list[Grid]:
-    from leaderboards.render_compare import difference_grid, flip_grid, matrix_grid, spec_grid
+    from leaderboards.render_compare import difference_grid, flip_grid, matrix_grid, spec_grid, training_grid
 
     if len(comparisons) > 1:
         first = [matrix_grid(comparisons)]
         return first + [flip_grid(comparisons[at], flips) for at, flips in found.items()]
     one = comparisons[0]
-    return [difference_grid(one), spec_grid(one), *([flip_grid(one, found[0])] if found else [])]
+    trained = training_grid(one)
+    return [
+        difference_grid(one),
+        spec_grid(one),
+        *([trained] if trained else []),
+        *([flip_grid(one, found[0])] if found else []),
+    ]
 
 
 def _print(comparisons: Sequence[Comparison], grids: Sequence[Grid], form: str) -> None:

@@ -27,7 +27,7 @@ python -c 'import glob, torch; from safetensors.torch import save_file; w = {}
 for f in glob.glob("pytorch_model*.bin"): w |= torch.load(f, map_location="cpu", weights_only=True)
 save_file({k: v.clone().contiguous() for k, v in w.items()}, "model.safetensors", {"format": "pt"})'"""
 TRAINING = "llave_training.json"
-"""What our trainer writes beside the weights: recipe, step, counts of pairs."""
+"""What our trainer writes beside the weights: recipe, settings, step, counts of pairs."""
 _SHOWN, _REASON = 5, 300
 _FAR_LARGER = 2
 
@@ -46,12 +46,12 @@ class Found:
         return self.commit or folder_digest(self.folder)
 
     def about(self) -> dict[str, object]:
-        """`parameters`, if the weights are here, and how a checkpoint of our trainer was trained."""
+        """`parameters`, if the weights are here, and how a checkpoint of our trainer was trained. Raises UserError."""
         parameters = count_parameters(self.folder) if self.commit is None else None
         found: dict[str, object] = {} if parameters is None else {"parameters": parameters}
         record = self.folder / TRAINING
         if record.is_file():
-            training = json.loads(record.read_text(encoding="utf-8"))
+            training = _read_training(record)
             found |= {"step": training.get("step"), "training": training}
         return found
 
@@ -79,6 +79,17 @@ def find_checkpoint(rest: str, prefix: str, names: Collection[str]) -> Found:
         )
     folder = download(rest, None, SETTINGS)
     return Found(rest, folder, folder.name)
+
+
+def _read_training(path: Path) -> Mapping[str, object]:
+    """A record of training, whose infinite numbers (such as a clip of infinity) become words, as results need."""
+    try:
+        training = json.loads(path.read_text(encoding="utf-8"), parse_constant=str)
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}.", "Copy the checkpoint again.") from None
+    if not isinstance(training, dict):
+        raise UserError(f"{path} holds no record of training.", "Copy the checkpoint again.")
+    return training
 
 
 def _name(folder: Path) -> str:

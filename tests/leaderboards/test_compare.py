@@ -170,22 +170,6 @@ def test_data_that_differs_is_named_once():
     ]
 
 
-def test_of_two_checkpoints_the_training_differs():
-    def entry(recipe: str, step: int) -> Entry:
-        record = in_memory("A", "m", [1, 0])
-        training = {"recipe": recipe, "step": step, "pairs": {"x": step * 64}, "processes": 1}
-        record.result.model.update(training=training, revision=f"{step:064x}"[::-1])
-        return measured([record])[0]
-
-    found = {each.field: (each.a, each.b) for each in changes(entry("llave", 100), entry("infonce", 200))}
-    assert found == {
-        "model.training.recipe": ("llave", "infonce"),
-        "model.training.step": ("100", "200"),
-        "model.training.pairs.x": ("6400", "12800"),
-        "model.revision": ("460000000000", "8c0000000000"),
-    }
-
-
 def test_what_differs_is_named_and_what_does_not_is_not():
     a, b = (in_memory("A", "m", [1, 0], settings={"limit": None, "seed": seed}) for seed in (0, 1))
     b.result.model["options"] = {"pixels": 9}

@@ -27,6 +27,7 @@ from tests.trainers import training_files
 from tests.trainers.train_child import LOST, REFUSED, UNEVEN, in_children
 from tests.trainers.training_files import Quiet, config, run, same, weights, write_pairs, write_start
 from trainers.checkpoint import STATE, checkpoints
+from trainers.config import FREE
 from trainers.evaluation import Examiner
 from trainers.learner import Accelerated
 from trainers.train import learning_rate, train
@@ -68,7 +69,15 @@ def test_a_checkpoint_says_how_it_came_about(plain: Path):
     record = json.loads((plain / "llave_training.json").read_text())
     assert (record["recipe"], record["step"], record["pairs_seen"]) == ("test", 4, 32)
     assert record["pairs"] == {"ask": 12, "find": 12}
-    assert json.loads((plain / "recipe.json").read_text())["lr"] == 1e-3
+    recipe = json.loads((plain / "recipe.json").read_text())
+    assert recipe["lr"] == 1e-3
+    assert record["settings"] == {name: value for name, value in recipe.items() if name not in FREE}
+
+
+def test_other_settings_under_one_name_are_told_apart_and_those_that_decide_no_weight_are_not(place: Path):
+    found = [run(place, f"one-{name}", "steps=1", name) for name in ("keep=3", "keep=9", "alpha=0")]
+    one, two, other = [(folder / "llave_training.json").read_text() for folder in found]
+    assert one == two != other
 
 
 def test_the_identity_does_not_depend_on_the_training_state(plain: Path, tmp_path: Path):
