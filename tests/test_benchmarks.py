@@ -44,12 +44,12 @@ def test_a_benchmark_runs_and_reports(name: str, tmp_path: Path) -> None:
     assert str(tmp_path) not in report.read_text()
 
 
-@pytest.mark.parametrize("name", [*TINY, "hardness", "hardness-long"])
+@pytest.mark.parametrize("name", [*TINY, "hardness", "hardness-long", "quickstart"])
 def test_committed_figures_are_of_the_full_size_and_name_no_path(name: str) -> None:
     text = (BENCHMARKS / "results" / f"{name}.json").read_text()
     found = json.loads(text)
     assert found.keys() == {"date", "machine", "versions", "settings", "figures"}
-    assert found["settings"]["repeats"] >= 5
+    assert name == "quickstart" or found["settings"]["repeats"] >= 5
     assert "/home" not in text
     assert "/tmp" not in text
 
