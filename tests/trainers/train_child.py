@@ -16,6 +16,7 @@ from typing import Literal, TypeAlias
 
 import trainers.train as training
 from harness.errors import RunFailed, UserError
+from harness.models import llave_network
 from tests.trainers.training_files import Quiet, config
 from trainers import launch
 from trainers.config import Config
@@ -124,10 +125,15 @@ def _zero(place: Path, sharding: Sharding) -> None:
     """Sets what `accelerate launch --use_deepspeed --deepspeed_config_file` does."""
     import deepspeed
 
+    # processes have different numbers of crops, and must still make as many passes through the tower
+    llave_network._CROPS_AT_ONCE = 2
     # a faster way between processes of one machine, which is compiled for a minute when it is first used
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     path = place / f"{sharding}.json"
-    zero = {"stage": int(sharding[-1]), "stage3_param_persistence_threshold": 0, "reduce_bucket_size": "auto"}
+    zero: dict[str, object] = {"stage": int(sharding[-1]), "reduce_bucket_size": "auto"}
+    # so that stage 3 gathers the weights of each layer at each pass, as it does in a large network
+    limits = ("param_persistence_threshold", "max_live_parameters", "max_reuse_distance")
+    zero |= {f"stage3_{name}": 0 for name in limits}
     path.write_text(json.dumps({"zero_optimization": zero, "bf16": {"enabled": "auto"}, "gradient_clipping": "auto"}))
     os.environ |= {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_CONFIG_FILE": str(path)}
 
