@@ -63,10 +63,13 @@ class Plan:
         if small:
             raise UserError(
                 f"{', '.join(small)}: fewer pairs than the {size} of a batch of one dataset.",
-                "Lower batch, raise weights, mix datasets (batches=mixed), or leave it out with --set datasets=.",
+                "Lower batch, raise weights, mix datasets (--set batches=mixed), or leave it out with --set datasets=.",
             )
         if sum(plan.draws) < batch:
-            raise UserError(f"There are {sum(plan.draws)} pairs, fewer than a batch of {batch}.", "Lower batch.")
+            most = sum(plan.draws) // parts * parts
+            lower = f", or lower the batch: --set batch={most}" if most >= 2 * parts else ""
+            what = f"Pairs in the data: {sum(plan.draws):,}, fewer than a batch of {batch:,}."
+            raise UserError(what, f"Add pairs{lower}.")
         return plan
 
     @property

@@ -10,9 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from harness.errors import BadMedia, UserError, unknown_name
 from harness.media import resolve
@@ -47,7 +49,10 @@ class Subset(Protocol):
         """A row as a person finds it."""
 
     def media(self) -> Iterator[Media]:
-        """Every medium that the pairs refer to, with repeats."""
+        """Every medium that the pairs refer to, with repeats; it says where it is named first."""
+
+    def has_negatives(self) -> NDArray[np.bool_]:
+        """(n,) which pairs come with negatives."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,11 +71,10 @@ class Table:
 
     def pair(self, index: int) -> Pair:
         try:
-            query, target = self._item("qry", index), self._item("pos", index)
-            negative = self._item("neg", index) if _COLUMNS["neg"][0] in self.columns.column_names else Item()
+            query, target, negative = (self._item(side, index) for side in _SIDES)
         except ValueError as error:
             raise UserError(f"{self.where(index)}: {error}.", "Correct the data file.") from None
-        return Pair(query, target, (negative,) if negative.text or negative.media else ())
+        return Pair(query, target, (negative,) if negative.text.strip() or negative.media else ())
 
     def where(self, index: int) -> str:
         return f"{self.files[0].parent}, row {self.rows[index]} (the first is row 0)"
@@ -78,9 +82,24 @@ class Table:
     def media(self) -> Iterator[Media]:
         for _, column in _COLUMNS.values():
             if column in self.columns.column_names:
-                for name in self.columns[column].unique().to_pylist():
+                coded = self.columns[column].combine_chunks().dictionary_encode()
+                first = np.unique(coded.indices, return_index=True)[1]
+                for name, row in zip(coded.dictionary.to_pylist(), first, strict=True):
                     if name:
-                        yield Media("image", name, self.root)
+                        yield Media("image", name, self.root, self.where(row))
+
+    def has_negatives(self) -> NDArray[np.bool_]:
+        return ~self.empty("neg")
+
+    def empty(self, side: str) -> NDArray[np.bool_]:
+        """(n,) where a side has neither text nor image."""
+        text, image = (
+            self.columns[column] if column in self.columns.column_names else pa.repeat("", len(self))
+            for column in _COLUMNS[side]
+        )
+        bare = pc.utf8_trim_whitespace(pc.replace_substring_regex(text, r"<\|image_\d+\|>", ""))
+        found: NDArray[np.bool_] = np.asarray(pc.and_(pc.equal(bare, ""), pc.equal(image, "")))
+        return found
 
     def _item(self, side: str, index: int) -> Item:
         text, image = (
@@ -112,6 +131,10 @@ class Kept:
 
     def media(self) -> Iterator[Media]:
         return self.whole.media()
+
+    def has_negatives(self) -> NDArray[np.bool_]:
+        found: NDArray[np.bool_] = self.whole.has_negatives()[np.asarray(self.indexes)]
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +185,7 @@ def check_media(subsets: Iterable[Subset], workers: int) -> Mapping[Media, BadMe
 def refuse_bad(bad: Mapping[Media, BadMedia]) -> None:
     """Raises UserError that lists bad media, if there are any."""
     if bad:
-        shown = [f"  {error.what}" for error in list(bad.values())[:_SHOWN]]
+        shown = [f"  {error.what} It is named in {medium.where}." for medium, error in list(bad.items())[:_SHOWN]]
         more = [f"  and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
         raise UserError(
             "\n".join([f"{len(bad)} media files cannot be used.", *shown, *more]),
@@ -235,9 +258,7 @@ def _read_table(name: str, files: tuple[Path, ...], data: Path, images: Path | N
 
 def _refuse_empty(table: Table) -> None:
     for side, what in (("qry", "query"), ("pos", "positive")):
-        text, image = (table.columns[column] for column in _COLUMNS[side])
-        bare = pc.utf8_trim_whitespace(pc.replace_substring_regex(text, r"<\|image_\d+\|>", ""))
-        empty = pc.and_(pc.equal(bare, ""), pc.equal(image, "")).to_numpy().nonzero()[0]
+        empty = table.empty(side).nonzero()[0]
         if empty.size:
             raise UserError(
                 f"{table.where(int(empty[0]))}: the {what} is empty, without text and without image; "

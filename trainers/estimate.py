@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 from harness.errors import unknown_name
+from harness.listener import Silent
 from harness.models.llave_config import LlaveConfig, read_config
+from harness.models.llave_options import LlaveOptions
+from harness.models.llave_vision import ImageLayout, Size, VideoLayout, image_layout
+from harness.parallel import World
+from harness.types import MEDIA_TOKEN, Item, Media
+from harness.video_policy import FramePolicy
 from trainers.config import SCRATCH, Config
-from trainers.material import check_shares, find_material, on_hub, plan_over
+from trainers.evaluation import Examiner
+from trainers.material import check_shares, check_widths, find_material, on_hub, plan_over, remarks
+from trainers.pairs import Pair
 from trainers.published import MMEB_TRAIN, ROUNDED, SHAPES, TRAIN_ROWS
 from trainers.start import adapted, find_start
 
 _FLOAT, _ADAM = 4, 8
+_TEMPLATE = 12
+"""Tokens around a text, about."""
+_GROUPS = 4
+"""In which the encoder embeds items, one after the other."""
+_LONGEST = Item("word " * 128, (Media("image", "", Path()),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +40,8 @@ class Estimate:
     """In an epoch, by dataset."""
     rounded: tuple[str, ...]
     """Datasets whose rows are not at hand, and are published rounded."""
-    left_out: int
-    """Pairs with bad media."""
+    left_out: tuple[str, ...]
+    """Pairs with bad media: where each is, and why."""
     steps: int
     negatives: int
     """That each query is contrasted with, those that come with the pairs apart."""
@@ -36,14 +50,20 @@ class Estimate:
     state_bytes: int
     """Weights, gradients and the optimizer's two moments."""
     activation_bytes: int
-    """At the longest sequences; roughly."""
+    """What is kept for the gradient, roughly: of images as large as the grid, in pairs as the data has them, or where
+    that is not at hand with an image and a text of 128 words on both sides. Allocators hold more, above all a CPU's."""
+    remarks: tuple[str, ...]
 
 
 def estimate(config: Config, processes: int) -> Estimate:
     """Raises UserError as the run would."""
     check_shares(config, processes)
+    if config.eval_every:
+        Examiner.of(config, Path(), World(0, 1), Silent())
     rounded: tuple[str, ...] = ()
-    left_out = 0
+    left_out: tuple[str, ...] = ()
+    pairs = [Pair(_LONGEST, _LONGEST)]
+    said: tuple[str, ...] = ()
     if config.data.partition("@")[0] == MMEB_TRAIN and on_hub(config.data):
         sizes = _published_sizes(config)
         rounded = tuple(
@@ -54,8 +74,10 @@ def estimate(config: Config, processes: int) -> Estimate:
     else:
         material = find_material(config)
         plan, steps = material.plan, material.steps
-        left_out = sum(map(len, material.skipped.values()))
+        left_out = tuple(line for lost in material.skipped.values() for line in lost)
+        pairs, said = material.sample(), remarks(config, material)
     network = _shape(config)
+    check_widths(config, network.language["hidden_size"])
     trainable, frozen = _parameters(network, config)
     return Estimate(
         pairs=dict(zip(plan.names, plan.draws, strict=True)),
@@ -66,7 +88,8 @@ def estimate(config: Config, processes: int) -> Estimate:
         trainable=trainable,
         frozen=frozen,
         state_bytes=_FLOAT * (trainable + frozen) + (_FLOAT + _ADAM) * trainable,
-        activation_bytes=_activations(network, config, processes),
+        activation_bytes=_activations(network, config, processes, pairs),
+        remarks=said,
     )
 
 
@@ -123,19 +146,62 @@ def _parameters(shape: LlaveConfig, config: Config) -> tuple[int, int]:
     return counts[True], counts[False]
 
 
-def _activations(shape: LlaveConfig, config: Config, processes: int) -> int:
-    """About 34 bytes a token, layer and unit of width in 16 bits (Korthikanti et al. 2022, arXiv:2205.05198, Table 2,
-    without the scores of attention); with checkpointing 2 a layer, and one layer whole."""
-    share = config.contrasted // processes
-    # gradient caching holds one side of a micro-batch at a time; a plain step both sides of its share
-    items = config.micro_batch if config.micro_batch else 2 * share
-    width, layers = shape.language["hidden_size"], shape.language["num_hidden_layers"]
-    tokens = items * min(shape.max_length or 4096, _longest(shape))
-    per_unit = 2 * layers + 34 if config.gradient_checkpointing else 34 * layers
-    return tokens * width * per_unit * (1 if config.precision == "bf16" else 2)
+def _activations(shape: LlaveConfig, config: Config, processes: int, pairs: Sequence[Pair]) -> int:
+    kept = _Bytes.by(shape, config)
+    queries = sum(kept.item(pair.query) for pair in pairs) / len(pairs)
+    targets = sum(kept.item(pair.target) for pair in pairs) / len(pairs)
+    if config.micro_batch:  # gradient caching holds one side of a micro-batch at a time
+        return round(config.micro_batch * max(queries, targets))
+    wrong = [item for pair in pairs for item in pair.negatives] if config.hard_negatives else []
+    negatives = sum(map(kept.item, wrong)) / len(pairs)
+    return round(config.contrasted // processes * (queries + targets + negatives))
 
 
-def _longest(shape: LlaveConfig) -> int:
-    """Tokens of an item with one image of the largest grid, and a short text."""
-    tiles = max(width * height for width, height in shape.resolutions) // shape.tower.image_size**2
-    return shape.tower.side**2 * (1 + min(tiles, shape.max_tiles)) + 128
+@dataclass(frozen=True, slots=True)
+class _Bytes:
+    """Bytes that autograd keeps of a token in the language model, and of a patch in the tower and the projector.
+
+    Counted on the layers of transformers. Checkpointing keeps each layer's input, and one layer of one group whole.
+    """
+
+    shape: LlaveConfig
+    token: int
+    patch: int
+
+    @staticmethod
+    def by(shape: LlaveConfig, config: Config) -> _Bytes:
+        half, size = config.precision == "bf16", 2 if config.precision == "bf16" else _FLOAT
+        language, tower = shape.language, shape.tower.shape
+        width, inner = language["hidden_size"], tower["hidden_size"]
+        keys = width * language["num_key_value_heads"] // language["num_attention_heads"]
+
+        def layers(count: int, width: int, layer: int) -> int:
+            return count * _FLOAT * width + layer // _GROUPS if config.gradient_checkpointing else count * layer
+
+        # in 16 bits, norms and the sums between layers are still of 32
+        token = (30 if half else 32) * width + size * (2 * keys + 4 * language["intermediate_size"])
+        patch = (24 if half else 32) * inner + size * 2 * tower["intermediate_size"]
+        pixels = size * 3 * tower["patch_size"] ** 2
+        seen = 0 if "tower" in config.frozen else pixels + layers(tower["num_hidden_layers"] - 1, inner, patch)
+        projected = 0 if "projector" in config.frozen else size * (inner + 2 * width)
+        return _Bytes(shape, layers(language["num_hidden_layers"], width, token), seen + projected)
+
+    def item(self, item: Item) -> int:
+        """Of a whole item."""
+        from tasks.demo_rows import words_of
+
+        layouts = [self._layout(medium) for medium in item.media]
+        words = words_of(item.full_text.replace(MEDIA_TOKEN, ""))
+        tokens = _TEMPLATE + len(words) + sum(layout.tokens for layout in layouts)
+        patches = sum(layout.crops for layout in layouts) * self.shape.tower.side**2
+        return min(tokens, self.shape.max_length or tokens) * self.token + patches * self.patch
+
+    def _layout(self, medium: Media) -> ImageLayout | VideoLayout:
+        """Of an image that fills the largest grid, or a video of as many frames as are seen."""
+        tower = self.shape.tower
+        if medium.kind == "video":
+            frames = FramePolicy.parse(LlaveOptions().frames).most
+            return VideoLayout(frames, ceil(tower.side / 2), self.shape.newline)
+        size = Size(*max(self.shape.resolutions, key=lambda each: each[0] * each[1]))
+        grid = Size(size.width // tower.image_size, size.height // tower.image_size)
+        return image_layout(size, grid, tower.side, self.shape.max_tiles)

@@ -8,13 +8,16 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from harness.digests import Digests
 from harness.errors import BadMedia, UserError
 from harness.models.llave_prompt import Prompt
 from harness.types import Features, Item, Role
 from trainers.batches import Place, Plan
 from trainers.data import Subset
 from trainers.pairs import Pair
+from trainers.same import content_key, name_key
 
 _AHEAD = 2
 """Steps that are prepared while one is computed."""
@@ -24,7 +27,7 @@ _AHEAD = 2
 class Part:
     """Pairs that are contrasted with each other. Prompts are this process's; pairs of like length follow each other.
 
-    Equal contents have equal ids, over the pairs of all processes.
+    Ids are those of `Prepared`, the same in all processes.
     """
 
     places: Sequence[Place]
@@ -36,22 +39,37 @@ class Part:
     target_ids: Sequence[int]
     all_negatives: int
     """How many all processes have together. What they hold beyond that repeats the last, so that shares are equal."""
+    negative_ids: Sequence[int] = ()
+
+
+class Ready(NamedTuple):
+    """What the network takes of an item, and a number that tells whether another item is the same."""
+
+    prompt: Prompt
+    id: int
 
 
 class Prepared:
-    """Makes items ready, and keeps those that fit into a number of bytes."""
+    """Makes items ready, and keeps those that fit into a number of bytes.
 
-    def __init__(self, prepare: Callable[[Item, Role], Features[Prompt]], room: int) -> None:
+    With `digests`, items of equal content have equal ids; without, those that name the same files.
+    """
+
+    def __init__(
+        self, prepare: Callable[[Item, Role], Features[Prompt]], room: int, digests: Digests | None = None
+    ) -> None:
         self._prepare = prepare
         self._room = room
-        self._known: dict[tuple[Item, Role], Prompt] = {}
+        self._digests = digests
+        self._known: dict[tuple[Item, Role], Ready] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, item: Item, role: Role) -> Prompt:
+    def __call__(self, item: Item, role: Role) -> Ready:
         found = self._known.get((item, role))
         if found is None:
-            found = self._prepare(item, role).data
-            size = sum(ids.nbytes for ids in found.ids) + sum(picture.crops.nbytes for picture in found.pictures)
+            prompt = self._prepare(item, role).data
+            found = Ready(prompt, name_key(item) if self._digests is None else content_key(item, self._digests))
+            size = sum(ids.nbytes for ids in prompt.ids) + sum(picture.crops.nbytes for picture in prompt.pictures)
             with self._lock:
                 if size <= self._room:
                     self._room -= size
@@ -97,19 +115,20 @@ class Feed:
         mine = range(self.rank * share, (self.rank + 1) * share)
         queries = list(pool.map(lambda at: self._ready(places[at], pairs[at].query, "query"), mine))
         targets = list(pool.map(lambda at: self._ready(places[at], pairs[at].target, "target"), mine))
-        order = sorted(range(share), key=lambda at: (-queries[at].length, -targets[at].length, at))
-        query_ids, target_ids = _numbered([pair.query for pair in pairs]), _numbered([pair.target for pair in pairs])
+        order = sorted(range(share), key=lambda at: (-queries[at].prompt.length, -targets[at].prompt.length, at))
         extra = self._extra(places, pairs)
         equal = math.ceil(len(extra) / self.processes)
         own = [extra[min(at, len(extra) - 1)] for at in range(self.rank * equal, (self.rank + 1) * equal)]
+        negatives = list(pool.map(lambda each: self._ready(each[0], each[1], "target"), own))
         return Part(
             places=places,
-            queries=[queries[at] for at in order],
-            targets=[targets[at] for at in order],
-            negatives=list(pool.map(lambda each: self._ready(each[0], each[1], "target"), own)),
-            query_ids=[query_ids[mine[at]] for at in order],
-            target_ids=[target_ids[mine[at]] for at in order],
+            queries=[queries[at].prompt for at in order],
+            targets=[targets[at].prompt for at in order],
+            negatives=[each.prompt for each in negatives],
+            query_ids=[queries[at].id for at in order],
+            target_ids=[targets[at].id for at in order],
             all_negatives=len(extra),
+            negative_ids=[each.id for each in negatives],
         )
 
     def _extra(self, places: Sequence[Place], pairs: Sequence[Pair]) -> list[tuple[Place, Item]]:
@@ -125,14 +144,9 @@ class Feed:
         }
         return [(place, item) for item, place in found.items()]
 
-    def _ready(self, place: Place, item: Item, role: Role) -> Prompt:
+    def _ready(self, place: Place, item: Item, role: Role) -> Ready:
         try:
             return self.prepared(item, role)
         except BadMedia as error:
             hint = f"{error.hint} Or leave out what cannot be opened: --set on_bad_media=skip."
             raise UserError(f"{self.where(place)}: {error.what}", hint) from None
-
-
-def _numbered(items: Sequence[Item]) -> list[int]:
-    numbers: dict[Item, int] = {}
-    return [numbers.setdefault(item, len(numbers)) for item in items]

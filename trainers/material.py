@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from harness.digests import Digests
 from harness.errors import BadMedia, UserError
 from harness.paths import cache_dir
-from harness.types import Media
+from harness.types import MEDIA_TOKEN, Media
 from trainers.batches import Plan
-from trainers.config import Config
+from trainers.config import SCRATCH, Config
 from trainers.data import Choice, Subset, check_media, load_subsets, refuse_bad, without_bad
+from trainers.pairs import Pair
 
 DEMO = "demo"
+_SAMPLE = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,6 +30,13 @@ class Material:
     steps: int
     skipped: Mapping[str, tuple[str, ...]]
     """Pairs left out for their media, by dataset: where each is, and why."""
+
+    def sample(self) -> list[Pair]:
+        """A thousand pairs at equal distances over all datasets, or all of them."""
+        starts = np.cumsum([0, *map(len, self.subsets)])
+        chosen = np.linspace(0, starts[-1] - 1, min(_SAMPLE, starts[-1])).astype(int)
+        numbers = np.searchsorted(starts, chosen, side="right") - 1
+        return [self.subsets[n].pair(int(at - starts[n])) for n, at in zip(numbers, chosen, strict=True)]
 
 
 def find_material(config: Config) -> Material:
@@ -83,6 +94,42 @@ def check_shares(config: Config, processes: int) -> None:
             f"The {share} pairs of a process cannot be cut into micro-batches of {config.micro_batch}.",
             f"Choose a divisor of {share} with --set micro_batch=.",
         )
+
+
+def check_widths(config: Config, width: int) -> None:
+    """Raises UserError for widths beyond that of the network's vectors."""
+    if any(each > width for each in config.widths):
+        raise UserError(
+            f"The vectors of {config.start} have {width} dimensions, and widths asks for {max(config.widths)}.",
+            f"Choose from 1 to {width} with --set widths=.",
+        )
+
+
+def remarks(config: Config, material: Material) -> tuple[str, ...]:
+    """What a person should know of the data before training begins, a line each."""
+    found = []
+    given = sum(int(subset.has_negatives().sum()) for subset in material.subsets)
+    if given and not config.hard_negatives:
+        found.append(f"{given:,} pairs come with negatives, which are not used: --set hard_negatives=true")
+    if config.start == SCRATCH and (unknown := _unknown_words(config, material)):
+        found.append(
+            f"{unknown:.1%} of the words of the data are not among the demo's, which are all that start=scratch knows: "
+            "--set start=CHECKPOINT"
+        )
+    return tuple(found)
+
+
+def _unknown_words(config: Config, material: Material) -> float:
+    """The share of the words of some pairs that the vocabulary of a start from scratch does not have."""
+    from tasks.demo import demo_vocabulary
+    from tasks.demo_rows import words_of
+
+    pairs = material.sample()
+    items = [item for pair in pairs for item in (pair.query, pair.target)]
+    items += [item for pair in pairs for item in pair.negatives if config.hard_negatives]
+    words = [word for item in items for word in words_of(item.full_text.replace(MEDIA_TOKEN, ""))]
+    known = frozenset(demo_vocabulary())
+    return sum(word not in known for word in words) / max(1, len(words))
 
 
 def _place(config: Config) -> tuple[Path, Path | None]:

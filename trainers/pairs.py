@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from harness.errors import UserError
 from harness.types import MEDIA_TOKEN, Item, Media, MediaKind
 
@@ -50,6 +53,9 @@ class Lines:
             for item in (pair.query, pair.target, *pair.negatives):
                 yield from item.media
 
+    def has_negatives(self) -> NDArray[np.bool_]:
+        return np.array([bool(pair.negatives) for _, pair in self.pairs])
+
 
 def read_lines(path: Path, root: Path, chosen: Callable[[int, str], list[int]]) -> Lines:
     """A file's pairs; `chosen` says which rows of how many, of which name. Raises UserError naming the line."""
@@ -57,16 +63,20 @@ def read_lines(path: Path, root: Path, chosen: Callable[[int, str], list[int]]) 
     with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
+                where = f"{path}, line {number}"
                 try:
-                    pairs.append((number, _pair(json.loads(line), root)))
+                    pairs.append((number, _pair(json.loads(line), root, where)))
+                except json.JSONDecodeError as error:
+                    what = f"{where}, is not JSON: {error.msg} at column {error.colno}."
+                    raise UserError(what, "A line is one pair, and a pair one line.") from None
                 except ValueError as error:
-                    raise UserError(f"{path}, line {number}: {error}.", "Correct the file.") from None
+                    raise UserError(f"{where}: {error}.", "Correct the file.") from None
     if not pairs:
         raise UserError(f"{path} has no pairs.", 'Add lines such as {"query": "...", "positive": "..."}.')
     return Lines(path.stem, path, [pairs[row] for row in chosen(len(pairs), path.stem)])
 
 
-def _pair(line: object, root: Path) -> Pair:
+def _pair(line: object, root: Path, where: str) -> Pair:
     keys = ("query", "positive", "negatives")
     if not isinstance(line, dict) or not {"query", "positive"} <= set(line) <= set(keys):
         raise ValueError(f"a pair has the keys query and positive, and may have negatives, not {line!r:.80}")
@@ -74,20 +84,20 @@ def _pair(line: object, root: Path) -> Pair:
     if not isinstance(negatives, list):
         raise ValueError("negatives must be a list")
     return Pair(
-        _item("query", line["query"], root),
-        _item("positive", line["positive"], root),
-        tuple(_item("negative", each, root) for each in negatives),
+        _item("query", line["query"], root, where),
+        _item("positive", line["positive"], root, where),
+        tuple(_item("negative", each, root, where) for each in negatives),
     )
 
 
-def _item(what: str, given: object, root: Path) -> Item:
+def _item(what: str, given: object, root: Path, where: str) -> Item:
     fields = {"text": given} if isinstance(given, str) else given
     if not isinstance(fields, dict) or not set(fields) <= set(_ITEM_KEYS):
         raise ValueError(f"the {what} must be a text, or have keys out of {', '.join(_ITEM_KEYS)}")
     if not all(isinstance(value, str) for value in fields.values()):
         raise ValueError(f"what the {what} has must be strings")
     text, instruction = fields.get("text", ""), fields.get("instruction", "")
-    media = tuple(Media(kind, fields[kind], root) for kind in _MEDIA if fields.get(kind))
+    media = tuple(Media(kind, fields[kind], root, where) for kind in _MEDIA if fields.get(kind))
     if instruction and text and not instruction[-1].isspace():
         instruction += " "
     item = Item(text, media, instruction)

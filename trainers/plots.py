@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,12 @@ SUFFIXES = (".png", ".svg")
 _WIDTH, _HEIGHT, _HEAD = 3.6, 1.9, 0.5
 """Inches of a cell, and of the legend."""
 _MOST_ROWS = 100
+_RANGE = 0.02
+"""Cosines on an axis at least, however alike they are."""
+_MARGIN = 0.04
+"""Of an axis, on either side."""
+_VISIBLE = 0.01
+"""Of an axis: what a distribution fills at least."""
 _COLOURS = {"positive": "#0072b2", "negative": "#d55e00"}
 """They differ in lightness as well, and for eyes that cannot tell red from green."""
 
@@ -40,8 +46,9 @@ def check_plot(path: Path) -> None:
 def plot(found: Mapping[str, Mapping[str, Diagnosis]], path: Path) -> None:
     """Draws diagnoses by model and dataset, all models on the same datasets; the suffix says whether PNG or SVG.
 
-    Each distribution is as high as the other, or one would hide: positives lie in few bins. The same figures make the
-    same file. Raises UserError for a path that `check_plot` refuses, or the disk.
+    Models share a dataset's axis, which reaches from the lowest cosine of any to the highest. Each distribution is as
+    high as the other, or one would hide: positives are few. The same figures make the same file. Raises UserError for a
+    path that `check_plot` refuses, or the disk.
     """
     check_plot(path)
     import matplotlib as mpl
@@ -52,10 +59,13 @@ def plot(found: Mapping[str, Mapping[str, Diagnosis]], path: Path) -> None:
         raise UserError(f"A plot of {len(datasets)} datasets cannot be read.", f"Choose up to {_MOST_ROWS}.")
     size = (max(2, len(models)) * _WIDTH, len(datasets) * _HEIGHT + _HEAD)
     figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(len(datasets), len(models), squeeze=False, sharex=True)
+    axes = figure.subplots(len(datasets), len(models), squeeze=False, sharex="row")
     for row, dataset in zip(axes, datasets, strict=True):
+        start, end = _range([found[model][dataset] for model in models])
+        length = end - start
+        row[0].set_xlim(start - _MARGIN * length, end + _MARGIN * length)
         for axis, model in zip(row, models, strict=True):
-            _draw(axis, found[model][dataset])
+            _draw(axis, found[model][dataset], _VISIBLE * length)
         row[0].set_ylabel(dataset)
     for axis, model in zip(axes[0], models, strict=True):
         axis.set_title(f"{_short(model)}\n{axis.get_title()}", fontsize="small")
@@ -67,12 +77,26 @@ def plot(found: Mapping[str, Mapping[str, Diagnosis]], path: Path) -> None:
         figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
-def _draw(axis: Axes, found: Diagnosis) -> None:
+def _range(found: Sequence[Diagnosis]) -> tuple[float, float]:
+    """From the lowest cosine to the highest; where they are nearly the same, more of what is around them."""
+    lie = [each for of in found for each in (of.positive, of.negative)]
+    low, high = min(each.lowest for each in lie), max(each.highest for each in lie)
+    if high - low >= _RANGE:
+        return low, high
+    start = min(max((low + high - _RANGE) / 2, -1), 1 - _RANGE)
+    return start, start + _RANGE
+
+
+def _draw(axis: Axes, found: Diagnosis, least: float) -> None:
+    """`least` is how wide a distribution is drawn at least, in cosines."""
     for name, lie in (("positive", found.positive), ("negative", found.negative)):
-        shares = np.array(lie.shares)
-        edges = np.linspace(-1, 1, len(shares) + 1)
+        shares, edges = np.array(lie.shares), np.linspace(lie.lowest, lie.highest, len(lie.shares) + 1)
+        if edges[-1] - edges[0] < least:
+            shares, edges = np.ones(1), lie.mean + least * np.array([-0.5, 0.5])
         axis.stairs(shares / shares.max(), edges, fill=True, alpha=0.45, color=_COLOURS[name], label=f"{name} pairs")
         axis.axvline(lie.mean, color=_COLOURS[name], linewidth=1, linestyle="--")
+    axis.locator_params("x", nbins=6)
+    axis.tick_params(labelsize="small")
     axis.set_title(f"overlap {found.overlap:.1%}, AUC {found.auc:.3f}", fontsize="small")
     axis.set_yticks([])
     axis.spines[["left", "right", "top"]].set_visible(False)

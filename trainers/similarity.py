@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.digests import Digests
 from harness.embedding import EmbedSettings, OwnItem, embed_items
-from harness.errors import UserError
+from harness.errors import BadMedia, UserError
 from harness.listener import Listener
 from harness.parallel import World
 from harness.registry import ModelHandle
 from harness.types import Item, Role, TaskData
 from trainers.diagnostics import Diagnosis, diagnose
+from trainers.same import content_key
 
 if TYPE_CHECKING:
     from trainers.data import Subset
@@ -44,19 +46,33 @@ def sample_task(data: TaskData, pairs: int) -> Sample:
     return _used(Sample([query.item for query in queries], data.targets, right, wrong))
 
 
-def sample_pairs(subset: Subset, pairs: int) -> Sample:
-    """Training pairs at equal distances, against the targets of the others and hard negatives of their own."""
-    rows = np.unique(np.linspace(0, len(subset) - 1, min(pairs, len(subset))).astype(int))
-    chosen = [subset.pair(int(row)) for row in rows]
-    numbers: dict[Item, int] = {}
-    right = np.array([numbers.setdefault(pair.target, len(numbers)) for pair in chosen], np.int64)
-    hard = [(row, numbers.setdefault(item, len(numbers))) for row, pair in enumerate(chosen) for item in pair.negatives]
-    wrong = np.zeros((len(chosen), len(numbers)), np.bool_)
-    wrong[:, np.unique(right)] = True
-    for row, number in hard:
-        wrong[row, number] = True
+def sample_pairs(subset: Subset, pairs: int, digests: Digests) -> Sample:
+    """Training pairs at equal distances, against the targets of the others and hard negatives of their own.
+
+    Targets with the same text and the same bytes of media are one. Raises UserError for media that cannot be used.
+    """
+    rows = np.unique(np.linspace(0, len(subset) - 1, min(pairs, len(subset))).astype(int)).tolist()
+    chosen = [subset.pair(row) for row in rows]
+    numbers: dict[int, int] = {}
+    targets: list[Item] = []
+
+    def number(place: int, item: Item) -> int:
+        try:
+            found = numbers.setdefault(content_key(item, digests), len(targets))
+        except BadMedia as error:
+            raise UserError(f"{subset.where(rows[place])}: {error.what}", error.hint) from None
+        if found == len(targets):
+            targets.append(item)
+        return found
+
+    right = np.array([number(place, pair.target) for place, pair in enumerate(chosen)], np.int64)
+    hard = [(place, number(place, item)) for place, pair in enumerate(chosen) for item in pair.negatives]
+    wrong = np.zeros((len(chosen), len(targets)), np.bool_)
+    wrong[:, right] = True
+    for place, found in hard:
+        wrong[place, found] = True
     wrong[np.arange(len(chosen)), right] = False
-    return Sample([pair.query for pair in chosen], list(numbers), right, wrong)
+    return Sample([pair.query for pair in chosen], targets, right, wrong)
 
 
 def diagnose_samples(

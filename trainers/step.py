@@ -87,6 +87,9 @@ class Stepper:
         config, device = self.config, self.learner.device
         query_ids = gather(torch.tensor(part.query_ids, device=device))
         target_ids = gather(torch.tensor(part.target_ids, device=device))
+        negative_ids = None
+        if part.all_negatives and config.mask_duplicates:
+            negative_ids = gather(torch.tensor(part.negative_ids, device=device))[: part.all_negatives]
 
         def loss(
             query: Tensor, target: Tensor, *, rows: range | None = None, negatives: Tensor | None = None
@@ -105,6 +108,7 @@ class Stepper:
                 negatives=None if negatives is None else negatives[: part.all_negatives],
                 query_ids=query_ids if config.mask_duplicates else None,
                 target_ids=target_ids if config.mask_duplicates else None,
+                negative_ids=negative_ids,
             )
             return value / config.accumulate
 

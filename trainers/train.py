@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType
 from torch import Tensor
 
+from harness.digests import Digests
 from harness.environment import own_version
 from harness.errors import RunFailed, UserError
 from harness.models.hub import TRAINING
@@ -30,7 +31,7 @@ from trainers.folder import RECIPE, claim, deciding, left_out, write_plan
 from trainers.launch import explain_lost_peers, join
 from trainers.learner import Accelerated, Learner, adam, move
 from trainers.log import Log, Report, Watcher, scored
-from trainers.material import Material, check_shares, find_material, pinned
+from trainers.material import Material, check_shares, check_widths, find_material, pinned, remarks
 from trainers.network import (
     Encoder,
     Temperature,
@@ -54,6 +55,7 @@ def train(config: Config, out: Path, watcher: Watcher, *, resume: bool = False) 
     accelerator = join(config)
     world = World(accelerator.process_index, accelerator.num_processes)
     check_shares(config, world.size)
+    examiner = Examiner.of(config, out, world, watcher.evaluating()) if config.eval_every else None
     with explain_lost_peers():
         with accelerator.main_process_first():
             config = pinned(config)
@@ -63,9 +65,11 @@ def train(config: Config, out: Path, watcher: Watcher, *, resume: bool = False) 
             start = open_start(config, out / "start")
             if world.is_main:
                 write_plan(config, material, out)
-        if note := left_out(material, out):
-            watcher.note(note)
-        run = _Run(config, out, watcher, accelerator, world, material, start)
+        check_widths(config, start.config.language["hidden_size"])
+        for note in (left_out(material, out), *remarks(config, material)):
+            if note:
+                watcher.note(note)
+        run = _Run(config, out, watcher, accelerator, world, material, start, examiner)
         return run.go(disk.resumable(out) if resume else None)
 
 
@@ -91,15 +95,17 @@ class _Run:
         world: World,
         material: Material,
         start: Start,
+        examiner: Examiner | None,
     ) -> None:
         self._config, self._out, self._watcher = config, out, watcher
         self._accelerator, self._world = accelerator, world
         self._material, self._start = material, start
-        self._examiner = Examiner.of(config, out, world, watcher.evaluating()) if config.eval_every else None
+        self._examiner = examiner
         network = start.network()
         make_trainable(network, config)
         reader = start.reader(network)
-        prepared = Prepared(reader.prepare, config.cache_mb * 2**20)
+        digests = Digests() if config.mask_duplicates else None
+        prepared = Prepared(reader.prepare, config.cache_mb * 2**20, digests)
         self._feed = Feed(
             material.plan, material.subsets, prepared, world.rank, world.size, config.hard_negatives, config.workers
         )

@@ -26,17 +26,19 @@ if TYPE_CHECKING:
 
 ABOUT = "how similar right and wrong pairs are to models, by dataset"
 _COLUMNS = {
-    "positive": ".3f",
-    "negative": ".3f",
+    "positive": "z.3f",
+    "negative": "z.3f",
     "overlap": ".1%",
-    "auc": ".3f",
-    "margin": "+.3f",
+    "auc": "z.3f",
+    "margin": "+z.3f",
     "hard": ".1%",
-    "entropy": ".3f",
+    "entropy": "z.3f",
     "effective": ".1f",
     "suspects": ".2%",
 }
 """Of the table: figures, and how they are written."""
+_FEW = 100
+"""Queries of a dataset below which the overlap is said to be rough."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +84,8 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(_record(found, samples), indent=2))
     else:
         console(wide=True).print(_table(found))
+    if any(each.queries < _FEW for of in found.values() for each in of.values()):
+        say(notes, "note: overlaps of few queries are rough: those of 20 are off by some 10 points, of 500 by 2.")
     for path in options.plot:
         plot(found, path)
         say(notes, f"Plot: {path.resolve()}")
@@ -95,10 +99,15 @@ def _samples(options: argparse.Namespace, workers: int, listener: Listener) -> M
     from tasks.catalog import resolve_tasks
     from trainers.similarity import sample_pairs, sample_task
 
+    digests = Digests()
     if options.recipe is not None:
-        return {subset.name: sample_pairs(subset, options.pairs) for subset in _subsets(options)}
+        samples = {subset.name: sample_pairs(subset, options.pairs, digests) for subset in _subsets(options)}
+        digests.flush()
+        return samples
     data, images = (None if each is None else Path(each) for each in (options.data, options.images))
-    tasks, shelf = resolve_tasks(options.tasks, options.suite, data, images), Shelf(Digests(), listener, workers)
+    if options.tasks is None and options.suite is None and data is None:
+        raise UserError("There is nothing to look at.", "Choose tasks (--suite, --tasks, --data) or pairs (--recipe).")
+    tasks, shelf = resolve_tasks(options.tasks, options.suite, data, images), Shelf(digests, listener, workers)
     question = Question(limit=options.pairs)
     return {task.name: sample_task(shelf.load(task, question).data, options.pairs) for task in tasks}
 

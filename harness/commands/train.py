@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ABOUT = "train a model by a recipe"
 _QUIET_SECONDS = 10.0
+_SHOWN = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,22 +53,30 @@ def run(options: argparse.Namespace) -> int:
     config = find_recipe(options.recipe)
     given = {name: value for name, value in (("data", options.data), ("images", options.images)) if value is not None}
     config = override(replace(config, **given), options.set)
+    main = int(os.environ.get("RANK", "0")) == 0
     if options.dry_run:
         from trainers.estimate import estimate
 
         processes = int(os.environ.get("WORLD_SIZE", "1"))
-        _show(config, estimate(config, processes), processes)
+        if main:
+            _show(config, estimate(config, processes), processes)
         return DONE
     from trainers.train import train
 
-    main = int(os.environ.get("RANK", "0")) == 0
     screen = console(stderr=True, quiet=not main)
     with Screen(screen) as watcher:
         folder = train(config, options.out or Path("runs") / config.recipe, watcher, resume=options.resume)
-    say(
-        screen, f"Done: {folder}\nEvaluate it: llave run {folder} --suite {'demo' if config.data == 'demo' else 'mmeb'}"
-    )
+    say(screen, f"Done: {folder}\n{_next(config, folder)}")
     return DONE
+
+
+def _next(config: Config, folder: Path) -> str:
+    """What can be done with a checkpoint."""
+    if config.lora_rank and not config.lora_merge:
+        return "Its folder adapter holds what has learned, without merged weights: `llave run` cannot open it."
+    if config.data.endswith(".jsonl"):
+        return f"Evaluate it: llave run {folder} --tasks NAMES (`llave tasks` lists them)"
+    return f"Evaluate it: llave run {folder} --suite {'demo' if config.data == 'demo' else 'mmeb'}"
 
 
 def _show(config: Config, found: Estimate, processes: int) -> None:
@@ -83,7 +92,7 @@ def _show(config: Config, found: Estimate, processes: int) -> None:
     screen.print(table)
     held, passing = _size(found.state_bytes), _size(found.activation_bytes)
     lines = {
-        "left out for bad media": f"{found.left_out:,}" if found.left_out else "",
+        "left out for bad media": f"{len(found.left_out):,} pairs" if found.left_out else "",
         "steps": f"{found.steps:,}",
         "global batch": f"{config.batch:,} pairs" + (f" in {config.accumulate} parts" if config.accumulate > 1 else ""),
         "negatives per query": f"{found.negatives:,}",
@@ -97,6 +106,10 @@ def _show(config: Config, found: Estimate, processes: int) -> None:
     for name, value in lines.items():
         if value:
             say(screen, f"{name + ':':24}{value}")
+    for line in found.left_out[:_SHOWN]:
+        say(screen, f"Left out: {line}")
+    for remark in found.remarks:
+        say(screen, f"Note: {remark}")
 
 
 def _size(count: int) -> str:

@@ -79,6 +79,17 @@ def test_too_few_pairs_and_unknown_weights_are_refused():
         Plan.over({"a": 10, "b": 7}, {"c": 2.0}, batch=8, parts=1, mode="mixed", seed=0)
 
 
+@pytest.mark.parametrize(("batch", "parts", "most"), [(32, 1, 17), (32, 4, 16), (64, 16, None)])
+def test_the_largest_batch_that_pairs_suffice_for_is_named(batch: int, parts: int, most: int | None):
+    sizes = {"a": 10, "b": 7}
+    with pytest.raises(UserError) as refused:
+        Plan.over(sizes, {}, batch=batch, parts=parts, mode="mixed", seed=0)
+    assert ("batch=" in refused.value.hint) == (most is not None)
+    if most is not None:
+        assert f"batch={most}." in refused.value.hint
+        Plan.over(sizes, {}, batch=most, parts=parts, mode="mixed", seed=0)
+
+
 @given(st.lists(st.integers(1, 99), min_size=1, max_size=20), st.integers(1, 6))
 def test_groups_by_length_are_all_of_it_in_order_of_length(lengths: list[int], groups: int):
     found = by_length(lengths, groups)

@@ -90,10 +90,19 @@ def test_what_a_user_got_wrong_is_told(task: Path, store, wrong: list[str], said
         call(MODEL, "--data", task, *wrong, *store)
 
 
+@pytest.mark.parametrize(("queries", "said"), [(99, True), (100, False)])
+def test_few_queries_are_said_to_give_a_rough_overlap(queries: int, said: bool, tmp_path: Path, store, capsys) -> None:
+    targets = [{"target": str(at), "text": f"1 {at}"} for at in range(2)]
+    asked = [{"query": f"q{at}", "text": f"{at} 1", "positives": ["0"]} for at in range(100)]
+    data = _write(tmp_path / "mine.jsonl", *targets, *asked)
+    assert call(MODEL, "--data", data, "--pairs", queries, *store) == 0
+    assert ("rough" in capsys.readouterr().err) == said
+
+
 def test_a_wrong_name_of_a_model_or_nothing_to_look_at_is_told(tmp_path: Path, store) -> None:
     with pytest.raises(UserError, match="There is no model"):
         call("classicl", "--suite", "demo", *store)
-    with pytest.raises(UserError, match="nothing to run"):
+    with pytest.raises(UserError, match=r"nothing to look at\.\n.*--suite.*--recipe"):
         call(MODEL, *store)
     with pytest.raises(UserError, match="no pairs"):
         call(MODEL, "--recipe", "demo", "--data", _write(tmp_path / "none.jsonl"), *store)

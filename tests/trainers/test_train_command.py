@@ -36,6 +36,63 @@ def test_a_dry_run_says_what_would_be_and_writes_nothing(mine, tmp_path: Path, c
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_says_what_is_not_used_and_what_is_left_out(mine, tmp_path: Path, capsys):
+    (tmp_path / "data" / "images" / "7.png").unlink()
+    dry = ["--dry-run", "--set", "on_bad_media=skip"]
+    assert call(*mine[:3], *dry, "--set", "batch=4", "--set", "hard_negatives=false") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "left out for bad media: 3 pairs" in said
+    assert "Left out: " in said
+    assert "7.png does not exist" in said
+    assert "10 pairs come with negatives, which are not used" in said
+    assert "of the words of the data are not among the demo's" in said
+    assert call(*mine, *dry, "--set", "hard_negatives=true") == 0
+    assert "Note:" not in capsys.readouterr().out
+
+
+def test_only_the_main_process_shows_a_dry_run(mine, capsys, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in "10":
+        assert not capsys.readouterr().out
+        monkeypatch.setenv("RANK", rank)
+        assert call(*mine, "--dry-run") == 0
+    assert "2, each 2 pairs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (("widths=8,129",), "128 dimensions, and widths asks for 129"),
+        (("eval_every=500", "eval_suite=dmeo"), "dmeo"),
+        (("eval_every=500", "eval_tasks=demo-colour"), "demo-colour"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_would(mine, wrong: tuple[str, ...], said: str):
+    with pytest.raises(UserError, match=said):
+        call(*mine, "--dry-run", *(part for setting in wrong for part in ("--set", setting)))
+
+
+@pytest.mark.parametrize(
+    ("data", "settings", "said"),
+    [
+        ("demo", (), "--suite demo"),
+        ("MMEB-train", (), "--suite mmeb"),
+        ("mine.jsonl", (), "--tasks NAMES"),
+        ("demo", ("lora_rank=2",), "--suite demo"),
+        ("demo", ("lora_rank=2", "lora_merge=false"), "cannot open it"),
+    ],
+)
+def test_the_last_line_says_what_can_be_done_with_the_checkpoint(
+    data: str, settings: tuple[str, ...], said: str, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("trainers.train.train", lambda *_, **__: tmp_path / "checkpoint-1")
+    setting = (part for each in settings for part in ("--set", each))
+    assert call("demo", "--data", data, *setting) == 0
+    last = capsys.readouterr().err.replace("\n", "")
+    assert said in last
+    assert ("Evaluate it" in last) == ("--" in said)
+
+
 def test_a_run_ends_in_a_checkpoint_and_the_next_command(mine, tmp_path: Path, capsys):
     assert call(*mine, "--out", tmp_path / "out", "--set", "steps=2") == 0
     assert f"llave run {tmp_path / 'out' / 'checkpoint-2'}" in capsys.readouterr().err.replace("\n", "")
