@@ -55,7 +55,7 @@ class Bench:
         chosen = list(islice(cycle(zip(self.queries, self.targets, strict=True)), pairs))
         chosen.sort(key=lambda pair: (-pair[0].length, -pair[1].length))
         queries, targets = ([pair[side] for pair in chosen] for side in (0, 1))
-        return Part([], queries, targets, [], range(pairs), range(pairs), all_negatives=0)
+        return Part([], queries, targets, [], range(pairs), range(pairs), [0] * pairs, all_negatives=0)
 
     def step(self, part: Part, micro_batch: int | None) -> float:
         """The trainer's own: makes the gradient, and returns the loss."""

@@ -37,6 +37,8 @@ class Part:
     negatives: Sequence[Prompt]
     query_ids: Sequence[int]
     target_ids: Sequence[int]
+    subsets: Sequence[int]
+    """Of each pair, by number."""
     all_negatives: int
     """How many all processes have together. What they hold beyond that repeats the last, so that shares are equal."""
     negative_ids: Sequence[int] = ()
@@ -127,6 +129,7 @@ class Feed:
             negatives=[each.prompt for each in negatives],
             query_ids=[queries[at].id for at in order],
             target_ids=[targets[at].id for at in order],
+            subsets=[places[mine[at]].subset for at in order],
             all_negatives=len(extra),
             negative_ids=[each.id for each in negatives],
         )

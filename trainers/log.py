@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -38,6 +38,8 @@ class Report:
     """Since the run, or this part of it, began."""
     numbers: Mapping[str, float]
     """How positive and negative similarities of the last batch lie."""
+    datasets: Mapping[str, Mapping[str, float]]
+    """The same for each dataset of which the batch had enough pairs."""
 
 
 class Watcher(Protocol):
@@ -63,8 +65,10 @@ class Log:
         self._writer = _summary_writer(out, after) if tensorboard else None
 
     def add(self, report: Report) -> None:
-        numbers = {name: value for name, value in asdict(report).items() if name != "numbers"}
-        self._write({**numbers, **report.numbers})
+        fields = asdict(report)
+        datasets = fields.pop("datasets")
+        numbers = fields.pop("numbers")
+        self._write({**fields, **numbers, "datasets": datasets})
 
     def add_scores(self, step: int, scores: Mapping[str, float], mean: float) -> None:
         self._write({"step": step, "mean": mean, "scores": dict(scores)})
@@ -73,9 +77,8 @@ class Log:
         with explain_os_errors(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(fields) + "\n")
         if self._writer is not None:
-            for name, value in fields.items():
-                if isinstance(value, float):
-                    self._writer.add_scalar(name, value, fields["step"])
+            for name, value in _leaves(fields):
+                self._writer.add_scalar(name, value, fields["step"])
             self._writer.flush()
 
 
@@ -91,6 +94,15 @@ def _read(path: Path) -> list[_Line]:
         with suppress(ValueError):
             found.append(json.loads(line))
     return found
+
+
+def _leaves(fields: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, float]]:
+    """Numbers by their path, such as `datasets/MSCOCO/overlap`."""
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{name}/")
+        elif isinstance(value, float):
+            yield f"{prefix}{name}", value
 
 
 def _summary_writer(out: Path, after: int) -> SummaryWriter:

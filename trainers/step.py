@@ -22,14 +22,18 @@ from trainers.learner import Learner
 from trainers.loss import hardness_weighted_infonce
 from trainers.network import Temperature
 
+_FEWEST = 8
+"""Pairs of a dataset in a batch that say something of it."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """Vectors of the pairs of all processes, and which targets are equal."""
+    """Vectors of the pairs of all processes, which targets are equal, and the dataset of each by its number."""
 
     query: Tensor
     target: Tensor
     target_ids: Tensor
+    subsets: Tensor
 
     def numbers(self, alpha: float) -> dict[str, float]:
         """How similarities of positives and negatives lie; nothing where there is no negative."""
@@ -40,6 +44,16 @@ class Seen:
         except UserError:
             return {}
         return found.numbers()
+
+    def by_dataset(self, names: Sequence[str], alpha: float) -> dict[str, dict[str, float]]:
+        """The same of each dataset's pairs among themselves, where they are not too few."""
+        found = {}
+        for number, name in enumerate(names):
+            its = self.subsets == number
+            if int(its.sum()) >= _FEWEST:
+                own = Seen(self.query[its], self.target[its], self.target_ids[its], self.subsets[its])
+                found[name] = own.numbers(alpha)
+        return {name: numbers for name, numbers in found.items() if numbers}
 
 
 @dataclass(slots=True, eq=False)
@@ -87,6 +101,7 @@ class Stepper:
         config, device = self.config, self.learner.device
         query_ids = gather(torch.tensor(part.query_ids, device=device))
         target_ids = gather(torch.tensor(part.target_ids, device=device))
+        subsets = gather(torch.tensor(part.subsets, device=device))
         negative_ids = None
         if part.all_negatives and config.mask_duplicates:
             negative_ids = gather(torch.tensor(part.negative_ids, device=device))[: part.all_negatives]
@@ -94,7 +109,7 @@ class Stepper:
         def loss(
             query: Tensor, target: Tensor, *, rows: range | None = None, negatives: Tensor | None = None
         ) -> Tensor:
-            self.seen = Seen(query.detach(), target.detach(), target_ids)
+            self.seen = Seen(query.detach(), target.detach(), target_ids, subsets)
             value = hardness_weighted_infonce(
                 query,
                 target,

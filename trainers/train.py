@@ -186,6 +186,7 @@ class _Run:
         )
 
     def _report(self, step: int, since: _Since, speed: float, seconds: float) -> Report:
+        seen, alpha = self._stepper.seen, self._config.alpha
         scale = self._config.scale if self._temperature is None else float(self._temperature().detach())
         return Report(
             step=step,
@@ -195,7 +196,8 @@ class _Run:
             scale=scale,
             pairs_per_second=speed,
             seconds=seconds,
-            numbers=self._stepper.seen.numbers(self._config.alpha) if self._stepper.seen else {},
+            numbers=seen.numbers(alpha) if seen else {},
+            datasets=seen.by_dataset([each.name for each in self._material.subsets], alpha) if seen else {},
         )
 
     def _save(self, step: int) -> Path:

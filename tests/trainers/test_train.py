@@ -279,6 +279,17 @@ def test_tensorboard_gets_what_the_log_has(place: Path):
         assert found == pytest.approx({row["step"]: row[name] for row in rows(out)}, rel=1e-6)
 
 
+def test_the_log_says_how_similarities_lie_for_each_dataset(place: Path):
+    """Of a batch of one dataset what is said of the batch; of one with few pairs nothing."""
+    (row,) = rows(run(place, "by-dataset", "batch=24", "steps=1").parent)
+    (single,) = rows(run(place, "by-one", "batch=12", "steps=1", "datasets=ask").parent)
+    (few,) = rows(run(place, "by-few", "batch=6", "steps=1").parent)
+    assert set(row["datasets"]) == {"ask", "find"}
+    assert row["datasets"]["ask"]["overlap"] != row["datasets"]["find"]["overlap"]
+    assert single["datasets"]["ask"].items() <= single.items()
+    assert few["datasets"] == {}
+
+
 def test_tensorboard_that_is_missing_is_named_with_its_extra(place: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(UserError, match="TensorBoard is not installed") as refused:
