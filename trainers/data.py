@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +21,7 @@ from harness.errors import BadMedia, UserError, unknown_name
 from harness.media import resolve
 from harness.types import Item, Media
 from tasks.texts import place
-from trainers.pairs import Pair, read_lines
+from trainers.pairs import Pair, digest_of, read_lines
 
 _SIDES = ("qry", "pos", "neg")
 _COLUMNS = {
@@ -53,6 +54,9 @@ class Subset(Protocol):
 
     def has_negatives(self) -> NDArray[np.bool_]:
         """(n,) which pairs come with negatives."""
+
+    def digest(self) -> str:
+        """Of the pairs, in their order: texts and names of media."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,6 +94,10 @@ class Table:
 
     def has_negatives(self) -> NDArray[np.bool_]:
         return ~self.empty("neg")
+
+    def digest(self) -> str:
+        known = [each for each in chain(*_COLUMNS.values()) if each in self.columns.column_names]
+        return digest_of(chain.from_iterable([name, *self.columns[name].to_pylist()] for name in known))
 
     def empty(self, side: str) -> NDArray[np.bool_]:
         """(n,) where a side has neither text nor image."""
@@ -135,6 +143,9 @@ class Kept:
     def has_negatives(self) -> NDArray[np.bool_]:
         found: NDArray[np.bool_] = self.whole.has_negatives()[np.asarray(self.indexes)]
         return found
+
+    def digest(self) -> str:
+        return digest_of([self.whole.digest(), *map(str, self.indexes)])
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from harness.types import MEDIA_TOKEN, Media
 from trainers.batches import Plan
 from trainers.config import SCRATCH, Config
 from trainers.data import Choice, Subset, check_media, load_subsets, refuse_bad, without_bad
-from trainers.pairs import Pair
+from trainers.pairs import Pair, digest_of
 
 DEMO = "demo"
 _SAMPLE = 1000
@@ -30,6 +31,10 @@ class Material:
     steps: int
     skipped: Mapping[str, tuple[str, ...]]
     """Pairs left out for their media, by dataset: where each is, and why."""
+
+    def digest(self) -> str:
+        """Of all pairs that are trained on."""
+        return digest_of(chain.from_iterable((each.name, each.digest()) for each in self.subsets))
 
     def sample(self) -> list[Pair]:
         """A thousand pairs at equal distances over all datasets, or all of them."""

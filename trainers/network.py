@@ -5,7 +5,6 @@ This module imports torch: import it where a network is needed, not at the top o
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,7 +21,6 @@ from harness.models.llave_vision import ImageLayout, Picture, Size
 from harness.models.llave_weights import released_name
 from trainers.batches import by_length
 from trainers.config import Config
-from trainers.gather import mean_over_processes
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -58,22 +56,6 @@ class Encoder(nn.Module):
             return vectors
         vectors = self.network([*prompts, _blank(self.network)])
         return vectors[:-1]
-
-
-class Temperature(nn.Module):
-    """The scale of the cosines, learned as its logarithm so that it stays above zero."""
-
-    def __init__(self, scale: float) -> None:
-        super().__init__()
-        self.log_scale = nn.Parameter(torch.tensor([math.log(scale)]))
-
-    def forward(self) -> Tensor:
-        return self.log_scale.exp().squeeze()
-
-    def share_gradient(self) -> None:
-        """Takes the mean over processes, as what wraps the network does for the network alone."""
-        if self.log_scale.grad is not None:
-            self.log_scale.grad = mean_over_processes(self.log_scale.grad)
 
 
 def make_trainable(network: LlaveNetwork, config: Config) -> None:

@@ -7,8 +7,9 @@ A line is `{"query": {...}, "positive": {...}, "negatives": [{...}, ...]}`. An i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,18 @@ class Lines:
 
     def has_negatives(self) -> NDArray[np.bool_]:
         return np.array([bool(pair.negatives) for _, pair in self.pairs])
+
+    def digest(self) -> str:
+        items = ([pair.query, pair.target, *pair.negatives] for _, pair in self.pairs)
+        return digest_of(repr([(item.full_text, [each.name for each in item.media]) for item in its]) for its in items)
+
+
+def digest_of(texts: Iterable[str]) -> str:
+    """The same for the same texts in the same order."""
+    found = sha256()
+    for text in texts:
+        found.update(text.encode() + b"\0")
+    return found.hexdigest()[:16]
 
 
 def read_lines(path: Path, root: Path, chosen: Callable[[int, str], list[int]]) -> Lines:

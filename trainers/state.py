@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeAlias, cast
 
+import torch
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     OptimizerStateType,
@@ -30,7 +31,12 @@ def collect(module: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
     learned = get_model_state_dict(module, options=_options(offload=True))
     whole = get_optimizer_state_dict(module, optimizer, options=_options(offload=True))
     # other processes than the main one get nothing
-    return join(_tensors(learned), cast("Moments", whole.get("state", {})))
+    weights, moments = _tensors(learned), dict(cast("Moments", whole.get("state", {})))
+    for name in weights.keys() - moments.keys():
+        if name in _parameters(module):  # no gradient has come there yet, as where no pair had an image
+            none = torch.zeros_like(weights[name])
+            moments[name] = {"step": torch.zeros(()), "exp_avg": none, "exp_avg_sq": none.clone()}
+    return join(weights, moments)
 
 
 def restore(module: nn.Module, optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
@@ -59,6 +65,10 @@ def split(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, d
             parameter, _, kind = name.removeprefix(_MOMENT).rpartition("/")
             moments.setdefault(parameter, {})[kind] = each
     return weights, moments
+
+
+def _parameters(module: nn.Module) -> set[str]:
+    return {name.removeprefix("module.") for name, _ in module.named_parameters()}
 
 
 def whole_weights(module: nn.Module) -> dict[str, Tensor]:

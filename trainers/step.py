@@ -20,7 +20,7 @@ from trainers.gather import Loss, gather, global_loss, mean_over_processes
 from trainers.gradcache import cached_step
 from trainers.learner import Learner
 from trainers.loss import hardness_weighted_infonce
-from trainers.network import Temperature
+from trainers.temperature import Temperature
 
 _FEWEST = 8
 """Pairs of a dataset in a batch that say something of it."""

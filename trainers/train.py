@@ -29,12 +29,11 @@ from trainers.evaluation import Examiner
 from trainers.feed import Feed, Part, Prepared
 from trainers.folder import RECIPE, claim, deciding, left_out, write_plan
 from trainers.launch import explain_lost_peers, join
-from trainers.learner import Accelerated, Learner, adam, move
+from trainers.learner import Accelerated, Learner
 from trainers.log import Log, Report, Watcher, scored
 from trainers.material import Material, check_shares, check_widths, find_material, pinned, remarks
 from trainers.network import (
     Encoder,
-    Temperature,
     adapter_weights,
     make_trainable,
     released_weights,
@@ -42,6 +41,7 @@ from trainers.network import (
 )
 from trainers.start import Start, open_start
 from trainers.step import Stepper
+from trainers.temperature import Temperature
 from trainers.zero import Zero
 
 NOT_FINITE = "not-finite.jsonl"
@@ -111,8 +111,7 @@ class _Run:
         )
         made = Zero if accelerator.distributed_type == DistributedType.DEEPSPEED else Accelerated
         self._learner: Learner = made(accelerator, Encoder(network, peers=world.size > 1), config)
-        self._temperature = Temperature(config.scale).to(accelerator.device) if config.learn_scale else None
-        self._temperature_optimizer = adam(self._temperature, config, 0.0) if self._temperature else None
+        self._temperature = Temperature(config, accelerator.device) if config.learn_scale else None
         self._stepper = Stepper(config, self._learner, self._temperature)
 
     def go(self, resumed: Path | None) -> Path:
@@ -159,9 +158,8 @@ class _Run:
         norm = self._learner.step(lr)
         if not all(map(math.isfinite, (*losses, norm))):
             raise self._not_finite(step, parts, losses, norm)
-        if self._temperature and self._temperature_optimizer:
-            self._temperature.share_gradient()
-            move(self._temperature_optimizer, lr)
+        if self._temperature:
+            self._temperature.step(lr)
         return sum(losses) / len(losses), norm
 
     def _not_finite(self, step: int, parts: Sequence[Part], losses: Sequence[float], norm: float) -> RunFailed:
@@ -203,9 +201,8 @@ class _Run:
     def _save(self, step: int) -> Path:
         """Writes a checkpoint. Every process must come here; the main one writes."""
         tensors = self._learner.state()
-        if self._temperature and self._temperature_optimizer:
-            scale = state.collect(self._temperature, self._temperature_optimizer)
-            tensors |= {f"temperature/{name}": each for name, each in scale.items()}
+        if self._temperature:
+            tensors |= self._temperature.state()
         weights = {name.removeprefix("network."): each for name, each in self._learner.weights().items()}
         if self._world.is_main:
             if not all(bool(each.isfinite().all()) for each in tensors.values()):
@@ -241,6 +238,7 @@ class _Run:
             "pairs_seen": step * self._config.batch,
             "data": self._config.data,
             "pairs": {subset.name: len(subset) for subset in self._material.subsets},
+            "pairs_digest": self._material.digest(),
             "pairs_left_out": {name: len(lost) for name, lost in self._material.skipped.items()},
             "negatives_per_query": self._config.contrasted - 1,
             "processes": self._world.size,
@@ -250,23 +248,23 @@ class _Run:
     def _restore(self, folder: Path) -> int:
         self._check_pairs(folder)
         tensors = disk.read_tensors(folder / disk.STATE_FILE)
-        mine = {name.removeprefix("temperature/"): each for name, each in tensors.items() if "temperature/" in name}
-        rest = {name: each for name, each in tensors.items() if "temperature/" not in name}
-        self._learner.restore(rest)
-        if self._temperature and self._temperature_optimizer:
-            state.restore(self._temperature, self._temperature_optimizer, mine)
+        self._learner.restore(tensors)
+        if self._temperature:
+            self._temperature.restore(tensors)
         return disk.step_of(folder)
 
     def _check_pairs(self, folder: Path) -> None:
-        """Raises UserError unless the data has as many pairs as the run has seen."""
-        record = disk.read_record(folder / TRAINING)
-        assert record["step"] == disk.step_of(folder)
-        now = self._record(disk.step_of(folder))["pairs"]
-        if record["pairs"] != now:
-            raise UserError(
-                f"The data has changed since {folder}: its pairs were {record['pairs']}, and are {now}.",
-                "Resume with the same data, or choose another --out.",
-            )
+        """Raises UserError unless the data has the pairs that the run has seen."""
+        record, now = disk.read_record(folder / TRAINING), self._record(disk.step_of(folder))
+        if record["pairs"] != now["pairs"]:
+            what = f"its pairs were {record['pairs']}, and are {now['pairs']}"
+        elif record["pairs_digest"] != now["pairs_digest"]:
+            what = "there are as many pairs, but other ones"
+        else:
+            return
+        raise UserError(
+            f"The data has changed since {folder}: {what}.", "Resume with the same data, or choose another --out."
+        )
 
     def _examine(self, examiner: Examiner, folder: Path, log: Log | None) -> None:
         scores = examiner.scores(folder)

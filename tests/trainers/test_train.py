@@ -25,7 +25,7 @@ from harness.types import Item, Media
 from tests.harness.models import llave_files
 from tests.trainers import training_files
 from tests.trainers.train_child import LOST, REFUSED, UNEVEN, in_children
-from tests.trainers.training_files import Quiet, config, run, same, weights, write_pairs, write_start
+from tests.trainers.training_files import Quiet, config, run, same, weights, write_pairs, write_start, write_table
 from trainers.checkpoint import STATE, checkpoints
 from trainers.config import FREE
 from trainers.evaluation import Examiner
@@ -267,6 +267,31 @@ def test_what_is_left_out_is_said_and_listed_and_resuming_needs_the_same_pairs(p
     assert record["pairs_left_out"] == {"ask": 1, "find": 2}
     with pytest.raises(UserError, match=r"changed since .*'find': 10.*'find': 12"):
         run(place, "skipping", "on_bad_media=skip", resume=True)
+
+
+def test_a_killed_run_on_texts_alone_goes_on_bit_for_bit(place: Path, tmp_path: Path):
+    """No gradient comes to what images pass through, and so the optimizer knows nothing of it."""
+    texts = {"qry": [f"number {at}" for at in range(8)], "pos_text": [str(at) for at in range(8)]}
+    write_table(tmp_path / "data", "texts", {**texts, **dict.fromkeys(("qry_image_path", "pos_image_path"), [""] * 8)})
+    (tmp_path / "begin").symlink_to(place / "begin")
+    whole = run(tmp_path, "whole")
+    assert in_children(tmp_path, "killed", [], kill_at=3) == [-9]
+    assert same(whole, run(tmp_path, "killed", resume=True))
+
+
+def test_resuming_needs_the_very_same_pairs(place: Path, tmp_path: Path):
+    pairs = [{"query": f"number {at}", "positive": str(at)} for at in range(8)]
+    path = tmp_path / "mine.jsonl"
+
+    def train_on(pairs: list[dict[str, str]]) -> None:
+        path.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+        train(replace(config(place, "steps=2"), data=str(path)), tmp_path / "out", Quiet(), resume=True)
+
+    for _ in range(2):
+        train_on(pairs)
+    for other in (pairs[::-1], [*pairs[:-1], {"query": "number 7", "positive": "8"}]):
+        with pytest.raises(UserError, match="as many pairs, but other ones"):
+            train_on(other)
 
 
 def test_tensorboard_gets_what_the_log_has(place: Path):
