@@ -199,7 +199,7 @@ def refuse_bad(bad: Mapping[Media, BadMedia]) -> None:
         shown = [f"  {error.what} It is named in {medium.where}." for medium, error in list(bad.items())[:_SHOWN]]
         more = [f"  and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
         raise UserError(
-            "\n".join([f"{len(bad)} media files cannot be used.", *shown, *more]),
+            "\n".join([f"{len(bad)} media file{'s' if len(bad) > 1 else ''} cannot be used.", *shown, *more]),
             "Fetch them, check --images, or train without the pairs that need them: --set on_bad_media=skip.",
         )
 
