@@ -11,9 +11,11 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import NamedTuple
 
 import common
 import hardness_report as report
+import hardness_sketch as sketch
 
 from harness.digests import Digests
 from harness.embedding import EmbedSettings
@@ -26,6 +28,7 @@ from harness.registry import ModelSettings
 from harness.run import Run, RunSettings
 from harness.types import Task
 from tasks.catalog import all_tasks
+from tasks.demo import DEMO_ROWS
 from trainers.config import Config
 from trainers.recipes.demo import demo
 from trainers.similarity import diagnose_samples, sample_task
@@ -33,7 +36,7 @@ from trainers.similarity import diagnose_samples, sample_task
 TRAINED = ("demo-object", "demo-caption-t2i", "demo-caption-i2t")
 """A batch is of one of these. All of their targets are alike, and many differ in one attribute."""
 LR = 1e-3
-"""At the recipe's, which is twice that, some seeds leave the state in which all vectors are alike only late."""
+"""The recipe's. At twice that, some seeds leave the state in which all vectors are alike only late."""
 _QUERIES = 100
 """Of a task, whose similarities are looked at."""
 TRIED = (
@@ -48,6 +51,15 @@ TRIED = (
 """Before the settings were fixed, by how well alpha 0 learned with seed 1. These seeds are not used below."""
 
 
+class Setting(NamedTuple):
+    """What is learned, and the tasks that measure it: all of scenes that training never shows."""
+
+    data: str
+    datasets: tuple[str, ...]
+    tasks: tuple[Task, ...]
+    tried: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """A training run."""
@@ -59,6 +71,7 @@ class Case:
     seed: int
     """Of the initial weights and of the order of the pairs."""
     steps: int
+    setting: str
 
     @property
     def name(self) -> str:
@@ -78,12 +91,23 @@ class Quiet:
         return Silent()
 
 
+def setting_of(name: str) -> Setting:
+    """The sketch, or tasks of the demo that are trained for, and the same out of distribution."""
+    if name == "sketch":
+        return Setting(sketch.data(), (), sketch.tasks(), sketch.TRIED)
+    names = TRAINED if name == "demo" else tuple(row.name for row in DEMO_ROWS if row.train_subset)
+    tasks = tuple(task for name, task in all_tasks().items() if name.removesuffix("-ood") in names)
+    return Setting("demo", names, tasks, TRIED)
+
+
 def config_of(case: Case) -> Config:
-    """The demo's recipe, on some of its datasets; all negatives come from the batch, as in LLaVE."""
+    """The demo's recipe, on other data; all negatives come from the batch, as in LLaVE."""
+    setting = setting_of(case.setting)
     return replace(
         demo(),
         recipe="hardness",
-        datasets=TRAINED,
+        data=setting.data,
+        datasets=setting.datasets,
         batches="single",
         hard_negatives=False,
         lr=LR,
@@ -94,12 +118,9 @@ def config_of(case: Case) -> Config:
         seed=case.seed,
         device="cpu",
         workers=1,
+        save_every=max(1, case.steps // 2),
+        keep=3,
     )
-
-
-def tested() -> tuple[Task, ...]:
-    """The tasks that were trained for, and the same out of distribution; all of scenes that training never shows."""
-    return tuple(task for name, task in all_tasks().items() if name.removesuffix("-ood") in TRAINED)
 
 
 def measure(case: Case, folder: Path) -> Path:
@@ -117,21 +138,28 @@ def measure(case: Case, folder: Path) -> Path:
     config = config_of(case)
     checkpoint = train(config, work, Quiet())
     seconds = time.process_time() - start
-    handle = open_llave(str(checkpoint), ModelSettings("cpu"))
-    shelf, tasks = Shelf(Digests(), Silent(), 1), tested()
+    tasks = setting_of(case.setting).tasks
+    half = scores(checkpoint.with_name(f"checkpoint-{config.save_every}"), work, tasks)
+    last = scores(checkpoint, work, tasks)
+    tasks_of = {name: {**numbers, report.HALF_WAY: half[name]["P@1"]} for name, numbers in last.items()}
+    write_atomic(found, json.dumps({**asdict(case), "seconds": round(seconds, 1), "tasks": tasks_of}, indent=1) + "\n")
+    shutil.rmtree(work)
+    return found
+
+
+def scores(checkpoint: Path, work: Path, tasks: tuple[Task, ...]) -> dict[str, dict[str, float]]:
+    """P@1 and how the similarities lie, by task."""
+    handle, shelf = open_llave(str(checkpoint), ModelSettings("cpu")), Shelf(Digests(), Silent(), 1)
     run = Run(Question(), RunSettings(work / "results", work / "store", device="cpu"), shelf, World(0, 1), Silent())
     done = run.evaluate(handle, tasks)
     if done.failure:
         raise done.failure
     samples = {task.name: sample_task(shelf.load(task, Question()).data, _QUERIES) for task in tasks}
     lie = diagnose_samples(samples, handle, EmbedSettings(work / "store"), Silent(), alpha=9.0)
-    tasks_of = {
+    return {
         result.task: {"P@1": result.metrics[result.main_metric].value, **lie[result.task].numbers()}
         for result in done.results
     }
-    write_atomic(found, json.dumps({**asdict(case), "seconds": round(seconds, 1), "tasks": tasks_of}, indent=1) + "\n")
-    shutil.rmtree(work)
-    return found
 
 
 def cases(options: argparse.Namespace) -> Iterator[Case]:
@@ -139,18 +167,19 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
     steps = options.pairs // options.batch
     for seed in options.seeds:
         for alpha in options.alphas:
-            yield Case(options.batch, options.scale, alpha, seed, steps)
+            yield Case(options.batch, options.scale, alpha, seed, steps, options.setting)
     others = [(batch, options.scale) for batch in options.other_batches]
     others += [(options.batch, scale) for scale in options.other_scales]
     for seed in options.seeds[: options.other_seeds]:
         for batch, scale in others:
             for alpha in dict.fromkeys((options.alphas[0], options.alphas[-1])):
-                yield Case(batch, scale, alpha, seed, options.pairs // batch)
+                yield Case(batch, scale, alpha, seed, options.pairs // batch, options.setting)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
+    add("--setting", choices=("demo", "sketch", "suite"), default="demo", help="what is learned, see README.md (demo)")
     add("--seeds", type=int, nargs="+", default=[11, 12, 13, 14, 15], help="of weights and order (11 to 15)")
     add("--alphas", type=float, nargs="+", default=[0.0, 0.5, 3.0, 9.0], help="hardness weights (0 0.5 3 9)")
     add("--batch", type=int, default=64, help="pairs that are contrasted (64)")
@@ -162,18 +191,23 @@ def main() -> None:
     add("--processes", type=int, default=2, help="runs at a time, of one thread each (2)")
     add("--runs", type=Path, default=cache_dir() / "hardness", help="where finished runs are kept, and gone on from")
     add("--finished", action="store_true", help="train nothing, report what is finished")
-    add("--out", type=Path, default=common.RESULTS / "hardness.json", help="where the figures go; the plot beside it")
+    add("--out", type=Path, help="where the figures go, the plot beside them (results/hardness*.json)")
     options = parser.parse_args()
-    options.runs.mkdir(parents=True, exist_ok=True)
-    every = list(cases(options))
+    name = "hardness" if options.setting == "demo" else f"hardness-{options.setting}"
+    out = options.out or common.RESULTS / f"{name}.json"
+    runs = options.runs / options.setting
+    runs.mkdir(parents=True, exist_ok=True)
+    every, setting = list(cases(options)), setting_of(options.setting)
     if not options.finished:
-        list(tested()[0].source.load(tested()[0]).queries)  # draws the suite once, before several ask for it
+        setting.tasks[0].source.load(setting.tasks[0])  # draws the data once, before several ask for it
         with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
-            for each in as_completed([pool.submit(measure, case, options.runs) for case in every]):
+            for each in as_completed([pool.submit(measure, case, runs) for case in every]):
                 print(each.result().stem, flush=True)
-    files = [options.runs / f"{case.name}.json" for case in every]
-    settings = {name: getattr(options, name) for name in ("alphas", "pairs")} | {"lr": LR, "tried": TRIED}
-    report.write([json.loads(file.read_text()) for file in files if file.exists()], settings, options.out, tested())
+    files = [runs / f"{case.name}.json" for case in every]
+    settings = {name: getattr(options, name) for name in ("setting", "alphas", "pairs")}
+    settings |= {"lr": LR, "primary": report.PRIMARY, "tried": setting.tried}
+    finished = [json.loads(file.read_text()) for file in files if file.exists()]
+    report.write(finished, settings, out, setting.tasks)
 
 
 if __name__ == "__main__":

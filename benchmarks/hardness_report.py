@@ -15,8 +15,12 @@ from harness.types import Task
 from tasks.suites import MEAN_OF_META_TASKS, aggregate, suite_of
 
 Scores: TypeAlias = Mapping[str, float]
-"""By group: a meta-task, IND, OOD, overall."""
-COUNTED = ("P@1", "overlap")
+"""By group (a meta-task, IND, OOD, overall) or task."""
+HALF_WAY = "P@1 half-way"
+"""In the same runs, after half of the steps."""
+COUNTED = ("P@1", HALF_WAY, "overlap")
+PRIMARY = "P@1 after the last step, overall: the last alpha less the first, at the first batch and temperature"
+"""Named before the runs; the rest is there to be looked at."""
 
 
 class Finished(TypedDict):
@@ -40,6 +44,7 @@ class Gain(NamedTuple):
     high: float | None
     better: int
     """Seeds in which it is above zero."""
+    seeds: int
 
 
 def gain(differences: Sequence[float]) -> Gain:
@@ -47,25 +52,27 @@ def gain(differences: Sequence[float]) -> Gain:
     count, mean = len(differences), statistics.fmean(differences)
     better = sum(each > 0 for each in differences)
     if count == 1:
-        return Gain(round(mean, 4), None, None, better)
+        return Gain(round(mean, 4), None, None, better, count)
     half = float(stats.t.ppf(0.975, count - 1)) * statistics.stdev(differences) / math.sqrt(count)
-    return Gain(round(mean, 4), round(mean - half, 4), round(mean + half, 4), better)
+    return Gain(round(mean, 4), round(mean - half, 4), round(mean + half, 4), better, count)
 
 
-def by_group(run: Finished, what: str, tasks: Sequence[Task]) -> Scores:
+def by_name(run: Finished, what: str, tasks: Sequence[Task]) -> Scores:
     scores = {name: numbers[what] for name, numbers in run["tasks"].items()}
     means = aggregate(suite_of("hardness", "", tasks), scores)
-    return {mean.name: mean.value for mean in means if mean.name != MEAN_OF_META_TASKS and mean.value is not None}
+    groups = {mean.name: mean.value for mean in means if mean.name != MEAN_OF_META_TASKS and mean.value is not None}
+    return groups | scores
 
 
 def figures(runs: Sequence[Finished], tasks: Sequence[Task]) -> dict[str, object]:
-    """For each batch and temperature. Only seeds of which every alpha is finished count."""
+    """For each batch and temperature. A seed counts for an alpha if the first alpha is finished as well."""
     found: dict[str, object] = {}
     for batch, scale in dict.fromkeys((run["batch"], run["scale"]) for run in runs):
         of = {(run["alpha"], run["seed"]): run for run in runs if (run["batch"], run["scale"]) == (batch, scale)}
         alphas = sorted({alpha for alpha, _ in of})
-        seeds = [seed for seed in sorted({seed for _, seed in of}) if all((alpha, seed) in of for alpha in alphas)]
-        chosen = {alpha: [of[alpha, seed] for seed in seeds] for alpha in alphas}
+        seeds = [seed for seed in sorted({seed for a, seed in of if a != alphas[0]}) if (alphas[0], seed) in of]
+        chosen = {alpha: {seed: of[alpha, seed] for seed in seeds if (alpha, seed) in of} for alpha in alphas}
+        chosen = {alpha: runs for alpha, runs in chosen.items() if runs}
         if seeds:
             found[f"batch {batch}, temperature {1 / scale:g}"] = {
                 "seeds": seeds,
@@ -76,19 +83,23 @@ def figures(runs: Sequence[Finished], tasks: Sequence[Task]) -> dict[str, object
     return found
 
 
-def _compared(chosen: Mapping[float, Sequence[Finished]], what: str, tasks: Sequence[Task]) -> dict[str, object]:
-    grouped = {alpha: [by_group(run, what, tasks) for run in runs] for alpha, runs in chosen.items()}
+def _compared(chosen: Mapping[float, Mapping[int, Finished]], what: str, tasks: Sequence[Task]) -> dict[str, object]:
+    grouped = {alpha: {seed: by_name(run, what, tasks) for seed, run in runs.items()} for alpha, runs in chosen.items()}
     first, *others = grouped
-    names = list(grouped[first][0])
+    base = grouped[first]
+    names = list(next(iter(base.values())))
     return {
-        "overall by seed": {_label(alpha): [round(each["overall"], 4) for each in grouped[alpha]] for alpha in grouped},
+        "overall by seed": {
+            _label(alpha): {seed: round(each["overall"], 4) for seed, each in runs.items()}
+            for alpha, runs in grouped.items()
+        },
         "means": {
-            _label(alpha): {name: round(statistics.fmean(each[name] for each in runs), 4) for name in names}
+            _label(alpha): {name: round(statistics.fmean(each[name] for each in runs.values()), 4) for name in names}
             for alpha, runs in grouped.items()
         },
         "differences": {
             f"{_label(alpha)} less {_label(first)}": {
-                name: gain([a[name] - b[name] for a, b in zip(grouped[alpha], grouped[first], strict=True)])._asdict()
+                name: gain([each[name] - base[seed][name] for seed, each in grouped[alpha].items()])._asdict()
                 for name in names
             }
             for alpha in others
@@ -100,17 +111,18 @@ def _label(alpha: float) -> str:
     return f"alpha {alpha:g}"
 
 
-def draw(found: Mapping[str, Mapping[str, object]], path: Path) -> None:
+def draw(found: Mapping[str, Mapping[str, object]], path: Path, tasks: Sequence[Task]) -> None:
     """Differences in P@1 and overlap of each group, with their intervals; a row for each batch and temperature."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 3.2 * len(found) + 0.4), layout="constrained")
+    figure = Figure(figsize=(14, 3.2 * len(found) + 0.4), layout="constrained")
     axes = figure.subplots(len(found), len(COUNTED), squeeze=False)
     labels = list(dict.fromkeys(label for of in found.values() for label in of["P@1"]["differences"]))
     for row, (name, of) in zip(axes, found.items(), strict=True):
         for axis, what in zip(row, COUNTED, strict=True):
             differences = of[what]["differences"]
-            for number, (label, gains) in enumerate(differences.items()):
+            for number, (label, every) in enumerate(differences.items()):
+                gains = {name: each for name, each in every.items() if name not in {task.name for task in tasks}}
                 places = [at + 0.2 * (number - (len(differences) - 1) / 2) for at in range(len(gains))]
                 values = [100 * each["mean"] for each in gains.values()]
                 highs = [100 * (each["mean"] if each["high"] is None else each["high"]) for each in gains.values()]
@@ -120,7 +132,8 @@ def draw(found: Mapping[str, Mapping[str, object]], path: Path) -> None:
                 )
                 axis.set_xticks(range(len(gains)), list(gains))
             axis.axhline(0, color="black", linewidth=0.8)
-            axis.set_title(f"{what}, {name}, {len(of['seeds'])} seeds", fontsize="medium")
+            counts = dict.fromkeys(gains["overall"]["seeds"] for gains in differences.values())
+            axis.set_title(f"{what}, {name}, {' and '.join(map(str, counts))} seeds", fontsize="medium")
             axis.set_ylabel("points, with 95 % interval")
     handles, shown = axes[0][0].get_legend_handles_labels()
     figure.legend(handles, shown, loc="outside upper center", ncols=len(shown), frameon=False)
@@ -133,4 +146,4 @@ def write(runs: Sequence[Finished], settings: Mapping[str, object], out: Path, t
     common.write_report(out, {**settings, "repeats": repeats, "tasks": [task.name for task in tasks]}, found)
     compared = {name: of for name, of in found.items() if of["P@1"]["differences"]}
     if compared:
-        draw(compared, out.with_suffix(".png"))
+        draw(compared, out.with_suffix(".png"), tasks)

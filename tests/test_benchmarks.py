@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+import itertools
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from tasks.demo_scene import Picture, Scene
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 TINY = {
@@ -44,7 +49,7 @@ def test_a_benchmark_runs_and_reports(name: str, tmp_path: Path) -> None:
     assert str(tmp_path) not in report.read_text()
 
 
-@pytest.mark.parametrize("name", [*TINY, "hardness", "hardness-long", "quickstart"])
+@pytest.mark.parametrize("name", [*TINY, "hardness", "hardness-long", "hardness-sketch", "quickstart"])
 def test_committed_figures_are_of_the_full_size_and_name_no_path(name: str) -> None:
     text = (BENCHMARKS / "results" / f"{name}.json").read_text()
     found = json.loads(text)
@@ -54,28 +59,81 @@ def test_committed_figures_are_of_the_full_size_and_name_no_path(name: str) -> N
     assert "/tmp" not in text
 
 
+LOOKS = ("size", "color", "shape", "cell")
 HARDNESS_TASKS = ("demo-object", "demo-object-ood", "demo-caption-t2i", "demo-caption-i2t", "demo-caption-t2i-ood")
 
 
 def _finished(alpha: float, seed: int, score: float) -> str:
-    tasks = {name: {"P@1": score, "overlap": 0.1} for name in HARDNESS_TASKS}
+    tasks = {name: {"P@1": score, "P@1 half-way": score / 2, "overlap": 0.1} for name in HARDNESS_TASKS}
     case = {"batch": 8, "scale": 50.0, "alpha": alpha, "seed": seed, "steps": 2, "seconds": 1.0}
     return json.dumps(case | {"tasks": tasks})
 
 
 def test_hardness_pairs_runs_by_seed(tmp_path: Path) -> None:
-    """Of finished runs: the difference is within seeds, and a seed that lacks an alpha does not count."""
+    """Of finished runs: the difference is within seeds, and a seed that lacks an alpha does not count for it."""
     report = tmp_path / "report.json"
-    for alpha, seed, score in ((0, 1, 0.2), (9, 1, 0.3), (0, 2, 0.6), (9, 2, 0.7), (0, 3, 0.9)):
+    for alpha, seed, score in ((0, 1, 0.2), (3, 1, 0.9), (9, 1, 0.3), (0, 2, 0.6), (9, 2, 0.7), (0, 3, 0.9)):
         name = f"batch-8-scale-50-alpha-{alpha}-steps-2-seed-{seed}.json"
-        (tmp_path / name).write_text(_finished(alpha, seed, score))
-    flags = "--finished --seeds 1 2 3 --alphas 0 9 --batch 8 --other-seeds 0 --pairs 16"
+        (tmp_path / "demo").mkdir(exist_ok=True)
+        (tmp_path / "demo" / name).write_text(_finished(alpha, seed, score))
+    flags = "--finished --seeds 1 2 3 --alphas 0 3 9 --batch 8 --other-seeds 0 --pairs 16"
     places = ["--runs", str(tmp_path), "--out", str(report)]
     command = [sys.executable, str(BENCHMARKS / "hardness.py"), *flags.split(" "), *places]
     subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
     found = json.loads(report.read_text())["figures"]["batch 8, temperature 0.02"]
     assert found["seeds"] == [1, 2]
     assert found["P@1"]["means"]["alpha 9"]["retrieval"] == pytest.approx(0.5)
-    gain = found["P@1"]["differences"]["alpha 9 less alpha 0"]["OOD"]
-    assert [gain[name] for name in ("mean", "low", "high", "better")] == pytest.approx([0.1, 0.1, 0.1, 2])
+    assert found["P@1"]["differences"]["alpha 3 less alpha 0"]["demo-object"]["mean"] == pytest.approx(0.7)
+    for what, more in (("P@1", 0.1), ("P@1 half-way", 0.05)):
+        gain = found[what]["differences"]["alpha 9 less alpha 0"]["OOD"]
+        assert [gain[name] for name in ("mean", "low", "high", "better", "seeds")] == pytest.approx(
+            [more, more, more, 2, 2]
+        )
     assert report.with_suffix(".png").stat().st_size > 1000
+
+
+@pytest.fixture
+def sketch(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("hardness_sketch")
+
+
+def _differences(scene: Scene, other: Scene) -> int:
+    """Attributes and places in which two scenes differ, their things paired as suits best."""
+    return min(
+        sum(getattr(a, name) != getattr(b, name) for a, b in zip(scene.things, things, strict=True) for name in LOOKS)
+        for things in itertools.permutations(other.things)
+    )
+
+
+@pytest.mark.parametrize("held_out", [False, True])
+def test_the_sketch_has_hard_candidates_and_captions_that_tell_all_apart(sketch: ModuleType, held_out: bool) -> None:
+    for right, *wrong in sketch.questions(held_out):
+        assert all(scene.held_out is held_out for scene in (right, *wrong))
+        assert len({sketch.caption(scene) for scene in (right, *wrong)}) == 32
+        assert sum(_differences(right, scene) == 1 for scene in wrong) >= 16
+
+
+def test_the_sketch_trains_on_no_scene_that_a_question_shows(sketch: ModuleType) -> None:
+    shown = {
+        sketch.caption(scene) for held_out in (False, True) for asked in sketch.questions(held_out) for scene in asked
+    }
+    trained = sketch.trained()
+    assert len(trained) > 5000
+    assert not shown & {sketch.caption(scene) for scene in trained}
+    assert not any(thing.held_out for scene in trained for thing in scene.things)
+
+
+def test_the_sketch_asks_both_ways(sketch: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLAVE_CACHE", str(tmp_path))
+    monkeypatch.setattr(sketch, "_QUERIES", 20)
+    monkeypatch.setattr(sketch, "trained", lambda: sketch.world(False)[:2])
+    for task in sketch.tasks():
+        data = task.source.load(task)
+        assert [len(query.candidates) for query in data.queries] == [32] * 20
+        for query in data.queries:
+            sides = (query.item, data.targets[query.positives[0]])
+            text, image = sides if "t2i" in task.name else sides[::-1]
+            scene = next(scene for scene in sketch.world(task.split == "OOD") if sketch.caption(scene) == text.text)
+            assert image.media[0].name == f"images/{Picture(scene).name}"
+            assert (image.media[0].root / image.media[0].name).is_file()
