@@ -56,6 +56,8 @@ def in_children(
 ) -> list[int | None]:
     """Trains to the end, or until one is killed at a step; the exit codes, LOST of one that another's end stopped."""
     os.environ["PYTHONPATH"] = str(ROOT)
+    if sharding not in (None, "fsdp2"):
+        _write_zero(place, sharding)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, *(["deepspeed"] if find_spec("deepspeed") else [])])
     port = _free_port()
@@ -129,13 +131,24 @@ def _zero(place: Path, sharding: Sharding) -> None:
     llave_network._CROPS_AT_ONCE = 2
     # a faster way between processes of one machine, which is compiled for a minute when it is first used
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    path = place / f"{sharding}.json"
+    os.environ |= {
+        "ACCELERATE_USE_DEEPSPEED": "true",
+        "ACCELERATE_DEEPSPEED_CONFIG_FILE": str(_config(place, sharding)),
+    }
+
+
+def _config(place: Path, sharding: Sharding) -> Path:
+    return place / f"{sharding}.json"
+
+
+def _write_zero(place: Path, sharding: Sharding) -> None:
+    """DeepSpeed's config, before there are processes that read it."""
     zero: dict[str, object] = {"stage": int(sharding[-1]), "reduce_bucket_size": "auto"}
     # so that stage 3 gathers the weights of each layer at each pass, as it does in a large network
     limits = ("param_persistence_threshold", "max_live_parameters", "max_reuse_distance")
     zero |= {f"stage3_{name}": 0 for name in limits}
-    path.write_text(json.dumps({"zero_optimization": zero, "bf16": {"enabled": "auto"}, "gradient_clipping": "auto"}))
-    os.environ |= {"ACCELERATE_USE_DEEPSPEED": "true", "ACCELERATE_DEEPSPEED_CONFIG_FILE": str(path)}
+    made = {"zero_optimization": zero, "bf16": {"enabled": "auto"}, "gradient_clipping": "auto"}
+    _config(place, sharding).write_text(json.dumps(made))
 
 
 def _free_port() -> int:
