@@ -130,7 +130,7 @@ def draw(found: Mapping[str, Mapping[str, object]], path: Path, tasks: Sequence[
                 axis.errorbar(
                     places, values, yerr=halves, fmt="o", capsize=3, label=label, color=f"C{labels.index(label)}"
                 )
-                axis.set_xticks(range(len(gains)), list(gains))
+                axis.set_xticks(range(len(gains)), list(gains), rotation=20, ha="right")
             axis.axhline(0, color="black", linewidth=0.8)
             counts = dict.fromkeys(gains["overall"]["seeds"] for gains in differences.values())
             axis.set_title(f"{what}, {name}, {' and '.join(map(str, counts))} seeds", fontsize="medium")

@@ -49,7 +49,10 @@ def test_a_benchmark_runs_and_reports(name: str, tmp_path: Path) -> None:
     assert str(tmp_path) not in report.read_text()
 
 
-@pytest.mark.parametrize("name", [*TINY, "hardness", "hardness-long", "hardness-sketch", "quickstart"])
+COMMITTED = (*TINY, "hardness", "hardness-long", "hardness-sketch", "hardness-suite", "quickstart")
+
+
+@pytest.mark.parametrize("name", COMMITTED)
 def test_committed_figures_are_of_the_full_size_and_name_no_path(name: str) -> None:
     text = (BENCHMARKS / "results" / f"{name}.json").read_text()
     found = json.loads(text)
