@@ -114,7 +114,8 @@ class Zero:
                 parameter.copy_(weight)
             for kind in _MOMENTS:
                 safe_set_full_optimizer_state(parameter, moments[name][kind].to(self.device), kind)
-        done = float(next(iter(moments.values()))["step"])
+        # one count for all: a parameter that no gradient had reached is behind, and has nothing to count
+        done = max(float(each["step"]) for each in moments.values())
         for each in self._adam.state.values():
             each["step"] = torch.full_like(each["step"], done) if isinstance(each["step"], Tensor) else int(done)
 
