@@ -73,7 +73,10 @@ def in_children(
         child.start()
     for child in children:
         child.join(_PATIENCE)
-    return [child.exitcode for child in children]
+    codes = [child.exitcode for child in children]
+    for child in children:
+        child.kill()  # what hangs would outlive the tests
+    return codes
 
 
 def _work(
