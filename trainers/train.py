@@ -100,6 +100,7 @@ class _Run:
         self._config, self._out, self._watcher = config, out, watcher
         self._accelerator, self._world = accelerator, world
         self._material, self._start = material, start
+        self._digest = material.digest()
         self._examiner = examiner
         network = start.network()
         make_trainable(network, config)
@@ -238,7 +239,7 @@ class _Run:
             "pairs_seen": step * self._config.batch,
             "data": self._config.data,
             "pairs": {subset.name: len(subset) for subset in self._material.subsets},
-            "pairs_digest": self._material.digest(),
+            "pairs_digest": self._digest,
             "pairs_left_out": {name: len(lost) for name, lost in self._material.skipped.items()},
             "negatives_per_query": self._config.contrasted - 1,
             "processes": self._world.size,

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.harness.models import llave_files
-from tests.trainers.training_files import config, write_pairs, write_start
+from tests.trainers.training_files import config, write_place
 from trainers import network as training_network
 from trainers.config import Config
 from trainers.estimate import _GROUPS, estimate
@@ -36,10 +36,7 @@ for pairs in (8, 24, 120):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("estimate")
-    write_pairs(folder / "data", 60)
-    write_start(folder / "begin")
-    return folder
+    return write_place(tmp_path_factory.mktemp("estimate"), 60)
 
 
 def kept_for_the_gradient(made: Config, folder: Path) -> int:

@@ -25,7 +25,7 @@ from harness.types import Item, Media
 from tests.harness.models import llave_files
 from tests.trainers import training_files
 from tests.trainers.train_child import LOST, REFUSED, UNEVEN, in_children
-from tests.trainers.training_files import Quiet, config, run, same, weights, write_pairs, write_start, write_table
+from tests.trainers.training_files import Quiet, config, run, same, weights, write_place, write_table
 from trainers.checkpoint import STATE, checkpoints
 from trainers.config import FREE
 from trainers.evaluation import Examiner
@@ -40,10 +40,7 @@ ALL = ("hard_negatives=true", "learn_scale=true", "lora_rank=2", "lora_dropout=0
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("training")
-    write_pairs(folder / "data")
-    write_start(folder / "begin")
-    return folder
+    return write_place(tmp_path_factory.mktemp("training"))
 
 
 @pytest.fixture(scope="module")
@@ -302,6 +299,26 @@ def test_tensorboard_gets_what_the_log_has(place: Path):
     for name in ("loss", "grad_norm", "lr", "pairs_per_second", "overlap"):
         found = {event.step: event.value for event in events.Scalars(name)}
         assert found == pytest.approx({row["step"]: row[name] for row in rows(out)}, rel=1e-6)
+
+
+def test_copies_of_a_file_are_one_target_in_a_run(place: Path, tmp_path: Path):
+    """As if the pairs had named the same file."""
+    (tmp_path / "begin").symlink_to(place / "begin")
+    images = shutil.copytree(place / "data" / "images", tmp_path / "data" / "images")
+    shutil.copy(images / "0.png", images / "copy.png")
+    losses = []
+    for second in ("0.png", "copy.png", "1.png"):
+        names = {"qry_image_path": [""] * 4, "pos_image_path": ["0.png", second, "2.png", "3.png"]}
+        texts = {"qry": [f"number {at}" for at in range(4)], "pos_text": ["<|image_1|>\nan image\n"] * 4}
+        write_table(tmp_path / "data", "find", {**texts, **names})
+        losses.append(rows(run(tmp_path, second, "batch=4", "steps=1").parent)[0]["loss"])
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_a_run_says_what_a_person_should_know_of_its_data(place: Path):
+    watcher = Quiet()
+    train(config(place, "steps=1"), place / "told", watcher)
+    assert any("12 pairs come with negatives, which are not used" in note for note in watcher.notes)
 
 
 def test_the_log_says_how_similarities_lie_for_each_dataset(place: Path):

@@ -13,7 +13,7 @@ from harness.errors import UserError
 from tests.harness.models import llave_files
 from tests.trainers import training_files
 from tests.trainers.train_child import FAILED, LOST, REFUSED, UNEVEN, Sharding, in_children
-from tests.trainers.training_files import config, run, same, write_pairs, write_start
+from tests.trainers.training_files import config, run, same, write_place
 from trainers.checkpoint import checkpoints
 from trainers.launch import join
 from trainers.zero_config import settle
@@ -28,10 +28,7 @@ WIDTH = 20
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("zero")
-    write_pairs(folder / "data")
-    write_start(folder / "begin")
-    return folder
+    return write_place(tmp_path_factory.mktemp("zero"))
 
 
 @pytest.fixture(scope="module")

@@ -106,6 +106,13 @@ def write_start(folder: Path) -> Path:
     return folder
 
 
+def write_place(folder: Path, rows: int = 12) -> Path:
+    """A folder with pairs and a start, where runs may go."""
+    write_pairs(folder / "data", rows)
+    write_start(folder / "begin")
+    return folder
+
+
 def config(place: Path, *settings: str) -> Config:
     """Of a run on the pairs and the start that lie in a folder."""
     return override(BASE, [f"data={place / 'data'}", f"start={place / 'begin'}", *settings])
