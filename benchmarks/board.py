@@ -14,8 +14,8 @@ import common
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.results import FORMAT, Result, Score, write_result
-from leaderboards.board import Board
+from harness.results.files import FORMAT, Result, Score, write_result
+from leaderboards.board.board import Board
 from leaderboards.load import Record, load
 from leaderboards.page.page import write_page
 from leaderboards.stats import RESAMPLES

@@ -26,10 +26,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from harness import environment
 from harness.identity import library_version
 from harness.models.common import handle
 from harness.registry import ModelHandle
+from harness.results import environment
 from harness.types import Embedder, Features, FloatArray, Item, ModelSpec, Role
 
 T = TypeVar("T")

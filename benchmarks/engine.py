@@ -22,17 +22,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from synthetic import sentences, write_images, write_subset
 
-from harness.dataset import Dataset
-from harness.digests import Digests
-from harness.encode import Encoder, Work
+from harness.data.dataset import Dataset
+from harness.encoding.encoder import Encoder, Work
+from harness.encoding.store import Store
 from harness.listener import Silent
-from harness.media import open_image
+from harness.media.digests import Digests
+from harness.media.images import open_image
 from harness.plan import Assignment, Question, Shelf, assign
 from harness.registry import ModelHandle
-from harness.score import score
-from harness.store import Store
+from harness.scoring.score import score
 from harness.types import Features, FloatArray, Item, ModelSpec, Role
-from tasks.sources import local_tasks
+from tasks.mmeb.folder import local_tasks
 
 STAGES = ("load", "keys", "encode", "score")
 SIDE = 384

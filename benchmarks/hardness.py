@@ -17,21 +17,21 @@ import common
 import hardness_report as report
 import hardness_sketch as sketch
 
-from harness.digests import Digests
-from harness.embedding import EmbedSettings
+from harness.distributed import World
+from harness.embed import EmbedSettings
+from harness.evaluate import Run, RunSettings
 from harness.listener import Listener, Silent
-from harness.models.llave import open_llave
-from harness.parallel import World
+from harness.media.digests import Digests
+from harness.models.llave.embedder import open_llave
 from harness.paths import cache_dir, write_atomic
 from harness.plan import Question, Shelf
 from harness.registry import ModelSettings
-from harness.run import Run, RunSettings
 from harness.types import Task
 from tasks.catalog import all_tasks
-from tasks.demo import DEMO_ROWS
+from tasks.demo.suite import DEMO_ROWS
 from trainers.config import Config
+from trainers.monitor.similarity import diagnose_samples, sample_task
 from trainers.recipes.demo import demo
-from trainers.similarity import diagnose_samples, sample_task
 
 TRAINED = ("demo-object", "demo-caption-t2i", "demo-caption-i2t")
 """A batch is of one of these. All of their targets are alike, and many differ in one attribute."""

@@ -14,8 +14,8 @@ from PIL import Image
 
 from harness.paths import cache_dir, write_atomic
 from harness.types import Task
-from tasks.demo_draw import draw
-from tasks.demo_scene import COLORS, SHAPES, SIZES, Picture, Scene, Thing, changes
+from tasks.demo.draw import draw
+from tasks.demo.scenes import COLORS, SHAPES, SIZES, Picture, Scene, Thing, changes
 from tasks.jsonl import jsonl_task
 
 PLACES = ("above left", "above right", "below left", "below right")

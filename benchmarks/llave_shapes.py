@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.nn.utils.rnn import pad_sequence
 
-from harness.models.llave_config import LlaveConfig, read_config
-from harness.models.llave_network import LlaveNetwork
-from harness.models.llave_prompt import Prompt
-from harness.models.llave_vision import Picture, Size, image_layout
-from trainers.published import SHAPES
+from harness.models.llave.config import LlaveConfig, read_config
+from harness.models.llave.network import LlaveNetwork
+from harness.models.llave.prompt import Prompt
+from harness.models.llave.vision import Picture, Size, image_layout
+from trainers.data.published import SHAPES
 
 _LANGUAGE = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
 _SMALL = {**dict(zip(_LANGUAGE, (256, 1024, 4, 4, 2), strict=True)), "vocab_size": 32_000}

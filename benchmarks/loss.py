@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from trainers.loss import hardness_weighted_infonce
+from trainers.loss.hardness import hardness_weighted_infonce
 
 SCALE, ALPHA = 50.0, 9.0
 _MEGABYTE = 2**20

@@ -17,18 +17,18 @@ import numpy as np
 from public_loop import Row, best_of, hugging_face_rows, load_vectors, predictions, save_vectors
 from synthetic import Scale, candidate_lists, sentences, settle, write_images, write_subset, write_suite
 
-from harness.digests import Digests
+from harness.distributed import World
+from harness.encoding.store import Store
+from harness.evaluate import Evaluation, Run, RunSettings
 from harness.listener import Silent
-from harness.parallel import World
+from harness.media.digests import Digests
 from harness.plan import Assignment, Question, Shelf, assign
-from harness.rank import RankQuery, normalise, rank
 from harness.registry import ModelHandle
-from harness.run import Evaluation, Run, RunSettings
-from harness.score import Scored, rank_dataset, score
-from harness.store import Store
+from harness.scoring.rank import RankQuery, normalise, rank
+from harness.scoring.score import Scored, rank_dataset, score
 from harness.types import Embedder, FloatArray, ModelSpec, Ranking
-from tasks.mmeb import ROWS
-from tasks.sources import local_tasks
+from tasks.mmeb.datasets import ROWS
+from tasks.mmeb.folder import local_tasks
 
 _ONE_SUBSET = "Captions"
 _AIMED_WIDTH = 3584

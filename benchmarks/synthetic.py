@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.mmeb import ROWS, Row
+from tasks.mmeb.datasets import ROWS, Row
 
 _TOKEN = "<|image_1|>\n"
 _WORDS = ("red", "small", "old", "open", "bright", "round", "dog", "street", "table", "train", "window", "boat")

@@ -21,14 +21,14 @@ from llave_shapes import SHAPE_NAMES, AsPublic, packed, random_network, useful_f
 from synthetic import write_images
 from torch import Tensor
 
-from harness.encode import Encoder, EncodeReport, Work
+from harness.encoding.encoder import Encoder, EncodeReport, Work
+from harness.encoding.store import Store
 from harness.listener import Silent
-from harness.models.hub import Found
-from harness.models.llave import Checkpoint, Llave
-from harness.models.llave_network import LlaveNetwork
-from harness.models.llave_options import LlaveOptions
-from harness.models.llave_prompt import Prompt, Prompter
-from harness.store import Store
+from harness.models.checkpoints import Found
+from harness.models.llave.embedder import Checkpoint, Llave
+from harness.models.llave.network import LlaveNetwork
+from harness.models.llave.options import LlaveOptions
+from harness.models.llave.prompt import Prompt, Prompter
 from harness.types import MEDIA_TOKEN, Features, Item, Media, ModelSpec
 
 LOADS = ("texts", "photographs", "videos", "mixed")

@@ -15,22 +15,22 @@ from accelerate import Accelerator
 from llave_shapes import AsPublic, random_network, word_tokenizer, write_config
 from synthetic import write_images
 
-from harness.models.hub import Found
-from harness.models.llave import Checkpoint, Llave
-from harness.models.llave_config import LlaveConfig, read_config
-from harness.models.llave_network import LlaveNetwork
-from harness.models.llave_options import LlaveOptions
-from harness.models.llave_prompt import Prompt, Prompter
+from harness.models.checkpoints import Found
+from harness.models.llave.config import LlaveConfig, read_config
+from harness.models.llave.embedder import Checkpoint, Llave
+from harness.models.llave.network import LlaveNetwork
+from harness.models.llave.options import LlaveOptions
+from harness.models.llave.prompt import Prompt, Prompter
 from harness.types import MEDIA_TOKEN, Item, Media, ModelSpec
 from trainers.config import Config
-from trainers.feed import Part
-from trainers.learner import Accelerated
-from trainers.loss import hardness_weighted_infonce
-from trainers.network import Encoder, make_trainable
+from trainers.data.loader import Part
+from trainers.engine.backend import Accelerated
+from trainers.engine.initial_checkpoint import adapted
+from trainers.engine.network import Encoder, make_trainable
+from trainers.engine.scratch import write_scratch
+from trainers.engine.step import Stepper
+from trainers.loss.hardness import hardness_weighted_infonce
 from trainers.recipes import find_recipe
-from trainers.scratch import write_scratch
-from trainers.start import adapted
-from trainers.step import Stepper
 
 DEMO = "demo"
 """The shape of the demo recipe: 0.4 million parameters, images of 48 pixels."""

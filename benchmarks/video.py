@@ -16,9 +16,9 @@ import common
 import numpy as np
 from PIL import Image
 
-from harness import video_process
 from harness.identity import library_version
-from harness.video_policy import FramePolicy
+from harness.media import decode_pool
+from harness.media.frame_policy import FramePolicy
 
 CAPTIONS = 41
 """Of a video of MSVD, on average: 27,763 of 670."""
@@ -29,7 +29,7 @@ LONG_SECONDS, LONG_SIZE, LONG_RATE, LONG_KEYS = 180, (640, 360), 25, 250
 
 def ours(paths: Sequence[Path]) -> int:
     """Frames of each video once, decoded in another process."""
-    return sum(len(video_process.decode(path, POLICY.choose)) for path in paths)
+    return sum(len(decode_pool.decode(path, POLICY.choose)) for path in paths)
 
 
 def per_caption(paths: Sequence[Path]) -> int:
@@ -68,11 +68,11 @@ def speed(
 def memory(paths: Sequence[Path], videos: int) -> dict[str, object]:
     """Memory of the decoding process, and of this one, after a tenth of the videos and after all of them."""
     points = {}
-    video_process.end_idle()
+    decode_pool.end_idle()
     for number in range(videos):
-        video_process.decode(paths[number % len(paths)], POLICY.choose)
+        decode_pool.decode(paths[number % len(paths)], POLICY.choose)
         if number + 1 in (videos // 10, videos):
-            child = video_process._idle[0]._process.pid
+            child = decode_pool._idle[0]._process.pid
             points[number + 1] = {"decoder": _resident(child), "engine": _resident("self")}
     first, last = points.values()
     growth = {name: round((last[name] - first[name]) / 2**20, 1) for name in last}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.errors import UserError
 
-_SIBLINGS = ("tasks", "leaderboards", "trainers")
+_SIBLINGS = ("tasks", "leaderboards", "trainers", "llave")
 
 
 def _check_siblings() -> None:

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.dataset import Dataset, known_digest, load_dataset
-from harness.digests import Digests
-from harness.encode import Work
+from harness.data.dataset import Dataset, known_digest, load_dataset
+from harness.encoding.encoder import Work
 from harness.errors import BadMedia
 from harness.identity import item_key, model_fingerprint, result_fingerprint
 from harness.listener import Listener
-from harness.metrics import Metric
+from harness.media.digests import Digests
 from harness.paths import safe_name
-from harness.results import Result, find_result
-from harness.score import Keys
+from harness.results.files import Result, find_result
+from harness.scoring.metrics import Metric
+from harness.scoring.score import Keys
 from harness.types import MEDIA_TOKEN, DataInfo, Item, Media, ModelSpec, ProtocolName, Role, Task
 
 SCORING = 1

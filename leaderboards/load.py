@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UserError
-from harness.results import Result, load_result
+from harness.results.files import Result, load_result
 from leaderboards.exchange.files import SUFFIX, load_imported, row_of
 from leaderboards.published.rows import PublishedRow
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from harness.embedding import OwnItem
+from harness.embed import OwnItem
 from harness.errors import UserError, unknown_name
 from harness.types import Media, MediaKind, Role
 from tasks.jsonl import bad_line, make_item, read_lines, string_of

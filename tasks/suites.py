@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.errors import unknown_name
-from tasks.mmeb import META_TASKS, ROWS
-from tasks.video import LLAVE, MMEB_V2
-from tasks.video import ROWS as VIDEO_ROWS
+from tasks.mmeb.datasets import META_TASKS, ROWS
+from tasks.video.retrieval import LLAVE, MMEB_V2
+from tasks.video.retrieval import ROWS as VIDEO_ROWS
 
 MEAN_OF_META_TASKS = "mean-of-meta-tasks"
 """The unweighted mean of the meta-task means. Some papers print it as their overall score; MMEB's is `overall`."""
@@ -83,7 +83,7 @@ def _mean(name: str, tasks: tuple[str, ...], scores: Mapping[str, float]) -> Mea
 
 def suites() -> dict[str, Suite]:
     """Every suite by its name."""
-    from tasks.demo import demo_tasks
+    from tasks.demo.suite import demo_tasks
 
     every = [
         suite_of("mmeb", "MMEB, all 36 datasets", ROWS),

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image, ImageDraw
 
-from harness.cli import main
-from harness.results import QueryRow, Result, load_result, load_rows, result_folder
+from harness.results.files import QueryRow, Result, load_result, load_rows, result_folder
 from harness.types import ModelSpec
-from tests.mmeb_files import Row, columns, write_subset
+from llave.cli.main import main
+from tests.helpers.mmeb_files import Row, columns, write_subset
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
@@ -170,7 +170,7 @@ def llave(capsys: pytest.CaptureFixture[str]) -> Callable[..., Done]:
 
 @pytest.fixture
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[list[str]]]:
-    """What `tests.embedders` were given so far: one list of labels for each batch."""
+    """What `tests.helpers.embedders` were given so far: one list of labels for each batch."""
     path = tmp_path / "log.jsonl"
     monkeypatch.setenv("EMBEDDER_LOG", str(path))
     return lambda: [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

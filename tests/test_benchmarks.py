@@ -12,7 +12,7 @@ from types import ModuleType
 
 import pytest
 
-from tasks.demo_scene import Picture, Scene
+from tasks.demo.scenes import Picture, Scene
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 TINY = {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mmeb_files import shared
+from tests.helpers.mmeb_files import shared
 
 TEXTS, PICTURES = "COCO-CountVQA", "Clothing10-SameType_i2i"
 
@@ -76,8 +76,10 @@ def test_minilm_reads_texts_sees_no_image_and_is_found_again_without_loading(lla
     assert texts.model["not_seen"] == pictures.model["not_seen"] == ["image"]
     assert done.out.count("sees no image") == 1
 
-    monkeypatch.setattr("harness.models.sentence._load", lambda *_: pytest.fail("the model must not be loaded"))
-    monkeypatch.setattr("tasks.sources.FolderSource.load", lambda *_: pytest.fail("rows must not be read"))
+    monkeypatch.setattr(
+        "harness.models.libraries.sentence_transformers._load", lambda *_: pytest.fail("the model must not be loaded")
+    )
+    monkeypatch.setattr("tasks.mmeb.folder.FolderSource.load", lambda *_: pytest.fail("rows must not be read"))
     again = llave(*line, "--seed", 0)
     assert (again.code, again.out) == (0, done.out)
     twice = llave("run", minilm, minilm.removesuffix("/model") + "/./model", *line[2:])

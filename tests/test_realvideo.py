@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness import video_process
-from harness.video_process import end_idle
-from tests.clips import write_sound
-from tests.mmeb_files import shared
+from harness.media import decode_pool
+from harness.media.decode_pool import end_idle
+from tests.helpers.clips import write_sound
+from tests.helpers.mmeb_files import shared
 
 MSVD, MSRVTT = "RealClips-MSVDstyle", "MSRVTT-1kA-frames"
 
@@ -75,9 +75,9 @@ def test_the_floor_sees_the_clips_and_says_that_it_cannot_tell_them_by_text(llav
 def test_each_clip_is_decoded_once_for_all_its_captions(llave, place, monkeypatch):
     """In both directions."""
     opened: list[str] = []
-    decode = video_process.decode
+    decode = decode_pool.decode
     monkeypatch.setattr(
-        "harness.video.decode", lambda path, choose: (opened.append(path.name), decode(path, choose))[1]
+        "harness.media.video.decode", lambda path, choose: (opened.append(path.name), decode(path, choose))[1]
     )
     data = shared("realdata", "video")
     assert llave("run", "classical", "--tasks", f"{MSVD}_t2v,{MSVD}_v2t", "--data", data, *place.flags).code == 0
@@ -98,14 +98,14 @@ HARMS = {
     "hang": WHILE,
 }
 DECODER = """import os, sys, time; sys.path.insert(0, {home!r})
-from harness import video_decode
-class Clip(video_decode.Clip):
+from harness.media import decode_worker
+class Clip(decode_worker.Clip):
     def __init__(self, path):
         if path.name == "clip_pool.mp4":
             {body}
         super().__init__(path)
-video_decode.Clip = Clip
-video_decode.serve()"""
+decode_worker.Clip = Clip
+decode_worker.serve()"""
 
 
 def harmed(video: Path, harm: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,8 +113,8 @@ def harmed(video: Path, harm: str, monkeypatch: pytest.MonkeyPatch) -> None:
     content = video.read_bytes()
     if harm in ("crash", "hang"):
         body = "os.abort()" if harm == "crash" else "time.sleep(99)"
-        monkeypatch.setattr(video_process, "_START", DECODER.format(home=str(video_process._HOME), body=body))
-        monkeypatch.setattr(video_process, "PATIENCE", 120.0 if harm == "crash" else 3.0)
+        monkeypatch.setattr(decode_pool, "_START", DECODER.format(home=str(decode_pool._HOME), body=body))
+        monkeypatch.setattr(decode_pool, "PATIENCE", 120.0 if harm == "crash" else 3.0)
     elif harm == "sound":
         write_sound(video.with_suffix(".m4a")).replace(video)
     elif harm == "missing":

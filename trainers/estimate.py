@@ -9,20 +9,20 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
+from harness.distributed import World
 from harness.errors import unknown_name
 from harness.listener import Silent
-from harness.models.llave_config import LlaveConfig, read_config
-from harness.models.llave_options import LlaveOptions
-from harness.models.llave_vision import ImageLayout, Size, VideoLayout, image_layout
-from harness.parallel import World
+from harness.media.frame_policy import FramePolicy
+from harness.models.llave.config import LlaveConfig, read_config
+from harness.models.llave.options import LlaveOptions
+from harness.models.llave.vision import ImageLayout, Size, VideoLayout, image_layout
 from harness.types import MEDIA_TOKEN, Item, Media
-from harness.video_policy import FramePolicy
 from trainers.config import SCRATCH, Config
-from trainers.evaluation import Examiner
-from trainers.material import check_shares, check_widths, find_material, on_hub, plan_over, remarks
-from trainers.pairs import Pair
-from trainers.published import MMEB_TRAIN, ROUNDED, SHAPES, TRAIN_ROWS
-from trainers.start import adapted, find_start
+from trainers.data.pairs import Pair
+from trainers.data.published import MMEB_TRAIN, ROUNDED, SHAPES, TRAIN_ROWS
+from trainers.data.training_data import check_shares, check_widths, find_material, on_hub, plan_over, remarks
+from trainers.engine.initial_checkpoint import adapted, find_start
+from trainers.monitor.evaluation import Examiner
 
 _FLOAT, _ADAM = 4, 8
 _TEMPLATE = 12
@@ -106,8 +106,8 @@ def _shape(config: Config) -> LlaveConfig:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if config.start == SCRATCH:
-            from tasks.demo import demo_vocabulary
-            from trainers.scratch import write_scratch
+            from tasks.demo.suite import demo_vocabulary
+            from trainers.engine.scratch import write_scratch
 
             write_scratch(folder, demo_vocabulary(), config.seed)
         elif config.start in SHAPES and not Path(config.start).is_dir():
@@ -134,8 +134,8 @@ def _parameters(shape: LlaveConfig, config: Config) -> tuple[int, int]:
     """Those that learn, and those that do not."""
     import torch
 
-    from harness.models.llave_network import LlaveNetwork
-    from trainers.network import make_trainable
+    from harness.models.llave.network import LlaveNetwork
+    from trainers.engine.network import make_trainable
 
     with torch.device("meta"):
         network = LlaveNetwork(shape)
@@ -188,7 +188,7 @@ class _Bytes:
 
     def item(self, item: Item) -> int:
         """Of a whole item."""
-        from tasks.demo_rows import words_of
+        from tasks.demo.datasets import words_of
 
         layouts = [self._layout(medium) for medium in item.media]
         words = words_of(item.full_text.replace(MEDIA_TOKEN, ""))

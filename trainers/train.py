@@ -16,33 +16,33 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType
 from torch import Tensor
 
-from harness.digests import Digests
-from harness.environment import own_version
+from harness.distributed import World
 from harness.errors import RunFailed, UserError
-from harness.models.hub import TRAINING
-from harness.parallel import World
+from harness.media.digests import Digests
+from harness.models.checkpoints import TRAINING
 from harness.paths import write_atomic
-from trainers import checkpoint as disk
-from trainers import state
+from harness.results.environment import own_version
 from trainers.config import Config, to_json
-from trainers.evaluation import Examiner
-from trainers.feed import Feed, Part, Prepared
-from trainers.folder import RECIPE, claim, deciding, left_out, write_plan
-from trainers.launch import explain_lost_peers, join
-from trainers.learner import Accelerated, Learner
-from trainers.log import Log, Report, Watcher, scored
-from trainers.material import Material, check_shares, check_widths, find_material, pinned, remarks
-from trainers.network import (
+from trainers.data.loader import Feed, Part, Prepared
+from trainers.data.training_data import Material, check_shares, check_widths, find_material, pinned, remarks
+from trainers.engine import checkpoint as disk
+from trainers.engine import state
+from trainers.engine.backend import Accelerated, Learner
+from trainers.engine.initial_checkpoint import Start, open_start
+from trainers.engine.launch import explain_lost_peers, join
+from trainers.engine.network import (
     Encoder,
     adapter_weights,
     make_trainable,
     released_weights,
     write_adapter_config,
 )
-from trainers.start import Start, open_start
-from trainers.step import Stepper
-from trainers.temperature import Temperature
-from trainers.zero import Zero
+from trainers.engine.run_folder import RECIPE, claim, deciding, left_out, write_plan
+from trainers.engine.step import Stepper
+from trainers.engine.temperature import Temperature
+from trainers.engine.zero import Zero
+from trainers.monitor.evaluation import Examiner
+from trainers.monitor.log import Log, Report, Watcher, scored
 
 NOT_FINITE = "not-finite.jsonl"
 REST = "non_lora_trainables.safetensors"

@@ -8,7 +8,7 @@ from itertools import permutations
 
 from harness.doctor.finding import Finding, Patient, Probe
 from harness.doctor.probes import Probes
-from harness.vectors import as_matrix
+from harness.encoding.vectors import as_matrix
 
 _THREADS, _COPIES = 8, 4
 

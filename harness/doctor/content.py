@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.doctor.finding import Finding, Patient, Probe, Verdict
 from harness.doctor.probes import Probes, words
-from harness.memory import is_out_of_memory
+from harness.encoding.oom import is_out_of_memory
 from harness.types import FloatArray, Item
 
 _NARROW = 0.99

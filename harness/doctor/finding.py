@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
+from harness.encoding.vectors import as_matrix
 from harness.types import Embedder, FloatArray, Item, Role
-from harness.vectors import as_matrix
 
 Verdict: TypeAlias = Literal["pass", "fail", "note", "skipped"]
 

@@ -7,8 +7,14 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from harness.errors import UserError, unknown_name
-from harness.models import chat, classical, custom, dual_rows, llave, mteb, null, sentence, uniir
-from harness.models.remote_code import check_trust
+from harness.models import classical, custom, null
+from harness.models.dual.checkpoints import ROWS as DUAL_ROWS
+from harness.models.dual.uniir import ROWS as UNIIR_ROWS
+from harness.models.libraries.mteb import ROWS as MTEB_ROWS
+from harness.models.libraries.remote_code import check_trust
+from harness.models.libraries.sentence_transformers import ROWS as SENTENCE_TRANSFORMERS_ROWS
+from harness.models.llave.embedder import ROWS as LLAVE_ROWS
+from harness.models.vlm.embedder import ROWS as VLM_ROWS
 from harness.registry import ModelHandle, ModelRow, ModelSettings
 
 GROUP = "llave.models"
@@ -17,12 +23,12 @@ GROUP = "llave.models"
 ROWS: tuple[ModelRow, ...] = (
     *null.ROWS,
     *classical.ROWS,
-    *llave.ROWS,
-    *dual_rows.ROWS,
-    *chat.ROWS,
-    *uniir.ROWS,
-    *sentence.ROWS,
-    *mteb.ROWS,
+    *LLAVE_ROWS,
+    *DUAL_ROWS,
+    *VLM_ROWS,
+    *UNIIR_ROWS,
+    *SENTENCE_TRANSFORMERS_ROWS,
+    *MTEB_ROWS,
     custom.ROW,
 )
 

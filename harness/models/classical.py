@@ -13,12 +13,12 @@ import numpy as np
 from PIL.Image import Image
 
 from harness.errors import unknown_name
-from harness.media import open_image
+from harness.media.frame_policy import FramePolicy
+from harness.media.images import open_image
+from harness.media.video import read_frames
 from harness.models.common import cpu_only, handle, plain_text
 from harness.registry import ModelHandle, ModelRow, ModelSettings
 from harness.types import Features, FloatArray, Item, Media, ModelSpec, Role
-from harness.video import read_frames
-from harness.video_policy import FramePolicy
 
 SIDE = 64
 CELLS, DIRECTIONS = 8, 8

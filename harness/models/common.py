@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar, cast
 
+from harness.encoding.oom import enough_to_load
 from harness.errors import UserError
-from harness.memory import enough_to_load
 from harness.registry import ModelHandle, ModelSettings
 from harness.types import MEDIA_TOKEN, Embedder, ModelSpec
 

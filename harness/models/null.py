@@ -15,7 +15,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 
 from harness.identity import fingerprint, item_key
-from harness.media import resolve
+from harness.media.images import resolve
 from harness.models.common import cpu_only, handle, no_options
 from harness.registry import ModelHandle, ModelRow, ModelSettings
 from harness.types import Embedder, Features, FloatArray, Item, ModelSpec, Role, Scalar

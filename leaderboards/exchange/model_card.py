@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.errors import UserError
-from harness.metrics import Metric
-from harness.results import Result
+from harness.results.files import Result
+from harness.scoring.metrics import Metric
 from tasks.suites import Suite, aggregate
 
 _TASK_TYPES = {"classification": "image-classification", "vqa": "visual-question-answering"}

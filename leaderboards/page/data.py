@@ -8,12 +8,12 @@ from itertools import combinations
 from typing import TypeAlias, TypedDict
 
 from harness.errors import UserError
-from leaderboards.board import Board, facts, official_effect
-from leaderboards.compare import Comparison, Difference, compare
-from leaderboards.entries import Entry
+from leaderboards.board.board import Board, facts, official_effect
+from leaderboards.board.entries import Entry
+from leaderboards.board.standings import Cell, Standing
+from leaderboards.board.tables import notes, title
+from leaderboards.compare.compare import Comparison, Difference, compare
 from leaderboards.page.viewer import Viewer
-from leaderboards.render_board import notes, title
-from leaderboards.standings import Cell, Standing
 
 COMPARED = 8
 """Rows of which every two are compared with intervals: it takes a tenth of a second for two whole MMEB runs."""

@@ -11,7 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from harness.paths import write_atomic
-from leaderboards.board import Board
+from leaderboards.board.board import Board
 from leaderboards.page.data import page_data
 from leaderboards.page.viewer import viewer
 

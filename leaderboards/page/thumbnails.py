@@ -9,9 +9,9 @@ from pathlib import Path
 from PIL import Image
 
 from harness.errors import BadMedia
-from harness.media import open_image
+from harness.media.images import open_image
+from harness.media.video import spread_frames
 from harness.types import Media
-from harness.video import spread_frames
 
 _SIDE, _QUALITY = 176, 60
 _FRAMES = 4

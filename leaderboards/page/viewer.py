@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UserError
-from harness.results import QueryRow, load_rows
-from leaderboards.board import Board
-from leaderboards.entries import Entry, clean
+from harness.results.files import QueryRow, load_rows
+from leaderboards.board.board import Board
+from leaderboards.board.entries import Entry, clean
 from leaderboards.page.thumbnails import thumbnails
 
 TOP = 5

@@ -48,7 +48,7 @@ class _Table(TypedDict):
 @cache
 def published_rows() -> tuple[PublishedRow, ...]:
     """Every row, by file and in the order of its table, with its marks."""
-    from leaderboards.audit import audit
+    from leaderboards.published.audit import audit
 
     rows = printed_rows()
     findings = [finding for finding in audit(rows) if not finding.rounding]

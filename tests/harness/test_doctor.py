@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pytest
 
-from harness.commands import doctor
 from harness.doctor import CHECKS, examine
 from harness.doctor.answers import LLAVE, check_known, known_answers
 from harness.doctor.finding import Finding, Patient
 from harness.doctor.probes import draw_probes
 from harness.errors import UserError
 from harness.listener import Silent
-from harness.media import open_image
+from harness.media.images import open_image
+from harness.media.video import spread_frames
 from harness.models import open_model
 from harness.registry import ModelSettings
 from harness.types import MEDIA_TOKEN, Features, FloatArray, Item, ModelSpec, Role
-from harness.video import spread_frames
-from tests.harness import doctor_embedders as toys
-from tests.harness.models.chat_files import WRITERS
-from tests.harness.models.dual_files import write_clip
+from llave.cli import doctor
+from tests.helpers import doctor_embedders as toys
+from tests.helpers.dual_files import write_clip
+from tests.helpers.vlm_files import WRITERS
 
 if TYPE_CHECKING:
     import torch
@@ -270,7 +270,7 @@ def test_the_command_fails_if_a_check_does(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_json_is_json_even_where_a_number_is_not_finite(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out = _run("tests.harness.doctor_embedders:LeftPadded", "--json", capsys=capsys)
+    code, out = _run("tests.helpers.doctor_embedders:LeftPadded", "--json", capsys=capsys)
     found = json.loads(out, parse_constant=pytest.fail)
     assert code == 1
     assert found["model"]["name"] == "healthy"
@@ -373,7 +373,7 @@ def test_a_model_of_sentence_transformers_is_healthy() -> None:
 
 
 def test_the_doctor_is_imported_without_torch() -> None:
-    code = "import sys, harness.commands.doctor, harness.doctor; print('torch' in sys.modules)"
+    code = "import sys, llave.cli.doctor, harness.doctor; print('torch' in sys.modules)"
     root = Path(__file__).resolve().parents[2]
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
     assert found.stdout.strip() == "False"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from harness.errors import UserError
 from harness.paths import cache_dir, explain_os_errors, safe_name, write_atomic
-from tests.harness.image_files import without_rights
+from tests.helpers.image_files import without_rights
 
 names = st.text(alphabet="aA/-.~_ :é\\\x00\n\ud800", max_size=6) | st.text(max_size=200)
 

@@ -14,17 +14,17 @@ from pathlib import Path
 
 import pytest
 
-from harness.results import load_result
+from harness.results.files import load_result
 from tests.conftest import Folder, Place
 
 ROOT = Path(__file__).resolve().parents[2]
 BATCH = 4
-LINE = ("run", "tests.embedders:Hashed", "--budget", str(64 * BATCH))
+LINE = ("run", "tests.helpers.embedders:Hashed", "--budget", str(64 * BATCH))
 
 
 def _start(tiny: Folder, place: Place, log: Path, seconds: float) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "harness.cli", *LINE, "--data", str(tiny.data), *place.flags],
+        [sys.executable, "-m", "llave", *LINE, "--data", str(tiny.data), *place.flags],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=ROOT,

@@ -11,7 +11,7 @@ import pytest
 from harness.errors import UserError
 from leaderboards.exchange.files import Imported, write_imported
 from leaderboards.load import load, stepped_aside
-from tests.record_values import write
+from tests.helpers.record_values import write
 
 
 def _edit(path, change):

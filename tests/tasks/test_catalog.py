@@ -15,10 +15,10 @@ from harness.errors import UserError
 from harness.types import Task
 from tasks import catalog
 from tasks.catalog import all_tasks, resolve_tasks
-from tasks.mmeb import NUM_QUERIES, ROWS
-from tasks.sources import FolderSource
+from tasks.mmeb.datasets import NUM_QUERIES, ROWS
+from tasks.mmeb.folder import FolderSource
 from tasks.suites import suites
-from tests.mmeb_files import columns, write_subset
+from tests.helpers.mmeb_files import columns, write_subset
 
 ROW = ("q", "", [("a", ""), ("b", "")])
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UserError
-from tasks.mmeb import META_TASKS, ROWS
+from tasks.mmeb.datasets import META_TASKS, ROWS
 from tasks.suites import MEAN_OF_META_TASKS, Mean, Suite, aggregate, find_suite, suite_of, suites
-from tests.mmeb_files import shared
+from tests.helpers.mmeb_files import shared
 
 MMEB = suite_of("mmeb", "", ROWS)
 fractions = st.lists(st.floats(0, 1), min_size=36, max_size=36)

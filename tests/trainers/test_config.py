@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UserError
-from tests.mmeb_files import shared
+from tests.helpers.mmeb_files import shared
 from trainers.config import FREE, Config, differences, override, to_json
 from trainers.estimate import estimate
 from trainers.recipes import RECIPES, find_recipe

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.harness.models import llave_files
-from tests.trainers.training_files import config, write_place
-from trainers import network as training_network
+from tests.helpers import llave_files
+from tests.helpers.training_files import config, write_place
 from trainers.config import Config
+from trainers.data.loader import Feed, Prepared
+from trainers.data.training_data import find_material
+from trainers.engine import network as training_network
+from trainers.engine.initial_checkpoint import open_start
+from trainers.engine.network import Encoder, make_trainable
 from trainers.estimate import _GROUPS, estimate
-from trainers.feed import Feed, Prepared
-from trainers.material import find_material
-from trainers.network import Encoder, make_trainable
-from trainers.start import open_start
 
 one_thread = pytest.fixture(autouse=True, scope="module")(llave_files.one_thread)
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _PEAKS = """
 import re, sys
 from pathlib import Path
-from tests.trainers.training_files import run
+from tests.helpers.training_files import run
 for pairs in (8, 24, 120):
     Path("/proc/self/clear_refs").write_text("5")  # the peak is to be that of this run
     run(Path(sys.argv[1]), f"peak-{pairs}", f"batch={pairs}", "steps=1", "cache_mb=0")

@@ -16,20 +16,19 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from harness.digests import folder_digest
 from harness.errors import RunFailed, UserError
-from harness.models.llave import open_llave
-from harness.models.llave_weights import released_name
+from harness.media.digests import folder_digest
+from harness.models.llave.embedder import open_llave
+from harness.models.llave.weights import released_name
 from harness.registry import ModelSettings
 from harness.types import Item, Media
-from tests.harness.models import llave_files
-from tests.trainers import training_files
-from tests.trainers.train_child import LOST, REFUSED, UNEVEN, in_children
-from tests.trainers.training_files import Quiet, config, run, same, weights, write_place, write_table
-from trainers.checkpoint import STATE, checkpoints
+from tests.helpers import llave_files, training_files
+from tests.helpers.train_child import LOST, REFUSED, UNEVEN, in_children
+from tests.helpers.training_files import Quiet, config, run, same, weights, write_place, write_table
 from trainers.config import FREE
-from trainers.evaluation import Examiner
-from trainers.learner import Accelerated
+from trainers.engine.backend import Accelerated
+from trainers.engine.checkpoint import STATE, checkpoints
+from trainers.monitor.evaluation import Examiner
 from trainers.train import learning_rate, train
 
 forget_precision = pytest.fixture(autouse=True)(training_files.forget_precision)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.harness.models.sentence_files import refuse_connections
+from tests.helpers.sentence_files import refuse_connections
 
 
 @pytest.fixture

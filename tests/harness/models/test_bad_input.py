@@ -13,16 +13,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from harness.encode import Encoder, Work
+from harness.encoding.encoder import Encoder, Work
+from harness.encoding.store import Store
 from harness.errors import UserError
 from harness.listener import Silent
 from harness.models import open_model
 from harness.models.common import handle
 from harness.registry import ModelSettings
-from harness.store import Store
 from harness.types import Item, ModelSpec
-from tests.harness.models import chat_files, dual_files, llave_files, sentence_files
-from tests.harness.models.llave_files import copied, embed, picture, shown
+from tests.helpers import dual_files, llave_files, sentence_files, vlm_files
+from tests.helpers.llave_files import copied, embed, picture, shown
 
 one_thread = pytest.fixture(autouse=True, scope="module")(llave_files.one_thread)
 NAMES = {
@@ -54,7 +54,7 @@ def folders(tmp_path_factory) -> Mapping[str, Path]:
         (root / name).mkdir()
         dual_files.KINDS[name].write(root / name)
         found[name] = root / name
-    for name, write in chat_files.WRITERS.items():
+    for name, write in vlm_files.WRITERS.items():
         found[name] = write(root / name)
     if find_spec("sentence_transformers"):
         (root / "sentence").mkdir()

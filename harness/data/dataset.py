@@ -1,0 +1,166 @@
+"""A task's rows with their media checked, and the digest that says which data a score is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from harness.errors import BadMedia, UserError
+from harness.identity import fingerprint
+from harness.listener import Listener, Silent
+from harness.media.digests import Digests, files_digest
+from harness.media.images import MediaInfo
+from harness.types import DataInfo, Item, Media, Query, Task, TaskData
+
+_LOADER = 1
+"""Raise when the same files give other rows than before."""
+_SHOWN = 5
+_LOOKS = 16
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """What a task measures on, ready to be embedded."""
+
+    task: Task
+    info: DataInfo
+    data: TaskData
+    digest: str
+    media: Mapping[Media, MediaInfo]
+    bad: Mapping[Media, BadMedia]
+    """Media that cannot be used; only where the run goes on past them."""
+
+    def why_bad(self, item: Item) -> BadMedia | None:
+        return next((self.bad[medium] for medium in item.media if medium in self.bad), None)
+
+
+def known_digest(task: Task, info: DataInfo, limit: int | None, digests: Digests) -> str | None:
+    """The digest of data that was loaded before and has not changed since, without reading a row; else None."""
+    receipt = digests.receipt(_receipt_key(task, info, limit, digests))
+    if receipt is None:
+        return None
+    media = [Media("video" if kind == "video" else "image", name, Path(root)) for kind, name, root in _media(receipt)]
+    return _digest(task, info, limit, _looked_at(media, digests, Silent(), workers=1), digests)
+
+
+def load_dataset(
+    task: Task, info: DataInfo, digests: Digests, listener: Listener, *, limit: int | None, workers: int, skip_bad: bool
+) -> Dataset:
+    """Reads a task's rows and looks at every medium. Raises UserError listing the bad ones, unless they are skipped."""
+    data = task.source.load(task)
+    if limit is not None:
+        data = first_queries(data, limit, whole_pool=task.scope == "global")
+    media = list(dict.fromkeys(medium for item in _items(data) for medium in item.media))
+    listener.phase(f"checking {task.name}", len(media))
+    looks = _looked_at(media, digests, listener, workers=workers)
+    bad = {medium: look for medium, look in looks.items() if isinstance(look, BadMedia)}
+    if bad and not skip_bad:
+        raise _all_bad(task, data, bad)
+    digest = _digest(task, info, limit, looks, digests)
+    receipt = {"media": [[medium.kind, medium.name, str(medium.root)] for medium in media]}
+    digests.leave_receipt(_receipt_key(task, info, limit, digests), receipt)
+    digests.flush()
+    good = {medium: look for medium, look in looks.items() if isinstance(look, MediaInfo)}
+    turned = sum(look.turned for look in good.values())
+    notes = {**data.notes, **({"exif_turn_not_applied": turned} if turned else {})}
+    return Dataset(task, info, replace(data, notes=notes), digest, good, bad)
+
+
+def first_queries(data: TaskData, limit: int, *, whole_pool: bool) -> TaskData:
+    """The first queries alone, with the targets that they need (all of them where the whole pool is ranked)."""
+    queries = data.queries[:limit]
+    if whole_pool or data.groups or any(not len(query.candidates) for query in queries):
+        return replace(data, queries=queries)
+    needed = [indexes for query in queries for indexes in (query.candidates, query.positives)]
+    used = np.unique(np.concatenate(needed)) if needed else np.array([], dtype=np.int32)
+    place = np.full(len(data.targets), -1, dtype=np.int32)
+    place[used] = np.arange(len(used), dtype=np.int32)
+    return TaskData(
+        tuple(Query(query.id, query.item, place[query.candidates], place[query.positives]) for query in queries),
+        tuple(data.targets[index] for index in used),
+        data.notes,
+    )
+
+
+def _items(data: TaskData) -> Iterable[Item]:
+    yield from (query.item for query in data.queries)
+    yield from data.targets
+
+
+def _looked_at(
+    media: Sequence[Media], digests: Digests, listener: Listener, *, workers: int
+) -> dict[Media, MediaInfo | BadMedia]:
+    """A look at each medium, in their order."""
+
+    def look(medium: Media) -> MediaInfo | BadMedia:
+        try:
+            return digests.media(medium)
+        except BadMedia as error:
+            return error
+
+    chunks = [media[start : start + _LOOKS] for start in range(0, len(media), _LOOKS)]
+    looks: dict[Media, MediaInfo | BadMedia] = {}
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for chunk, found in zip(chunks, pool.map(lambda chunk: [*map(look, chunk)], chunks), strict=True):
+            looks.update(zip(chunk, found, strict=True))
+            listener.advance(len(chunk))
+    return looks
+
+
+def _all_bad(task: Task, data: TaskData, bad: Mapping[Media, BadMedia]) -> UserError:
+    shown = [f"  {error.what} {_where(medium, data)}".rstrip() for medium, error in list(bad.items())[:_SHOWN]]
+    more = [f"  and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
+    heading = f"{task.name}: {len(bad)} media file{'s' if len(bad) > 1 else ''} cannot be used."
+    hint = next(iter(bad.values())).hint
+    return UserError(
+        "\n".join([heading, *shown, *more]),
+        f"{hint}\nOr go on with --on-bad-media count-as-wrong: queries that need them then count as wrong.",
+    )
+
+
+def _where(medium: Media, data: TaskData) -> str:
+    """Which place in the data names it, as far as the loader tells, or else the first query that needs it."""
+    if medium.where:
+        return f"It is named in {medium.where}."
+    users = {number for number, item in enumerate(data.targets) if medium in item.media}
+    needy = (
+        query.id
+        for query in data.queries
+        if medium in query.item.media or not users.isdisjoint(query.candidates.tolist() or users)
+    )
+    return next((f"It is needed by query {name}." for name in needy), "")
+
+
+def _receipt_key(task: Task, info: DataInfo, limit: int | None, digests: Digests) -> str:
+    return fingerprint({**_rows(task, info, limit, digests), "root": str(info.media_root)})
+
+
+def _digest(
+    task: Task, info: DataInfo, limit: int | None, looks: Mapping[Media, MediaInfo | BadMedia], digests: Digests
+) -> str:
+    # What they are called is in the files of the rows.
+    media = [[medium.kind, look.digest if isinstance(look, MediaInfo) else "bad"] for medium, look in looks.items()]
+    return fingerprint({**_rows(task, info, limit, digests), "media": media})
+
+
+def _rows(task: Task, info: DataInfo, limit: int | None, digests: Digests) -> dict[str, object]:
+    return {
+        "loader": _LOADER,
+        "files": files_digest(info.files, digests),
+        "scope": task.scope,
+        "query_role": task.query_role,
+        "target_modality": task.target_modality,  # it decides how some layouts are read
+        "query_instruction": task.query_instruction,
+        "target_instruction": task.target_instruction,
+        "limit": limit,
+    }
+
+
+def _media(receipt: Mapping[str, object]) -> list[list[str]]:
+    media = receipt["media"]
+    assert isinstance(media, list)
+    return media

@@ -1,0 +1,1 @@
+"""From items to vectors: batches, the encoder and the embedding store."""

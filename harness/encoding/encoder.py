@@ -1,0 +1,245 @@
+"""From items that have no vector yet to vectors in the store.
+
+Items are prepared ahead in threads, sorted by cost in a window, put into batches of like cost under a budget, embedded,
+checked and stored, batch by batch. The batches follow from the items, their costs and the budget alone, never from
+timing.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import insort_left
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from harness.encoding.oom import is_out_of_memory, release_memory
+from harness.encoding.store import Store
+from harness.encoding.vectors import as_matrix, check_vectors, describe
+from harness.errors import BadMedia, UserError
+from harness.listener import Listener
+from harness.types import Embedder, Features, FloatArray, Item, Role
+
+DEFAULT_BUDGET = 16_384
+"""Cost of a batch, padding included: its longest item's times their number."""
+_MOST_ITEMS = 256
+_ALIKE = 0.75
+"""Of the cost of a batch's costliest item: below it an item is mostly padding."""
+_SMALL = 16
+"""A batch below this part of the budget would cost more than the padding that it saves."""
+_WINDOW = 4
+"""Batches' worth of prepared items that are sorted together. As many again may be waiting."""
+_TEXTS_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """An item to embed, the key its vector goes under, and a rough cost to sort by before it is prepared."""
+
+    key: bytes
+    item: Item
+    role: Role
+    pixels: int = 0
+
+    @property
+    def rough_cost(self) -> tuple[int, int, int]:
+        videos = sum(medium.kind == "video" for medium in self.item.media)
+        return videos, self.pixels, len(self.item.full_text)
+
+
+@dataclass(slots=True)
+class EncodeReport:
+    """What a stretch of encoding did and what it cost."""
+
+    items: int = 0
+    batches: int = 0
+    cost: int = 0
+    padded_cost: int = 0
+    seconds: float = 0.0
+    waiting: float = 0.0
+    """Seconds during which the model waited for prepared items."""
+    backoffs: int = 0
+    truncated: int = 0
+    """Items longer than the model's limit."""
+    bad: dict[bytes, BadMedia] = field(default_factory=dict)
+
+    @property
+    def padding_waste(self) -> float:
+        return 1 - self.cost / self.padded_cost if self.padded_cost else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    work: Work
+    features: Features[object]
+
+    @property
+    def cost(self) -> int:
+        return max(1, self.features.cost)
+
+
+@dataclass(frozen=True, slots=True)
+class _Bad:
+    work: Work
+    error: BadMedia
+
+
+_Prepared: TypeAlias = _Ready | _Bad
+
+
+class _Window:
+    """Prepared items by cost, the costliest last."""
+
+    def __init__(self) -> None:
+        self._items: list[_Ready] = []
+        self._cost = 0
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def add(self, ready: _Ready) -> None:
+        insort_left(self._items, ready, key=lambda each: each.cost)
+        self._cost += ready.cost
+
+    def holds(self, batches: int, budget: int) -> bool:
+        return self._cost >= batches * budget or len(self._items) >= batches * _MOST_ITEMS
+
+    def batch(self, budget: int) -> list[_Ready]:
+        """The costliest first, as many as fit: the first sets what each of them takes up.
+
+        Much cheaper ones wait for company of their own, unless that would leave the batch small.
+        """
+        most = self._items[-1].cost
+        size = max(1, min(budget // most, _MOST_ITEMS))
+        batch = self._items[: -size - 1 : -1]
+        alike = sum(ready.cost >= _ALIKE * most for ready in batch)
+        return batch[: max(alike, budget // _SMALL // most)]
+
+    def drop(self, batch: Sequence[_Ready]) -> None:
+        del self._items[-len(batch) :]
+        self._cost -= sum(ready.cost for ready in batch)
+
+
+class Encoder:
+    """Embeds work with one model into one store. Keeps what it learns about memory from call to call."""
+
+    def __init__(
+        self, embedder: Embedder[object], store: Store, *, budget: int = DEFAULT_BUDGET, workers: int = 1
+    ) -> None:
+        self._embedder = embedder
+        self._store = store
+        self._budget = max(1, budget)
+        self._workers = workers
+        self._width = store.width()
+        self._last_batch = 0
+
+    def run(self, work: Sequence[Work], listener: Listener, *, skip_bad_media: bool = False) -> EncodeReport:
+        """Embeds all of `work`. Raises UserError for bad media (unless they are to be skipped) and bad vectors."""
+        report = EncodeReport()
+        start = time.perf_counter()
+        window = _Window()
+        with closing(self._prepared(work, report)) as prepared:
+            for one in prepared:
+                if isinstance(one, _Bad):
+                    if not skip_bad_media:
+                        raise one.error
+                    report.bad[one.work.key] = one.error
+                    listener.advance()
+                    continue
+                window.add(one)
+                if window.holds(_WINDOW, self._budget):
+                    # Not one batch for each that comes: the cheap ones would stay, and leave no choice among the rest.
+                    while window.holds(_WINDOW // 2, self._budget):
+                        self._embed_batch(window, report, listener)
+        while len(window):
+            self._embed_batch(window, report, listener)
+        report.seconds = time.perf_counter() - start
+        return report
+
+    def _prepared(self, work: Sequence[Work], report: EncodeReport) -> Generator[_Prepared, None, None]:
+        """Prepared items, made ahead by threads, roughly the costliest first: if memory is short it shows at once."""
+        chunks = _chunks(sorted(work, key=lambda each: (each.rough_cost, each.key), reverse=True))
+        if self._workers == 0:
+            for chunk in chunks:
+                yield from self._prepare(chunk)
+            return
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="prepare") as pool:
+            ahead: deque[Future[list[_Prepared]]] = deque()
+            try:
+                for chunk in chunks:
+                    ahead.append(pool.submit(self._prepare, chunk))
+                    # While one window is embedded the next is made ready.
+                    while len(ahead) > 2 * self._workers + _WINDOW * self._last_batch // len(chunk):
+                        yield from _waited(ahead.popleft(), report)
+                while ahead:
+                    yield from _waited(ahead.popleft(), report)
+            finally:
+                for future in ahead:
+                    future.cancel()
+
+    def _prepare(self, chunk: Sequence[Work]) -> list[_Prepared]:
+        prepared: list[_Prepared] = []
+        for work in chunk:
+            try:
+                prepared.append(_Ready(work, self._embedder.prepare(work.item, work.role)))
+            except BadMedia as error:
+                prepared.append(_Bad(work, error))
+            except MemoryError as error:
+                what = f"There is not enough memory to prepare {describe(work)}."
+                raise UserError(what, "Use fewer --workers or a smaller --budget.") from error
+        return prepared
+
+    def _embed_batch(self, window: _Window, report: EncodeReport, listener: Listener) -> None:
+        """Embeds the costliest of the window, or learns that so many are too many."""
+        batch = window.batch(self._budget)
+        padded_cost = batch[0].cost * len(batch)
+        vectors = self._embed(batch)
+        if vectors is None:
+            release_memory()
+            self._budget = padded_cost // 2
+            report.backoffs += 1
+            listener.note(f"Out of memory with {len(batch)} items: going on with a budget of {self._budget:,}.")
+            return
+        self._store.put([ready.work.key for ready in batch], vectors)
+        window.drop(batch)
+        self._last_batch = len(batch)
+        report.items += len(batch)
+        report.batches += 1
+        report.cost += sum(ready.cost for ready in batch)
+        report.truncated += sum(ready.features.truncated for ready in batch)
+        report.padded_cost += padded_cost
+        listener.advance(len(batch))
+
+    def _embed(self, batch: Sequence[_Ready]) -> FloatArray | None:
+        """Checked vectors of a batch; None if it did not fit into memory."""
+        try:
+            vectors = as_matrix(self._embedder.embed([ready.features for ready in batch]))
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(batch) == 1:
+                raise UserError(
+                    f"There is not enough memory even for one item: {describe(batch[0].work)}.",
+                    "Use a machine with more memory, a smaller --dtype, or a model option that takes fewer pixels. "
+                    "What was embedded before is kept.",
+                ) from error
+            return None
+        self._width = check_vectors(vectors, [ready.work for ready in batch], self._width)
+        return vectors
+
+
+def _chunks(work: Sequence[Work]) -> Iterator[Sequence[Work]]:
+    """Media go to the threads one by one, then texts many at a time, since each takes microseconds."""
+    yield from ([each] for each in work if each.item.media)
+    texts = [each for each in work if not each.item.media]
+    yield from (texts[start : start + _TEXTS_AT_ONCE] for start in range(0, len(texts), _TEXTS_AT_ONCE))
+
+
+def _waited(future: Future[list[_Prepared]], report: EncodeReport) -> list[_Prepared]:
+    start = time.perf_counter()
+    result = future.result()
+    report.waiting += time.perf_counter() - start
+    return result

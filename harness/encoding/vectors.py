@@ -1,0 +1,70 @@
+"""What comes out of a model: checked before it is stored, and named when it is wrong."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.errors import UserError
+from harness.types import FloatArray
+
+if TYPE_CHECKING:
+    from harness.encoding.encoder import Work
+
+
+def as_matrix(output: object) -> FloatArray:
+    """A model's output as fp32, whatever library and device it comes from. Raises UserError if it is no array."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(output, torch.Tensor):
+        output = output.detach().to(device="cpu", dtype=torch.float32).numpy()
+    try:
+        with np.errstate(over="ignore"):  # a value too large for fp32 becomes infinite, and is reported as such
+            matrix: FloatArray = np.asarray(output, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise UserError(
+            f"The model returned {type(output).__name__}, which is not an array of numbers: {error}.",
+            "embed must return one vector for each item, as (items, width).",
+        ) from error
+    return matrix
+
+
+def check_vectors(vectors: FloatArray, work: Sequence[Work], width: int | None) -> int:
+    """The width of a batch of vectors. Raises UserError for a wrong shape and for vectors that mean nothing."""
+    if vectors.ndim != 2 or len(vectors) != len(work):
+        raise UserError(
+            f"The model returned an array of shape {vectors.shape} for {len(work)} items.",
+            "embed must return one vector for each item, as (items, width).",
+        )
+    if width is not None and vectors.shape[1] != width:
+        raise UserError(
+            f"The model returned vectors of width {vectors.shape[1]}, but those stored before have width {width}.",
+            "A model that changed needs a new revision in its spec; then it gets vectors of its own.",
+        )
+    finite = np.isfinite(vectors).all(axis=1)
+    if not finite.all():
+        first, bad = describe(work[int(np.argmin(finite))]), int((~finite).sum())
+        raise UserError(
+            f"The model returned a vector that is not finite for {first} ({bad} of {len(work)} in its batch).",
+            "Look for overflow (try --dtype float32) or for a broken checkpoint. Nothing of this batch was stored.",
+        )
+    zero = ~vectors.any(axis=1)
+    if zero.any():
+        raise UserError(
+            f"The model returned a vector of zeros for {describe(work[int(np.argmax(zero))])}.",
+            "A vector of zeros has no direction, so nothing can be ranked by it. Nothing of this batch was stored.",
+        )
+    return int(vectors.shape[1])
+
+
+def describe(work: Work) -> str:
+    """An item in a few words, for messages."""
+    parts = []
+    if work.item.media:
+        parts.append(" and ".join(repr(medium.name) for medium in work.item.media))
+    text = work.item.full_text
+    if text:
+        parts.append(f"with text {text if len(text) <= 80 else text[:77] + '...'!r}")
+    return f"the {work.role} {' '.join(parts) or 'without content'}"

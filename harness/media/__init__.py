@@ -1,0 +1,1 @@
+"""Images and videos: open, check, decode and digest them."""

@@ -1,0 +1,157 @@
+"""Processes that decode videos: one that crashes or hangs is ended, and costs one video."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from harness.errors import BadMedia, UserError
+from harness.media.decode_worker import NO_DECODER, NO_MEMORY
+
+PATIENCE = 120.0
+"""Seconds that opening a video may take, or the next few frames."""
+_PIPE = 1 << 20
+"""Bytes that a pipe may hold, where the system can be asked for more than usual: fewer turns for each frame."""
+_HOME = Path(__file__).resolve().parents[2]
+_START = f"import sys; sys.path.insert(0, {str(_HOME)!r}); from harness.media.decode_worker import serve; serve()"
+
+
+def decode(path: Path, choose: Callable[[int, float], Sequence[int]]) -> list[Image.Image]:
+    """The frames that `choose(number of frames, frames a second)` names, RGB. Raises BadMedia for what is no video."""
+    try:
+        decoder = _idle.pop()
+    except IndexError:
+        decoder = Decoder()
+    try:
+        frames = decoder.frames(path, choose)
+    except BaseException:
+        decoder.end()  # whatever it was in the midst of
+        raise
+    _idle.append(decoder)
+    return frames
+
+
+class Decoder:
+    """A process that decodes one video after another. Used by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 -- this interpreter, with our own line of code
+            [sys.executable, "-c", _START],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            pipesize=_PIPE,
+        )
+        assert self._process.stdin is not None
+        assert isinstance(self._process.stdout, io.BufferedReader)
+        self._requests = self._process.stdin
+        self._answers = self._process.stdout
+        self._pixels = bytearray()
+        """Where the frames come in; as large as it had to be so far."""
+
+    def frames(self, path: Path, choose: Callable[[int, float], Sequence[int]]) -> list[Image.Image]:
+        self._ask({"open": str(path)}, path)
+        with self._deadline(path):
+            facts = self._answer(path)
+        total, rate = facts["total"], facts["rate"]
+        assert isinstance(total, int)
+        assert isinstance(rate, float)
+        chosen = choose(total, rate)
+        distinct = sorted(set(chosen))
+        self._ask({"read": distinct}, path)
+        pictures: list[Image.Image] = []
+        while len(pictures) < len(distinct):
+            pictures += self._pictures(path)
+        read = dict(zip(distinct, pictures, strict=True))
+        return [read[number] for number in chosen]
+
+    def end(self) -> None:
+        self._process.kill()
+        with contextlib.suppress(OSError):
+            self._requests.close()
+        self._answers.close()
+        self._process.wait()
+
+    def _pictures(self, path: Path) -> list[Image.Image]:
+        """The next few frames."""
+        with self._deadline(path):
+            shape = self._answer(path)["shape"]
+            assert isinstance(shape, list)
+            count, height, width = shape
+            size = height * width * 3
+            if len(self._pixels) < count * size:
+                self._pixels = bytearray(count * size)
+            pixels = memoryview(self._pixels)[: count * size]
+            if self._answers.readinto(pixels) < len(pixels):
+                raise self._ended(path)
+        frames = (pixels[start : start + size] for start in range(0, len(pixels), size))
+        return [Image.frombytes("RGB", (width, height), frame) for frame in frames]
+
+    def _ask(self, request: Mapping[str, object], path: Path) -> None:
+        try:
+            self._requests.write(json.dumps(request).encode() + b"\n")
+            self._requests.flush()
+        except OSError:
+            raise self._ended(path) from None
+
+    def _answer(self, path: Path) -> Mapping[str, object]:
+        line = self._answers.readline()
+        if not line.endswith(b"\n"):
+            raise self._ended(path)
+        answer: Mapping[str, object] = json.loads(line)
+        why = answer.get("error")
+        if why == NO_DECODER:
+            raise UserError(f"{path} is a video, and there is nothing here to decode it.", "pip install av")
+        if why == NO_MEMORY:  # not BadMedia: that would let a score depend on the machine
+            raise UserError(f"There is not enough memory to decode {path}.", "Use fewer --workers.")
+        if why is not None:
+            raise BadMedia(f"{path} cannot be decoded: {why}.", "Fetch the video again.")
+        return answer
+
+    @contextlib.contextmanager
+    def _deadline(self, path: Path) -> Iterator[None]:
+        """Ends the process, and so whoever waits for it, if what is inside takes too long."""
+        timer = threading.Timer(PATIENCE, self._process.kill)
+        timer.daemon = True
+        start = time.monotonic()
+        timer.start()
+        try:
+            yield
+        except BadMedia:
+            if time.monotonic() - start < PATIENCE:
+                raise
+            what = f"{path} cannot be decoded: the decoder was still at it after {PATIENCE:g} seconds."
+            raise BadMedia(what, "Fetch the video again, or encode it anew.") from None
+        finally:
+            timer.cancel()
+
+    def _ended(self, path: Path) -> BadMedia:
+        code = self._process.wait()
+        how = f"signal {-code}" if code < 0 else f"status {code}"
+        return BadMedia(f"{path} cannot be decoded: the decoder crashed ({how}).", "Fetch the video again.")
+
+
+_idle: list[Decoder] = []
+"""Those that wait for work; there are never more of them than threads that decode at once."""
+
+
+def end_idle() -> None:
+    """Ends the processes that wait for work. The next video starts a new one."""
+    while _idle:
+        _idle.pop().end()
+
+
+atexit.register(end_idle)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_idle.clear)  # they answer to the parent

@@ -1,0 +1,124 @@
+"""Frames of a video by their number, whichever library opens it. Runs in a process of its own: see `decode_pool`.
+
+decord comes first for MP4 and Matroska. In other containers (AVI, MPEG) it can miss the frame when it jumps, so there
+PyAV comes first, and decord reads in a row. Where one is not installed or fails (decord at AV1, for one), the other
+gives the same frames. Animated images (GIF, PNG, WebP) are Pillow's on every machine.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from harness.media.containers import Container, container_of
+from harness.media.images import MAX_PIXELS
+from harness.media.readers import AT_ONCE, FAILURES, Animation, Decord, Frame, Pyav, Reader
+
+NO_DECODER = "no decoder"
+NO_MEMORY = "no memory"
+
+_LIBRARIES: Mapping[Container, Sequence[Callable[[Path], Reader]]] = {
+    "mp4": (Decord, Pyav),
+    "matroska": (Decord, Pyav),
+    "animation": (Animation,),
+    "transport stream": (Pyav,),  # decord's frames are not the right ones even in a row
+    "other": (Pyav, partial(Decord, in_a_row=True)),
+}
+
+
+class Clip:
+    """A video, read by the first library that can; the next goes on where one breaks off."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._left = list(_LIBRARIES[container_of(path)])
+        self._reasons: list[str] = []
+        self._reader = self._next()
+        self.total, self.rate = self._reader.total, self._reader.rate
+
+    def read(self, wanted: Sequence[int]) -> Iterator[Sequence[Frame]]:
+        """Frames by number, in ascending order, a few at a time. Raises ValueError."""
+        for start in range(0, len(wanted), AT_ONCE):
+            yield self._read(wanted[start : start + AT_ONCE])
+
+    def _read(self, wanted: Sequence[int]) -> list[Frame]:
+        while True:
+            try:
+                frames = self._reader.read(wanted)
+            except FAILURES as error:
+                self._reasons.append(_reason(error))
+                self._reader = self._next()
+                if self._reader.total != self.total:
+                    raise ValueError(self._reasons[0]) from None
+            else:
+                return frames
+
+    def _next(self) -> Reader:
+        while self._left:
+            library = self._left.pop(0)
+            try:
+                reader = library(self._path)
+                if reader.total < 1:
+                    raise ValueError("it has no frames")
+            except ImportError:
+                continue
+            except FAILURES as error:
+                self._reasons.append(_reason(error))
+            else:
+                return reader
+        raise ValueError(self._reasons[-1] if self._reasons else NO_DECODER)
+
+
+def serve() -> None:
+    """Answers requests, one JSON object a line, until there are no more.
+
+    `{"open": path}` gets `{"total", "rate"}`; `{"read": [numbers]}` gets, a few frames at a time, `{"shape": [frames,
+    height, width]}` and their bytes. Where something fails, the answer, or what is left of it, is `{"error": reason}`.
+    """
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints must not get among the answers
+    clip = None
+    for line in sys.stdin.buffer:
+        request = json.loads(line)
+        try:
+            if "open" in request:
+                clip = None  # closed before the next is opened
+                clip = Clip(Path(request["open"]))
+                _answer(out, {"total": clip.total, "rate": clip.rate if math.isfinite(clip.rate) else 0.0})
+            elif clip is not None:
+                for frames in clip.read(request["read"]):
+                    _send(out, frames)
+        except MemoryError:
+            _answer(out, {"error": NO_MEMORY})
+        except FAILURES as error:
+            _answer(out, {"error": _reason(error)})
+
+
+def _send(out: BinaryIO, frames: Sequence[Frame]) -> None:
+    height, width, _ = frames[0].shape
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"a frame has more than {MAX_PIXELS:,} pixels")
+    if any(frame.shape != frames[0].shape for frame in frames):
+        raise ValueError("its frames differ in size")
+    out.write(json.dumps({"shape": [len(frames), height, width]}).encode() + b"\n")
+    out.writelines(np.ascontiguousarray(frame).data for frame in frames)
+    out.flush()
+
+
+def _answer(out: BinaryIO, fields: dict[str, object]) -> None:
+    out.write(json.dumps(fields).encode() + b"\n")
+    out.flush()
+
+
+def _reason(error: BaseException) -> str:
+    """What a library says, without its source lines and stack."""
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return first.rpartition("Check failed: ")[2].rstrip(".")[:200]

@@ -1,0 +1,183 @@
+"""Digests of files, remembered by path, size and times of change, so that a second run does not read them again."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from harness.errors import BadMedia, UserError
+from harness.identity import fingerprint, library_version
+from harness.media.containers import check_video
+from harness.media.images import MediaInfo, inspect_image, read_media, resolve
+from harness.paths import cache_dir
+from harness.types import Media
+
+_RECIPE = 1
+"""Raise when the same file is judged in another way than before."""
+_SCHEMA = "CREATE TABLE IF NOT EXISTS known (key TEXT PRIMARY KEY, stamp TEXT NOT NULL, value TEXT NOT NULL)"
+_FRESH_NS = 2_000_000_000
+"""A file changed this recently may change again within the resolution of its times: it is not remembered."""
+_UNSAVED = 1000
+_PATIENCE = 5.0
+"""Seconds to wait for another process to finish writing."""
+
+
+class Digests:
+    """The memory: a SQLite file in the cache folder. Safe in threads. Without a usable file it lasts for one run."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._lock = threading.Lock()
+        self._learned: dict[str, tuple[str, str]] = {}
+        self._unsaved: list[str] = []
+        self._database = _open(path or cache_dir() / f"digests-{_RECIPE}.db")
+
+    def file(self, path: Path) -> str:
+        """SHA-256 of a file's bytes. Raises UserError if it cannot be read."""
+        return self._of_file("file", Path(os.path.realpath(path)), _sha256)
+
+    def image(self, media: Media) -> MediaInfo:
+        """Digest and size of an image, checked by `harness.media.images`. Raises BadMedia, and remembers that too."""
+        found = json.loads(self._of_file(f"image/{library_version('pillow')}", resolve(media), _inspected))
+        if isinstance(found, dict):
+            raise BadMedia(str(found["what"]), str(found["hint"]))
+        return MediaInfo(*found)
+
+    def media(self, media: Media) -> MediaInfo:
+        """Digest of any medium. Of a video only the structure is looked at; models decode it. Raises BadMedia."""
+        if media.kind == "image":
+            return self.image(media)
+        path = resolve(media)
+        check_video(path)
+        try:
+            return MediaInfo(self.file(path), 0, 0, turned=False)
+        except UserError as error:
+            raise BadMedia(error.what, error.hint) from None
+
+    def receipt(self, key: str) -> Mapping[str, object] | None:
+        """What `leave_receipt` said under `key`, if anything."""
+        known = self._recall(f"receipt|{key}", "")
+        return json.loads(known) if known else None
+
+    def leave_receipt(self, key: str, value: Mapping[str, object]) -> None:
+        self._remember(f"receipt|{key}", "", json.dumps(value))
+
+    def flush(self) -> None:
+        """Writes out what was learned. A memory that cannot be written costs time, not truth."""
+        with self._lock:
+            rows = [(key, *self._learned[key]) for key in self._unsaved]
+            self._unsaved.clear()
+            with contextlib.suppress(sqlite3.Error), self._database:
+                self._database.executemany("INSERT OR REPLACE INTO known VALUES (?, ?, ?)", rows)
+
+    def _of_file(self, kind: str, path: Path, work: Callable[[Path], str]) -> str:
+        """What `work` finds in a file, which is named without links."""
+        stamp, fresh = _stamp(path)
+        key = f"{kind}|{path}"
+        known = self._recall(key, stamp)
+        if known is None:
+            known = work(path)
+            if not fresh:
+                self._remember(key, stamp, known)
+        return known
+
+    def _recall(self, key: str, stamp: str) -> str | None:
+        with self._lock:
+            row = self._learned.get(key)
+            if row is None:
+                try:
+                    row = self._database.execute("SELECT stamp, value FROM known WHERE key = ?", (key,)).fetchone()
+                except sqlite3.Error:  # damaged, or held by somebody who does not let go: not to be waited for twice
+                    self._database = _connect(":memory:")
+            return row[1] if row is not None and row[0] == stamp else None
+
+    def _remember(self, key: str, stamp: str, value: str) -> None:
+        with self._lock:
+            self._learned[key] = stamp, value
+            self._unsaved.append(key)
+            full = len(self._unsaved) >= _UNSAVED
+        if full:
+            self.flush()
+
+
+def folder_digest(folder: Path, digests: Digests | None = None) -> str:
+    """SHA-256 over the names and bytes of all files of a folder (hidden ones left out). Raises UserError."""
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder.", "Name a folder that holds a model.")
+    memory = digests or Digests()
+    paths = sorted((path.relative_to(folder).as_posix(), path) for path in _files(folder))
+    digest = fingerprint({"files": [[name, memory.file(path)] for name, path in paths]})
+    memory.flush()
+    return digest
+
+
+def files_digest(paths: Sequence[Path], digests: Digests) -> str:
+    """SHA-256 over the bytes of some files in order, not over where they lie."""
+    return fingerprint({"files": [digests.file(path) for path in paths]})
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Files below a folder, those behind links included, as whoever loads a model from it would find them."""
+    for base, folders, names in os.walk(folder, onerror=_unreadable, followlinks=True):
+        here = Path(base)
+        # Hidden folders are left out, and links back up, which would go round forever.
+        folders[:] = [name for name in folders if name[0] != "." and not _holds(here / name, here)]
+        yield from (here / name for name in names if name[0] != "." and (here / name).is_file())
+
+
+def _holds(folder: Path, inner: Path) -> bool:
+    return inner.resolve().is_relative_to(folder.resolve())
+
+
+def _stamp(path: Path) -> tuple[str, bool]:
+    """What changes whenever a file does, and whether it changed just now."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        _unreadable(error)
+    fresh = time.time_ns() - status.st_ctime_ns < _FRESH_NS  # unlike the other, this time cannot be set back
+    return f"{status.st_size}|{status.st_mtime_ns}|{status.st_ctime_ns}", fresh
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        _unreadable(error)
+
+
+def _inspected(path: Path) -> str:
+    """What `Digests.image` remembers. A file that cannot be read just now is no news of its content, so that raises."""
+    data = read_media(path)
+    try:
+        info = inspect_image(data, path)
+    except BadMedia as error:
+        return json.dumps({"what": error.what, "hint": error.hint})
+    return json.dumps([info.digest, info.width, info.height, info.turned])
+
+
+def _unreadable(error: OSError) -> NoReturn:
+    what = f"{error.filename} cannot be read: {error.strerror}."
+    raise UserError(what, "Check the path and its permissions.") from None
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return _connect(path)
+    except (OSError, sqlite3.Error):
+        return _connect(":memory:")
+
+
+def _connect(path: Path | str) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=_PATIENCE, check_same_thread=False)
+    connection.execute(_SCHEMA)
+    return connection

@@ -1,0 +1,1 @@
+"""Dual encoders: CLIP, SigLIP, BLIP-2 and UniIR."""

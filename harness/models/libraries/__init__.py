@@ -1,0 +1,1 @@
+"""Models that other libraries load: sentence-transformers and mteb."""

@@ -1,0 +1,237 @@
+"""Models that mteb knows by name, run as mteb runs them: its loaders, its prompts, its encoder protocol."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
+
+import numpy as np
+
+from harness.errors import UserError
+from harness.identity import library_version
+from harness.media.images import open_image
+from harness.models.common import handle, plain_text, torch_device
+from harness.models.libraries.mteb_list import PREFIX, Meta, find_meta, place_of_instructions
+from harness.models.libraries.remote_code import only_code_of
+from harness.models.libraries.sentence_transformers import image_cost, mean_direction, token_counter
+from harness.registry import ModelHandle, ModelRow, ModelSettings
+from harness.types import Features, FloatArray, Item, ModelSpec, Role, Scalar
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from sentence_transformers import SentenceTransformer
+    from torch import Tensor
+    from torch.utils.data import DataLoader
+
+DTYPE = "chosen by mteb"
+NO_LIMIT = 2**31
+
+Row: TypeAlias = "Mapping[str, str | Image]"
+Batch: TypeAlias = "Mapping[str, Sequence[str | Image]]"
+
+
+class Encoder(Protocol):
+    """mteb's `EncoderProtocol`, as far as it is used."""
+
+    def encode(
+        self,
+        inputs: DataLoader[Row],
+        *,
+        task_metadata: object,
+        hf_split: str,
+        hf_subset: str,
+        prompt_type: object,
+        batch_size: int,
+        show_progress_bar: bool,
+    ) -> Tensor: ...
+
+    def similarity(self, one: FloatArray, two: FloatArray) -> Tensor: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An item as mteb's row; with several images as one row for each, every one with the text."""
+
+    role: Role
+    instruction: str
+    """What mteb is told as the prompt of the task; the text does not hold it then."""
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What mteb's encoders look at of a dataset."""
+
+    rows: Sequence[Row]
+
+    @property
+    def features(self) -> Mapping[str, None]:
+        return dict.fromkeys(self.rows[0])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Row:
+        return self.rows[index]
+
+
+class MtebEmbedder:
+    """Hands items to `encode` in the form of mteb's retrieval tasks: queries and documents."""
+
+    def __init__(self, spec: ModelSpec, meta: Meta, device: str) -> None:
+        self.spec = spec
+        self._commits = tuple(spec.revision.split("-")) if "remote_code" in spec.options else ()
+        self._by_task = spec.options["instructions"] == "task"
+        with only_code_of(spec.name, self._commits):
+            self._encoder = _load(spec, meta, device)
+        inner = _inner(self._encoder)
+        self._limit = int(min((inner.max_seq_length if inner else meta.max_tokens) or NO_LIMIT, NO_LIMIT))
+        self._count = token_counter(inner) if inner else self._guess
+
+    def prepare(self, item: Item, role: Role) -> Features[Prepared]:
+        instruction = plain_text(item.instruction).strip() if self._by_task else ""
+        text = plain_text(item.text if self._by_task else item.full_text)
+        images = [open_image(medium) for medium in item.media]
+        words: Row = {"text": text, "query" if role == "query" else "body": text} if text or not images else {}
+        rows: list[Row] = [{"image": image, **words} for image in images] or [words]
+        tokens = self._count(text)
+        cost = sum(map(image_cost, images)) + min(tokens, self._limit)
+        return Features(Prepared(role, instruction, tuple(rows)), cost, truncated=tokens > self._limit)
+
+    def embed(self, features: Sequence[Features[Prepared]]) -> object:
+        """One call of the encoder for each role, instruction and kind of row; several rows are their mean direction."""
+        import torch
+
+        calls: dict[tuple[Role, str, tuple[str, ...]], list[tuple[int, Row]]] = defaultdict(list)
+        for at, feature in enumerate(features):
+            for row in feature.data.rows:
+                calls[feature.data.role, feature.data.instruction, tuple(row)].append((at, row))
+        vectors: list[list[Tensor]] = [[] for _ in features]
+        with torch.no_grad(), only_code_of(self.spec.name, self._commits):
+            for (role, instruction, _), members in calls.items():
+                found = self._encode([row for _, row in members], role, instruction)
+                for (at, _), vector in zip(members, found, strict=True):
+                    vectors[at].append(vector)
+        return torch.stack([mean_direction(of_item) for of_item in vectors])
+
+    def _guess(self, text: str) -> int:
+        """Tokens of a text, never more than the limit: only the encoder itself knows them."""
+        return min(self._limit, len(text.encode("utf-8", "replace")) // 4 + 1)
+
+    def _encode(self, rows: Sequence[Row], role: Role, instruction: str) -> Tensor:
+        import torch
+        from mteb.types import PromptType
+        from torch.utils.data import DataLoader
+
+        prompt_type = PromptType.query if role == "query" else PromptType.document
+        found = self._encoder.encode(
+            DataLoader(cast("torch.utils.data.Dataset[Row]", Rows(rows)), batch_size=len(rows), collate_fn=_columns),
+            task_metadata=_task(self.spec.modalities, {prompt_type.value: instruction} if instruction else None),
+            hf_split="test",
+            hf_subset="default",
+            prompt_type=prompt_type,
+            batch_size=len(rows),
+            show_progress_bar=False,
+        )
+        return torch.as_tensor(found)
+
+
+def _columns(rows: Sequence[Row]) -> Batch:
+    return {key: [row[key] for row in rows] for key in rows[0]}
+
+
+def _task(modalities: Sequence[str], prompt: Mapping[str, str] | None) -> object:
+    """The task that mteb's encoders choose their prompts by: one of retrieval, known to none of them."""
+    from mteb.abstasks.task_metadata import TaskMetadata
+
+    return TaskMetadata(
+        name="llave-bench",
+        description="Items of any task of llave-bench.",
+        dataset={"path": "llave-bench", "revision": "1"},
+        type="Any2AnyRetrieval" if "image" in modalities else "Retrieval",
+        modalities=list(modalities),
+        eval_langs=["eng-Latn"],
+        main_score="ndcg_at_10",
+        prompt=prompt,
+    )
+
+
+def _inner(encoder: Encoder) -> SentenceTransformer | None:
+    """The model of sentence-transformers that an encoder wraps, if that is what it does."""
+    from sentence_transformers import SentenceTransformer
+
+    inner = getattr(encoder, "model", None)
+    return inner if isinstance(inner, SentenceTransformer) else None
+
+
+def _load(spec: ModelSpec, meta: Meta, device: str) -> Encoder:
+    """Loads through mteb, and tries whether vectors are compared as mteb's list says. Raises UserError if not."""
+    from mteb.models import EncoderProtocol
+
+    try:
+        loaded = meta.load_model(device=device)
+    except (ImportError, OSError, ValueError, RuntimeError) as error:
+        raise UserError(f"mteb cannot load {meta.name}: {error}", "Correct what it says, or choose another.") from error
+    if not isinstance(loaded, EncoderProtocol):
+        raise UserError(f"What mteb loads for {meta.name} does not encode items.", "Choose a dense embedding model.")
+    encoder = cast("Encoder", loaded)
+    one, two = np.array([[3, 0]], np.float32), np.array([[1, 1]], np.float32)
+    score = float(np.asarray(encoder.similarity(one, two)).item())
+    if not np.isclose(score, {"cosine": 0.5**0.5, "dot": 3.0}[spec.similarity], atol=1e-2):
+        raise UserError(
+            f"mteb lists {meta.name} with {spec.similarity} similarity, and it is compared in another way.",
+            "Load it in a class of your own: docs/add-a-model.md.",
+        )
+    return encoder
+
+
+def _open(name: str, settings: ModelSettings) -> ModelHandle:
+    try:
+        library = version("mteb")
+    except PackageNotFoundError:
+        raise UserError(f"{name} needs mteb, which is not installed.", "pip install 'llave-bench[mteb]'") from None
+    meta = find_meta(name, trusted=settings.trust_remote_code)
+    revision = str(meta.revision)
+    if settings.dtype != "auto":
+        raise UserError(f"{name} has the dtype that mteb loads it in.", "Leave --dtype out for this model.")
+    device = torch_device(settings)
+    options: dict[str, Scalar] = {
+        "instructions": place_of_instructions(name, meta, settings.options),
+        "mteb": library,
+        "transformers": library_version("transformers"),
+        "sentence-transformers": library_version("sentence-transformers"),
+        "device": device.partition(":")[0],  # loaders choose their dtype by it
+    }
+    if "image" in meta.modalities:
+        options |= {"torchvision": library_version("torchvision"), "several images": "mean of unit vectors"}
+    if settings.trust_remote_code:
+        options["remote_code"] = revision
+    elif meta.loader_kwargs.get("trust_remote_code"):
+        raise UserError(
+            f"{name} brings code of its own, which is not run.",
+            f"Read it at https://huggingface.co/{meta.name}/tree/{revision}, then allow it with --trust-remote-code.",
+        )
+    spec = ModelSpec(
+        PREFIX + meta.name,
+        revision=revision,
+        adapter="mteb/1",
+        dtype=DTYPE,
+        options=options,
+        modalities=tuple(kind for kind in ("text", "image") if kind in meta.modalities),
+        similarity="dot" if meta.similarity_fn_name == "dot" else "cosine",
+    )
+    return handle(spec, lambda: MtebEmbedder(spec, meta, device))
+
+
+ROWS = (
+    ModelRow(
+        PREFIX,
+        "any dense model that mteb lists: NAME as mteb writes it",
+        ("text", "image"),
+        _open,
+        "documented: the library's own vectors, of MiniLM and of small random CLIP and LLaVA",
+    ),
+)

@@ -1,0 +1,1 @@
+"""LLaVE, from its released format."""

@@ -1,0 +1,161 @@
+"""LLaVE, from a released checkpoint or one in the same format: `llave/NAME`, `llave/FOLDER`, `llave-7b`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from harness.errors import UserError
+from harness.media.digests import folder_digest
+from harness.media.frame_policy import FramePolicy
+from harness.media.images import open_image
+from harness.media.video import read_frames
+from harness.models.checkpoints import Found, find_checkpoint
+from harness.models.common import half_on_gpu, handle, torch_device
+from harness.models.llave.config import MODEL_TYPE, LlaveConfig, grid_resolutions, read_config
+from harness.models.llave.options import LlaveOptions, parse_options
+from harness.models.llave.prompt import Prompt, Prompter, read_prompter, user_turn
+from harness.models.llave.vision import Picture, see_image, see_video
+from harness.models.llave.weights import find_weights
+from harness.registry import ModelHandle, ModelRow, ModelSettings
+from harness.types import Features, Item, Media, ModelSpec, Role, Scalar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.models.llave.network import LlaveNetwork
+
+PREFIX = "llave/"
+ALIASES: Mapping[str, str] = {f"llave-{size.lower()}": f"zhibinlan/LLaVE-{size}" for size in ("0.5B", "2B", "7B")}
+TRAINED_LENGTH, VIDEO_LENGTH = 4096, 8192
+"""The public video evaluation raises the limit: 32 frames take 6,720 tokens, and the text comes after them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A checkpoint that was found, and how it is to be used."""
+
+    found: Found
+    config: LlaveConfig
+    options: LlaveOptions
+
+    @property
+    def max_length(self) -> int | None:
+        return self.options.max_length or self.config.max_length
+
+    @property
+    def max_video_length(self) -> int | None:
+        """For items with a video: raised as the public code raises it, unless somebody has set a lower limit."""
+        limit = self.max_length
+        if self.options.max_length is not None or limit is None or limit < TRAINED_LENGTH:
+            return limit
+        return max(limit, VIDEO_LENGTH)
+
+
+class Llave:
+    """Unit vectors in fp32."""
+
+    def __init__(self, spec: ModelSpec, checkpoint: Checkpoint, prompter: Prompter, network: LlaveNetwork) -> None:
+        self.spec = spec
+        self._checkpoint = checkpoint
+        self._prompter = prompter
+        self._network = network
+
+    def prepare(self, item: Item, role: Role) -> Features[Prompt]:
+        options = self._checkpoint.options
+        override = options.query_instruction if role == "query" else options.target_instruction
+        text = item.full_text if override is None else override + item.text
+        pieces = self._prompter.encode(user_turn(text, len(item.media)))
+        shown = item.media[: len(pieces.ids) - 1]  # a text over the limit can lose the places of later media
+        pictures = tuple(self._see(medium) for medium in shown)
+        whole = sum(map(len, pieces.ids)) + sum(picture.layout.tokens for picture in pictures)
+        has_video = any(medium.kind == "video" for medium in shown)
+        limit = self._checkpoint.max_video_length if has_video else self._checkpoint.max_length
+        length = whole if limit is None else min(limit, whole)
+        return Features(Prompt(pieces.ids, pictures, length), length, truncated=pieces.cut or length < whole)
+
+    def embed(self, features: Sequence[Features[Prompt]]) -> Tensor:
+        import torch
+
+        with torch.inference_mode():
+            vectors: Tensor = self._network([feature.data for feature in features])
+        return vectors
+
+    def _see(self, medium: Media) -> Picture:
+        config, options = self._checkpoint.config, self._checkpoint.options
+        if medium.kind == "image":
+            return see_image(open_image(medium), config)
+        return see_video(read_frames(medium, FramePolicy.parse(options.frames).choose), config)
+
+
+def open_llave(name: str, settings: ModelSettings) -> ModelHandle:
+    """Finds and identifies a checkpoint: `llave/NAME`, `llave/FOLDER`, an alias, or a folder. Raises UserError."""
+    options = parse_options(settings.options)
+    checkpoint = _find(ALIASES.get(name, name.removeprefix(PREFIX)), options)
+    tower = checkpoint.config.tower
+    seen: dict[str, Scalar] = {
+        **asdict(options),
+        "max_length": checkpoint.max_length,
+        "max_video_length": checkpoint.max_video_length,
+        "grid": "x".join(map(str, options.grid)) if options.grid else None,
+        "width": checkpoint.config.language["hidden_size"],
+        "frame_order": "kept",
+    }
+    if tower.folder is not None and not tower.folder.resolve().is_relative_to(checkpoint.found.folder.resolve()):
+        seen["vision_tower"] = folder_digest(tower.folder)
+    dtype = half_on_gpu(settings)
+    if options.attention != "sdpa":
+        _check_attention(options.attention, dtype)
+    spec = ModelSpec(
+        PREFIX + checkpoint.found.name,
+        revision=checkpoint.found.revision,
+        adapter="llave/1",
+        dtype=dtype,
+        options=seen,
+        modalities=("text", "image", "video") if checkpoint.config.sees_video else ("text", "image"),
+        about=checkpoint.found.about(),
+    )
+    return handle(spec, partial(_load, spec, checkpoint, settings))
+
+
+def _check_attention(attention: str, dtype: str) -> None:
+    if find_spec("flash_attn") is None:
+        raise UserError(
+            f"attention={attention} needs flash-attn, which is not installed.",
+            "pip install flash-attn, or leave the option out: PyTorch has flash attention of its own on a GPU.",
+        )
+    if dtype == "float32":
+        raise UserError(f"attention={attention} does not compute in float32.", "Add --dtype bfloat16, on a GPU.")
+
+
+def _find(rest: str, options: LlaveOptions) -> Checkpoint:
+    """Finds a checkpoint and reads its configuration and, if it is local, the headers of its weights."""
+    found = find_checkpoint(rest, PREFIX, ALIASES)
+    config = read_config(found.folder)
+    if found.commit is None:
+        find_weights(found.folder, config)  # so that a broken checkpoint is found out before anything is run
+    if options.grid:
+        config = replace(config, resolutions=grid_resolutions(*options.grid, config.tower.image_size))
+    return Checkpoint(found, config, options)
+
+
+def _load(spec: ModelSpec, checkpoint: Checkpoint, settings: ModelSettings) -> Llave:
+    """Loads tokenizer and weights. Raises UserError, before a weight is read, unless all is as it should be."""
+    from harness.models.llave.network import load_network
+
+    folder, config = checkpoint.found.whole(), checkpoint.config
+    prompter = read_prompter(folder, config.language["vocab_size"])
+    attention, weights = checkpoint.options.attention, find_weights(folder, config)
+    network = load_network(config, weights, folder, torch_device(settings), spec.dtype, attention)
+    return Llave(spec, checkpoint, prompter, network.eval().requires_grad_(False))
+
+
+MODALITIES = ("text", "image", "video")
+_VERIFIED = "golden: the public code's vectors on a small checkpoint; released weights not run"
+ROWS = (
+    ModelRow(PREFIX, "a LLaVE checkpoint: NAME on the hub, or FOLDER", MODALITIES, open_llave, _VERIFIED, MODEL_TYPE),
+    *(ModelRow(alias, PREFIX + name, MODALITIES, open_llave, _VERIFIED) for alias, name in ALIASES.items()),
+)

@@ -1,0 +1,137 @@
+"""The weights of a LLaVE checkpoint in safetensors files: found, accounted for by name and shape, read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import UserError
+from harness.models.checkpoints import CONVERT, refuse
+from harness.models.llave.config import JsonFile, LlaveConfig, Tower
+
+if TYPE_CHECKING:
+    import torch
+
+_TOWER = "model.vision_tower.vision_tower.vision_model."
+_RELEASED: Mapping[str, str] = {
+    "language.": "model.",
+    "projector.": "model.mm_projector.",
+    "tower.": _TOWER,
+    "image_newline": "model.image_newline",
+}
+_UNUSED = ("lm_head.weight", ".rotary_emb.inv_freq", ".embeddings.position_ids")
+"""Ends of names that an embedding does not need: the vocabulary's head, and constants that are computed."""
+_FLOATS = ("F32", "F16", "BF16")
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """Where a tensor lies and what it looks like."""
+
+    file: Path
+    name: str
+    """Its name in that file."""
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def released_name(name: str) -> str:
+    """The name that a parameter of `LlaveNetwork` has in a released checkpoint."""
+    prefix = next(each for each in _RELEASED if name.startswith(each))
+    return _RELEASED[prefix] + name.removeprefix(prefix)
+
+
+def find_weights(folder: Path, config: LlaveConfig) -> dict[str, Weight]:
+    """The tensors to load, by released name; which vision weights win is decided here. Reads headers only.
+
+    Those of the checkpoint do, unless it has none or its config (`delay_load` without a trained tower) drops them; then
+    those of the tower's folder are used. Raises UserError if that leaves none.
+    """
+    found = _read_headers(folder)
+    mine = {name for name in found if name.startswith(_TOWER)}
+    if mine and config.own_tower:
+        return found
+    tower = config.tower
+    if tower.folder is None:
+        why = "its config.json (delay_load) does not use those it has" if mine else "it has none"
+        raise UserError(
+            f"{folder} needs the vision weights of {tower.name}: {why}.",
+            f"In a copy of your own of the checkpoint: hf download {tower.name} --local-dir FOLDER/{tower.name}",
+        )
+    return {name: each for name, each in found.items() if name not in mine} | _tower_weights(tower, tower.folder)
+
+
+def account(found: Mapping[str, Weight], expected: Mapping[str, tuple[int, ...]], folder: Path) -> None:
+    """Raises UserError naming every tensor that is missing, unexpected, misshapen or not of plain floats."""
+    both = [name for name in expected if name in found]
+    faults = {
+        "missing": [name for name in expected if name not in found],
+        "unexpected": [name for name in found if name not in expected and not name.endswith(_UNUSED)],
+        "misshapen": [
+            f"{name} {list(found[name].shape)} instead of {list(expected[name])}"
+            for name in both
+            if found[name].shape != expected[name]
+        ],
+        "not of floats": [f"{name} {found[name].dtype}" for name in both if found[name].dtype not in _FLOATS],
+    }
+    refuse(folder, faults)
+
+
+def read_tensors(weights: Mapping[str, Weight], device: str, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
+    """Every tensor by released name, file by file, on the device and in the dtype asked for."""
+    from safetensors import safe_open
+
+    for file in sorted({each.file for each in weights.values()}):
+        with safe_open(file, framework="pt") as handle:
+            for name, each in weights.items():
+                if each.file == file:
+                    yield name, handle.get_tensor(each.name).to(device=device, dtype=dtype)
+
+
+def _tower_weights(tower: Tower, folder: Path) -> dict[str, Weight]:
+    """A tower's own weights under their names in a checkpoint, without its last layer, its head and its text side."""
+    last = f"encoder.layers.{tower.shape['num_hidden_layers'] - 1}."
+    found = {}
+    for name, each in _read_headers(folder).items():
+        rest = name.removeprefix("vision_model.")
+        if rest != name and not rest.startswith((last, "head.")):
+            found[_TOWER + rest] = each
+    return found
+
+
+def _read_headers(folder: Path) -> dict[str, Weight]:
+    from safetensors import SafetensorError, safe_open
+
+    found: dict[str, Weight] = {}
+    for file in _weight_files(folder):
+        try:
+            with safe_open(file, framework="np") as handle:
+                for name in handle.keys():  # noqa: SIM118 - not a dict
+                    piece = handle.get_slice(name)
+                    if name in found:
+                        raise UserError(
+                            f"{name} stands in {found[name].file} and again in {file}.", "Download the weights again."
+                        )
+                    found[name] = Weight(file, name, tuple(piece.get_shape()), piece.get_dtype())
+        except (SafetensorError, OSError) as error:
+            raise UserError(
+                f"{file} is missing, cut short or damaged: {error}", "Copy or download the file again."
+            ) from None
+    return found
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """One file, or the shards that an index names."""
+    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if whole.exists():
+        return [whole]
+    if index.exists():
+        file = JsonFile.read(index)
+        shards = file.fields.get("weight_map")
+        if not isinstance(shards, dict) or any(Path(str(each)).name != each for each in shards.values()):
+            raise file.wrong("weight_map")
+        return [folder / name for name in sorted(set(shards.values()))]
+    others = "only pickle files (.bin), which can run code when opened" if any(folder.glob("*.bin")) else "nor an index"
+    raise UserError(f"{folder} has no model.safetensors, {others}.", f"Copy all of the checkpoint. {CONVERT}")

@@ -1,0 +1,1 @@
+"""Embedders made from generative vision-language models: one recipe for each checkpoint."""

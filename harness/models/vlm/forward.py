@@ -1,0 +1,89 @@
+"""One forward pass of a generative model without its vocabulary, and the vectors pooled from it.
+
+This module imports torch: import it where a network is needed, not at the top of a file.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize, pad
+
+from harness.models.vlm.family import Ids, Tensors
+from harness.models.vlm.recipes import Recipe
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompt:
+    """An item made ready."""
+
+    ids: Ids
+    positions: Ids | None
+    """`(3, length)`, for networks that place tokens in two dimensions."""
+    tensors: Tensors
+    """Its images and videos; empty for a text."""
+    images: int
+
+
+def embed(network: PreTrainedModel, recipe: Recipe, prompts: Sequence[Prompt]) -> Tensor:
+    """Unit vectors `(n, width)` in fp32, in the order given; nothing depends on the order or company of the prompts."""
+    groups: dict[int, list[int]] = defaultdict(list)
+    for at, prompt in enumerate(prompts):
+        groups[prompt.images if recipe.family.apart else 0].append(at)
+    parts = [_forward(network, recipe, [prompts[at] for at in group]) for group in groups.values()]
+    order = torch.tensor([at for group in groups.values() for at in group], device=parts[0].device)
+    return torch.cat(parts)[order.argsort()]
+
+
+def _forward(network: PreTrainedModel, recipe: Recipe, prompts: Sequence[Prompt]) -> Tensor:
+    """Prompts are padded on the right, where causal attention keeps the padding from every token before it.
+
+    So no mask is needed, and the padding side that a model's public code asks for does not matter.
+    """
+    device = network.device
+    lengths = torch.tensor([len(prompt.ids) for prompt in prompts], device=device)
+    inputs = {
+        name: each.to(device, network.dtype if each.is_floating_point() else each.dtype)
+        for name, each in _joined(prompts).items()
+    }
+    longest = int(lengths.max())
+    real = torch.arange(longest, device=device) < lengths[:, None]
+    mask = None
+    if recipe.bidirectional:  # a mask for each kind of layer is taken as it is; any other would be made causal
+        mask = dict.fromkeys(("full_attention", "sliding_attention"), real[:, None, None].expand(-1, 1, longest, -1))
+    states = network(**inputs, attention_mask=mask, use_cache=False).last_hidden_state
+    if recipe.pooling == "mean":
+        pooled = (states.float() * real[..., None]).sum(1) / lengths[:, None]
+    else:
+        pooled = states[torch.arange(len(prompts), device=device), lengths - 1]
+    return normalize(pooled.float(), dim=-1)
+
+
+def _joined(prompts: Sequence[Prompt]) -> dict[str, Tensor]:
+    """The inputs of a batch: ids `(n, length)`, positions `(3, n, length)`, and the images' tensors."""
+    joined = {"input_ids": _stack([torch.from_numpy(prompt.ids)[None] for prompt in prompts])}
+    placed = [torch.from_numpy(prompt.positions)[None] for prompt in prompts if prompt.positions is not None]
+    if placed:
+        joined["position_ids"] = _stack(placed).transpose(0, 1)
+    names = {name for prompt in prompts for name in prompt.tensors}
+    return joined | {
+        name: _stack([prompt.tensors[name] for prompt in prompts if name in prompt.tensors]) for name in names
+    }
+
+
+def _stack(tensors: Sequence[Tensor]) -> Tensor:
+    """Joined along the first axis, padded with zeros at the end of the others."""
+    largest = [max(edges) for edges in zip(*(each.shape[1:] for each in tensors), strict=True)]
+    padded = []
+    for each in tensors:
+        missing = [due - had for due, had in zip(largest, each.shape[1:], strict=True)]
+        padded.append(pad(each, [edge for after in reversed(missing) for edge in (0, after)]) if any(missing) else each)
+    return torch.cat(padded)

@@ -1,0 +1,1 @@
+"""The record of a result, and the files that hold it."""

@@ -1,0 +1,104 @@
+"""What a result says: the record of a scored task, put together from all that led to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from harness.encoding.encoder import EncodeReport
+from harness.identity import model_fingerprint
+from harness.plan import Assignment, Question
+from harness.results.environment import environment, peak_memory
+from harness.results.files import FORMAT, Result
+from harness.scoring.score import Scored
+from harness.types import ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """How a result came about: the model, and what it took."""
+
+    spec: ModelSpec
+    width: int | None
+    """Of the vectors; None where nothing could be embedded."""
+    report: EncodeReport
+    seconds: float
+    processes: int
+    device: str
+
+
+def make_record(assignment: Assignment, scored: Scored, question: Question, made: Made) -> Result:
+    """The record, complete but for the file of its rows."""
+    task, dataset = assignment.dataset.task, assignment.dataset
+    return Result(
+        format=FORMAT,
+        status="done",
+        identity=assignment.identity,
+        task=task.name,
+        meta_task=task.meta_task,
+        split=task.split,
+        scope=task.scope,
+        main_metric=task.metrics[0],
+        model=_model(made, kinds={medium.kind for medium in dataset.media}),
+        protocol=question.protocol,
+        metrics=scored.metrics,
+        strict=scored.strict,
+        official=scored.official,
+        chance=scored.chance,
+        tied_queries=scored.tied_queries,
+        num_queries=len(dataset.data.queries),
+        num_targets=len(dataset.data.targets),
+        dataset={
+            "source": dataset.info.source,
+            "revision": dataset.info.revision,
+            "digest": dataset.digest,
+            "notes": dict(dataset.data.notes),
+        },
+        settings={
+            "limit": question.limit,
+            "seed": question.seed,
+            "on_bad_media": "count-as-wrong" if question.skip_bad_media else "stop",
+        },
+        bad_media=[
+            {"media": medium.name, "why": error.what}
+            for medium, error in sorted(dataset.bad.items(), key=lambda pair: pair[0].name)
+        ],
+        environment=environment(made.device),
+        cost=_cost(made, len(assignment.work)),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _model(made: Made, kinds: set[str]) -> dict[str, object]:
+    spec = made.spec
+    return {
+        **spec.about,
+        "name": spec.name,
+        "revision": spec.revision,
+        "adapter": spec.adapter,
+        "dtype": spec.dtype,
+        "options": dict(spec.options),
+        "modalities": list(spec.modalities),
+        "not_seen": sorted(kinds - set(spec.modalities)),
+        "similarity": spec.similarity,
+        "width": made.width,
+        "fingerprint": model_fingerprint(spec),
+    }
+
+
+def _cost(made: Made, needed: int) -> dict[str, object]:
+    """What a task took. Items and batches are those of the main process; the wall clock is everybody's."""
+    report = made.report
+    return {
+        "seconds": round(made.seconds, 3),
+        "processes": made.processes,
+        "items_embedded": report.items,
+        "items_needed": needed,
+        "items_per_second": round(report.items / report.seconds, 2) if report.items else None,
+        "batches": report.batches,
+        "padding_waste": round(report.padding_waste, 4),
+        "waiting_share": round(report.waiting / report.seconds, 4) if report.items else None,
+        "memory_backoffs": report.backoffs,
+        "items_truncated": report.truncated,
+        **peak_memory(),
+    }

@@ -1,0 +1,248 @@
+"""The one rank function: where a query's right candidates come out among its candidates.
+
+Scores are exact; `harness.scoring.exact` says what that means. They are ranked from estimates. Estimates that lie too
+close to a right candidate's score, or to the edge of the top, are first replaced by exact scores.
+
+Array names carry their axes: Q queries, B of a block or a slice of it, T targets, C candidates, P positives, K top
+candidates, D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import UserError
+from harness.scoring.exact import (
+    NOT_A_NUMBER,
+    NOT_THERE,
+    Asked,
+    Bools,
+    Doubles,
+    Steps,
+    Targets,
+    lengths,
+    slices,
+    steps,
+    without,
+)
+from harness.scoring.groups import Best, Groups
+from harness.types import FloatArray, IndexArray, Ranking, TopCandidate
+
+_CELLS = 1 << 25
+"""Scores that are held at once, at most."""
+_FEW = 1 << 15
+"""Scores that are ranked at once, roughly: few enough to stay in the processor's cache."""
+_RARE = 64
+"""Estimates pay if fewer than one in this many has to be made exact."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RankQuery:
+    """What the ranker needs of a query. `candidates` are indexes into the targets, repeats allowed; empty: all."""
+
+    id: str
+    candidates: IndexArray
+    positives: IndexArray
+    num_positives: int
+    """Right candidates there should be; those that could not be embedded are not among `positives`."""
+
+
+def normalise(vectors: FloatArray, out: FloatArray | None = None) -> FloatArray:
+    """Rows `(n, d)` scaled to unit length, in fp64 and rounded once. A row of zeros gives NaN."""
+    out = np.empty_like(vectors, dtype=np.float32) if out is None else out
+    for part in slices(len(vectors)):
+        rows = vectors[part].astype(np.float64)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            out[part] = rows / np.sqrt(np.einsum("ij,ij->i", rows, rows))[:, None]
+    return out
+
+
+def rank(
+    queries_QD: FloatArray,
+    targets_TD: FloatArray,
+    queries: Sequence[RankQuery],
+    *,
+    groups: Groups | None = None,
+    top: int = 10,
+    block: int = 1024,
+    nan_wins: bool = False,
+) -> list[Ranking]:
+    """Ranks every query's candidates by dot product; one Ranking for each of `queries`, in their order.
+
+    Row i of `queries_QD` belongs to `queries[i]`, whose positives must be among its candidates. Vectors must be
+    finite, else UserError, unless `nan_wins` puts scores that are not numbers above all others, as `argmax` does:
+    that serves only to reproduce the public rule on broken models. `block` never changes a result. With `groups`,
+    candidates and positives are numbers of groups, and the top shows the target that a group has its score from.
+    """
+    assert queries_QD.dtype == targets_TD.dtype == np.float32
+    assert len(queries_QD) == len(queries)
+    targets = Targets.of(targets_TD)
+    lengths_Q = lengths(queries_QD)
+    broken_Q = ~np.isfinite(lengths_Q)
+    if not nan_wins and (broken_Q.any() or targets.broken_U.any()):
+        raise UserError("There are vectors that are not finite.", "Look for overflow, or for a broken checkpoint.")
+    steps_Q = steps(np.where(broken_Q, 0, lengths_Q), targets.longest)
+    results: list[Ranking] = []
+    for part in slices(len(queries), max(1, min(block, _CELLS // max(1, len(targets_TD))))):
+        lists = _Lists.of(queries[part], len(targets_TD if groups is None else groups))
+        asked = Asked(without(queries_QD[part], broken_Q[part]), steps_Q[part])
+        if groups is None:
+            found = Best(_scores(targets, asked, lists, broken_Q[part], top), lists.pools_BC)
+        else:
+            found = _best_of_groups(targets, asked, groups, lists, broken_Q[part])
+        for few in lists.in_cache():
+            results += _rankings(queries[part][few], found.part(few), lists[few], steps_Q[part][few], top)
+    return results
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Lists:
+    """Candidates and positives of a block of queries, short lists filled up with -1."""
+
+    pools_BC: IndexArray
+    repeats_BC: Bools | None
+    """Candidates that stand in their list already; None if there are none."""
+    positives_BP: IndexArray
+
+    @staticmethod
+    def of(queries: Sequence[RankQuery], num_targets: int) -> _Lists:
+        everything = np.arange(num_targets, dtype=np.int32)
+        pools_BC = _padded([query.candidates if len(query.candidates) else everything for query in queries])
+        positives = [np.array(list(dict.fromkeys(query.positives.tolist())), dtype=np.int32) for query in queries]
+        return _Lists(pools_BC, _repeats(pools_BC), _padded(positives))
+
+    def __getitem__(self, rows: slice[int, int, None]) -> _Lists:
+        repeats_BC = None if self.repeats_BC is None else self.repeats_BC[rows]
+        return _Lists(self.pools_BC[rows], repeats_BC, self.positives_BP[rows])
+
+    def in_cache(self) -> Iterator[slice[int, int, None]]:
+        """Slices of the block that are best worked on at once."""
+        return slices(len(self.pools_BC), max(1, _FEW // max(1, self.pools_BC.shape[1])))
+
+    def strict(self, scores_BC: Steps) -> Steps:
+        """The scores under the strict rule, which counts a candidate once."""
+        return scores_BC if self.repeats_BC is None else np.where(self.repeats_BC, np.int32(NOT_THERE), scores_BC)
+
+    def own(self, scores_BC: Steps, turn: int) -> Steps:
+        """The score of each query's positive number `turn`, (B, 1); anything where a query has fewer."""
+        wanted_B1 = self.positives_BP[:, turn, None]
+        found_BC = self.pools_BC == wanted_B1
+        assert (found_BC.any(axis=1, keepdims=True) | (wanted_B1 < 0)).all(), "a positive is not among the candidates"
+        own_B1: Steps = np.take_along_axis(scores_BC, found_BC.argmax(axis=1)[:, None], axis=1)
+        return own_B1
+
+
+def _padded(lists: Sequence[IndexArray]) -> IndexArray:
+    padded = np.full((len(lists), max(map(len, lists), default=0)), -1, dtype=np.int32)
+    for row, each in enumerate(lists):
+        padded[row, : len(each)] = each
+    return padded
+
+
+def _repeats(pools_BC: IndexArray) -> Bools | None:
+    ordered_BC = np.sort(pools_BC, axis=1)
+    if not ((ordered_BC[:, 1:] == ordered_BC[:, :-1]) & (ordered_BC[:, 1:] >= 0)).any():
+        return None
+    order_BC = np.argsort(pools_BC, axis=1)
+    ordered_BC = np.take_along_axis(pools_BC, order_BC, axis=1)
+    repeats_BC = np.zeros(pools_BC.shape, dtype=bool)
+    np.put_along_axis(repeats_BC, order_BC[:, 1:], ordered_BC[:, 1:] == ordered_BC[:, :-1], axis=1)
+    return repeats_BC
+
+
+def _scores(targets: Targets, asked: Asked, lists: _Lists, broken_B: Bools, top: int) -> Steps:
+    """Scores (B, C) that are exact, or as good as exact for every right candidate and for the top."""
+    rare = lists.pools_BC.size // _RARE
+    error = targets.error(asked) if top * len(lists.pools_BC) < rare else None
+    scores_BC = None if error is None else _finished(targets.estimates(asked, lists.pools_BC), lists, broken_B)
+    if error is not None and scores_BC is not None:
+        near = [_near(scores_BC[few], lists[few], 2 * error, top) for few in lists.in_cache()]
+        if sum(map(np.count_nonzero, near)) <= rare:
+            for few, near_BC in zip(lists.in_cache(), near, strict=True):
+                targets.sharpen(scores_BC[few], asked[few], lists.pools_BC[few], near_BC)
+            return scores_BC
+    return _finished(targets.exact(asked, lists.pools_BC), lists, broken_B)
+
+
+def _best_of_groups(targets: Targets, asked: Asked, groups: Groups, lists: _Lists, broken_B: Bools) -> Best:
+    everything_BT = np.tile(np.arange(len(targets.column_T), dtype=np.int32), (len(broken_B), 1))
+    best = groups.best(targets.exact(asked, everything_BT))
+    scores_BC, targets_BC = (np.take_along_axis(each, lists.pools_BC, axis=1) for each in best)
+    return Best(_finished(scores_BC, lists, broken_B), targets_BC)
+
+
+def _finished(scores_BC: Steps, lists: _Lists, broken_B: Bools) -> Steps:
+    scores_BC[broken_B] = NOT_A_NUMBER
+    scores_BC[lists.pools_BC < 0] = NOT_THERE
+    return scores_BC
+
+
+def _near(scores_BC: Steps, lists: _Lists, slack: int, top: int) -> Bools:
+    """Which estimates must be told apart: those within `slack` of a positive's that is not alone, and the top's."""
+    near_BC = np.zeros(scores_BC.shape, dtype=bool)
+    for turn in range(lists.positives_BP.shape[1]):
+        own_B1 = lists.own(scores_BC, turn)
+        around_BC = (scores_BC >= own_B1 - slack) & (scores_BC <= own_B1 + slack)
+        near_BC |= around_BC & (np.count_nonzero(around_BC, axis=1, keepdims=True) > 1)
+    if top:
+        near_BC |= scores_BC >= _edges(lists.strict(scores_BC), top) - slack
+    return near_BC & (np.abs(scores_BC) < NOT_A_NUMBER)
+
+
+def _edges(scores_BC: Steps, top: int) -> Steps:
+    """The score of the last of the best `top`, (B, 1)."""
+    edges_B1: Steps = np.partition(scores_BC, -top, axis=1)[:, -top, None]
+    return edges_B1
+
+
+def _rankings(queries: Sequence[RankQuery], found: Best, lists: _Lists, steps_B: Doubles, top: int) -> list[Ranking]:
+    scores_BC, strict_BC = found.scores_BC, lists.strict(found.scores_BC)
+    places = _places(scores_BC, strict_BC, lists).tolist()
+    counts = np.count_nonzero(lists.positives_BP >= 0, axis=1).tolist()
+    sizes = np.count_nonzero(strict_BC > NOT_THERE, axis=1).tolist()
+    official_sizes = np.count_nonzero(scores_BC > NOT_THERE, axis=1).tolist()
+    tops = _tops(strict_BC, found.targets_BC, steps_B, min(top, scores_BC.shape[1]))
+    return [
+        Ranking(
+            query_id=query.id,
+            best=tuple(places[row][0][: counts[row]]),
+            worst=tuple(places[row][1][: counts[row]]),
+            pool_size=sizes[row],
+            num_positives=query.num_positives,
+            official=tuple(places[row][2][: counts[row]]),
+            official_pool_size=official_sizes[row],
+            top=tops[row][: sizes[row]],
+        )
+        for row, query in enumerate(queries)
+    ]
+
+
+def _places(scores_BC: Steps, strict_BC: Steps, lists: _Lists) -> NDArray[np.int64]:
+    """Best, worst and official rank of every positive, (B, 3, P); anything where a query has fewer than P."""
+    places_B3P = np.empty((len(scores_BC), 3, lists.positives_BP.shape[1]), dtype=np.int64)
+    for turn in range(lists.positives_BP.shape[1]):
+        own_B1 = lists.own(scores_BC, turn)
+        before_B = np.count_nonzero(strict_BC > own_B1, axis=1)
+        places_B3P[:, 0, turn] = 1 + before_B
+        places_B3P[:, 1, turn] = before_B + np.count_nonzero(strict_BC == own_B1, axis=1)
+        places_B3P[:, 2, turn] = 1 + np.count_nonzero(scores_BC > own_B1, axis=1)
+    return places_B3P
+
+
+def _tops(scores_BC: Steps, targets_BC: IndexArray, steps_B: Doubles, count: int) -> list[tuple[TopCandidate, ...]]:
+    """The best candidates of each row; equal scores in the order of the targets."""
+    if count == 0:
+        return [()] * len(scores_BC)
+    rows, places = np.nonzero(
+        scores_BC >= _edges(scores_BC, count)
+    )  # of each row `count`, and what is tied with the last
+    targets, scores = targets_BC[rows, places], scores_BC[rows, places]
+    order = np.lexsort((targets, -scores, rows))
+    best_BK = order[np.searchsorted(rows, np.arange(len(scores_BC)))[:, None] + np.arange(count)]
+    scores_BK = np.where(scores == NOT_A_NUMBER, np.inf, scores * steps_B[rows])[best_BK]
+    pairs = zip(targets[best_BK].tolist(), scores_BK.tolist(), strict=True)
+    return [tuple(map(TopCandidate, *pair)) for pair in pairs]

@@ -1,0 +1,187 @@
+"""From stored vectors to a scored task: matrices, rankings, metrics, per-query rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.data.dataset import Dataset
+from harness.encoding.store import Store
+from harness.results.files import QueryRow, Score
+from harness.scoring.bootstrap import bootstrap
+from harness.scoring.groups import Groups
+from harness.scoring.metrics import Metric
+from harness.scoring.rank import RankQuery, normalise, rank
+from harness.types import FloatArray, IndexArray, Item, ModelSpec, ProtocolName, Query, Ranking, TaskData, TopCandidate
+
+_HIT = Metric("hit", 1)
+_NONE: IndexArray = np.empty(0, dtype=np.int32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Keys:
+    """Where the vectors of a dataset's queries and targets lie in the store; None for an item that has none."""
+
+    queries: tuple[bytes | None, ...]
+    targets: tuple[bytes | None, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scored:
+    """All that follows from the vectors of a task."""
+
+    rankings: tuple[Ranking, ...]
+    metrics: dict[str, Score]
+    """One of the two that follow: that of the protocol asked for."""
+    strict: dict[str, Score]
+    official: dict[str, Score]
+    chance: dict[str, float]
+    rows: tuple[QueryRow, ...]
+
+    @property
+    def tied_queries(self) -> int:
+        return sum(ranking.tied for ranking in self.rankings)
+
+
+def score(dataset: Dataset, keys: Keys, store: Store, spec: ModelSpec, *, protocol: ProtocolName, seed: int) -> Scored:
+    """Ranks and measures a task from stored vectors. Queries without a vector of their own count as wrong."""
+    rankings = rank_dataset(dataset, keys, store, spec)
+    metrics = [Metric.parse(name) for name in dataset.task.metrics]
+    strict = [[metric.score(ranking) for ranking in rankings] for metric in metrics]
+    public = strict
+    if any(ranking.depends_on_protocol for ranking in rankings):
+        public = [[metric.score_official(ranking) for ranking in rankings] for metric in metrics]
+    both = {"strict": _scores(metrics, strict, seed)}
+    both["official"] = both["strict"] if public == strict else _scores(metrics, public, seed)
+    main = public[0] if protocol == "official" else strict[0]
+    return Scored(
+        tuple(rankings),
+        both[protocol],
+        both["strict"],
+        both["official"],
+        {str(metric): metric.aggregate(map(metric.chance, rankings)) for metric in metrics},
+        tuple(
+            _row(dataset, query, ranking, metrics[0], value, official=protocol == "official")
+            for query, ranking, value in zip(dataset.data.queries, rankings, main, strict=True)
+        ),
+    )
+
+
+def rank_dataset(dataset: Dataset, keys: Keys, store: Store, spec: ModelSpec) -> list[Ranking]:
+    """Rankings of all queries, in their order, with targets numbered as in the dataset."""
+    place_T = _places([key is not None for key in keys.targets])
+    usable = np.flatnonzero(place_T >= 0).astype(np.int32)
+    groups = [_kept(place_T, members) for members in dataset.data.groups]
+    place = _places([len(members) > 0 for members in groups]) if groups else place_T
+    asked: list[RankQuery] = []
+    able: list[int] = []
+    for index, query in enumerate(_candidates_for_targets(dataset.data)):
+        whole_pool = dataset.task.scope == "global" or not len(query.candidates)
+        candidates = _NONE if whole_pool else _kept(place, query.candidates)
+        positives = _kept(place, query.positives)
+        asked.append(RankQuery(query.id, candidates, positives, len(set(query.positives.tolist()))))
+        if keys.queries[index] is not None and len(positives):
+            able.append(index)
+    ranked = rank(
+        _vectors(store, [keys.queries[index] for index in able], spec),
+        _vectors(store, [keys.targets[index] for index in usable], spec),
+        [asked[index] for index in able],
+        groups=Groups.of([members for members in groups if len(members)]) if groups and able else None,
+    )
+    rankings = {index: _renumbered(ranking, usable) for index, ranking in zip(able, ranked, strict=True)}
+    size = int(place.max(initial=-1)) + 1
+    return [rankings.get(index) or _unranked(query, size) for index, query in enumerate(asked)]
+
+
+def _candidates_for_targets(data: TaskData) -> Sequence[Query]:
+    """The queries, with numbers of groups for those of targets where targets are in groups."""
+    if not data.groups:
+        return data.queries
+    number = {frozenset(members.tolist()): turn for turn, members in enumerate(data.groups)}
+    right = (number[frozenset(query.positives.tolist())] for query in data.queries)
+    pairs = zip(data.queries, right, strict=True)
+    return [replace(query, candidates=_NONE, positives=np.array([each], dtype=np.int32)) for query, each in pairs]
+
+
+def _places(usable: Sequence[bool]) -> IndexArray:
+    """The new number of each, without those that cannot be used, which get -1."""
+    places = np.cumsum(usable, dtype=np.int32) - 1
+    return np.where(usable, places, np.int32(-1))
+
+
+def _renumbered(ranking: Ranking, usable: IndexArray) -> Ranking:
+    """The ranking with its top candidates numbered as in the dataset."""
+    if all(each.target == usable[each.target] for each in ranking.top):
+        return ranking
+    top = tuple(TopCandidate(int(usable[each.target]), each.score) for each in ranking.top)
+    return replace(ranking, top=top)
+
+
+def _kept(place: IndexArray, indexes: IndexArray) -> IndexArray:
+    """Targets renumbered without those that have no vector."""
+    kept = place[indexes]
+    result: IndexArray = kept[kept >= 0]
+    return result
+
+
+def _unranked(query: RankQuery, whole_pool: int) -> Ranking:
+    distinct = len(set(query.candidates.tolist())) or whole_pool
+    return Ranking(query.id, (), (), distinct, query.num_positives, (), len(query.candidates) or whole_pool)
+
+
+def _vectors(store: Store, keys: Sequence[bytes | None], spec: ModelSpec) -> FloatArray:
+    vectors = store.get([key for key in keys if key is not None])
+    return normalise(vectors, out=vectors) if spec.similarity == "cosine" else vectors
+
+
+def _scores(metrics: Sequence[Metric], columns: Sequence[Sequence[float]], seed: int) -> dict[str, Score]:
+    intervals = bootstrap(columns, medians=[metric.kind == "median_rank" for metric in metrics], seed=seed)
+    return {
+        str(metric): Score(metric.aggregate(column), interval.low, interval.high)
+        for metric, column, interval in zip(metrics, columns, intervals, strict=True)
+    }
+
+
+def _row(dataset: Dataset, query: Query, ranking: Ranking, main: Metric, value: float, *, official: bool) -> QueryRow:
+    targets = dataset.data.targets
+    positives = list(dict.fromkeys(query.positives.tolist()))
+    grouped = bool(dataset.data.groups)
+    right = [place for place, each in enumerate(ranking.top) if each.target in positives]
+    right = right[:1] if grouped else right  # below it another group has one of these targets too
+    why = dataset.why_bad(query.item) or next(
+        filter(None, (dataset.why_bad(targets[each]) for each in positives)), None
+    )
+    return {
+        "query": ranking.query_id,
+        "right": (_HIT.score_official(ranking) if official else _HIT.score(ranking)) == 1,
+        str(main): value,
+        "best_rank": list(ranking.best),
+        "worst_rank": list(ranking.worst),
+        "official_rank": list(ranking.official),
+        "candidates": ranking.pool_size,
+        "content": content(query.item),
+        "positives": [
+            {"target": each, **({"group": positives} if grouped else {}), **content(targets[each])}
+            for each in (positives[:1] if grouped else positives)
+        ],
+        "top": [
+            {
+                "target": each.target,
+                "score": each.score,
+                "right": place in right,
+                **content(targets[each.target]),
+            }
+            for place, each in enumerate(ranking.top)
+        ],
+        **({"bad_media": why.what} if why else {}),
+    }
+
+
+def content(item: Item) -> dict[str, object]:
+    """An item as plain data, for rows that explain themselves."""
+    fields: dict[str, object] = {"text": item.full_text}
+    if item.media:
+        fields["media"] = [medium.name for medium in item.media]
+    return fields

@@ -1,0 +1,1 @@
+"""Results and published rows as a leaderboard."""

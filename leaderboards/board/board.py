@@ -1,0 +1,208 @@
+"""Results side by side: models, tasks, and the means of a suite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from harness.results.files import Result
+from leaderboards.board.entries import Entry, comparable, measured, printed, total
+from leaderboards.board.standings import Standing, stand
+from leaderboards.load import Record
+from leaderboards.published.rows import PublishedRow
+from tasks.suites import Mean, Suite, aggregate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TEXT_VIDEO = ("_t2v", "_v2t", "-v2")
+"""How `tasks.video.retrieval` ends the names of its tasks."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Board:
+    """Models, and the suite that says how they are averaged."""
+
+    entries: tuple[Entry, ...]
+    suite: Suite
+    rank_by: str = "overall"
+    """A mean of the suite, or a task."""
+    sizes: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Queries of each whole task, for rows that only have scores."""
+    mixed: frozenset[str] = frozenset()
+    """Identities of results that are not comparable with the rest."""
+    notes: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(results: Sequence[Result], suite: Suite) -> Board:
+        """Of results that belong together, such as those of one run."""
+        distinct = {result.identity: result for result in results}.values()
+        return Board(tuple(measured([Record(result, Path(), None) for result in distinct])), suite)
+
+    @staticmethod
+    def of_records(
+        records: Sequence[Record],
+        suite: Suite,
+        published: Sequence[PublishedRow] = (),
+        *,
+        sizes: Mapping[str, int] = MappingProxyType({}),
+        rank_by: str = "overall",
+        mix: bool = False,
+    ) -> Board:
+        """Of results from anywhere: those that are not comparable are left out, or with `mix` marked."""
+        chosen = comparable(records, mix=mix)
+        own = measured(chosen.records)
+        rows = printed(published, [entry.label for entry in own])
+        known = {record.result.task: record.result.num_queries for record in chosen.records}
+        return Board((*own, *rows), suite, rank_by, {**known, **sizes}, chosen.mixed, chosen.notes)
+
+    def is_mixed(self, entry: Entry) -> bool:
+        """Whether any of its results, and so its means, are not comparable with the rest."""
+        return any(result.identity in self.mixed for result in entry.results.values())
+
+    @property
+    def columns(self) -> Mapping[str, Mapping[str, Result]]:
+        """Our own results, by what the model is called here, then by task; both in the order of the results."""
+        return {entry.label: entry.results for entry in self.entries if entry.records}
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        return tuple(result for column in self.columns.values() for result in column.values())
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Those that some entry has: the suite's in its order, then others."""
+        there = dict.fromkeys(task for entry in self.entries for task in (*entry.scores, *entry.records))
+        return (*(task for task in self.suite.tasks if task in there), *(t for t in there if t not in self.suite.tasks))
+
+    def means(self, model: str) -> tuple[Mean, ...]:
+        """The suite's means of the main scores, in its order. Incomplete ones say what they lack."""
+        return aggregate(self.suite, {task: result.main.value for task, result in self.columns[model].items()})
+
+    def standings(self) -> tuple[Standing, ...]:
+        """The rows in their order, with intervals, ranks and groups."""
+        return _standings(self)
+
+    def frame(self) -> pd.DataFrame:
+        """One row for each model, in the order of the board; fractions, not percent."""
+        import pandas as pd
+
+        recalls = {task: recall_columns(task) for task in self.tasks}
+        return pd.DataFrame(
+            [_row(standing, self) | _datasets(standing.entry, recalls) for standing in self.standings()]
+        )
+
+    def results_frame(self) -> pd.DataFrame:
+        """Tidy data: one row for each of our results; fractions, not percent."""
+        import pandas as pd
+
+        return pd.DataFrame([_plain(model, each) for model, column in self.columns.items() for each in column.values()])
+
+
+@lru_cache(maxsize=1)
+def _standings(board: Board) -> tuple[Standing, ...]:
+    """Of the board that was asked last: a table of several hundred models takes seconds, and is read several times."""
+    return tuple(stand(board.entries, board.suite, board.sizes, board.rank_by))
+
+
+def _row(standing: Standing, board: Board) -> dict[str, object]:
+    """Everything that the board knows about a model, as plain data."""
+    entry, place = standing.entry, standing.place
+    checkpoint = entry.checkpoint
+    row: dict[str, object] = {
+        "rank": place.rank if place else None,
+        "rank_best": place.best if place else None,
+        "rank_worst": place.worst if place else None,
+        "group": place.group if place else None,
+        "model": entry.label,
+        "kind": entry.kind,
+        "run": checkpoint.run if checkpoint else None,
+        "step": checkpoint.step if checkpoint else None,
+    }
+    for name, cell in standing.cells.items():
+        low, high = cell.interval or (None, None)
+        row |= {name: cell.mean.value, f"{name} low": low, f"{name} high": high}
+    ranked = standing.cells[board.rank_by]
+    row |= {
+        "recomputed": ranked.mark.recomputed if ranked.mark else None,
+        "tasks": ranked.mean.present,
+        "missing": ", ".join(ranked.mean.missing) if ranked.mean.value is None else "",
+        "official effect": official_effect(entry, board.suite),
+        "tied queries": sum(result.tied_queries for result in entry.results.values()) if entry.records else None,
+    }
+    return row | facts(entry)
+
+
+def facts(entry: Entry) -> dict[str, object]:
+    """What is known about a model beside its scores: size, width, where and when, and what it cost."""
+    results = list(entry.results.values())
+    first = results[0].model if results else {}
+    row = entry.published
+    seconds, embedding = total(entry, "seconds"), total(entry, "embedding_seconds")
+    items = total(entry, "items_embedded")
+    return {
+        "size": row.size if row else first.get("parameters"),
+        "width": row.width if row else first.get("width"),
+        "protocol": ", ".join(sorted(entry.protocols)) + (f" ({row.evaluator})" if row and row.evaluator else ""),
+        "source": row.source.name if row else "this harness",
+        "date": row.source.date if row else max(result.created for result in results)[:10],
+        "seconds": seconds,
+        "items/s": items / embedding if items and embedding else None,
+        "GPU-hours": total(entry, "gpu_hours"),
+    }
+
+
+def official_effect(entry: Entry, suite: Suite) -> float | None:
+    """By how much the public rule moves the mean of the suite's tasks that are there; None for printed rows."""
+    results = [result for task, result in entry.results.items() if task in suite.tasks and task in entry.scores]
+    if not results:
+        return None
+    both = [(each.official[each.main_metric].value, each.strict[each.main_metric].value) for each in results]
+    return sum(official - strict for official, strict in both) / len(both)
+
+
+def _datasets(entry: Entry, recalls: Mapping[str, Mapping[str, str]]) -> dict[str, object]:
+    """Each dataset's main score with its interval, and its other cut-offs where they are what people compare."""
+    row: dict[str, object] = {}
+    for task, more in recalls.items():
+        record = entry.records.get(task)
+        score = record.result.main if record else None
+        row |= {
+            task: entry.scores.get(task) if score is None else score.value,
+            f"{task} low": score.low if score else None,
+            f"{task} high": score.high if score else None,
+        }
+        row |= {name: entry.others(task).get(metric) for name, metric in more.items()}
+    return row
+
+
+def recall_columns(task: str) -> dict[str, str]:
+    """Columns for R@1, R@5 and R@10 of text-video retrieval, where the field compares all three."""
+    return {f"{task} R@{k}": f"hit@{k}" for k in (1, 5, 10)} if task.endswith(_TEXT_VIDEO) else {}
+
+
+def _plain(model: str, result: Result) -> dict[str, object]:
+    return {
+        "model": model,
+        "revision": result.model["revision"],
+        "task": result.task,
+        "meta_task": result.meta_task,
+        "split": result.split,
+        "metric": result.main_metric,
+        "protocol": result.protocol,
+        "value": result.main.value,
+        "low": result.main.low,
+        "high": result.main.high,
+        "strict": result.strict[result.main_metric].value,
+        "official": result.official[result.main_metric].value,
+        "chance": result.chance[result.main_metric],
+        "tied_queries": result.tied_queries,
+        "num_queries": result.num_queries,
+        "num_targets": result.num_targets,
+        "dataset_digest": result.dataset["digest"],
+        "seconds": result.cost.get("seconds"),
+    }

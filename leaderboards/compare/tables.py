@@ -1,0 +1,232 @@
+"""A comparison as tables and data. Differences are B minus A, in points (percent)."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from leaderboards.compare.compare import COMMON, Comparison, Difference
+from leaderboards.compare.config_diff import changes
+from leaderboards.compare.flips import Flip
+from leaderboards.compare.training import cautions, training
+from leaderboards.stats import LEVEL, Interval, holm
+from leaderboards.tables import Cell, Grid, html_table
+
+_TINY = 1e-9
+"""P-values below it, of which no test here can know the digits, are not told apart."""
+_NOT_PAIRED = "not paired: where queries are not known or not the same, intervals are from their number alone."
+_NO_SETTINGS = "One of the records at least is of an older version, without settings, so settings are not compared."
+_MOST_CHANGES = 12
+_STYLE = """
+:root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif; }
+body { margin: 1.5rem auto; max-width: 96rem; padding: 0 1rem; }
+h1 { font-size: 1.4rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+caption { text-align: left; font-weight: bold; padding: 1rem 0 .5rem; }
+th, td { border-bottom: 1px solid #8886; padding: .25rem .6rem; text-align: left; vertical-align: top; }
+th { vertical-align: bottom; }
+.number { text-align: right; white-space: nowrap; }
+th.number { max-width: 12rem; white-space: normal; }
+ul { padding-left: 1.2rem; }
+"""
+
+
+def verdict(comparison: Comparison) -> str:
+    """The headline in a sentence."""
+    a, b, head = comparison.a.label, comparison.b.label, comparison.headline
+    figures = f"{head.name} {_points(head.value)}"
+    if head.interval is None or head.p is None:
+        return f"{b} against {a}: {figures}; nothing says how sure that is."
+    told = f"{figures} {_interval(head.interval)}, p {_p(head.p) if head.p < _TINY else f'= {_p(head.p)}'}"
+    if not _sure(head):
+        return f"{b} and {a} cannot be told apart: {told}."
+    return f"{b} is {'better' if head.value > 0 else 'worse'} than {a}: {told}."
+
+
+def difference_grid(comparison: Comparison) -> Grid:
+    """Means, then datasets."""
+    every = [*comparison.means, *comparison.datasets]
+    a, b = comparison.a.label, comparison.b.label
+    names = ("what", a, b, "difference", "other queries", "datasets too", "p", "Holm", "won", "tied", "lost")
+    return Grid(
+        f"{b} minus {a}, in points", names, tuple(map(_row, every)), frozenset({"what"}), tuple(_notes(comparison))
+    )
+
+
+def _row(each: Difference) -> tuple[Cell, ...]:
+    return (
+        Cell(each.name + ("" if each.paired else " §")),
+        Cell(f"{100 * each.a:.1f}"),
+        Cell(f"{100 * each.b:.1f}"),
+        Cell(_points(each.value), style="best" if _sure(each) else ""),
+        Cell(_interval(each.interval)),
+        Cell(_interval(each.hierarchical)),
+        Cell("" if each.p is None else _p(each.p)),
+        Cell("" if each.holm is None else _p(each.holm)),
+        *(Cell("" if count is None else f"{count:,}") for count in (each.wins, each.ties, each.losses)),
+    )
+
+
+def _sure(each: Difference) -> bool:
+    """More than noise: by the test, and by the interval, which small fractions on every query do not mislead."""
+    p = each.p if each.holm is None else each.holm
+    return p is not None and p < LEVEL and _leaves_zero_out(each)
+
+
+def _leaves_zero_out(each: Difference) -> bool:
+    return each.interval is not None and not each.interval.low <= 0 <= each.interval.high
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    count, lines = len(comparison.datasets), []
+    won, lost = (sum(sign * each.value > 0 for each in comparison.datasets) for sign in (1, -1))
+    if count:
+        lines.append(f"{count} dataset{'s' if count != 1 else ''}: {won} won, {count - won - lost} tied, {lost} lost.")
+    lines.append(
+        "95 % intervals: other queries (the same datasets), and other datasets like these too (both resampled). "
+        "p: sign flips of queries. Holm: over datasets. Bold: p below 0.05, and the interval leaves 0 out."
+    )
+    if not all(each.paired for each in (*comparison.means, *comparison.datasets)):
+        lines.append(f"§ {_NOT_PAIRED}")
+    return [*lines, *comparison.caveats]
+
+
+def spec_grid(comparison: Comparison) -> Grid:
+    """What differs in the two specifications."""
+    rows = tuple((Cell(each.field), Cell(each.a), Cell(each.b)) for each in changes(comparison.a, comparison.b))
+    names = ("field", comparison.a.label, comparison.b.label)
+    return Grid("What differs" if rows else "Nothing differs in the specifications", names, rows, frozenset(names))
+
+
+def training_grid(comparison: Comparison) -> Grid | None:
+    """What differs in the training of two checkpoints; None where not both are."""
+    found = training(comparison.a, comparison.b)
+    if found is None:
+        return None
+    rows = tuple(tuple(map(Cell, each)) for each in found.changes[:_MOST_CHANGES])
+    names = ("trained with", comparison.a.label, comparison.b.label)
+    left = len(found.changes) - len(rows)
+    more = [f"... and {left} more; --format json has them all."] if left else []
+    title = "What differs in training" if rows else "Nothing differs in the records of training"
+    return Grid(title, names, rows, frozenset(names), (*more, *_training_notes(comparison)))
+
+
+def _training_notes(comparison: Comparison) -> list[str]:
+    found = training(comparison.a, comparison.b)
+    older = found is not None and not found.has_settings
+    return [*([_NO_SETTINGS] if older else []), *cautions([comparison])]
+
+
+def flip_grid(comparison: Comparison, flips: Sequence[Flip]) -> Grid:
+    """Queries gained and lost, with what each model put first."""
+    a, b = comparison.a.label, comparison.b.label
+    names = ("query", "change", "asked", "right", f"first for {a}", f"first for {b}")
+    rows = tuple(
+        (
+            Cell(f"{flip.task} {flip.a['query']}"),
+            Cell("gained" if flip.gained else "lost", "" if abs(flip.change) == 1 else f"{flip.change:+.2f}"),
+            Cell(_content(flip.a["content"])),
+            Cell("; ".join(map(_content, _list(flip.a["positives"])[:3]))),
+            *(Cell(_content(next(iter(_list(row["top"])), {}))) for row in (flip.a, flip.b)),
+        )
+        for flip in flips
+    )
+    gained, lost = comparison.headline.wins, comparison.headline.losses
+    title = f"Queries gained and lost: {gained} and {lost} in {comparison.headline.name}"
+    return Grid(title if gained is not None else "Queries gained and lost", names, rows, frozenset(names))
+
+
+def matrix_grid(comparisons: Sequence[Comparison]) -> Grid:
+    """Every pair by the headline: the row's model minus the column's."""
+    labels = list(dict.fromkeys(each.label for pair in comparisons for each in (pair.a, pair.b)))
+    heads = [pair.headline for pair in comparisons]
+    adjusted = holm([1.0 if head.p is None else head.p for head in heads]).tolist()
+    cells: dict[tuple[str, str], Cell] = {}
+    for pair, p in zip(comparisons, adjusted, strict=True):
+        low, high = pair.headline.interval or (None, None)
+        mirrored = Interval(-high, -low) if low is not None and high is not None else None
+        sign = " †" if pair.headline.name == COMMON else ""
+        for one, other, value, interval in (
+            (pair.b.label, pair.a.label, pair.headline.value, pair.headline.interval),
+            (pair.a.label, pair.b.label, -pair.headline.value, mirrored),
+        ):
+            cells[one, other] = Cell(
+                _points(value) + sign,
+                _interval(interval),
+                "best" if p < LEVEL and _leaves_zero_out(pair.headline) else "",
+            )
+    rows = tuple((Cell(one), *(cells.get((one, other), Cell("")) for other in labels)) for one in labels)
+    names = sorted({head.name for head in heads}, key=lambda name: name == COMMON)
+    notes = ["95 % intervals: other queries, the same datasets. Bold: told apart (Holm over all pairs, 5 %)."]
+    notes += ["† over the datasets alone that both have."] if COMMON in names else []
+    notes += [] if all(head.paired for head in heads) else [_NOT_PAIRED.capitalize()]
+    notes += cautions(comparisons)
+    title = f"Row minus column, {names[0]}, in points"
+    return Grid(title, ("", *labels), rows, frozenset({""}), tuple(notes))
+
+
+def comparison_json(comparisons: Sequence[Comparison], flips: Mapping[int, Sequence[Flip]], failed: bool) -> str:
+    """Everything as data: fractions, null for what is not known. `flips` are by the number of the comparison."""
+    record = {
+        "regression": failed,
+        "comparisons": [_record(each, flips.get(at, ())) for at, each in enumerate(comparisons)],
+    }
+    return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _record(comparison: Comparison, flips: Sequence[Flip]) -> dict[str, object]:
+    trained = training(comparison.a, comparison.b)
+    return {
+        "a": comparison.a.label,
+        "b": comparison.b.label,
+        "verdict": verdict(comparison),
+        "means": [_plain(each) for each in comparison.means],
+        "datasets": [_plain(each) for each in comparison.datasets],
+        "differs": [each._asdict() for each in changes(comparison.a, comparison.b)],
+        "trained": [each._asdict() for each in trained.changes] if trained else None,
+        "notes": [*comparison.caveats, *_training_notes(comparison)],
+        "queries": [{"task": each.task, "change": each.change, "a": each.a, "b": each.b} for each in flips],
+    }
+
+
+def _plain(each: Difference) -> dict[str, object]:
+    return {**asdict(each), "difference": each.value, "paired": each.paired}
+
+
+def page(title: str, grids: Sequence[Grid]) -> str:
+    """One file of tables that opens without network."""
+    body = "\n".join(f'<div class="scroll">{html_table(grid)}</div>' for grid in grids)
+    name = html.escape(title)
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{name}</title><style>{_STYLE}</style></head>\n<body><h1>{name}</h1>\n{body}\n</body></html>\n"
+    )
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f}"
+
+
+def _interval(interval: Interval | None) -> str:
+    return f"[{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]" if interval else ""
+
+
+def _p(value: float) -> str:
+    if value < _TINY:
+        return f"< {_TINY:.0e}"
+    return f"{value:.3f}" if value >= 0.001 else f"{value:.1g}"
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _content(item: object) -> str:
+    if not isinstance(item, dict):
+        return ""
+    media = [f"[{name}]" for name in _list(item.get("media"))]
+    return " ".join([*media, str(item.get("text", "")).strip()])[:300]

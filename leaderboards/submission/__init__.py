@@ -1,0 +1,1 @@
+"""Submissions to the public leaderboard: written, recomputed and checked."""

@@ -1,0 +1,157 @@
+"""A folder of results, checked: every score worked out again from the per-query rows, by the engine's own code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+from harness.errors import UserError, unknown_name
+from harness.identity import model_fingerprint
+from harness.plan import Question, identity_of
+from harness.results.files import Result, load_result, load_rows
+from harness.types import ModelSpec, Scalar, Scope, Task
+from leaderboards.exchange.files import SUFFIX
+from leaderboards.load import stepped_aside
+from leaderboards.submission.recount import disagreements, rule_of
+from tasks.suites import Suite
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong, and where."""
+
+    where: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check of a folder came to."""
+
+    results: int
+    queries: int
+    problems: tuple[Problem, ...]
+    aside: tuple[str, ...]
+    """Files that were not looked at: answers to other questions that stepped aside, and imported scores."""
+
+
+def validate(folder: Path, suite: Suite, tasks: Mapping[str, Task], *, intervals: bool = False) -> Verdict:
+    """Checks every result in a folder as a submission to a suite. `tasks` are those that the registry knows.
+
+    Verified means: every number follows from the rows, rows and record belong together, names, row counts and
+    revisions are those of the suite, and nothing of it is missing. It cannot tell whether the rows were really
+    measured. `intervals` are worked out again too, at many times the cost.
+
+    Raises UserError for a folder without results.
+    """
+    every = sorted(path for path in folder.rglob("*.json") if not path.name.startswith("."))
+    aside = {path for path in every if stepped_aside(path) or path.name.endswith(SUFFIX)}
+    paths = [path for path in every if path not in aside]
+    if not paths:
+        raise UserError(f"{folder} holds no results.", "Name the folder that `llave run` wrote: --out.")
+    problems: list[Problem] = []
+    results: dict[Path, Result] = {}
+    for path in paths:
+        try:
+            result = load_result(path)
+            rows = load_rows(path, result)
+        except UserError as error:
+            problems.append(Problem(str(path.relative_to(folder)), f"{error.what} {error.hint}".strip()))
+            continue
+        except ValueError as error:
+            problems.append(Problem(str(path.relative_to(folder)), f"Its rows are damaged: {error}."))
+            continue
+        results[path] = result
+        found = (
+            *disagreements(result, rows, intervals=intervals),
+            *_name_and_size(result, suite, tasks),
+            *_identity(result, tasks),
+        )
+        problems += [Problem(str(path.relative_to(folder)), what) for what in found]
+    problems += _together(results, suite, folder)
+    queries = sum(result.num_queries for result in results.values())
+    return Verdict(
+        len(results), queries, tuple(problems), tuple(str(path.relative_to(folder)) for path in sorted(aside))
+    )
+
+
+def _name_and_size(result: Result, suite: Suite, tasks: Mapping[str, Task]) -> Iterator[str]:
+    """Whether this is a dataset of the suite, whole, with the right number of rows."""
+    if result.task not in suite.tasks:
+        error = unknown_name(f"dataset of {suite.name}", result.task, suite.tasks, "")
+        yield f"{error.what} {error.hint}".strip()
+        return
+    task = tasks[result.task]
+    if (result.meta_task, result.split, result.scope) != (task.meta_task, task.split, task.scope):
+        yield f"Its meta-task, split or scope is not that of {task.name}."
+    if result.main_metric != task.metrics[0]:
+        yield f"Its main metric is {result.main_metric}, not {task.metrics[0]}."
+    limit = result.settings.get("limit")
+    if limit is not None:
+        yield f"It is of the first {limit} queries alone."
+    elif task.num_queries is not None and result.num_queries != task.num_queries:
+        yield f"It has {result.num_queries} queries; {task.name} has {task.num_queries}."
+
+
+def _identity(result: Result, tasks: Mapping[str, Task]) -> Iterator[str]:
+    """Whether model, data, protocol and settings are those that the record's fingerprints were made of."""
+    model, settings = result.model, result.settings
+    try:
+        spec = ModelSpec(
+            name=str(model["name"]),
+            revision=str(model["revision"]),
+            adapter=str(model["adapter"]),
+            dtype=str(model["dtype"]),
+            options=cast("Mapping[str, Scalar]", model["options"]),
+            modalities=tuple(cast("Sequence[str]", model["modalities"])),
+            similarity="dot" if model["similarity"] == "dot" else "cosine",
+        )
+        limit, seed = cast("int | None", settings["limit"]), cast("int", settings["seed"])
+        skips = settings["on_bad_media"] == "count-as-wrong"
+        fingerprint = model_fingerprint(spec)
+    except (KeyError, TypeError, ValueError):
+        yield "Its model or settings are incomplete."
+        return
+    if fingerprint != model["fingerprint"]:
+        yield "Its model's name, revision or options are not those of its fingerprint."
+    scope: Scope = "global" if result.scope == "global" else "local"
+    known = tasks.get(result.task) or replace(next(iter(tasks.values())), query_role="query")
+    task = replace(known, name=result.task, scope=scope, metrics=tuple(result.strict))
+    question = Question(rule_of(result), limit, seed, skips)
+    if identity_of(task, str(result.dataset["digest"]), spec, question) != result.identity:
+        yield "Its identity is not that of its task, data, model, protocol and settings: edited, or an older version's."
+
+
+def _together(results: Mapping[Path, Result], suite: Suite, folder: Path) -> Iterator[Problem]:
+    """What is missing or contradictory among results that are each in order."""
+    models: dict[str, list[Result]] = {}
+    identities: dict[str, Path] = {}
+    for path, result in results.items():
+        models.setdefault(f"{result.model['name']} {result.model['revision']}", []).append(result)
+        first = identities.setdefault(result.identity, path)
+        if results[first].metrics != result.metrics:
+            other = first.relative_to(folder)
+            yield Problem(str(path.relative_to(folder)), f"It claims the identity of {other} with other scores.")
+    for model, own in models.items():
+        tasks = [result.task for result in own]
+        twice = sorted({task for task in tasks if tasks.count(task) > 1})
+        if twice:
+            yield Problem(model, f"It has several results of {', '.join(twice)}: keep one of each.")
+        missing = [task for task in suite.tasks if task not in tasks]
+        if missing:
+            yield Problem(model, f"{len(missing)} of {len(suite.tasks)} datasets are missing: {', '.join(missing)}.")
+        yield from (Problem(model, what) for what in _mixed(own))
+
+
+def _mixed(results: Sequence[Result]) -> Iterator[str]:
+    ways: Mapping[str, Callable[[Result], object]] = {
+        "protocols": lambda result: result.protocol,
+        "revisions of the data": lambda result: f"{result.dataset['source']} {result.dataset['revision']}",
+        "fingerprints of the model": lambda result: str(result.model["fingerprint"])[:12],
+    }
+    for what, of in ways.items():
+        kinds = sorted({str(of(result)) for result in results})
+        if len(kinds) > 1:
+            yield f"Its results have several {what}: {', '.join(kinds)}."

@@ -1,0 +1,195 @@
+"""`llave diagnose`: how similar right and wrong pairs are to models, by dataset."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from harness.encoding.encoder import DEFAULT_BUDGET
+from harness.errors import UserError
+from llave.cli.flags import DONE, add_model_flags, console, model_settings, natural, positive, processors, say
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from harness.listener import Listener
+    from harness.types import Item
+    from trainers.data.mmeb_train import Subset
+    from trainers.monitor.diagnostics import Diagnosis
+    from trainers.monitor.similarity import Sample
+
+ABOUT = "how similar right and wrong pairs are to models, by dataset"
+_COLUMNS = {
+    "positive": "z.3f",
+    "negative": "z.3f",
+    "overlap": ".1%",
+    "auc": "z.3f",
+    "margin": "+z.3f",
+    "hard": ".1%",
+    "entropy": "z.3f",
+    "effective": ".1f",
+    "suspects": ".2%",
+}
+"""Of the table: figures, and how they are written."""
+_FEW = 100
+"""Queries of a dataset below which the overlap is said to be rough."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("models", nargs="+", metavar="MODEL", help="a name from `llave models`, a checkpoint, or package.module:Class")
+    add("--suite", help="the queries and candidates of a group of tasks, such as demo or mmeb")
+    add("--tasks", metavar="A,B", help="those of tasks by name; with --recipe, datasets by name")
+    add(
+        "--recipe", metavar="RECIPE", help="the pairs that a recipe trains on, such as demo or llave-2b, in their place"
+    )
+    add("--data", metavar="DIR", help="a folder or a .jsonl file, as for `llave run`; with --recipe, `llave train`")
+    add("--images", metavar="DIR", help="what image paths are relative to (found beside the data)")
+    add("--pairs", type=positive, default=500, metavar="N", help="queries of each dataset at most (500)")
+    add("--alpha", type=_weight, default=9.0, metavar="A", help="the hardness weight whose entropy is given (9)")
+    add("--plot", type=Path, action="append", default=[], metavar="FILE", help="draw a .png or .svg; may be repeated")
+    add("--json", action="store_true", help="print everything as JSON, with the negatives that are suspected")
+    add("--store", type=Path, metavar="DIR", default=Path("runs/store"), help="embedding store (runs/store)")
+    add("--budget", type=positive, default=DEFAULT_BUDGET, metavar="N", help="most tokens (or pixels) in a batch")
+    add("--workers", type=natural, metavar="N", help="threads that prepare items (one for each processor, up to 8)")
+    add_model_flags(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    from harness.embed import EmbedSettings
+    from harness.models import open_model
+    from llave.cli.progress import Bar, Lines
+    from trainers.monitor.plots import check_plot, plot
+    from trainers.monitor.similarity import diagnose_samples
+
+    for path in options.plot:
+        check_plot(path)
+    settings = model_settings(options)
+    handles = {name: open_model(name, settings) for name in options.models}
+    workers = min(8, processors()) if options.workers is None else options.workers
+    how = EmbedSettings(options.store, options.budget, workers)
+    notes = console(stderr=True)
+    with Bar(notes) if notes.is_terminal else Lines(notes) as listener:
+        samples = _samples(options, workers, listener)
+        found = {
+            name: diagnose_samples(samples, handle, how, listener, options.alpha) for name, handle in handles.items()
+        }
+    if options.json:
+        print(json.dumps(_record(found, samples), indent=2))
+    else:
+        console(wide=True).print(_table(found))
+    if any(each.queries < _FEW for of in found.values() for each in of.values()):
+        say(notes, "note: overlaps of few queries are rough: those of 20 are off by some 10 points, of 500 by 2.")
+    for path in options.plot:
+        plot(found, path)
+        say(notes, f"Plot: {path.resolve()}")
+    return DONE
+
+
+def _samples(options: argparse.Namespace, workers: int, listener: Listener) -> Mapping[str, Sample]:
+    """By dataset."""
+    from harness.media.digests import Digests
+    from harness.plan import Question, Shelf
+    from tasks.catalog import resolve_tasks
+    from trainers.monitor.similarity import sample_pairs, sample_task
+
+    digests = Digests()
+    if options.recipe is not None:
+        samples = {subset.name: sample_pairs(subset, options.pairs, digests) for subset in _subsets(options)}
+        digests.flush()
+        return samples
+    data, images = (None if each is None else Path(each) for each in (options.data, options.images))
+    if options.tasks is None and options.suite is None and data is None:
+        raise UserError("There is nothing to look at.", "Choose tasks (--suite, --tasks, --data) or pairs (--recipe).")
+    tasks, shelf = resolve_tasks(options.tasks, options.suite, data, images), Shelf(digests, listener, workers)
+    question = Question(limit=options.pairs)
+    return {task.name: sample_task(shelf.load(task, question).data, options.pairs) for task in tasks}
+
+
+def _subsets(options: argparse.Namespace) -> Sequence[Subset]:
+    from trainers.data.training_data import find_material
+    from trainers.recipes import find_recipe
+
+    if options.suite is not None:
+        raise UserError("--suite names tasks, --recipe training pairs.", "Give one of the two.")
+    recipe = find_recipe(options.recipe)
+    chosen = tuple(name.strip() for name in (options.tasks or "").split(",") if name.strip())
+    config = replace(
+        recipe,
+        data=options.data or recipe.data,
+        images=options.images or recipe.images,
+        datasets=chosen or recipe.datasets,
+        batch=2,  # nothing is trained, so there may be fewer pairs than the recipe's batch
+        accumulate=1,
+        micro_batch=None,
+        batches="mixed",
+    )
+    return find_material(config).subsets
+
+
+def _table(found: Mapping[str, Mapping[str, Diagnosis]]) -> Table:
+    """A row for each dataset and model, and the means of models where there are several datasets."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("dataset", "model")
+    for name in ("queries", *_COLUMNS):
+        table.add_column(name, justify="right")
+    datasets = list(next(iter(found.values())))
+    for dataset in datasets:
+        for model, each in found.items():
+            cells = _cells(each[dataset].numbers())
+            table.add_row(Text(dataset), Text(model), f"{each[dataset].queries:,}", *cells)
+    if len(datasets) > 1:
+        table.add_section()
+        for model, each in found.items():
+            rows = [diagnosis.numbers() for diagnosis in each.values()]
+            means = {name: fmean(row[name] for row in rows) for name in rows[0]}
+            table.add_row("mean", Text(model), "", *_cells(means), style="bold")
+    return table
+
+
+def _cells(numbers: Mapping[str, float]) -> list[str]:
+    return [format(numbers[name], form) for name, form in _COLUMNS.items()]
+
+
+def _record(
+    found: Mapping[str, Mapping[str, Diagnosis]], samples: Mapping[str, Sample]
+) -> dict[str, dict[str, dict[str, object]]]:
+    """All figures by model and dataset; suspects with what they say and show."""
+    return {
+        model: {name: {**asdict(each), "suspected": _suspected(each, samples[name])} for name, each in of.items()}
+        for model, of in found.items()
+    }
+
+
+def _suspected(found: Diagnosis, sample: Sample) -> list[dict[str, object]]:
+    return [
+        {
+            "query": _shown(sample.queries[each.query]),
+            "positive": _shown(sample.targets[sample.right[each.query]]),
+            "negative": _shown(sample.targets[each.negative]),
+            "excess": each.excess,
+        }
+        for each in found.suspected
+    ]
+
+
+def _shown(item: Item) -> dict[str, object]:
+    return {"text": item.full_text, "media": [medium.name for medium in item.media]}
+
+
+def _weight(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
+    return value

@@ -1,0 +1,78 @@
+"""`llave embed`: vectors of a user's own items."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.encoding.encoder import DEFAULT_BUDGET
+from harness.errors import UserError
+from llave.cli.flags import DONE, add_model_flags, console, model_settings, natural, positive, processors, say
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.embed import Embedded
+
+ABOUT = "write the vectors of your own items to a file"
+_SHOWN = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("model", metavar="MODEL", help="a name from `llave models`, or package.module:Class")
+    add("items", type=Path, metavar="ITEMS.jsonl", help="lines with id, text, image, video, instruction, role")
+    add("-o", "--output", type=Path, required=True, metavar="VECTORS.safetensors", help="the file to write")
+    add("--root", type=Path, metavar="DIR", help="what media paths are relative to (the folder of ITEMS.jsonl)")
+    add("--store", type=Path, metavar="DIR", default=Path("runs/store"), help="embedding store (runs/store)")
+    add("--on-bad-media", choices=("stop", "skip"), default="stop", help="what to do with broken or missing media")
+    add("--budget", type=positive, default=DEFAULT_BUDGET, metavar="N", help="most tokens (or pixels) in a batch")
+    add("--workers", type=natural, metavar="N", help="threads that prepare items (one for each processor, up to 8)")
+    add_model_flags(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """`llave embed`: reads and checks all items, embeds what the store lacks, writes one file."""
+    from harness.distributed import join
+    from harness.embed import EmbedSettings, embed_items, write_vectors
+    from harness.models import open_model
+    from harness.results.files import check_writable
+    from llave.cli.progress import Bar, Lines
+    from tasks.items import read_items
+
+    items = read_items(options.items, options.root)
+    _check_output(options.output)
+    check_writable(options.output.parent)
+    world = join(options.device)
+    handle = open_model(options.model, model_settings(options))
+    workers = min(8, processors()) if options.workers is None else options.workers
+    how = EmbedSettings(options.store, options.budget, workers, options.on_bad_media == "skip")
+    notes = console(stderr=True, quiet=not world.is_main)
+    with Bar(notes) if notes.is_terminal else Lines(notes) as listener:
+        embedded = embed_items(items, handle, how, listener, world)
+    if embedded is not None:
+        write_vectors(options.output, embedded, handle.spec)
+        _report(embedded, handle.spec.name, options.output, notes)
+    return DONE
+
+
+def _check_output(path: Path) -> None:
+    if path.suffix != ".safetensors" or path.is_dir():
+        raise UserError(f"-o {path} is not the name of a .safetensors file.", "Such as -o vectors.safetensors.")
+
+
+def _report(embedded: Embedded, model: str, path: Path, notes: Console) -> None:
+    for name, why in list(embedded.skipped.items())[:_SHOWN]:
+        say(notes, f"left out {name}: {why.what}")
+    counts = {
+        "left out for their media (their ids are in the file)": len(embedded.skipped),
+        f"without some of their media, which {model} does not see": embedded.unseen,
+        "longer than the model's limit, and cut": embedded.truncated,
+    }
+    for what, count in counts.items():
+        if count:
+            say(notes, f"{count:,} item{'s' if count != 1 else ''} {what}.")
+    count, width = embedded.vectors.shape
+    say(notes, f"{model}: {count:,} vectors of width {width:,}; {embedded.encoded:,} encoded now.")
+    say(console(), str(path))

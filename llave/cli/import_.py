@@ -1,0 +1,30 @@
+"""`llave import`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from llave.cli.flags import DONE, FAILED, complain, console, say
+
+ABOUT = "read score files of the public MMEB leaderboard and of mteb"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("files", nargs="+", type=Path, metavar="FILE", help="score files, or folders of them")
+    add("--out", type=Path, metavar="DIR", default=Path("runs/imported"), help="imported scores (runs/imported)")
+    add("--model", metavar="NAME", help="whose scores they are, where the files do not say it")
+
+
+def run(options: argparse.Namespace) -> int:
+    """`llave import`."""
+    from leaderboards.exchange.files import write_imported
+    from leaderboards.exchange.reading import read_scores
+
+    read = read_scores(options.files, options.model)
+    for imported in read.imported:
+        say(console(), f"{imported.model}: {write_imported(options.out, imported)}")
+    for error in read.errors:
+        complain(error)
+    return FAILED if read.errors else DONE

@@ -1,0 +1,88 @@
+"""The command line: finds the command, and turns what goes wrong into a message and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+
+from harness.errors import RunFailed, UserError
+from harness.results.environment import own_version
+from llave.cli import (
+    board,
+    compare,
+    diagnose,
+    doctor,
+    embed,
+    export,
+    import_,
+    models,
+    run,
+    show,
+    tasks,
+    train,
+    validate,
+)
+from llave.cli.flags import DONE, FAILED, STOPPED, USER_ERROR, complain
+
+COMMANDS: Mapping[str, ModuleType] = {
+    "run": run,
+    "board": board,
+    "compare": compare,
+    "train": train,
+    "doctor": doctor,
+    "diagnose": diagnose,
+    "embed": embed,
+    "tasks": tasks,
+    "models": models,
+    "show": show,
+    "export": export,
+    "import": import_,
+    "validate": validate,
+}
+"""Each has `ABOUT`, `add_arguments(parser)` and `run(options)`, which returns the exit status."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point. Returns 0: done; 1: failed part-way, what is done is kept; 2: the user's input; 130: interrupted."""
+    _set_up_streams()
+    options = build_parser().parse_args(arguments)
+    try:
+        status: int = COMMANDS[options.command].run(options)
+        return status
+    except UserError as error:
+        complain(error)
+        return FAILED if isinstance(error, RunFailed) else USER_ERROR
+    except KeyboardInterrupt:
+        print("\nStopped. What is done is kept: the same command goes on from here.", file=sys.stderr)
+        return STOPPED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+
+
+def _set_up_streams() -> None:
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # of downloads, and of transformers
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an old encoding costs a character, not the table
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and flags. Flags are written in full, so that a new one never changes what an old line means."""
+    parser = argparse.ArgumentParser(
+        prog="llave", description="Evaluate multimodal embedding models.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"llave-bench {own_version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        about = command.ABOUT
+        command.add_arguments(
+            commands.add_parser(name, help=about, description=f"{about.capitalize()}.", allow_abbrev=False)
+        )
+    return parser

@@ -1,0 +1,160 @@
+"""`llave run`: every model on every task; then the table."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.encoding.encoder import DEFAULT_BUDGET
+from harness.errors import UserError
+from harness.types import Task
+from llave.cli.flags import (
+    DONE,
+    FAILED,
+    add_model_flags,
+    complain,
+    console,
+    model_settings,
+    natural,
+    positive,
+    processors,
+    say,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.distributed import World
+    from harness.evaluate import Evaluation, Run
+    from harness.results.files import Result
+    from tasks.suites import Suite
+
+ABOUT = "evaluate models on tasks"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("models", nargs="+", metavar="MODEL", help="a name from `llave models`, or package.module:Class")
+    add("--suite", help="a group of tasks, such as demo or mmeb")
+    add("--tasks", metavar="A,B", help="tasks by name; with --data, all: every subset there; NAME@global: whole pool")
+    add("--data", type=Path, metavar="DIR", help="a folder in MMEB's layout, or a .jsonl file, instead of the hub")
+    add("--images", type=Path, metavar="DIR", help="what image paths are relative to (images/ or eval_images/)")
+    add("--out", type=Path, metavar="DIR", default=Path("runs/results"), help="results (runs/results)")
+    add("--store", type=Path, metavar="DIR", default=Path("runs/store"), help="embedding store (runs/store)")
+    add("--limit", type=positive, metavar="N", help="the first N queries of each task alone")
+    add("--protocol", choices=("strict", "official"), default="strict", help="strict: ties are neutral (default)")
+    add("--on-bad-media", choices=("stop", "count-as-wrong"), default="stop", help="what to do with broken images")
+    add("--budget", type=positive, default=DEFAULT_BUDGET, metavar="N", help="most tokens (or pixels) in a batch")
+    add("--workers", type=natural, metavar="N", help="threads that prepare items (one for each processor, up to 8)")
+    add("--json", action="store_true", help="print results as JSON")
+    add_model_flags(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """`llave run`: every model on every task; then the table."""
+    from harness.distributed import join
+    from harness.models import open_model
+    from tasks.catalog import resolve_tasks
+
+    tasks = resolve_tasks(options.tasks, options.suite, options.data, options.images)
+    world = join(options.device)  # a model may be made as soon as it is opened, and then on this process's device
+    settings = model_settings(options)
+    handles = [open_model(name, settings) for name in dict.fromkeys(options.models)]
+    notes = console(stderr=True, quiet=not world.is_main)
+    done: list[tuple[str, Evaluation]] = []
+    failures: list[UserError] = []
+    with ExitStack() as stack:
+        runner = _runner(options, world, notes, stack)
+        for handle in handles:
+            try:
+                evaluation = runner.evaluate(handle, tasks)
+            except UserError as error:
+                if world.size > 1 or not done:
+                    raise  # nothing is lost yet; and of several processes the launcher stops the others
+                failures.append(error)
+            else:
+                done.append((handle.spec.name, evaluation))
+                failures += [evaluation.failure] if evaluation.failure else []
+    if world.is_main:
+        _report(options, done, tasks, notes)
+    for failure in failures:
+        complain(failure)
+    return FAILED if failures else DONE
+
+
+def _runner(options: argparse.Namespace, world: World, screen: Console, stack: ExitStack) -> Run:
+    from harness.evaluate import Run, RunSettings
+    from harness.media.digests import Digests
+    from harness.plan import Question, Shelf
+    from llave.cli.progress import Bar, Lines
+
+    listener: Bar | Lines = Bar(screen) if screen.is_terminal else Lines(screen)
+    stack.enter_context(listener)
+    workers = min(8, processors()) if options.workers is None else options.workers
+    return Run(
+        Question(options.protocol, options.limit, options.seed, options.on_bad_media == "count-as-wrong"),
+        RunSettings(options.out, options.store, options.budget, workers, options.device),
+        Shelf(Digests(), listener, workers),
+        world,
+        listener,
+    )
+
+
+def _report(
+    options: argparse.Namespace, done: Sequence[tuple[str, Evaluation]], tasks: Sequence[Task], notes: Console
+) -> None:
+    from leaderboards.board.board import Board
+    from leaderboards.run_table import board_table
+
+    results = [result for _, evaluation in done for result in evaluation.results]
+    board = Board.of(results, _suite(options.suite, tasks))
+    if options.json:
+        means = {model: [asdict(mean) for mean in board.means(model)] for model in board.columns}
+        print(json.dumps({"results": [asdict(result) for result in results], "means": means}, indent=2))
+    elif results:
+        screen = console(wide=True)
+        screen.print(board_table(board, screen.width))
+    for name, evaluation in done:
+        say(notes, f"{name}: {_receipt(evaluation, len(tasks))}")
+        for warning in _warnings(name, evaluation.results):
+            say(notes, f"{name}: {warning}")
+    if results:
+        say(notes, f"Results: {options.out.resolve()}")
+
+
+def _receipt(evaluation: Evaluation, asked: int) -> str:
+    receipt, found = evaluation.receipt, evaluation.found
+    parts = [f"{found} result{'s' if found != 1 else ''} stood already"] if found else []
+    if evaluation.failure:
+        parts.append(f"failed after {len(evaluation.results)} of {asked} task{'s' if asked != 1 else ''}")
+    elif receipt.uses:
+        repeats, embedded = receipt.uses - receipt.distinct, receipt.distinct - receipt.stored
+        parts.append(
+            f"{embedded:,} encodings for {receipt.uses:,} uses; {receipt.uses - embedded:,} saved "
+            f"({repeats:,} repeats, {receipt.stored:,} in the store)"
+        )
+    return "; ".join(parts)
+
+
+def _warnings(name: str, results: Sequence[Result]) -> Iterator[str]:
+    """What makes scores worth less than they look."""
+    cut = sum(int(str(result.cost.get("items_truncated") or 0)) for result in results)
+    if cut:
+        yield f"{cut:,} items are longer than the model's limit: what is beyond it was not seen."
+    at_chance = [each.task for each in results if each.main.low <= each.chance[each.main_metric]]
+    if at_chance and not name.startswith("null/"):
+        shown = ", ".join(at_chance[:6]) + (", ..." if len(at_chance) > 6 else "")
+        of = f"{len(at_chance)} of {len(results)} tasks"
+        yield f"not above chance on {of} ({shown}): `llave doctor` looks for the reason."
+
+
+def _suite(name: str | None, tasks: Sequence[Task]) -> Suite:
+    """The suite asked for, whose means count no other task; else the tasks at hand."""
+    from tasks.suites import find_suite, suite_of
+
+    return find_suite(name) if name else suite_of("these", f"{len(tasks)} task{'s' if len(tasks) != 1 else ''}", tasks)

@@ -1,0 +1,1 @@
+"""The demo suite: drawn by code, needs no download."""

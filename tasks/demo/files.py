@@ -1,0 +1,102 @@
+"""The demo suite on disk: Parquet tables in the layouts of MMEB-eval and MMEB-train, images, clips, and a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from PIL import Image
+
+from tasks.demo.clips import write_clips
+from tasks.demo.datasets import DEMO_ROWS, DemoRow, Question, eval_questions, query_side, target_side, train_questions
+from tasks.demo.draw import draw
+from tasks.demo.scenes import Picture
+
+MANIFEST = "manifest.json"
+VIDEO = "video"
+"""The folder of clips and their captions."""
+
+_Table: TypeAlias = dict[str, list[str] | list[list[str]]]
+
+
+class DemoFiles(NamedTuple):
+    """All there is to write."""
+
+    tables: dict[str, _Table]
+    """By path in the suite's folder, in the order of the rows: columns of text."""
+    pictures: dict[str, Picture]
+    """By the name of their file, sorted."""
+
+
+def demo_files(seed: int) -> DemoFiles:
+    tables: dict[str, _Table] = {}
+    pictures: set[Picture] = set()
+    for row in DEMO_ROWS:
+        tested, trained = eval_questions(row, seed), train_questions(row, seed)
+        tables[f"eval/{row.name}/test-00000-of-00001.parquet"] = _eval_table(row, tested)
+        if trained:
+            tables[f"train/{row.train_subset}/original-00000-of-00001.parquet"] = _train_table(row, trained)
+        for question in (*tested, *trained):
+            pictures.update(side for side in (question.picture, *question.answers) if isinstance(side, Picture))
+    return DemoFiles(tables, dict(sorted((picture.name, picture) for picture in pictures)))
+
+
+def write_demo(folder: Path, version: int, seed: int) -> None:
+    """Writes the suite into a folder that does not exist yet, the manifest last.
+
+    The manifest's digest is the SHA-256 of each table's path and columns as one line of JSON, then of each image's
+    name and its 48 x 48 x 3 bytes of pixels, then of each clip's line in the table of captions and its frames' pixels.
+    """
+    tables, pictures = demo_files(seed)
+    digest = hashlib.sha256()
+    for path, table in tables.items():
+        digest.update(json.dumps([path, table]).encode() + b"\n")
+        (folder / path).parent.mkdir(parents=True)
+        _write_parquet(folder / path, table)
+    (folder / "images").mkdir()
+    for name, picture in pictures.items():
+        pixels = draw(picture)
+        digest.update(name.encode() + pixels.tobytes())
+        Image.fromarray(pixels).save(folder / "images" / name)
+    digest.update(write_clips(folder / VIDEO, seed))
+    rows = {path: len(next(iter(table.values()))) for path, table in tables.items()}
+    manifest = {"version": version, "seed": seed, "images": len(pictures), "rows": rows, "digest": digest.hexdigest()}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def _eval_table(row: DemoRow, questions: Sequence[Question]) -> _Table:
+    queries = [query_side(row, question) for question in questions]
+    targets = [[target_side(row, answer) for answer in question.answers] for question in questions]
+    return {
+        "qry_text": [side.text for side in queries],
+        "qry_img_path": [side.path for side in queries],
+        "tgt_text": [[side.text for side in sides] for sides in targets],
+        "tgt_img_path": [[side.path for side in sides] for sides in targets],
+    }
+
+
+def _train_table(row: DemoRow, questions: Sequence[Question]) -> _Table:
+    """A pair for each question; columns for a hard negative only where the questions have one."""
+    queries = [query_side(row, question) for question in questions]
+    table: _Table = {"qry": [side.text for side in queries], "qry_image_path": [side.path for side in queries]}
+    for at, place in enumerate(("pos", "neg")[: len(questions[0].answers)]):
+        sides = [target_side(row, question.answers[at]) for question in questions]
+        table[f"{place}_text"] = [side.text for side in sides]
+        table[f"{place}_image_path"] = [side.path for side in sides]
+    return table
+
+
+def _write_parquet(path: Path, table: _Table) -> None:
+    """Writes without the progress bar, which is switched off for the whole process meanwhile."""
+    import datasets
+
+    shown = not datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        datasets.Dataset.from_dict(table).to_parquet(path)
+    finally:
+        if shown:
+            datasets.enable_progress_bars()

@@ -1,0 +1,110 @@
+"""Datasets in a folder: `<subset>/test-*.parquet` and a folder that the image paths are relative to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.errors import UserError, unknown_name
+from harness.types import DataInfo, Task, TaskData
+from tasks.mmeb.datasets import mmeb_tasks
+from tasks.mmeb.parquet import count_rows, layout_of
+from tasks.mmeb.rows import load_rows
+from tasks.names import parse_name
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSource:
+    """Subsets in the MMEB-eval or the MMEB_Test_Instruct layout, told apart by their columns."""
+
+    data: Path
+    images: Path | None = None
+    """None: `images` or `eval_images`, in `data` or beside it, whichever comes first."""
+
+    def describe(self) -> str:
+        return f"the folder {self.data}, images in {self._first_place() or 'none'}"
+
+    def info(self, task: Task) -> DataInfo:
+        files = self.files(task)
+        layout = layout_of(files[0])
+        if task.num_queries is not None and (found := count_rows(files)) != task.num_queries:
+            raise UserError(
+                f"{files[0].parent} has {found} rows, but {task.name} has {task.num_queries}.",
+                "If the files are incomplete, fetch them again. If these are rows of your own, give the subset a name "
+                "of your own, or run the folder as it is with --tasks all.",
+            )
+        return DataInfo(f"{layout.name} folder", "local", files, self.media_root())
+
+    def load(self, task: Task) -> TaskData:
+        info = self.info(task)
+        data = load_rows(info.files, task, info.media_root or self.data / "images")
+        if info.media_root is None and any(item.media for item in (*data.targets, *(q.item for q in data.queries))):
+            tried = " and ".join(str(place) for place in self._places())
+            raise UserError(
+                f"{task.name} has images, but there is no folder of images: tried {tried}.",
+                "Name the folder that the image paths are relative to with --images.",
+            )
+        return data
+
+    def files(self, task: Task) -> tuple[Path, ...]:
+        """The files of a task's subset, in the order of their names. Raises UserError if there are none."""
+        subset = parse_name(task.name).dataset
+        files = _shards(self.data / subset)
+        if not files:
+            known = subsets(self.data)
+            raise unknown_name("subset", subset, known, f"{self.data} has these: {', '.join(known)}.")
+        return files
+
+    def media_root(self) -> Path | None:
+        """The folder of images, if there is one. Raises UserError if the one asked for is not a folder."""
+        if self.images is not None and not self.images.is_dir():
+            raise UserError(f"{self.images} is not a folder.", "Name the folder of images with --images.")
+        return self._first_place()
+
+    def _first_place(self) -> Path | None:
+        return next((place for place in self._places() if place.is_dir()), None)
+
+    def _places(self) -> tuple[Path, ...]:
+        if self.images is not None:
+            return (self.images,)
+        parent = self.data.absolute().parent
+        return tuple(folder / name for folder in (self.data, parent) for name in ("images", "eval_images"))
+
+
+def subsets(data: Path) -> tuple[str, ...]:
+    """The names of a folder's subsets, sorted. Raises UserError if there is none."""
+    if not data.is_dir():
+        raise UserError(f"{data} is not a folder." if data.exists() else f"{data} does not exist.", "Check --data.")
+    names = tuple(sorted(entry.name for entry in data.iterdir() if entry.is_dir() and _shards(entry)))
+    if not names:
+        hint = f"Name the folder above it: --data {data.absolute().parent}." if _shards(data) else "Check --data."
+        raise UserError(f"{data} holds no subset, that is, no folder with files named test-*.parquet.", hint)
+    return names
+
+
+def local_tasks(data: Path, images: Path | None = None) -> tuple[Task, ...]:
+    """Every subset of a folder as a task of its own name. One that bears an MMEB name is it only if the rows match."""
+    source = FolderSource(data, images)
+    registered = {task.name: task for task in mmeb_tasks(source)}
+    return tuple(_local_task(name, registered.get(name), source) for name in subsets(data))
+
+
+def _local_task(name: str, registered: Task | None, source: FolderSource) -> Task:
+    task = Task(name, meta_task=None, split=None, query_modality=None, target_modality=None, source=source)
+    if registered is None:
+        return task
+    found = count_rows(_shards(source.data / name))
+    if found == registered.num_queries:
+        return registered
+    return replace(
+        task,
+        query_instruction=registered.query_instruction,
+        target_instruction=registered.target_instruction,
+        notes=(
+            f"not MMEB's own rows: {found} queries here, {registered.num_queries} there; scores are not comparable",
+        ),
+    )
+
+
+def _shards(folder: Path) -> tuple[Path, ...]:
+    return tuple(sorted(folder.glob("test-*.parquet")))

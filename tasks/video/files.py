@@ -1,0 +1,158 @@
+"""Text-video datasets on disk: which annotation files belong together, and which file is which video."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+
+from harness.errors import UserError
+from tasks.video.captions import Caption, read_captions, read_ids
+
+EXTENSIONS = (
+    *(".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".gif"),
+    *(".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp", ".ogv"),
+)
+"""Of files that are videos, in small letters or large."""
+_TEST_LIST = "test_list.txt"
+_DEPTH = 2
+"""Folders below the one asked about that are looked into for annotations."""
+
+_CAPTIONS: Mapping[str, tuple[str, ...]] = {
+    "MSR-VTT": ("MSRVTT_JSFUSION_test.csv",),
+    "MSVD": ("raw-captions.pkl", "raw-captions.json", "test_captions.json"),
+    "DiDeMo": ("DiDeMo_test.*",),
+    "VATEX": ("vatex_*.json", "VATEX_*.json"),
+    "YouCook2": ("YouCook2_*.*", "youcook2_*.*"),
+}
+"""What the files are called as they are distributed, the first that is there. MSVD's go with a list of test videos."""
+_OWN = tuple(f"captions{suffix}" for suffix in (".csv", ".tsv", ".json", ".jsonl", ".pkl", ".parquet"))
+
+
+@dataclass(frozen=True, slots=True)
+class VideoSet:
+    """A folder of annotations, and the folder that its videos are somewhere below."""
+
+    folder: Path
+    dataset: str
+    """Which published dataset it is or is a part of; empty: the user's own."""
+    files: tuple[Path, ...]
+    """The captions; then, if there is one, the list of those videos that count."""
+    videos: Path
+
+    def captions(self) -> tuple[Caption, ...]:
+        """In the order of the file, or of the list. Raises UserError naming file and row."""
+        return _captions(self.files, tuple(_stamp(file) for file in self.files))
+
+
+def annotated(dataset: str) -> str:
+    """What the annotations of a dataset are called, for messages."""
+    return f"{_CAPTIONS[dataset][0]}{f' and {_TEST_LIST}' if dataset == 'MSVD' else ''}"
+
+
+def video_sets(data: Path, videos: Path | None = None) -> tuple[VideoSet, ...]:
+    """Every text-video dataset in a folder and those below it, by name. `videos` is where all of theirs are.
+
+    Without it they are in the folder of the annotations, or, if that holds none, anywhere in `data`.
+    """
+    found = []
+    for base, folders, names in os.walk(data):
+        folder = Path(base)
+        deep = len(folder.relative_to(data).parts) >= _DEPTH
+        folders[:] = [] if deep else sorted(name for name in folders if not name.startswith("."))
+        for dataset, files in _annotations(folder, sorted(names)):
+            root = videos or (folder if any(_video_files(folder)) else data)
+            found.append(VideoSet(folder, dataset, tuple(folder / file for file in files), root))
+    return tuple(found)
+
+
+def find_videos(root: Path, ids: Sequence[str]) -> dict[str, str]:
+    """The path, relative to `root`, of each video's file, in any folder below and with any usual extension.
+
+    An id may be the name of the file, with or without its extension, and with any folders before it. For an id without
+    a file it is where the file would be expected. Raises UserError if several files bear the name of one id.
+    """
+    files = list(_video_files(root))
+    known: dict[str, list[str]] = {}
+    for file in files:
+        name = PurePosixPath(file).name
+        for key in (name, _stem(name)):
+            known.setdefault(key, []).append(file)
+    usual = Counter((str(PurePosixPath(file).parent), PurePosixPath(file).suffix) for file in files).most_common(1)
+    folder, suffix = usual[0][0] if usual else (".", EXTENSIONS[0])
+    found = {}
+    for video in ids:
+        name = PurePosixPath(video.replace("\\", "/")).name
+        matches = known.get(name) or known.get(_stem(name)) or [str(PurePosixPath(folder, _stem(name) + suffix))]
+        if len(matches) > 1:
+            raise UserError(
+                f"{root} has several files for the video {video}: {' and '.join(matches)}.",
+                "Remove all but one, or name the folder that holds the right ones with --images.",
+            )
+        found[video] = matches[0]
+    return found
+
+
+@lru_cache(maxsize=16)
+def _captions(files: tuple[Path, ...], _stamps: tuple[tuple[int, int], ...]) -> tuple[Caption, ...]:
+    """Read once in a run: each direction and each protocol asks for them."""
+    captions = tuple(read_captions(files[0]))
+    if len(files) == 1:
+        return captions
+    by_video: dict[str, list[Caption]] = {}
+    for caption in captions:
+        by_video.setdefault(caption.video, []).append(caption)
+    ids = read_ids(files[1])
+    without = [video for video in ids if video not in by_video]
+    if without:
+        shown = ", ".join(without[:5])
+        raise UserError(
+            f"{files[1]} lists {len(without)} videos without a caption in {files[0].name}: {shown}.",
+            "Fetch both files again.",
+        )
+    return tuple(caption for video in ids for caption in by_video[video])
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise UserError(f"{file} cannot be read: {error.strerror}.", "Check the file and its permissions.") from None
+    return status.st_mtime_ns, status.st_size
+
+
+def _annotations(folder: Path, names: Sequence[str]) -> Iterable[tuple[str, tuple[str, ...]]]:
+    for dataset, patterns in _CAPTIONS.items():
+        first = next((name for pattern in patterns for name in names if fnmatch(name, pattern)), None)
+        if first and dataset == "MSVD":
+            if _TEST_LIST in names:
+                yield dataset, (first, _TEST_LIST)
+        elif first:
+            yield dataset, (first,)
+    own = next((name for name in _OWN if name in names), None)
+    if own:
+        yield next((each for each in _CAPTIONS if _plain(each) == _plain(folder.name)), ""), (own,)
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def _video_files(root: Path) -> Iterable[str]:
+    """Paths relative to `root`, with forward slashes, in the order of their names."""
+    for base, folders, names in os.walk(root):
+        folders.sort()
+        here = Path(base).relative_to(root)
+        yield from (PurePosixPath(here, name).as_posix() for name in sorted(names) if _is_video(name))
+
+
+def _is_video(name: str) -> bool:
+    return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0] if _is_video(name) else name

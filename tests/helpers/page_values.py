@@ -1,0 +1,79 @@
+"""A small board with rows on disk, for tests of the page: names and captions are as hostile as data can be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+
+from harness.results.files import write_result
+from leaderboards.board.board import Board
+from leaderboards.load import load
+from leaderboards.published.rows import PublishedRow, Source
+from tasks.suites import Suite
+from tests.helpers.result_values import result
+
+HOSTILE = "</script><script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>\"'`${1}&lt;{{data}}\u2028"
+PLAIN, RIVAL, EVIL = "plain", "rival", f"evil {HOSTILE}"
+SUITE = Suite("these", "two datasets", ("Words", "Scenes"), (("retrieval", ("Scenes",)),))
+HITS: Mapping[str, Mapping[str, Sequence[int]]] = {
+    PLAIN: {"Words": [1, 1, 1, 1, 1, 0, 0, 0, 1, 1], "Scenes": [1, 1, 1, 1, 1, 1, 0, 0, 0, 0]},
+    RIVAL: {"Words": [0, 1, 1, 0, 1, 1, 0, 0, 0, 0], "Scenes": [1, 1, 0, 0, 0, 0, 0, 0, 0, 0]},
+    EVIL: {"Words": [0, 0, 0, 0, 0, 0, 0, 1, 0, 0], "Scenes": [0, 0, 0, 0, 0, 0, 0, 0, 0, 0]},
+}
+
+
+def page_board(folder: Path) -> Board:
+    """Three measured models of which the first is the best, and two published rows, one without datasets."""
+    for model, tasks in HITS.items():
+        for task, hits in tasks.items():
+            parameters = {PLAIN: 2_000_000_000, RIVAL: 500_000_000, EVIL: None}[model]
+            made = result(task, model, value=sum(hits) / len(hits), num_queries=len(hits))
+            made = replace(made, model={**made.model, "parameters": parameters})
+            write_result(folder / model[:5], made, [query_row(index, hit) for index, hit in enumerate(hits)])
+    source = Source(f"Table {HOSTILE}", "a paper")
+    printed = [
+        PublishedRow(
+            "printed",
+            "published",
+            source,
+            "these",
+            "hit@1",
+            "",
+            size=7_000_000_000,
+            scores={"Words": 0.5, "Scenes": 0.3},
+        ),
+        PublishedRow("mean only", "self-reported", source, "these", "hit@1", "", means={"overall": 0.45}),
+    ]
+    return Board.of_records(load([folder]).records, SUITE, printed, sizes={"Words": 10, "Scenes": 10})
+
+
+def query_row(index: int, hit: int) -> dict[str, object]:
+    """Three candidates; the right one is first, or last."""
+    right = {"target": 0, "score": 0.9 if hit else 0.1, "right": True, "text": "right one", "media": ["pictures/a.png"]}
+    wrong = [
+        {"target": 1, "score": 0.5, "right": False, "text": f"wrong one {HOSTILE}"},
+        {"target": 2, "score": 0.4, "right": False, "text": "", "media": [f"pictures/{HOSTILE}.png"]},
+    ]
+    rank = [1 if hit else 3]
+    return {
+        "query": str(index),
+        "right": bool(hit),
+        "hit@1": float(hit),
+        "best_rank": rank,
+        "worst_rank": rank,
+        "official_rank": rank,
+        "candidates": 3,
+        "content": {"text": f"<|media|>\nasked {index} {HOSTILE}", "media": ["pictures/a.png"]},
+        "positives": [{"target": 0, "text": "right one", "media": ["pictures/a.png"]}],
+        "top": [right, *wrong] if hit else [*wrong, right],
+    }
+
+
+def picture(folder: Path) -> Path:
+    """A folder in which the one picture is that can be found."""
+    (folder / "pictures").mkdir(parents=True)
+    Image.new("RGB", (640, 320), "teal").save(folder / "pictures" / "a.png")
+    return folder

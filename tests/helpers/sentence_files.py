@@ -1,0 +1,130 @@
+"""Small random models that sentence-transformers and mteb load, pictures for them, and how they are run in tests."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from harness.models.libraries.sentence_transformers import ROWS
+from harness.registry import ModelSettings
+from harness.types import Media
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>", "<image>")
+WORDS = (*SPECIAL, *"a red blue green cube ball on the left right of http x invalid png : S U".split())  # noqa: SIM905
+TOWER = {"hidden_size": 32, "intermediate_size": 37, "num_hidden_layers": 2, "num_attention_heads": 4}
+CHAT = (
+    "{% for m in messages %}{{ 'S' if m['role'] == 'system' else 'U' }} : {% for c in m['content'] %}"
+    "{% if c['type'] == 'image' %} <image> {% else %} {{ c['text'] }} {% endif %}{% endfor %}{% endfor %}"
+)
+
+
+def refuse_connections(monkeypatch) -> None:
+    """No test may reach for the network, not even by an address that stands in a text."""
+
+    def refuse(*_, **__):
+        raise AssertionError("a connection was tried")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+def opened(folder, **settings):
+    return ROWS[0].open(f"sentence-transformers/{folder}", ModelSettings(**{"device": "cpu", **settings}))
+
+
+def embed(model, items, role="query"):
+    return model.embed([model.prepare(item, role) for item in items]).numpy()
+
+
+def copied(source: Path, target: Path, **config) -> Path:
+    """A copy of a model with its sentence-transformers settings changed."""
+    shutil.copytree(source, target)
+    file = target / "config_sentence_transformers.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **config}))
+    return target
+
+
+def write_pictures(root: Path) -> list[Media]:
+    for number in range(4):
+        pixels = np.random.default_rng(number).integers(0, 256, (30 + number, 50, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / f"{number}.png")
+    return [Media("image", f"{number}.png", root) for number in range(4)]
+
+
+def opened_pictures(media: list[Media]) -> list[Image.Image]:
+    return [Image.open(each.root / each.name).convert("RGB") for each in media]
+
+
+def write_clip(folder: Path) -> Path:
+    """A CLIP as transformers writes it: nothing of sentence-transformers' own."""
+    import torch
+    from transformers import CLIPConfig, CLIPModel, CLIPProcessor
+
+    ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}
+    config = CLIPConfig(
+        text_config={**TOWER, **ids, "vocab_size": len(WORDS), "max_position_embeddings": 16},
+        vision_config={**TOWER, "image_size": 32, "patch_size": 8},
+        projection_dim=24,
+    )
+    torch.manual_seed(0)
+    CLIPModel(config).save_pretrained(folder)
+    CLIPProcessor(image_processor=_eye(), tokenizer=_reader(16)).save_pretrained(folder)
+    return folder
+
+
+def write_llava(folder: Path) -> Path:
+    """A LLaVA with a chat template, as sentence-transformers writes it; its prompts become what the system says."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
+    from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
+
+    config = LlavaConfig(
+        vision_config=CLIPVisionConfig(**TOWER, image_size=32, patch_size=16, projection_dim=32),
+        text_config=LlamaConfig(**TOWER, num_key_value_heads=2, vocab_size=len(WORDS), pad_token_id=0),
+        image_token_id=WORDS.index("<image>"),
+        vision_feature_layer=-1,
+        image_seq_length=4,
+    )
+    torch.manual_seed(0)
+    LlavaForConditionalGeneration(config).save_pretrained(folder / "bare")
+    processor = LlavaProcessor(
+        image_processor=_eye(),
+        tokenizer=_reader(40, additional_special_tokens=["<image>"], padding_side="left"),
+        patch_size=16,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=CHAT,
+    )
+    processor.save_pretrained(folder / "bare")
+    network = Transformer(str(folder / "bare"))
+    pooling = Pooling(network.get_embedding_dimension(), pooling_mode="lasttoken")
+    prompts = {"query": "left", "document": "right"}
+    whole = SentenceTransformer(modules=[network, pooling, Normalize()], prompts=prompts, device="cpu")
+    whole.save(str(folder / "whole"))
+    return folder / "whole"
+
+
+def _eye():
+    from transformers import CLIPImageProcessorPil
+
+    return CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+
+
+def _reader(limit: int, **settings):
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.WordLevel({word: at for at, word in enumerate(WORDS)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    around = [("<bos>", 1), ("<eos>", 2)]
+    tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A <eos>", special_tokens=around)
+    special = {f"{name}_token": f"<{name}>" for name in ("bos", "eos", "pad", "unk")}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=limit, **special, **settings)

@@ -1,0 +1,160 @@
+"""Training in processes of their own, which may be killed at a step. They fork from one that has imported it all."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import trainers.train as training
+from harness.errors import RunFailed, UserError
+from harness.models.llave import network as llave_network
+from tests.helpers.training_files import Quiet, config
+from trainers.config import Config
+from trainers.engine import launch
+from trainers.train import train
+
+ROOT = Path(__file__).resolve().parents[2]
+_PATIENCE = 200
+REFUSED, LOST, FAILED = 2, 3, 4
+UNEVEN = ("hard_negatives=true", "learn_scale=true", "micro_batch=2", "accumulate=2", "frozen=tower", "lr=1e-4")
+"""Three parts of chunks, some without images, and not all with negatives: what processes meet at must come out even."""
+Sharding: TypeAlias = Literal["fsdp2", "zero1", "zero2", "zero3"]
+
+
+class Fatal(Quiet):
+    """Kills the process after a step, before the step's checkpoint, if it has one, is written."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self._at = at
+
+    def step(self, loss: float, pairs_per_second: float) -> None:
+        super().step(loss, pairs_per_second)
+        if len(self.losses) == self._at:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def in_children(
+    place: Path,
+    name: str,
+    settings: Sequence[str],
+    *,
+    processes: int = 1,
+    kill_at: int = 0,
+    kill_rank: int = 0,
+    resume: bool = False,
+    sharding: Sharding | None = None,
+) -> list[int | None]:
+    """Trains to the end, or until one is killed at a step; the exit codes, LOST of one that another's end stopped."""
+    os.environ["PYTHONPATH"] = str(ROOT)
+    if sharding not in (None, "fsdp2"):
+        _write_zero(place, sharding)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, *(["deepspeed"] if find_spec("deepspeed") else [])])
+    port = _free_port()
+    children = []
+    for rank in range(processes):
+        together = {"MASTER_PORT": port, "WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes, "RANK": rank}
+        launched = processes > 1 or sharding is not None
+        environment = {"MASTER_ADDR": "localhost", **together, "LOCAL_RANK": rank} if launched else {}
+        at = kill_at if rank == kill_rank else 0
+        made = partial(_work, place, name, tuple(settings), environment, at, resume=resume, sharding=sharding)
+        children.append(context.Process(target=made))
+    for child in children:
+        child.start()
+    for child in children:
+        child.join(_PATIENCE)
+    codes = [child.exitcode for child in children]
+    for child in children:
+        child.kill()  # what hangs would outlive the tests
+    return codes
+
+
+def _work(
+    place: Path,
+    name: str,
+    settings: Sequence[str],
+    environment: Mapping[str, object],
+    kill_at: int,
+    *,
+    resume: bool,
+    sharding: Sharding | None,
+) -> None:
+    import torch
+
+    os.environ.update({key: str(value) for key, value in environment.items()}, HF_HUB_OFFLINE="1")
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    torch.set_num_threads(1)
+    if sharding == "fsdp2":
+        _fsdp2()
+    elif sharding is not None:
+        _zero(place, sharding)
+    try:
+        train(config(place, *settings), place / name, Fatal(kill_at), resume=resume)
+    except RunFailed as error:
+        sys.exit(LOST if "Another process" in error.what else FAILED)
+    except UserError:
+        sys.exit(REFUSED)
+    sys.exit(0)
+
+
+def _fsdp2() -> None:
+    """Tells accelerate what `accelerate launch` would by a config for FSDP2, which it takes from GPUs alone."""
+    from accelerate import Accelerator, FullyShardedDataParallelPlugin
+    from accelerate.utils import DistributedType
+
+    def joined(made: Config) -> Accelerator:
+        accelerator = launch.join(made)
+        accelerator.state.distributed_type = DistributedType.FSDP
+        accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin(
+            fsdp_version=2,
+            reshard_after_forward=True,
+            auto_wrap_policy="transformer_based_wrap",
+            transformer_cls_names_to_wrap=["Qwen2DecoderLayer"],
+        )
+        return accelerator
+
+    training.join = joined
+
+
+def _zero(place: Path, sharding: Sharding) -> None:
+    """Sets what `accelerate launch --use_deepspeed --deepspeed_config_file` does."""
+    import deepspeed
+
+    # processes have different numbers of crops, and must still make as many passes through the tower
+    llave_network._CROPS_AT_ONCE = 2
+    # a faster way between processes of one machine, which is compiled for a minute when it is first used
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    os.environ |= {
+        "ACCELERATE_USE_DEEPSPEED": "true",
+        "ACCELERATE_DEEPSPEED_CONFIG_FILE": str(_config(place, sharding)),
+    }
+
+
+def _config(place: Path, sharding: Sharding) -> Path:
+    return place / f"{sharding}.json"
+
+
+def _write_zero(place: Path, sharding: Sharding) -> None:
+    """DeepSpeed's config, before there are processes that read it."""
+    zero: dict[str, object] = {"stage": int(sharding[-1]), "reduce_bucket_size": "auto"}
+    # so that stage 3 gathers the weights of each layer at each pass, as it does in a large network
+    limits = ("param_persistence_threshold", "max_live_parameters", "max_reuse_distance")
+    zero |= {f"stage3_{name}": 0 for name in limits}
+    made = {"zero_optimization": zero, "bf16": {"enabled": "auto"}, "gradient_clipping": "auto"}
+    _config(place, sharding).write_text(json.dumps(made))
+
+
+def _free_port() -> int:
+    with socket.socket() as made:
+        made.bind(("localhost", 0))
+        return int(made.getsockname()[1])

@@ -1,0 +1,236 @@
+"""The leaderboard as people and programs read it."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from harness.errors import UserError
+from harness.results.files import Score
+from leaderboards.board.board import Board
+from leaderboards.board.pareto import curve_grid
+from leaderboards.board.scope import every_published, rows_for
+from leaderboards.board.tables import board_csv, board_grid, board_json
+from leaderboards.exchange.files import Imported, write_imported
+from leaderboards.page.data import page_data
+from leaderboards.published.rows import Mark, PublishedRow, Source
+from leaderboards.tables import Cell, Grid, html_table, latex, markdown, narrowed, terminal, width
+from llave.cli import board as command
+from tasks.suites import Suite, find_suite
+from tests.helpers.record_values import in_memory, write
+
+SUITE = Suite("these", "2 tasks", ("A", "B"), (("OOD", ("B",)),))
+HOSTILE = "=1+1|[x](y)<script>&_$%#{}~^\\\x1b[31m\u202e\n"
+
+
+def _hits(right: int) -> list[float]:
+    return [1.0] * right + [0.0] * (100 - right)
+
+
+def _board(models: dict[str, int], *rows: PublishedRow, **fields: object) -> Board:
+    records = [in_memory(task, model, _hits(right), **fields) for model, right in models.items() for task in "AB"]
+    return Board.of_records(records, SUITE, rows)
+
+
+def _column(grid: Grid, name: str) -> list[Cell]:
+    return [row[grid.columns.index(name)] for row in grid.rows]
+
+
+def _shown(grid: Grid, columns: int = 200) -> str:
+    console = Console(file=io.StringIO(), width=columns)
+    console.print(terminal(grid))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+class TestGrid:
+    def test_figures_are_percent_with_intervals_and_best_and_second_are_marked(self):
+        grid = board_grid(_board({"m": 90, "n": 50, "o": 10}))
+        assert [(cell.text, cell.style) for cell in _column(grid, "overall")] == [
+            ("90.0", "best"),
+            ("50.0", "second"),
+            ("10.0", ""),
+        ]
+        assert all(cell.extra.startswith("[") for cell in _column(grid, "overall"))
+        assert not any(cell.extra for cell in _column(board_grid(_board({"m": 90}), intervals=False), "overall"))
+        assert grid.title == "2 tasks: hit@1 in percent; protocol strict"
+
+    def test_columns_are_those_that_something_is_known_of_or_that_are_asked_for(self):
+        board = _board({"m": 90})
+        assert {"official", "size", "protocol", "missing", "A"}.isdisjoint(board_grid(board).columns)
+        assert {"A", "B"} <= set(board_grid(board, datasets=True).columns)
+        assert board_grid(board, ["size", "B"]).columns == ("rank", "group", "model", "size", "B")
+        with pytest.raises(UserError, match="Did you mean overall"):
+            board_grid(board, ["overal"])
+
+    def test_what_the_public_rule_adds_is_shown_where_it_adds_something(self):
+        board = Board.of_records([in_memory(task, "m", _hits(10), public=1.0) for task in "AB"], SUITE)
+        grid = board_grid(board)
+        assert [cell.text for cell in _column(grid, "official")] == ["+90.0"]
+        assert "by which ties are won" in " ".join(grid.notes)
+
+    def test_incomplete_rows_have_counts_for_means_and_say_what_they_lack(self):
+        records = [in_memory("A", "m", _hits(9)), *(in_memory(task, "n", _hits(9)) for task in "AB")]
+        grid = board_grid(Board.of_records(records, SUITE))
+        assert [cell.text for cell in _column(grid, "overall")] == ["9.0", "1 of 2"]
+        assert [cell.text for cell in _column(grid, "missing")] == ["", "B"]
+        assert [cell.text for cell in _column(grid, "rank")] == ["1", "–"]
+
+    def test_published_rows_and_the_marks_of_the_audit(self):
+        row = PublishedRow(
+            "paper", "self-reported", Source("T2", "t"), "these", "hit@1", "v1", means={"overall": 0.666},
+            size=7_060_000_000, marks=(Mark("overall", 0.666, 0.636, "a mean of means"),),
+        )  # fmt: skip
+        grid = board_grid(_board({"m": 50}, row))
+        assert [cell.text for cell in _column(grid, "model")] == ["paper (self-reported)", "m"]
+        assert _column(grid, "overall")[0].text == "66.6*"
+        assert [cell.text for cell in _column(grid, "size")] == ["7.1B", ""]
+        assert "printed as 66.6, its parts give 63.6 (a mean of means)" in " ".join(grid.notes)
+        assert grid.title.endswith("protocol strict; published rows official")
+
+    def test_what_is_mixed_in_is_marked_and_never_the_best(self):
+        records = [in_memory(task, "m", _hits(50)) for task in "AB"]
+        records += [in_memory(task, "n", _hits(90), protocol="official") for task in "AB"]
+        board = Board.of_records(records, SUITE, mix=True)
+        grid = board_grid(board, datasets=True)
+        for name in ("overall", "A"):
+            assert [(cell.text, cell.style) for cell in _column(grid, name)] == [("90.0‡", ""), ("50.0", "best")]
+        assert "marked ‡" in " ".join(grid.notes)
+        first, second = page_data(board)["rows"]
+        assert (first["means"]["overall"]["sign"], second["means"]["overall"]["sign"]) == ("‡", "")
+
+    def test_recall_at_1_5_and_10_of_video_tasks(self):
+        record = in_memory("MSVD_t2v", "m", _hits(40))
+        metrics = {f"hit@{k}": Score(share, share, share) for k, share in ((1, 0.4), (5, 0.7), (10, 0.8))}
+        made = replace(record, result=replace(record.result, metrics=metrics, strict=metrics, official=metrics))
+        suite = find_suite("text-video")
+        board = Board.of_records([made], suite, rows_for(suite, every_published()))
+        grid = board_grid(board, [f"MSVD_t2v R@{k}" for k in (1, 5, 10)])
+        shown = {row[2].text: [cell.text for cell in row[3:]] for row in grid.rows}
+        assert shown["m"] == ["40.0", "70.0", "80.0"]
+        assert shown["LLaVE-7B (self-reported)"] == ["52.9", "80.1", "87.0"]
+
+    def test_cost_is_summed_over_datasets(self):
+        fields = {"cost": {"seconds": 1800.0, "items_embedded": 100, "items_per_second": 50.0, "processes": 2}}
+        frame = _board({"m": 5}, environment={"device": "cuda"}, **fields).frame()
+        assert (frame["seconds"][0], frame["items/s"][0], frame["GPU-hours"][0]) == (3600, 50, 2)
+
+    def test_columns_without_room_go_and_are_named(self):
+        grid = board_grid(_board({"model": 90}), datasets=True)
+        less = narrowed(grid, 60, first=4)
+        assert width(less) <= 60 < width(grid)
+        assert "seconds" in less.notes[-1]
+        assert max(map(len, _shown(less, 60).splitlines())) <= 60
+        assert narrowed(grid, width(grid), first=4) == grid
+
+
+class TestForms:
+    def test_hostile_names_do_no_harm(self):
+        grid = board_grid(_board({HOSTILE: 50}))
+        assert "\x1b" not in _shown(grid)
+        assert "\u202e" not in _shown(grid)
+        assert "<script" not in html_table(grid)
+        text = markdown(grid)
+        line = next(line for line in text.splitlines() if "1+1" in line)
+        assert r"\|\[x\](y)\<script\>\&\_\$" in line
+        assert line.replace("\\|", "").count("|") == len(grid.columns) + 1
+        assert r"\&\_\$\%\#\{\}\textasciitilde{}\textasciicircum{}\textbackslash{}" in latex(grid)
+        assert latex(grid).count(r" \\") == 2
+
+    def test_latex_has_booktabs_and_marks_best_and_second(self):
+        text = latex(board_grid(_board({"m": 90, "n": 50})))
+        for part in (r"\toprule", r"\midrule", r"\bottomrule", r"\textbf{90.0}", r"\underline{50.0}"):
+            assert part in text
+
+    def test_csv_reads_back_as_the_frame_and_is_no_formula(self):
+        board = _board({HOSTILE: 50, "m": 90})
+        rows = list(csv.DictReader(io.StringIO(board_csv(board))))
+        assert [row["model"][:3] for row in rows] == ["m", "'=1"]
+        assert [float(row["overall"]) for row in rows] == [0.9, 0.5]
+        assert [row["rank"] for row in rows] == ["1", "2"]
+
+    def test_json_has_null_for_what_is_not_known(self):
+        record = json.loads(board_json(_board({"m": 90})))
+        assert (record["rows"][0]["rank"], record["rows"][0]["size"]) == (1, None)
+        assert record["ranked_by"] == "overall"
+
+
+class TestCurve:
+    def test_checkpoints_stand_in_the_order_of_steps_with_their_scores(self):
+        models = {f"run/checkpoint-{step}": right for step, right in ((100, 80), (20, 40), (3, 10))}
+        grid = curve_grid(_board({**models, "other": 99}))
+        assert [row[1].text for row in grid.rows] == ["3", "20", "100"]
+        assert [row[2].text for row in grid.rows] == ["10.0", "40.0", "80.0"]
+        places = [row[3].text.index("●") for row in grid.rows]
+        assert places == sorted(places)
+        assert grid.notes == ("run: ▁▄█",)
+
+    def test_without_checkpoints_there_is_no_curve(self):
+        with pytest.raises(UserError, match="checkpoint-STEP"):
+            curve_grid(_board({"m": 1}))
+
+
+class TestCommand:
+    def _run(self, *arguments: object) -> int:
+        parser = argparse.ArgumentParser(allow_abbrev=False)
+        command.add_arguments(parser)
+        return command.run(parser.parse_args([str(each) for each in arguments]))
+
+    def test_every_format_of_results_on_disk(self, tmp_path, capsys):
+        for model, right in (("m", 90), ("x/checkpoint-2", 20)):
+            for task in "AB":
+                write(tmp_path, task, model, _hits(right))
+        (tmp_path / "broken.json").write_text('{"format": 1')
+        for form in command.FORMATS:
+            assert self._run(tmp_path, "--format", form) == 0
+            said = capsys.readouterr()
+            assert ("0.9" if form in ("csv", "json") else "90.0") in said.out
+            assert "warning" in said.err
+            assert "broken.json" in said.err
+        assert self._run(tmp_path, "--by", "step") == 0
+        assert "●" in capsys.readouterr().out
+        assert self._run(tmp_path, "--by", "step", "--format", "csv") == 0
+        assert len(capsys.readouterr().out.splitlines()) == 2
+
+    def test_the_published_rows_alone(self, capsys):
+        assert self._run("--published", "--columns", "overall", "--format", "markdown") == 0
+        assert "LLaVE-7B" in capsys.readouterr().out
+
+    def test_imported_scores_stand_beside_results_and_are_marked(self, tmp_path, capsys):
+        image = {task: {"hit@1": 0.25} for task in find_suite("mmeb-grounding").tasks}
+        for model, scores in (("theirs", image), ("elsewhere", {"GQA": {"hit@1": 0.5}})):
+            content = {"metadata": {"model_name": model}, "metrics": {"image": scores}}
+            write_imported(tmp_path / "imported", Imported("mmeb", ("x.json",), content))
+        for task in image:
+            write(tmp_path, task, "ours", _hits(90))
+        assert self._run(tmp_path, "--format", "markdown") == 0
+        said = capsys.readouterr()
+        rows = [line.split("|")[3:5] for line in said.out.splitlines() if line.startswith("|")][2:]
+        assert [(name.strip(), value.split()[0].strip("_*")) for name, value in rows] == [
+            ("ours", "90.0"),
+            ("theirs (imported)", "25.0"),
+        ]
+        assert "imported rows official" in said.out
+        assert "without a dataset of mmeb-grounding, so not shown: elsewhere." in said.err
+        assert self._run(tmp_path / "imported", "--format", "json", "--suite", "mmeb-grounding") == 0
+        (row,) = json.loads(capsys.readouterr().out)["rows"]
+        assert (row["kind"], row["overall"]) == ("imported", 0.25)
+        assert self._run(tmp_path, "--html", tmp_path / "new.html") == 0
+        assert '"kind":"imported"' in (tmp_path / "new.html").read_text()
+
+    def test_the_headline_of_the_paper_follows_from_its_rows(self, capsys):
+        assert self._run("--published", "--columns", "overall", "--format", "markdown") == 0
+        assert "LLaVE-7B has 70.3, 6.2 points above the best earlier 7B row" in capsys.readouterr().out
+
+    def test_what_is_not_there(self, tmp_path):
+        with pytest.raises(UserError, match="holds no results"):
+            self._run(tmp_path)
+        write(tmp_path, "A", "m", [1, 0])
+        with pytest.raises(UserError, match="There is no mean or dataset named 'overal'"):
+            self._run(tmp_path, "--rank-by", "overal")

@@ -1,0 +1,334 @@
+"""The page in a real browser, without a screen. Needs Debian's `chromium` and `chromium-driver`, and selenium."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+
+from leaderboards.board.board import Board
+from leaderboards.compare.compare import compare
+from leaderboards.page.page import write_page
+from tasks.suites import find_suite
+from tests.helpers.page_values import EVIL, HITS, HOSTILE, PLAIN, RIVAL, page_board, picture
+from tests.helpers.record_values import in_memory
+
+webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
+BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="chromium or chromedriver is not installed")
+
+ORDER = [PLAIN, "mean only", "printed", RIVAL, EVIL]
+PHONE = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for flag in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--window-size=1400,1000",
+    ):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield browser
+    browser.quit()
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory) -> Board:
+    return page_board(tmp_path_factory.mktemp("results"))
+
+
+@pytest.fixture(scope="module")
+def address(board, tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("page")
+    write_page(folder / "board.html", board, queries=10, images=picture(folder / "images"))
+    return (folder / "board.html").as_uri()
+
+
+class Page:
+    """What a person sees and does."""
+
+    def __init__(self, driver: webdriver.Chrome) -> None:
+        self.driver = driver
+
+    def find(self, selector: str):
+        return self.driver.find_element("css selector", selector)
+
+    def texts(self, selector: str) -> list[str]:
+        return [each.text for each in self.driver.find_elements("css selector", selector)]
+
+    @property
+    def models(self) -> list[str]:
+        return [" ".join(text.split()) for text in self.texts("#table tbody .name")]
+
+    def write(self, selector: str, text: str) -> None:
+        self.find(selector).clear()
+        self.find(selector).send_keys(text)
+
+    def choose(self, selector: str, text: str) -> None:
+        """As a click on the option does."""
+        for option in self.find(selector).find_elements("css selector", "option"):
+            if option.get_property("textContent") == text:
+                option.click()
+                return
+        raise AssertionError(f"{selector} offers no {text}")
+
+    def click(self, selector: str, text: str) -> None:
+        found = [each for each in self.driver.find_elements("css selector", selector) if each.text.startswith(text)]
+        found[0].click()
+
+    def run(self, code: str) -> object:
+        return self.driver.execute_script(code)
+
+
+@pytest.fixture
+def page(driver, address) -> Page:
+    driver.get_log("browser")
+    driver.get(address)
+    yield Page(driver)
+    assert driver.get_log("browser") == []  # no error, and nothing that the policy had to refuse
+
+
+def _seen(name: str) -> str:
+    return " ".join(name.split())
+
+
+def test_it_shows_the_board_in_its_order(page, board):
+    assert page.models == [_seen(each.entry.label) for each in board.standings()] == list(map(_seen, ORDER))
+    assert page.find("#count").text == "5 of 5 models"
+
+
+def test_a_button_sorts_and_says_how(page):
+    def head() -> str:
+        return page.find("#table thead th:nth-child(5)").get_attribute("aria-sort")
+
+    page.click("#table thead button", "retrieval")
+    assert (head(), page.models[0], page.models[-1]) == ("descending", PLAIN, "mean only")
+    page.click("#table thead button", "retrieval")
+    assert (head(), page.models[0], page.models[-1]) == ("ascending", _seen(EVIL), "mean only")
+    assert page.run("return document.activeElement.textContent") == "retrieval"
+    page.click("#table thead button", "model")
+    assert page.models == sorted(map(_seen, ORDER))
+
+
+def test_the_search_and_the_filters_leave_what_fits(page):
+    page.write("#search", "PRINTED")
+    assert page.models == ["printed"]
+    page.write("#search", "no such model")
+    assert (page.models, page.find("#count").text) == ([], "0 of 5 models")
+    page.find("button[type=reset]").click()
+    page.find("#kinds input[value=measured]").click()
+    assert page.models == ["mean only", "printed"]
+    page.find("button[type=reset]").click()
+    page.write("#size-from", "1")
+    assert page.models == [PLAIN, "printed"]
+    page.write("#size-to", "2")
+    assert page.models == [PLAIN]
+
+
+def test_columns_are_the_datasets_of_a_meta_task(page):
+    page.choose("#columns", "datasets of retrieval")
+    assert page.texts("#table thead button") == ["rank", "model", "data source", "retrieval", "Scenes"]
+    assert page.find("#count").text == "4 of 5 models; 1 without any of these datasets"
+    shades = page.run(
+        "return [...document.querySelectorAll('td.heat')].map((e) => Number(e.style.getPropertyValue('--share')))"
+    )
+    assert shades == sorted(shades, reverse=True)
+    assert shades[0] > 0.5
+
+
+def test_a_model_can_be_opened_and_closed_by_keyboard(page):
+    page.run("document.querySelector('#table tbody .name button').focus()")
+    page.driver.switch_to.active_element.send_keys("\ue007")
+    assert page.find("#model").is_displayed()
+    assert page.find("#model-head").text == PLAIN
+    page.driver.switch_to.active_element.send_keys("\ue00c")
+    assert not page.find("#model").is_displayed()
+
+
+def test_two_models_are_compared_as_the_command_does(page, board):
+    entries = {each.entry.label: each.entry for each in board.standings()}
+    found = compare(entries[PLAIN], entries[RIVAL], board.suite, board.sizes)
+    page.choose("#side-a", PLAIN)
+    page.choose("#side-b", RIVAL)
+    rows = {row.split()[0]: row.split() for row in page.texts("#changes tbody tr")}
+    for each in (*found.means, *found.datasets):
+        assert rows[each.name][-3:] == [str(each.wins), str(each.ties), str(each.losses)]
+        assert rows[each.name][3] == f"{100 * each.value:+.1f}".replace("-", "−")
+    told = page.find("#verdict").text
+    page.find("#swap").click()
+    assert "below" in told
+    assert "above" in page.find("#verdict").text
+
+
+def test_a_query_is_opened_and_shows_what_was_found(page):
+    page.choose("#query-task", "Words")
+    page.choose("#query-model", RIVAL)
+    page.choose("#query-against", PLAIN)
+    lost = [index for index, (a, b) in enumerate(zip(HITS[PLAIN]["Words"], HITS[RIVAL]["Words"], strict=True)) if a > b]
+    page.choose("#query-filter", "lost to the other model")
+    ids = [text.split(" · ")[1] for text in page.texts("#query-list summary")]
+    assert ids == [str(index) for index in lost]
+    page.choose("#query-filter", "wrong, or right in part")
+    assert len(page.texts("#query-list summary")) == HITS[RIVAL]["Words"].count(0)
+    page.choose("#query-filter", "gained over the other model")
+    assert len(page.texts("#query-list summary")) == 1
+    page.find("#query-list summary").click()
+    page.driver.implicitly_wait(2)
+    opened = page.find("#query-list .open")
+    page.driver.implicitly_wait(0)
+    assert "asked 5" in opened.text
+    first, second = opened.find_elements("css selector", ".top")
+    for top, place in ((first, 0), (second, 2)):
+        marked = [
+            ("right" in li.get_attribute("class"), li.text.split()[0]) for li in top.find_elements("css selector", "li")
+        ]
+        assert [right for right, _ in marked].index(True) == place
+        assert marked[place][1] == ("0.900" if place == 0 else "0.100")
+    assert page.run(
+        "return [...document.querySelectorAll('.open img')].every((img) => img.complete && img.naturalWidth === 176)"
+    )
+    page.write("#query-search", "asked 6")
+    assert page.texts("#query-list summary") == []
+
+
+def test_hostile_names_and_captions_are_text(page):
+    page.choose("#query-filter", "all")
+    page.run("document.querySelectorAll('#query-list details').forEach((each) => { each.open = true; })")
+    page.run("document.querySelectorAll('#table tbody .name button')[4].click()")
+    time.sleep(0.2)
+    assert HOSTILE in page.run("return document.querySelector('#model-head').textContent")
+    assert HOSTILE in page.run("return document.querySelector('#query-list').textContent")
+    assert page.run("return window.pwned") is None
+    assert page.run("return document.querySelectorAll('script').length") == 3
+    assert page.run("return [...document.images].filter((img) => !img.src.startsWith('data:')).length") == 0
+    page.run("document.querySelector('#model').close()")
+
+
+def test_no_request_leaves_the_page(driver, address):
+    """What the page does asks for nothing; and what it does not do, were it ever to, would be refused."""
+    asked = []
+
+    class Listener(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+
+    server = HTTPServer(("127.0.0.1", 0), Listener)
+    Thread(target=server.serve_forever, daemon=True).start()
+    driver.get_log("performance")
+    driver.get(address)
+    driver.execute_script("document.querySelectorAll('#query-list details').forEach((each) => { each.open = true; })")
+    try_all = """
+        const [url, done] = arguments;
+        for (const [tag, key] of [["img", "src"], ["script", "src"]]) {
+          const made = document.createElement(tag);
+          made[key] = url + tag;
+          document.body.append(made);
+        }
+        document.body.append(Object.assign(document.createElement("link"), { rel: "stylesheet", href: url + "link" }));
+        const inline = document.createElement("script");
+        inline.textContent = "window.pwned = 1";
+        document.body.append(inline);
+        navigator.sendBeacon(url + "beacon");
+        fetch(url + "fetch").then(() => done("sent"), () => setTimeout(done, 300, "refused"));
+    """
+    assert driver.execute_async_script(try_all, f"http://127.0.0.1:{server.server_port}/") == "refused"
+    server.shutdown()
+    assert asked == []
+    assert driver.execute_script("return window.pwned") is None
+    events = [json.loads(each["message"])["message"] for each in driver.get_log("performance")]
+    sent = [each["params"]["request"]["url"] for each in events if each["method"] == "Network.requestWillBeSent"]
+    outside = [url for url in sent if not url.startswith(("file:", "data:")) and f":{server.server_port}/" not in url]
+    assert outside == []
+    driver.get_log("browser")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_as_light_or_dark_as_asked(driver, address, scheme):
+    driver.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    )
+    driver.get(address)
+    colour = "return getComputedStyle(document.{}).{}.match(/\\d+/g).map(Number)"
+    back, text = (
+        sum(driver.execute_script(colour.format(*each))) for each in (("body", "backgroundColor"), ("body", "color"))
+    )
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert (back > text) is (scheme == "light")
+    assert abs(back - text) > 400
+
+
+def test_on_a_phone_the_page_is_not_wider_than_the_screen_and_names_stay(driver, address):
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    driver.get(address)
+    driver.execute_script("document.querySelectorAll('#query-list details').forEach((each) => { each.open = true; })")
+    time.sleep(0.2)
+    wide = driver.execute_script("return document.documentElement.scrollWidth")
+    driver.execute_script("document.querySelector('#board .scroll').scrollLeft = 400")
+    left = driver.execute_script(
+        "const at = (name) => document.querySelector(name).getBoundingClientRect().left;"
+        "return at('#table tbody .name') - at('#board .scroll')"
+    )
+    driver.execute_script("document.querySelector('#board .scroll').scrollLeft = 0")
+    heads = driver.execute_script(
+        "return [...document.querySelectorAll('#table thead th')].filter("
+        "(head) => head.getBoundingClientRect().right <= innerWidth).map((head) => head.textContent)"
+    )
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert heads[:3] == ["rank", "model", "overall"]
+    assert wide <= PHONE["width"]
+    assert 0 <= left <= 2
+
+
+def test_every_field_has_a_name_and_every_table_its_heads(page):
+    """As the browser's own accessibility tree has it."""
+    page.driver.execute_cdp_cmd("Accessibility.enable", {})
+    nodes = page.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    roles = [
+        (each.get("role", {}).get("value"), each.get("name", {}).get("value", ""))
+        for each in nodes
+        if not each["ignored"]
+    ]
+    need_names = {"button", "combobox", "searchbox", "spinbutton", "checkbox", "table", "link", "image", "dialog"}
+    assert [role for role, name in roles if role in need_names and not name.strip()] == []
+    found = {role for role, _ in roles}
+    assert {"table", "columnheader", "rowheader", "searchbox", "spinbutton", "navigation", "main"} <= found
+
+
+def test_plots_without_points_are_gone_and_say_so(page):
+    assert page.find("#size-plot").is_displayed()
+    page.write("#search", "mean only")
+    assert not page.find("#size-plot").is_displayed()
+    assert page.find("#plot-gaps").text.startswith("No model above has both overall and parameters.")
+
+
+def test_a_hundred_models_by_36_datasets_open_in_less_than_two_seconds(driver, tmp_path):
+    random = np.random.default_rng(0)
+    suite = find_suite("mmeb")
+    records = [
+        in_memory(task, f"model-{m:03d}", (random.random(40) < 0.2 + m / 200).astype(float))
+        for m in range(100)
+        for task in suite.tasks
+    ]
+    path = Path(tmp_path / "big.html")
+    write_page(path, Board.of_records(records, suite))
+    opened = []
+    for _ in range(3):  # what else the machine does is not the page's doing
+        driver.get(path.as_uri())
+        opened.append(driver.execute_script("return performance.getEntriesByType('navigation')[0].loadEventEnd"))
+    assert 0 < min(opened) < 2000
+    Page(driver).choose("#columns", "all 36 datasets")
+    assert driver.execute_script("return document.querySelectorAll('#table td.heat').length") == 3600

@@ -1,0 +1,229 @@
+"""A submission that was changed anywhere is not verified, and what was changed is named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UserError
+from leaderboards.submission.validate import Verdict, validate
+from llave.cli import validate as command
+from tasks.catalog import resolve_tasks
+from tasks.suites import Suite, suite_of
+
+Edit = Callable[[dict, list[dict]], None]
+
+
+@pytest.fixture
+def tasks(tiny):
+    """As a registry has them, which knows how many rows each must have."""
+    every = resolve_tasks(data=tiny.data)
+    return {task.name: replace(task, num_queries=len(tiny.rows[task.name])) for task in every}
+
+
+@pytest.fixture
+def suite(tasks) -> Suite:
+    return suite_of("tiny", "", tasks.values())
+
+
+@pytest.fixture
+def submission(tiny, place, llave) -> Path:
+    """Three tasks of a model whose scores are tied now and then, in one folder."""
+    assert llave("run", "null/random", "--data", tiny.data, *place.flags).code == 0
+    return place.out / "null--random" / "1"
+
+
+@pytest.fixture
+def check(submission, suite, tasks) -> Callable[..., list[str]]:
+    """What is wrong after a record and its rows were edited, and the digest of the rows made to fit again."""
+
+    def call(edit: Edit, task: str = "Find", *, intervals: bool = False) -> list[str]:
+        path = submission / f"{task}.json"
+        record = json.loads(path.read_text())
+        lines = submission / record["queries"]["file"]
+        rows = [json.loads(line) for line in lines.read_text().splitlines()]
+        edit(record, rows)
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        lines.write_text(text)
+        record["queries"]["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+        path.write_text(json.dumps(record))
+        return said(validate(submission, suite, tasks, intervals=intervals))
+
+    return call
+
+
+def said(verdict: Verdict) -> list[str]:
+    return [f"{problem.where}: {problem.what}" for problem in verdict.problems]
+
+
+def test_what_the_engine_writes_is_verified(submission, suite, tasks):
+    for intervals in (False, True):
+        verdict = validate(submission, suite, tasks, intervals=intervals)
+        assert said(verdict) == []
+        assert (verdict.results, verdict.queries) == (3, 32)
+
+
+@pytest.mark.parametrize("model", ["null/constant", "null/oracle"])
+@pytest.mark.parametrize("protocol", ["strict", "official"])
+def test_ties_and_repeats_are_verified_under_both_protocols(tiny, place, llave, suite, tasks, model, protocol):
+    llave("run", model, "--data", tiny.data, "--protocol", protocol, *place.flags)
+    problems = said(validate(place.out, suite, tasks, intervals=True))
+    assert [each for each in problems if "fingerprints" not in each] == [], "but an oracle is another model a task"
+
+
+def test_bad_media_that_count_as_wrong_are_verified(tiny, place, llave, suite, tasks):
+    (tiny.images / "shapes" / "03.png").write_bytes(b"no image")
+    flags = ("--on-bad-media", "count-as-wrong")
+    for rule in ("strict", "official"):
+        llave("run", "null/random", "--data", tiny.data, *flags, "--protocol", rule, *place.flags)
+        assert place.result("Find", "null/random").bad_media
+        newest = [path for path in place.out.rglob("*.json") if path.name.count(".") == 1]
+        alone = place.folder / rule
+        for path in newest:
+            alone.mkdir(exist_ok=True)
+            shutil.copy(path, alone)
+            shutil.copy(path.with_name(f"{path.stem}.queries.jsonl"), alone)
+        assert said(validate(alone, suite, tasks)) == []
+
+
+def _score(record, rows):
+    for part in ("metrics", "strict"):
+        record[part]["mrr"]["value"] += 0.01
+
+
+def _interval(record, rows):
+    for part in ("metrics", "strict"):
+        record[part]["hit@1"]["low"] += 0.001
+
+
+def _rank(record, rows):
+    worst = next(row for row in rows if row["best_rank"][0] > 1)
+    for name in ("best_rank", "worst_rank", "official_rank"):
+        worst[name] = [1]
+    worst["hit@1"], worst["right"] = 1.0, True
+
+
+EDITS: dict[str, tuple[Edit, str]] = {
+    "a score": (_score, "mrr (strict) is stated as"),
+    "a rank, well disguised": (_rank, "its top candidates contradict"),
+    "a query's value": (lambda record, rows: rows[3].update({"hit@1": 0.5}), "Row 3 says hit@1 0.5"),
+    "a query's verdict": (
+        lambda record, rows: rows[3].update(right=not rows[3]["right"]),
+        "Row 3 has ranks that `right`",
+    ),
+    "an impossible rank": (lambda record, rows: rows[3].update(worst_rank=[99]), "Row 3 is impossible"),
+    "a row's place": (lambda record, rows: rows[3].pop("candidates"), "Row 3 is impossible: it lacks its candidates"),
+    "a dropped row": (lambda record, rows: rows.pop(), "says 12 queries, and has 11 rows"),
+    "a dropped row, disguised": (
+        lambda record, rows: (rows.pop(), record.update(num_queries=11)),
+        "It has 11 queries; Find has 12",
+    ),
+    "a repeated row": (lambda record, rows: rows.__setitem__(1, rows[0]), "A query stands in its rows twice"),
+    "a count of ties": (lambda record, rows: record.update(tied_queries=1), "says 1 tied queries; its rows have 0"),
+    "chance": (
+        lambda record, rows: record["chance"].update({"hit@1": 0.9}),
+        "The chance of hit@1 is stated as 0.900000",
+    ),
+    "a misspelt dataset": (
+        lambda record, rows: record.update(task="Fnid"),
+        "no dataset of tiny named 'Fnid'. Did you mean Find?",
+    ),
+    "the scope": (lambda record, rows: record.update(scope="global"), "scope is not that of Find"),
+    "the model's name": (lambda record, rows: record["model"].update(name="mine"), "are not those of its fingerprint"),
+    "the data": (
+        lambda record, rows: record["dataset"].update(digest="0" * 64),
+        "identity is not that of its task, data",
+    ),
+    "the limit": (lambda record, rows: record["settings"].update(limit=12), "It is of the first 12 queries alone"),
+    "the revision": (lambda record, rows: record["dataset"].update(revision="main"), "several revisions of the data"),
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_every_edit_is_caught_and_named(check, name):
+    edit, complaint = EDITS[name]
+    problems = check(edit)
+    assert any(complaint in each for each in problems), problems
+
+
+def test_an_edited_interval_is_caught_when_asked(check):
+    assert check(_interval) == []
+    (problem,) = check(lambda record, rows: None, intervals=True)
+    assert "The interval of hit@1 (strict)" in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (lambda text: text[: len(text) // 2], "is not a result"),
+        (lambda text: text.replace('"format": 1', '"format": 9'), "written by a newer version"),
+        (lambda text: text.replace('"value": ', '"value": NaN, "x": ', 1), "damaged"),
+        (lambda text: text.replace('"Find.queries.jsonl"', '"lost.jsonl"'), "changed, or lost"),
+        (lambda text: "[]", "is not a result"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_and_the_rest_is_checked(submission, suite, tasks, text, complaint):
+    path = submission / "Find.json"
+    path.write_text(text(path.read_text()))
+    problems = said(validate(submission, suite, tasks))
+    assert any(each.startswith("Find.json: ") and complaint in each for each in problems), problems
+    assert any("1 of 3 datasets are missing: Find" in each for each in problems)
+
+
+def test_rows_that_were_changed_behind_the_record_are_named(submission, suite, tasks):
+    rows = submission / "Find.queries.jsonl"
+    rows.write_text(rows.read_text().replace('"right": false', '"right": true'))
+    assert any("changed, or lost" in each for each in said(validate(submission, suite, tasks)))
+
+
+def test_the_same_identity_with_other_scores_is_named(submission, suite, tasks):
+    for name in ("Find.json", "Find.queries.jsonl"):
+        (submission / "again").mkdir(exist_ok=True)
+        shutil.copy(submission / name, submission / "again" / name)
+    assert any("several results of Find" in each for each in said(validate(submission, suite, tasks)))
+    record = json.loads((submission / "again" / "Find.json").read_text())
+    _score(record, [])
+    (submission / "again" / "Find.json").write_text(json.dumps(record))
+    assert any("claims the identity of" in each for each in said(validate(submission, suite, tasks)))
+
+
+def test_answers_to_older_questions_are_noted_and_do_not_fail(tiny, place, llave, suite, tasks, capsys):
+    for more in (["--limit", "5"], []):
+        assert llave("run", "null/random", "--data", tiny.data, *place.flags, *more).code == 0
+    verdict = validate(place.out, suite, tasks)
+    assert (said(verdict), verdict.results) == ([], 3)
+    assert {Path(name).name.split(".")[0] for name in verdict.aside} == {"Colour", "Find", "Match"}
+    assert "3 files were not looked at" in llave("validate", place.out).out
+
+
+def test_an_empty_folder_is_an_error(tmp_path, suite, tasks):
+    with pytest.raises(UserError, match="holds no results"):
+        validate(tmp_path, suite, tasks)
+
+
+def test_a_thousand_files_are_checked_fast(submission, suite, tasks):
+    for number in range(334):
+        shutil.copytree(submission, submission.parent / f"copy{number}")
+    start = time.perf_counter()
+    verdict = validate(submission.parent, suite, tasks)
+    assert verdict.results == 1005
+    assert time.perf_counter() - start < 10
+
+
+def test_the_command_says_verified_or_not(submission, place, capsys):
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    assert command.run(parser.parse_args([str(place.out), "--most", "2"])) == 1
+    out = capsys.readouterr().out
+    assert "no dataset of mmeb named 'Colour'" in out
+    assert "Not verified" in out
+    assert "more" in out

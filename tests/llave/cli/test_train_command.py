@@ -1,0 +1,107 @@
+"""`llave train`, as a person calls it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from harness.errors import UserError
+from llave.cli import train as command
+from tests.helpers import llave_files
+from tests.helpers.training_files import write_pairs, write_start
+
+one_thread = pytest.fixture(autouse=True, scope="module")(llave_files.one_thread)
+
+
+def call(*arguments: object) -> int:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return command.run(parser.parse_args([str(each) for each in arguments]))
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> list[object]:
+    """A recipe on small data from a small start."""
+    data, start = write_pairs(tmp_path / "data"), write_start(tmp_path / "begin")
+    return ["demo", "--data", data, "--set", f"start={start}", "--set", "batch=4", "--set", "device=cpu"]
+
+
+def test_a_dry_run_says_what_would_be_and_writes_nothing(mine, tmp_path: Path, capsys):
+    assert call(*mine, "--dry-run", "--out", tmp_path / "out", "--set", "epochs=3", "--set", "steps=none") == 0
+    said = capsys.readouterr().out
+    for line in ("ask", "24", "steps: 18", "negatives per query: 3", "global batch: 4 pairs", "trainable parameters: "):
+        assert line in " ".join(said.split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_dry_run_says_what_is_not_used_and_what_is_left_out(mine, tmp_path: Path, capsys):
+    (tmp_path / "data" / "images" / "7.png").unlink()
+    dry = ["--dry-run", "--set", "on_bad_media=skip"]
+    assert call(*mine[:3], *dry, "--set", "batch=4", "--set", "hard_negatives=false") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "left out for bad media: 3 pairs" in said
+    assert "Left out: " in said
+    assert "7.png does not exist" in said
+    assert "10 pairs come with negatives, which are not used" in said
+    assert "of the words of the data are not among the demo's" in said
+    assert call(*mine, *dry, "--set", "hard_negatives=true") == 0
+    assert "Note:" not in capsys.readouterr().out
+
+
+def test_only_the_main_process_shows_a_dry_run(mine, capsys, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in "10":
+        assert not capsys.readouterr().out
+        monkeypatch.setenv("RANK", rank)
+        assert call(*mine, "--dry-run") == 0
+    assert "2, each 2 pairs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (("widths=8,129",), "128 dimensions, and widths asks for 129"),
+        (("eval_every=500", "eval_suite=dmeo"), "dmeo"),
+        (("eval_every=500", "eval_tasks=demo-colour"), "demo-colour"),
+    ],
+)
+def test_a_dry_run_refuses_what_the_run_would(mine, wrong: tuple[str, ...], said: str):
+    with pytest.raises(UserError, match=said):
+        call(*mine, "--dry-run", *(part for setting in wrong for part in ("--set", setting)))
+
+
+@pytest.mark.parametrize(
+    ("data", "settings", "said"),
+    [
+        ("demo", (), "--suite demo"),
+        ("MMEB-train", (), "--suite mmeb"),
+        ("mine.jsonl", (), "--tasks NAMES"),
+        ("demo", ("lora_rank=2",), "--suite demo"),
+        ("demo", ("lora_rank=2", "lora_merge=false"), "cannot open it"),
+    ],
+)
+def test_the_last_line_says_what_can_be_done_with_the_checkpoint(
+    data: str, settings: tuple[str, ...], said: str, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("trainers.train.train", lambda *_, **__: tmp_path / "checkpoint-1")
+    setting = (part for each in settings for part in ("--set", each))
+    assert call("demo", "--data", data, *setting) == 0
+    last = capsys.readouterr().err.replace("\n", "")
+    assert said in last
+    assert ("Evaluate it" in last) == ("--" in said)
+
+
+def test_a_run_ends_in_a_checkpoint_and_the_next_command(mine, tmp_path: Path, capsys):
+    assert call(*mine, "--out", tmp_path / "out", "--set", "steps=2") == 0
+    assert f"llave run {tmp_path / 'out' / 'checkpoint-2'}" in capsys.readouterr().err.replace("\n", "")
+    assert call(*mine, "--out", tmp_path / "out", "--set", "steps=2", "--resume") == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"), [("alfa=1", "alpha"), ("cap=1", "fewer than a batch"), ("micro_batch=3", "cut")]
+)
+def test_what_a_user_got_wrong_is_told_before_training(mine, tmp_path: Path, wrong: str, said: str):
+    with pytest.raises(UserError, match=said):
+        call(*mine, "--out", tmp_path / "out", "--set", wrong)

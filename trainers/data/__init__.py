@@ -1,0 +1,1 @@
+"""From training sets to batches of pairs."""

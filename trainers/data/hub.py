@@ -1,0 +1,73 @@
+"""MMEB-train from the hub: the rows of a split, and the zip of images that each dataset has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.paths import cache_dir, explain_os_errors
+from tasks.mmeb.archive import is_unpacked, unpack
+from tasks.mmeb.hub import HubSource
+from trainers.data.mmeb_train import UNPACKED
+from trainers.data.published import MMEB_TRAIN, TRAIN_ROWS
+
+_IMAGES = "images_zip"
+
+
+@dataclass(frozen=True, slots=True)
+class TrainSource(HubSource):
+    """A repository in MMEB-train's layout: `<dataset>/<split>-00000-of-00001.parquet`, `images_zip/<dataset>.zip`.
+
+    Pinned to a commit and fetched by the rules of MMEB-eval.
+    """
+
+    repo: str = MMEB_TRAIN
+
+    @staticmethod
+    def named(name: str) -> TrainSource:
+        """Of `REPO` or `REPO@REVISION`."""
+        repo, _, revision = name.partition("@")
+        return TrainSource(repo, revision or None)
+
+    @property
+    def folder(self) -> Path:
+        return (self.cache or cache_dir()) / "mmeb-train"
+
+    def commit(self) -> str:
+        """What is trained on. Raises UserError if the hub must be asked for it, and does not answer."""
+        return self._pinned() or self._pin_now()
+
+    def fetch(self, split: str, datasets: Sequence[str], *, images: bool) -> Path:
+        """A folder with the rows of the datasets (none named: MMEB-train's), and the images if they are wanted.
+
+        What is missing is fetched and unpacked, all rows before the first image. Raises UserError.
+        """
+        commit = self.commit()
+        names = tuple(datasets) or tuple(TRAIN_ROWS)
+        folder = self.folder / commit
+        for name in names:
+            _link(folder / name, self._fetch(f"{name}/{split}-00000-of-00001.parquet", commit).parent)
+        for name in names if images else ():
+            place = folder / UNPACKED / name / "images"
+            if not is_unpacked(place):
+                unpack(self._fetch(f"{_IMAGES}/{name}.zip", commit), place)
+        return folder
+
+    def _by_hand(self, revision: str) -> str:
+        from huggingface_hub import HfApi
+
+        page = f"{HfApi().endpoint}/datasets/{self.repo}/tree/{revision}"
+        return (
+            f"To do without the hub library, fetch the files of {page} into a folder DIR, unpack each zip of {_IMAGES} "
+            "into DIR/images, and use --data DIR."
+        )
+
+
+def _link(link: Path, target: Path) -> None:
+    """A name for a folder of the hub library's cache, made again if that has moved."""
+    with explain_os_errors(link):
+        if link.resolve() != target.resolve():
+            link.unlink(missing_ok=True)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(target.absolute())

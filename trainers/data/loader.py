@@ -1,0 +1,155 @@
+"""Pairs made ready ahead of the steps that need them, in threads, and remembered where there is room."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from harness.errors import BadMedia, UserError
+from harness.media.digests import Digests
+from harness.models.llave.prompt import Prompt
+from harness.types import Features, Item, Role
+from trainers.data.content_ids import content_key, name_key
+from trainers.data.mmeb_train import Subset
+from trainers.data.pairs import Pair
+from trainers.data.sampler import Place, Plan
+
+_AHEAD = 2
+"""Steps that are prepared while one is computed."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Pairs that are contrasted with each other. Prompts are this process's; pairs of like length follow each other.
+
+    Ids are those of `Prepared`, the same in all processes.
+    """
+
+    places: Sequence[Place]
+    """Of all processes."""
+    queries: Sequence[Prompt]
+    targets: Sequence[Prompt]
+    negatives: Sequence[Prompt]
+    query_ids: Sequence[int]
+    target_ids: Sequence[int]
+    subsets: Sequence[int]
+    """Of each pair, by number."""
+    all_negatives: int
+    """How many all processes have together. What they hold beyond that repeats the last, so that shares are equal."""
+    negative_ids: Sequence[int] = ()
+
+
+class Ready(NamedTuple):
+    """What the network takes of an item, and a number that tells whether another item is the same."""
+
+    prompt: Prompt
+    id: int
+
+
+class Prepared:
+    """Makes items ready, and keeps those that fit into a number of bytes.
+
+    With `digests`, items of equal content have equal ids; without, those that name the same files.
+    """
+
+    def __init__(
+        self, prepare: Callable[[Item, Role], Features[Prompt]], room: int, digests: Digests | None = None
+    ) -> None:
+        self._prepare = prepare
+        self._room = room
+        self._digests = digests
+        self._known: dict[tuple[Item, Role], Ready] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, item: Item, role: Role) -> Ready:
+        found = self._known.get((item, role))
+        if found is None:
+            prompt = self._prepare(item, role).data
+            found = Ready(prompt, name_key(item) if self._digests is None else content_key(item, self._digests))
+            size = sum(ids.nbytes for ids in prompt.ids) + sum(picture.crops.nbytes for picture in prompt.pictures)
+            with self._lock:
+                if size <= self._room:
+                    self._room -= size
+                    self._known[item, role] = found
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Feed:
+    """The batches of a plan, made ready for one of several processes."""
+
+    plan: Plan
+    subsets: Sequence[Subset]
+    prepared: Prepared
+    rank: int
+    processes: int
+    negatives: bool
+    workers: int
+
+    def steps(self, start: int, end: int) -> Iterator[list[Part]]:
+        """The parts of each step's batch. Raises UserError naming the row that cannot be made ready."""
+        with ThreadPoolExecutor(self.workers) as pool, ThreadPoolExecutor(_AHEAD) as heads:
+            waiting: deque[Future[list[Part]]] = deque()
+            try:
+                for step in range(start, end + _AHEAD):
+                    if step < end:
+                        waiting.append(heads.submit(self._step, step, pool))
+                    if step >= start + _AHEAD:
+                        yield waiting.popleft().result()
+            finally:
+                for each in waiting:
+                    each.cancel()
+
+    def where(self, place: Place) -> str:
+        return self.subsets[place.subset].where(place.row)
+
+    def _step(self, step: int, pool: ThreadPoolExecutor) -> list[Part]:
+        return [self._part(places, pool) for places in self.plan.at(step)]
+
+    def _part(self, places: Sequence[Place], pool: ThreadPoolExecutor) -> Part:
+        pairs = [self.subsets[place.subset].pair(place.row) for place in places]
+        share = len(pairs) // self.processes
+        mine = range(self.rank * share, (self.rank + 1) * share)
+        queries = list(pool.map(lambda at: self._ready(places[at], pairs[at].query, "query"), mine))
+        targets = list(pool.map(lambda at: self._ready(places[at], pairs[at].target, "target"), mine))
+        order = sorted(range(share), key=lambda at: (-queries[at].prompt.length, -targets[at].prompt.length, at))
+        extra = self._extra(places, pairs)
+        equal = math.ceil(len(extra) / self.processes)
+        own = [extra[min(at, len(extra) - 1)] for at in range(self.rank * equal, (self.rank + 1) * equal)]
+        negatives = list(pool.map(lambda each: self._ready(each[0], each[1], "target"), own))
+        return Part(
+            places=places,
+            queries=[queries[at].prompt for at in order],
+            targets=[targets[at].prompt for at in order],
+            negatives=[each.prompt for each in negatives],
+            query_ids=[queries[at].id for at in order],
+            target_ids=[targets[at].id for at in order],
+            subsets=[places[mine[at]].subset for at in order],
+            all_negatives=len(extra),
+            negative_ids=[each.id for each in negatives],
+        )
+
+    def _extra(self, places: Sequence[Place], pairs: Sequence[Pair]) -> list[tuple[Place, Item]]:
+        """Distinct hard negatives that are nobody's target here."""
+        if not self.negatives:
+            return []
+        targets = {pair.target for pair in pairs}
+        found = {
+            item: place
+            for place, pair in zip(places, pairs, strict=True)
+            for item in pair.negatives
+            if item not in targets
+        }
+        return [(place, item) for item, place in found.items()]
+
+    def _ready(self, place: Place, item: Item, role: Role) -> Ready:
+        try:
+            return self.prepared(item, role)
+        except BadMedia as error:
+            hint = f"{error.hint} Or leave out what cannot be opened: --set on_bad_media=skip."
+            raise UserError(f"{self.where(place)}: {error.what}", hint) from None

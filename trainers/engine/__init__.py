@@ -1,0 +1,1 @@
+"""The training step, the backends that hold the weights, and checkpoints."""

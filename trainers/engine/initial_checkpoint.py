@@ -1,0 +1,112 @@
+"""What a run begins with: a checkpoint in the released format, found, adapted to the recipe, or made from nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import UserError
+from harness.models.checkpoints import SETTINGS, WEIGHTS, Found, download
+from harness.models.llave.config import MODEL_TYPE, JsonFile, LlaveConfig, read_config
+from harness.models.llave.embedder import Checkpoint, Llave
+from harness.models.llave.options import LlaveOptions
+from harness.models.llave.prompt import read_prompter
+from harness.models.llave.weights import Weight, find_weights
+from harness.paths import explain_os_errors, write_atomic
+from harness.types import ModelSpec
+from trainers.config import SCRATCH, Config
+from trainers.engine.scratch import write_scratch
+
+if TYPE_CHECKING:
+    from harness.models.llave.network import LlaveNetwork
+
+_TOKENIZER = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A checkpoint's folder without its weights, which every checkpoint of the run begins as, and the weights."""
+
+    template: Path
+    config: LlaveConfig
+    weights: Mapping[str, Weight]
+
+    def network(self, device: str = "cpu") -> LlaveNetwork:
+        """In fp32, as the optimizer needs it."""
+        from harness.models.llave.network import load_network
+
+        return load_network(self.config, self.weights, self.template, device, "float32")
+
+    def reader(self, network: LlaveNetwork) -> Llave:
+        """The adapter that evaluation uses, so that training prepares items in the same way."""
+        prompter = read_prompter(self.template, self.config.language["vocab_size"])
+        checkpoint = Checkpoint(Found(self.template.name, self.template, None), self.config, LlaveOptions())
+        return Llave(ModelSpec("training", "", "llave"), checkpoint, prompter, network)
+
+
+def open_start(config: Config, template: Path) -> Start:
+    """Finds or makes the start, and writes `template`, where a start from scratch may lie already. Raises UserError."""
+    if config.start == SCRATCH:
+        from tasks.demo.suite import demo_vocabulary
+
+        source = template
+        if not (template / "model.safetensors").exists():
+            write_scratch(template, demo_vocabulary(), config.seed)
+    else:
+        source = find_start(config.start)
+    fields = adapted(JsonFile.read(source / "config.json").fields, config)
+    with explain_os_errors(template):
+        template.mkdir(parents=True, exist_ok=True)
+        _write_json(template / "config.json", fields)
+        if source != template:
+            _copy_small_files(source, template, str(fields["mm_vision_tower"]))
+    found = read_config(template)
+    tower = source / found.tower.name
+    there = replace(found, tower=replace(found.tower, folder=tower if tower.is_dir() else None))
+    weights = find_weights(source, there)
+    # from here on the vision weights lie in the checkpoint itself
+    _write_json(template / "config.json", {**fields, "delay_load": False})
+    return Start(template, read_config(template), weights)
+
+
+def adapted(fields: Mapping[str, object], config: Config) -> dict[str, object]:
+    """config.json of the start with what the recipe changes: the grid of crops, newlines in videos, the length."""
+    changed = {**fields, "model_type": MODEL_TYPE}
+    if config.grid is not None:
+        # LLaVE's public code sets both together: its grid, and a newline after each row of each frame
+        changed |= {"image_grid_pinpoints": f"(1x1),...,({config.grid})", "mm_newline_position": "grid"}
+    if config.max_length is not None:
+        changed["tokenizer_model_max_length"] = config.max_length
+    return changed
+
+
+def find_start(name: str) -> Path:
+    """A local folder, or what the hub has under a name. Raises UserError."""
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise UserError(f"There is no folder {name!r} to start from.", "Name a checkpoint with --set start=FOLDER.")
+    return download(name, None, (*SETTINGS, *WEIGHTS))
+
+
+def _copy_small_files(source: Path, template: Path, tower: str) -> None:
+    for name in (*_TOKENIZER, f"{tower}/config.json"):
+        if (source / name).is_file():
+            (template / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / name, template / name)
+
+
+def _write_json(path: Path, fields: Mapping[str, object]) -> None:
+    write_atomic(path, json.dumps(fields, indent=1) + "\n")

@@ -1,0 +1,140 @@
+"""The network as it is trained: which parts learn, adapters, and items of like length embedded together.
+
+This module imports torch: import it where a network is needed, not at the top of a file.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from harness.errors import UserError
+from harness.models.llave.network import LlaveNetwork
+from harness.models.llave.prompt import Prompt
+from harness.models.llave.vision import ImageLayout, Picture, Size
+from harness.models.llave.weights import released_name
+from trainers.config import Config
+from trainers.data.sampler import by_length
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+
+_GROUPS = 4
+"""Forward passes that a batch is cut into, so that short items are not padded to the length of long ones."""
+_ADAPTED = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+class Encoder(nn.Module):
+    """Prompts to unit vectors `(n, width)`, in their order.
+
+    With `peers`, every group of items passes through every part of the network, in the same order: where it has no
+    image, a blank one is looked at and counts nothing. Otherwise a process whose items are all text would leave the
+    others waiting, or have its gradients taken for those of other weights. (A video alone may need no newlines.)
+    """
+
+    def __init__(self, network: LlaveNetwork, *, peers: bool = False) -> None:
+        super().__init__()
+        self.network = network
+        self.peers = peers
+
+    def forward(self, prompts: Sequence[Prompt]) -> Tensor:
+        groups = by_length([prompt.length for prompt in prompts], min(_GROUPS, len(prompts)))
+        vectors = torch.cat([self._embed([prompts[index] for index in group]) for group in groups])
+        order = torch.tensor([index for group in groups for index in group], device=vectors.device)
+        return vectors[torch.argsort(order)]
+
+    def _embed(self, prompts: Sequence[Prompt]) -> Tensor:
+        layouts = [picture.layout for prompt in prompts for picture in prompt.pictures]
+        if not self.peers or any(isinstance(layout, ImageLayout) for layout in layouts):
+            vectors: Tensor = self.network(prompts)
+            return vectors
+        vectors = self.network([*prompts, _blank(self.network)])
+        return vectors[:-1]
+
+
+def make_trainable(network: LlaveNetwork, config: Config) -> None:
+    """Freezes parts, puts adapters in, and turns on gradient checkpointing, as the config says."""
+    network.train().requires_grad_(True)
+    network.tower.post_layernorm.requires_grad_(False)  # LLaVE takes the features before it
+    if config.lora_rank:
+        _put_adapters(network, config)
+    if "language" in config.frozen:
+        network.language.requires_grad_(False)
+    if "tower" in config.frozen:
+        network.tower.requires_grad_(False).eval()
+    if "projector" in config.frozen:
+        network.projector.requires_grad_(False)
+        network.image_newline.requires_grad_(False)
+    if config.gradient_checkpointing:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of a new name, which older releases do not know
+            for part in (network.language, *(() if "tower" in config.frozen else (network.tower,))):
+                part.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+
+
+def released_weights(state: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+    """The whole network under released names, adapters merged, from its state (as `LlaveNetwork` names it)."""
+    dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
+    released = {}
+    for name, tensor in state.items():
+        if ".lora_" in name:
+            continue
+        if name.endswith(".base_layer.weight"):
+            at = name.removesuffix("base_layer.weight")
+            up, down = state[f"{at}lora_B.default.weight"], state[f"{at}lora_A.default.weight"]
+            tensor = tensor + up @ down * (config.lora_alpha / config.lora_rank)
+        released[released_name(name.replace(".base_layer.", "."))] = tensor.to(dtype).contiguous()
+    return released
+
+
+def adapter_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The adapters alone, under the names that peft gives them when it wraps the language model."""
+    return {
+        f"base_model.model.{name.removeprefix('language.').replace('.default', '')}": tensor.contiguous()
+        for name, tensor in state.items()
+        if ".lora_" in name
+    }
+
+
+def write_adapter_config(folder: Path, config: Config) -> None:
+    _adapter_config(config).save_pretrained(str(folder))
+
+
+def _adapter_config(config: Config) -> LoraConfig:
+    try:
+        from peft import LoraConfig
+    except ImportError:
+        raise UserError(
+            "Adapters need the package peft, which is not installed.", 'pip install "llave-bench[train]"'
+        ) from None
+    return LoraConfig(
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules=list(_ADAPTED),
+    )
+
+
+def _put_adapters(network: LlaveNetwork, config: Config) -> None:
+    adapter = _adapter_config(config)
+    from peft import inject_adapter_in_model
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        inject_adapter_in_model(adapter, network.language)
+    for name, parameter in network.language.named_parameters():
+        parameter.requires_grad_(".lora_" in name)
+
+
+def _blank(network: LlaveNetwork) -> Prompt:
+    """One token and a picture, which is cut off: it gets a gradient, of zeros."""
+    size = network.tower.config.image_size
+    layout = ImageLayout(network.side, Size(1, 1), Size(0, 0), Size(network.side, network.side))
+    picture = Picture(np.zeros((2, size, size, 3), np.uint8), layout)
+    return Prompt((np.zeros(1, np.int64), np.zeros(0, np.int64)), (picture,), 1)

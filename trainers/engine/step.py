@@ -1,0 +1,138 @@
+"""One optimizer step's gradient. Imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from harness.errors import UserError
+from harness.models.llave.prompt import Prompt
+from harness.types import FloatArray
+from trainers.config import Config
+from trainers.data.loader import Part
+from trainers.engine.backend import Learner
+from trainers.engine.temperature import Temperature
+from trainers.loss.gather import Loss, gather, global_loss, mean_over_processes
+from trainers.loss.gradcache import cached_step
+from trainers.loss.hardness import hardness_weighted_infonce
+from trainers.monitor.diagnostics import diagnose
+
+_FEWEST = 8
+"""Pairs of a dataset in a batch that say something of it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """Vectors of the pairs of all processes, which targets are equal, and the dataset of each by its number."""
+
+    query: Tensor
+    target: Tensor
+    target_ids: Tensor
+    subsets: Tensor
+
+    def numbers(self, alpha: float) -> dict[str, float]:
+        """How similarities of positives and negatives lie; nothing where there is no negative."""
+        try:
+            found = diagnose(
+                _array(self.query), _array(self.target), alpha=alpha, target_ids=self.target_ids.cpu().numpy()
+            )
+        except UserError:
+            return {}
+        return found.numbers()
+
+    def by_dataset(self, names: Sequence[str], alpha: float) -> dict[str, dict[str, float]]:
+        """The same of each dataset's pairs among themselves, where they are not too few."""
+        found = {}
+        for number, name in enumerate(names):
+            its = self.subsets == number
+            if int(its.sum()) >= _FEWEST:
+                own = Seen(self.query[its], self.target[its], self.target_ids[its], self.subsets[its])
+                found[name] = own.numbers(alpha)
+        return {name: numbers for name, numbers in found.items() if numbers}
+
+
+@dataclass(slots=True, eq=False)
+class Stepper:
+    """Adds up gradients. The loss it returns is the same on every process."""
+
+    config: Config
+    learner: Learner
+    temperature: Temperature | None
+    """None: the scale is fixed."""
+    seen: Seen | None = None
+    """The last pairs that were contrasted."""
+
+    def gradient(self, parts: Sequence[Part]) -> list[float]:
+        """Adds the gradient of the mean over the parts of a batch, and returns the loss of each part."""
+        return [float(self._part(part, last=number == len(parts))) for number, part in enumerate(parts, start=1)]
+
+    def _part(self, part: Part, *, last: bool) -> Tensor:
+        loss = self._loss(part)
+        step = self._plain if self.config.micro_batch is None else partial(self._cached, size=self.config.micro_batch)
+        with nullcontext() if last else self.learner.no_sync():
+            return step(part, loss) * self.config.accumulate
+
+    def _plain(self, part: Part, loss: Loss) -> Tensor:
+        vectors = self.learner.embed([*part.queries, *part.targets, *part.negatives])
+        pairs = len(part.queries)
+        query, target, negatives = vectors[:pairs], vectors[pairs : 2 * pairs], vectors[2 * pairs :]
+        share = global_loss(loss, query, target, negatives if part.all_negatives else None)
+        self.learner.backward(share)
+        return mean_over_processes(share)
+
+    def _cached(self, part: Part, loss: Loss, size: int) -> Tensor:
+        return cached_step(
+            self.learner.embed,
+            _cut(part.queries, size),
+            _cut(part.targets, size),
+            loss,
+            negative_chunks=_cut(part.negatives, size) if part.all_negatives else None,
+            parameters=[] if self.temperature is None else [self.temperature.log_scale],
+            backward=self.learner.backward,
+            no_sync=self.learner.no_sync,
+        )
+
+    def _loss(self, part: Part) -> Loss:
+        config, device = self.config, self.learner.device
+        query_ids = gather(torch.tensor(part.query_ids, device=device))
+        target_ids = gather(torch.tensor(part.target_ids, device=device))
+        subsets = gather(torch.tensor(part.subsets, device=device))
+        negative_ids = None
+        if part.all_negatives and config.mask_duplicates:
+            negative_ids = gather(torch.tensor(part.negative_ids, device=device))[: part.all_negatives]
+
+        def loss(
+            query: Tensor, target: Tensor, *, rows: range | None = None, negatives: Tensor | None = None
+        ) -> Tensor:
+            self.seen = Seen(query.detach(), target.detach(), target_ids, subsets)
+            value = hardness_weighted_infonce(
+                query,
+                target,
+                scale=config.scale if self.temperature is None else self.temperature(),
+                alpha=config.alpha,
+                direction=config.direction,
+                widths=config.widths,
+                width_weights=config.width_weights,
+                rows=rows,
+                false_negative_margin=config.false_negative_margin,
+                negatives=None if negatives is None else negatives[: part.all_negatives],
+                query_ids=query_ids if config.mask_duplicates else None,
+                target_ids=target_ids if config.mask_duplicates else None,
+                negative_ids=negative_ids,
+            )
+            return value / config.accumulate
+
+        return loss
+
+
+def _array(vectors: Tensor) -> FloatArray:
+    return vectors.float().cpu().numpy()
+
+
+def _cut(prompts: Sequence[Prompt], size: int) -> list[list[Prompt]]:
+    return [list(prompts[at : at + size]) for at in range(0, len(prompts), size)]

@@ -1,0 +1,1 @@
+"""The hardness-weighted loss: tiled, gathered across processes, with gradient caching."""

@@ -1,0 +1,107 @@
+"""How positive and negative similarities lie, as a picture: a row for each dataset, a column for each model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.errors import UserError
+from harness.paths import explain_os_errors
+from trainers.monitor.diagnostics import Diagnosis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SUFFIXES = (".png", ".svg")
+_WIDTH, _HEIGHT, _HEAD = 3.6, 1.9, 0.5
+"""Inches of a cell, and of the legend."""
+_MOST_ROWS = 100
+_RANGE = 0.02
+"""Cosines on an axis at least, however alike they are."""
+_MARGIN = 0.04
+"""Of an axis, on either side."""
+_VISIBLE = 0.01
+"""Of an axis: what a distribution fills at least."""
+_COLOURS = {"positive": "#0072b2", "negative": "#d55e00"}
+"""They differ in lightness as well, and for eyes that cannot tell red from green."""
+
+
+def check_plot(path: Path) -> None:
+    """Raises UserError for a file that no plot can be written to, and where the library that draws is missing."""
+    if path.suffix not in SUFFIXES or path.is_dir():
+        raise UserError(f"--plot {path} is not the name of a .png or .svg file.", "Such as --plot similarities.png.")
+    if not path.parent.is_dir():
+        raise UserError(f"--plot {path}: {path.parent} is no folder.", "Make it first, or choose another.")
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise UserError(
+            "matplotlib is not installed.", "pip install 'llave-bench[plot]', or leave out --plot."
+        ) from None
+
+
+def plot(found: Mapping[str, Mapping[str, Diagnosis]], path: Path) -> None:
+    """Draws diagnoses by model and dataset, all models on the same datasets; the suffix says whether PNG or SVG.
+
+    Models share a dataset's axis, which reaches from the lowest cosine of any to the highest. Each distribution is as
+    high as the other, or one would hide: positives are few. The same figures make the same file. Raises UserError for a
+    path that `check_plot` refuses, or the disk.
+    """
+    check_plot(path)
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    models, datasets = list(found), list(next(iter(found.values())))
+    if len(datasets) > _MOST_ROWS:
+        raise UserError(f"A plot of {len(datasets)} datasets cannot be read.", f"Choose up to {_MOST_ROWS}.")
+    size = (max(2, len(models)) * _WIDTH, len(datasets) * _HEIGHT + _HEAD)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(len(datasets), len(models), squeeze=False, sharex="row")
+    for row, dataset in zip(axes, datasets, strict=True):
+        start, end = _range([found[model][dataset] for model in models])
+        length = end - start
+        row[0].set_xlim(start - _MARGIN * length, end + _MARGIN * length)
+        for axis, model in zip(row, models, strict=True):
+            _draw(axis, found[model][dataset], _VISIBLE * length)
+        row[0].set_ylabel(dataset)
+    for axis, model in zip(axes[0], models, strict=True):
+        axis.set_title(f"{_short(model)}\n{axis.get_title()}", fontsize="small")
+    for axis in axes[-1]:
+        axis.set_xlabel("cosine")
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
+    with explain_os_errors(path), mpl.rc_context({"svg.hashsalt": "llave"}):
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def _range(found: Sequence[Diagnosis]) -> tuple[float, float]:
+    """From the lowest cosine to the highest; where they are nearly the same, more of what is around them."""
+    lie = [each for of in found for each in (of.positive, of.negative)]
+    low, high = min(each.lowest for each in lie), max(each.highest for each in lie)
+    if high - low >= _RANGE:
+        return low, high
+    start = min(max((low + high - _RANGE) / 2, -1), 1 - _RANGE)
+    return start, start + _RANGE
+
+
+def _draw(axis: Axes, found: Diagnosis, least: float) -> None:
+    """`least` is how wide a distribution is drawn at least, in cosines."""
+    for name, lie in (("positive", found.positive), ("negative", found.negative)):
+        shares, edges = np.array(lie.shares), np.linspace(lie.lowest, lie.highest, len(lie.shares) + 1)
+        if edges[-1] - edges[0] < least:
+            shares, edges = np.ones(1), lie.mean + least * np.array([-0.5, 0.5])
+        axis.stairs(shares / shares.max(), edges, fill=True, alpha=0.45, color=_COLOURS[name], label=f"{name} pairs")
+        axis.axvline(lie.mean, color=_COLOURS[name], linewidth=1, linestyle="--")
+    axis.locator_params("x", nbins=6)
+    axis.tick_params(labelsize="small")
+    axis.set_title(f"overlap {found.overlap:.1%}, AUC {found.auc:.3f}", fontsize="small")
+    axis.set_yticks([])
+    axis.spines[["left", "right", "top"]].set_visible(False)
+
+
+def _short(model: str) -> str:
+    """The end of a name, which tells checkpoints apart."""
+    return model if len(model) <= 40 else f"...{model[-37:]}"
