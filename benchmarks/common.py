@@ -28,9 +28,8 @@ import numpy as np
 
 from harness.identity import library_version
 from harness.models.common import handle
-from harness.registry import ModelHandle
 from harness.results import environment
-from harness.types import Embedder, Features, FloatArray, Item, ModelSpec, Role
+from harness.types import Embedder, Features, FloatArray, Item, ModelHandle, ModelSpec, Role
 
 T = TypeVar("T")
 

@@ -23,15 +23,15 @@ from PIL import Image
 from synthetic import sentences, write_images, write_subset
 
 from harness.data.dataset import Dataset
-from harness.encoding.encoder import Encoder, Work
+from harness.encoding.encoder import Encoder
 from harness.encoding.store import Store
-from harness.listener import Silent
+from harness.encoding.vectors import Work
 from harness.media.digests import Digests
 from harness.media.images import open_image
-from harness.plan import Assignment, Question, Shelf, assign
-from harness.registry import ModelHandle
+from harness.plan import DatasetCache, EvalConfig, TaskPlan, assign
+from harness.progress import NoProgress
 from harness.scoring.score import score
-from harness.types import Features, FloatArray, Item, ModelSpec, Role
+from harness.types import Features, FloatArray, Item, ModelHandle, ModelSpec, Role
 from tasks.mmeb.folder import local_tasks
 
 STAGES = ("load", "keys", "encode", "score")
@@ -178,16 +178,16 @@ class Bench:
 
     def load(self) -> Dataset:
         (task,) = local_tasks(self.folder, self.folder / "images")
-        return Shelf(Digests(self.folder / "digests.db"), Silent(), self.workers).load(task, Question())
+        return DatasetCache(Digests(self.folder / "digests.db"), NoProgress(), self.workers).load(task, EvalConfig())
 
-    def assign(self, dataset: Dataset) -> Assignment:
-        return assign(dataset, self.model.spec, Question())
+    def assign(self, dataset: Dataset) -> TaskPlan:
+        return assign(dataset, self.model.spec, EvalConfig())
 
-    def encode(self, assignment: Assignment, root: Path) -> None:
+    def encode(self, assignment: TaskPlan, root: Path) -> None:
         with closing(Store(root, self.model.spec)) as store:
             missing = store.missing(list(assignment.work))
             encoder = Encoder(self.model.load(), store, workers=self.workers)
-            report = encoder.run([assignment.work[key] for key in missing], Silent())
+            report = encoder.run([assignment.work[key] for key in missing], NoProgress())
         assert report.items == len(assignment.work)
 
     def fresh_store(self) -> Path:

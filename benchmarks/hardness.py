@@ -20,16 +20,15 @@ import hardness_sketch as sketch
 from harness.distributed import World
 from harness.embed import EmbedSettings
 from harness.evaluate import Run, RunSettings
-from harness.listener import Listener, Silent
 from harness.media.digests import Digests
 from harness.models.llave.embedder import open_llave
 from harness.paths import cache_dir, write_atomic
-from harness.plan import Question, Shelf
-from harness.registry import ModelSettings
-from harness.types import Task
+from harness.plan import DatasetCache, EvalConfig
+from harness.progress import NoProgress, Progress
+from harness.types import ModelSettings, Task
 from tasks.catalog import all_tasks
 from tasks.demo.suite import DEMO_ROWS
-from trainers.config import Config
+from trainers.config import TrainingConfig
 from trainers.monitor.similarity import diagnose_samples, sample_task
 from trainers.recipes.demo import demo
 
@@ -87,8 +86,8 @@ class Quiet:
 
     def note(self, text: str) -> None: ...
 
-    def evaluating(self) -> Listener:
-        return Silent()
+    def evaluating(self) -> Progress:
+        return NoProgress()
 
 
 def setting_of(name: str) -> Setting:
@@ -100,7 +99,7 @@ def setting_of(name: str) -> Setting:
     return Setting("demo", names, tasks, TRIED)
 
 
-def config_of(case: Case) -> Config:
+def config_of(case: Case) -> TrainingConfig:
     """The demo's recipe, on other data; all negatives come from the batch, as in LLaVE."""
     setting = setting_of(case.setting)
     return replace(
@@ -149,13 +148,15 @@ def measure(case: Case, folder: Path) -> Path:
 
 def scores(checkpoint: Path, work: Path, tasks: tuple[Task, ...]) -> dict[str, dict[str, float]]:
     """P@1 and how the similarities lie, by task."""
-    handle, shelf = open_llave(str(checkpoint), ModelSettings("cpu")), Shelf(Digests(), Silent(), 1)
-    run = Run(Question(), RunSettings(work / "results", work / "store", device="cpu"), shelf, World(0, 1), Silent())
+    handle, shelf = open_llave(str(checkpoint), ModelSettings("cpu")), DatasetCache(Digests(), NoProgress(), 1)
+    run = Run(
+        EvalConfig(), RunSettings(work / "results", work / "store", device="cpu"), shelf, World(0, 1), NoProgress()
+    )
     done = run.evaluate(handle, tasks)
     if done.failure:
         raise done.failure
-    samples = {task.name: sample_task(shelf.load(task, Question()).data, _QUERIES) for task in tasks}
-    lie = diagnose_samples(samples, handle, EmbedSettings(work / "store"), Silent(), alpha=9.0)
+    samples = {task.name: sample_task(shelf.load(task, EvalConfig()).data, _QUERIES) for task in tasks}
+    lie = diagnose_samples(samples, handle, EmbedSettings(work / "store"), NoProgress(), alpha=9.0)
     return {
         result.task: {"P@1": result.metrics[result.main_metric].value, **lie[result.task].numbers()}
         for result in done.results

@@ -15,8 +15,8 @@ from torch.nn.utils.rnn import pad_sequence
 
 from harness.models.llave.config import LlaveConfig, read_config
 from harness.models.llave.network import LlaveNetwork
-from harness.models.llave.prompt import Prompt
-from harness.models.llave.vision import Picture, Size, image_layout
+from harness.models.llave.prompt import LlaveInput
+from harness.models.llave.vision import Size, VisualInput, image_layout
 from trainers.data.published import SHAPES
 
 _LANGUAGE = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
@@ -89,9 +89,9 @@ class AsPublic:
     def __init__(self, network: LlaveNetwork) -> None:
         self._network = network
         crops = np.zeros((2, network.tower.config.image_size, network.tower.config.image_size, 3), np.uint8)
-        self._dummy = Picture(crops, image_layout(Size(1, 1), Size(1, 1), network.side, 9))
+        self._dummy = VisualInput(crops, image_layout(Size(1, 1), Size(1, 1), network.side, 9))
 
-    def __call__(self, prompts: Sequence[Prompt]) -> Tensor:
+    def __call__(self, prompts: Sequence[LlaveInput]) -> Tensor:
         network = self._network
         rows = list(network._rows(prompts))
         if blind := [prompt for prompt in prompts if not prompt.pictures]:
@@ -109,7 +109,7 @@ class AsPublic:
         return vectors
 
 
-def packed(network: LlaveNetwork, prompts: Sequence[Prompt]) -> Tensor:
+def packed(network: LlaveNetwork, prompts: Sequence[LlaveInput]) -> Tensor:
     """All prompts in one sequence, each seeing itself alone: no padding, and a mask in its place."""
     rows = list(network._rows(prompts))
     lengths = torch.tensor([len(row) for row in rows], device=rows[0].device)

@@ -20,13 +20,12 @@ from synthetic import Scale, candidate_lists, sentences, settle, write_images, w
 from harness.distributed import World
 from harness.encoding.store import Store
 from harness.evaluate import Evaluation, Run, RunSettings
-from harness.listener import Silent
 from harness.media.digests import Digests
-from harness.plan import Assignment, Question, Shelf, assign
-from harness.registry import ModelHandle
+from harness.plan import DatasetCache, EvalConfig, TaskPlan, assign
+from harness.progress import NoProgress
 from harness.scoring.rank import RankQuery, normalise, rank
 from harness.scoring.score import Scored, rank_dataset, score
-from harness.types import Embedder, FloatArray, ModelSpec, Ranking
+from harness.types import Embedder, FloatArray, ModelHandle, ModelSpec, Ranking
 from tasks.mmeb.datasets import ROWS
 from tasks.mmeb.folder import local_tasks
 
@@ -73,11 +72,11 @@ class Scene:
             store.put([key for key in assignment.keys.queries if key], self.queries_QD)
             store.put([key for key in assignment.keys.targets if key], self.targets_TD[places])
 
-    def assignment(self) -> Assignment:
+    def assignment(self) -> TaskPlan:
         """Rows read and checked, candidates made distinct, every item given its key."""
-        shelf = Shelf(Digests(self.folder / "digests.db"), Silent(), 1)
+        shelf = DatasetCache(Digests(self.folder / "digests.db"), NoProgress(), 1)
         (task,) = local_tasks(self.folder, self.folder / "images")
-        return assign(shelf.load(task, Question()), self.spec, Question())
+        return assign(shelf.load(task, EvalConfig()), self.spec, EvalConfig())
 
     def store(self) -> Store:
         return Store(self.folder / "store", self.spec)
@@ -183,9 +182,9 @@ def suite(folder: Path, scale: Scale, width: int, datasets: int) -> dict[str, ob
 def _evaluate(folder: Path, handle: ModelHandle) -> Evaluation:
     """What `llave run --tasks all` does."""
     workers = common.processors()
-    shelf = Shelf(Digests(folder / "digests.db"), Silent(), workers)
+    shelf = DatasetCache(Digests(folder / "digests.db"), NoProgress(), workers)
     settings = RunSettings(folder / "results", folder / "store", workers=workers)
-    run = Run(Question(), settings, shelf, World(0, 1), Silent())
+    run = Run(EvalConfig(), settings, shelf, World(0, 1), NoProgress())
     return run.evaluate(handle, local_tasks(folder / "data", folder / "images"))
 
 

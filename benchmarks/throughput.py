@@ -21,14 +21,15 @@ from llave_shapes import SHAPE_NAMES, AsPublic, packed, random_network, useful_f
 from synthetic import write_images
 from torch import Tensor
 
-from harness.encoding.encoder import Encoder, EncodeReport, Work
+from harness.encoding.encoder import Encoder, EncodeReport
 from harness.encoding.store import Store
-from harness.listener import Silent
-from harness.models.checkpoints import Found
-from harness.models.llave.embedder import Checkpoint, Llave
+from harness.encoding.vectors import Work
+from harness.models.checkpoints import FoundCheckpoint
+from harness.models.llave.embedder import LlaveCheckpoint, LlaveEmbedder
 from harness.models.llave.network import LlaveNetwork
 from harness.models.llave.options import LlaveOptions
-from harness.models.llave.prompt import Prompt, Prompter
+from harness.models.llave.prompt import LlaveInput, PromptBuilder
+from harness.progress import NoProgress
 from harness.types import MEDIA_TOKEN, Features, Item, Media, ModelSpec
 
 LOADS = ("texts", "photographs", "videos", "mixed")
@@ -46,7 +47,7 @@ class Bench:
     """One network, and one load of items."""
 
     folder: Path
-    embedder: Llave
+    embedder: LlaveEmbedder
     network: LlaveNetwork
     work: Sequence[Work]
     budget: int
@@ -56,7 +57,9 @@ class Bench:
     def ours(self) -> EncodeReport:
         """Through the harness: preparation in threads, batches of like length, checks, store."""
         with closing(Store(self.folder / f"store{next(self.number)}", self.embedder.spec)) as store:
-            report = Encoder(self.embedder, store, budget=self.budget, workers=self.workers).run(self.work, Silent())
+            report = Encoder(self.embedder, store, budget=self.budget, workers=self.workers).run(
+                self.work, NoProgress()
+            )
         assert report.items == len(self.work)
         return report
 
@@ -75,15 +78,15 @@ class Bench:
         ready = sorted(self._prepared(), key=lambda prompt: prompt.length)
         return [self.network(ready[at : at + size]).cpu() for at in range(0, len(ready), size)]
 
-    def prepared(self) -> list[Features[Prompt]]:
+    def prepared(self) -> list[Features[LlaveInput]]:
         return [self.embedder.prepare(each.item, each.role) for each in self.work]
 
-    def _prepared(self) -> Iterator[Prompt]:
+    def _prepared(self) -> Iterator[LlaveInput]:
         with ThreadPoolExecutor(self.workers) as pool:
             yield from (each.data for each in pool.map(lambda w: self.embedder.prepare(w.item, w.role), self.work))
 
-    def _batches(self, size: int) -> Iterator[list[Prompt]]:
-        batch: list[Prompt] = []
+    def _batches(self, size: int) -> Iterator[list[LlaveInput]]:
+        batch: list[LlaveInput] = []
         for prompt in self._prepared():
             batch.append(prompt)
             if len(batch) == size:
@@ -101,8 +104,8 @@ def set_up(folder: Path, options: argparse.Namespace, load: str) -> Bench:
         "benchmark", "1", "llave/1", str(dtype).removeprefix("torch."), modalities=("text", "image", "video")
     )
     network = random_network(config, options.device, dtype)
-    checkpoint = Checkpoint(Found("benchmark", folder, None), config, LlaveOptions())
-    embedder = Llave(spec, checkpoint, Prompter(word_tokenizer(_WORDS), None), network)
+    checkpoint = LlaveCheckpoint(FoundCheckpoint("benchmark", folder, None), config, LlaveOptions())
+    embedder = LlaveEmbedder(spec, checkpoint, PromptBuilder(word_tokenizer(_WORDS), None), network)
     items = draw_items(folder / "media", load, options)
     work = [Work(f"{at:032d}".encode(), item, "query") for at, item in enumerate(items)]
     return Bench(folder, embedder, network, work, options.budget, options.workers, count())
@@ -193,7 +196,7 @@ def _packing(seconds: Mapping[str, Sequence[float]]) -> float:
     return common.ratio(seconds["in sixteens, padded"], seconds["in sixteens, packed"])
 
 
-def _agree(bench: Bench, features: Sequence[Features[Prompt]]) -> None:
+def _agree(bench: Bench, features: Sequence[Features[LlaveInput]]) -> None:
     prompts = [feature.data for feature in features]
     ours, public, joined = bench.network(prompts), AsPublic(bench.network)(prompts), packed(bench.network, prompts)
     tolerance = 1e-4 if ours.dtype == torch.float32 and bench.embedder.spec.dtype == "float32" else 0.05

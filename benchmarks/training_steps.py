@@ -15,18 +15,18 @@ from accelerate import Accelerator
 from llave_shapes import AsPublic, random_network, word_tokenizer, write_config
 from synthetic import write_images
 
-from harness.models.checkpoints import Found
+from harness.models.checkpoints import FoundCheckpoint
 from harness.models.llave.config import LlaveConfig, read_config
-from harness.models.llave.embedder import Checkpoint, Llave
+from harness.models.llave.embedder import LlaveCheckpoint, LlaveEmbedder
 from harness.models.llave.network import LlaveNetwork
 from harness.models.llave.options import LlaveOptions
-from harness.models.llave.prompt import Prompt, Prompter
+from harness.models.llave.prompt import LlaveInput, PromptBuilder
 from harness.types import MEDIA_TOKEN, Item, Media, ModelSpec
-from trainers.config import Config
-from trainers.data.loader import Part
-from trainers.engine.backend import Accelerated
+from trainers.config import TrainingConfig
+from trainers.data.loader import SubBatch
+from trainers.engine.backend import AccelerateBackend
 from trainers.engine.initial_checkpoint import adapted
-from trainers.engine.network import Encoder, make_trainable
+from trainers.engine.network import PromptEncoder, make_trainable
 from trainers.engine.scratch import write_scratch
 from trainers.engine.step import Stepper
 from trainers.loss.hardness import hardness_weighted_infonce
@@ -43,28 +43,28 @@ _DISTINCT = 64
 class Bench:
     """A network that is trained, and pairs: every other one asks an image for words, the rest words for an image."""
 
-    config: Config
+    config: TrainingConfig
     accelerator: Accelerator
     network: LlaveNetwork
-    learner: Accelerated
-    queries: Sequence[Prompt]
-    targets: Sequence[Prompt]
+    learner: AccelerateBackend
+    queries: Sequence[LlaveInput]
+    targets: Sequence[LlaveInput]
 
-    def part(self, pairs: int) -> Part:
+    def part(self, pairs: int) -> SubBatch:
         """Pairs that are contrasted with each other, in the order of the trainer: like lengths together."""
         chosen = list(islice(cycle(zip(self.queries, self.targets, strict=True)), pairs))
         chosen.sort(key=lambda pair: (-pair[0].length, -pair[1].length))
         queries, targets = ([pair[side] for pair in chosen] for side in (0, 1))
-        return Part([], queries, targets, [], range(pairs), range(pairs), [0] * pairs, all_negatives=0)
+        return SubBatch([], queries, targets, [], range(pairs), range(pairs), [0] * pairs, all_negatives=0)
 
-    def step(self, part: Part, micro_batch: int | None) -> float:
+    def step(self, part: SubBatch, micro_batch: int | None) -> float:
         """The trainer's own: makes the gradient, and returns the loss."""
         self.network.zero_grad()
         config = replace(self.config, micro_batch=micro_batch, batch=len(part.queries))
         (loss,) = Stepper(config, self.learner, None).gradient([part])
         return loss
 
-    def public_step(self, part: Part) -> float:
+    def public_step(self, part: SubBatch) -> float:
         """The same as the public code does it: queries padded together, targets padded together, as they come."""
         self.network.zero_grad()
         embed = AsPublic(self.network)
@@ -100,16 +100,16 @@ def set_up(folder: Path, options: Namespace, shape: str, *, checkpointing: bool)
     shaped = _write(folder / "model", shape, config)
     network = random_network(shaped, options.device, torch.float32)
     make_trainable(network, config)
-    prompter = Prompter(word_tokenizer(_WORDS), None)
-    checkpoint = Checkpoint(Found("benchmark", folder, None), shaped, LlaveOptions())
-    reader = Llave(ModelSpec("benchmark", "1", "llave/1"), checkpoint, prompter, network)
+    prompter = PromptBuilder(word_tokenizer(_WORDS), None)
+    checkpoint = LlaveCheckpoint(FoundCheckpoint("benchmark", folder, None), shaped, LlaveOptions())
+    reader = LlaveEmbedder(ModelSpec("benchmark", "1", "llave/1"), checkpoint, prompter, network)
     sides = [[reader.prepare(item, "query").data for item in side] for side in _items(folder / "images", options)]
     accelerator = Accelerator(cpu=not on_gpu, mixed_precision="bf16" if on_gpu else "no")
-    learner = Accelerated(accelerator, Encoder(network), config)
+    learner = AccelerateBackend(accelerator, PromptEncoder(network), config)
     return Bench(config, accelerator, network, learner, *sides)
 
 
-def _write(folder: Path, shape: str, config: Config) -> LlaveConfig:
+def _write(folder: Path, shape: str, config: TrainingConfig) -> LlaveConfig:
     if shape == DEMO:
         write_scratch(folder, _WORDS, 0)
         return read_config(folder)

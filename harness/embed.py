@@ -12,19 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.distributed import World
-from harness.encoding.encoder import DEFAULT_BUDGET, Encoder, EncodeReport, Work
+from harness.encoding.encoder import DEFAULT_BUDGET, Encoder, EncodeReport
 from harness.encoding.store import Store
+from harness.encoding.vectors import Work
 from harness.errors import BadMedia, RunFailed, UserError
 from harness.identity import item_key, model_fingerprint
-from harness.listener import Listener
 from harness.media.digests import Digests
 from harness.media.images import MediaInfo
-from harness.models.null import needs_answers
 from harness.paths import explain_os_errors
 from harness.plan import seen_by
-from harness.registry import ModelHandle
+from harness.progress import Progress
 from harness.results.environment import own_version
-from harness.types import FloatArray, Item, Media, ModelSpec, Role
+from harness.types import FloatArray, Item, Media, ModelHandle, ModelSpec, Role
 
 _SHOWN = 5
 
@@ -76,13 +75,15 @@ class _Plan:
 
 
 def embed_items(
-    items: Sequence[OwnItem], handle: ModelHandle, settings: EmbedSettings, listener: Listener, world: World
+    items: Sequence[OwnItem], handle: ModelHandle, settings: EmbedSettings, listener: Progress, world: World
 ) -> Embedded | None:
     """Embeds what the store lacks and reads all of it back; None in every process but the main one.
 
     Raises UserError, before the model is loaded, for media that cannot be used and items that the model cannot see;
     and RunFailed for what goes wrong later.
     """
+    if handle.needs_answers:
+        raise UserError(f"{handle.spec.name} must be told the answers of a task first.", "Choose another model.")
     plan = _plan(items, handle.spec, settings, listener)
     with Store(settings.store, handle.spec) as store:
         missing = sorted(
@@ -107,7 +108,7 @@ def embed_items(
 class _Engine:
     """The encoder, made when there is first something to do."""
 
-    def __init__(self, handle: ModelHandle, store: Store, settings: EmbedSettings, listener: Listener) -> None:
+    def __init__(self, handle: ModelHandle, store: Store, settings: EmbedSettings, listener: Progress) -> None:
         self._handle = handle
         self._store = store
         self._settings = settings
@@ -129,9 +130,7 @@ class _Engine:
         return report
 
 
-def _plan(items: Sequence[OwnItem], spec: ModelSpec, settings: EmbedSettings, listener: Listener) -> _Plan:
-    if needs_answers(spec):
-        raise UserError(f"{spec.name} has to be told the answers of a task first.", "Choose another model.")
+def _plan(items: Sequence[OwnItem], spec: ModelSpec, settings: EmbedSettings, listener: Progress) -> _Plan:
     looks = _look(items, listener, settings.workers)
     plan, fingerprint = _Plan(), model_fingerprint(spec)
     blind = []
@@ -161,7 +160,7 @@ def _plan(items: Sequence[OwnItem], spec: ModelSpec, settings: EmbedSettings, li
     return plan
 
 
-def _look(items: Sequence[OwnItem], listener: Listener, workers: int) -> dict[Media, MediaInfo | BadMedia]:
+def _look(items: Sequence[OwnItem], listener: Progress, workers: int) -> dict[Media, MediaInfo | BadMedia]:
     """A look at every medium, whether the model sees it or not."""
     digests = Digests()
     media = list(dict.fromkeys(medium for own in items for medium in own.item.media))

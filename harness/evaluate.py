@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import cast
 
 from harness.distributed import World
-from harness.encoding.encoder import DEFAULT_BUDGET, Encoder, EncodeReport, Work
+from harness.encoding.encoder import DEFAULT_BUDGET, Encoder, EncodeReport
 from harness.encoding.store import Store
+from harness.encoding.vectors import Work
 from harness.errors import BadMedia, RunFailed, UserError
-from harness.listener import Listener
-from harness.models.null import Learner, needs_answers
-from harness.plan import Assignment, Question, Shelf, assign, finished, identity_of, without
-from harness.registry import ModelHandle
+from harness.plan import DatasetCache, EvalConfig, TaskPlan, assign, finished, identity_of, without
+from harness.progress import Progress
 from harness.results.files import Result, check_writable, find_result, result_folder, write_result
-from harness.results.record import Made, make_record
+from harness.results.record import Provenance, make_record
 from harness.scoring.score import score
-from harness.types import Embedder, Task
+from harness.types import Embedder, Learner, ModelHandle, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +60,18 @@ class Evaluation:
 class Run:
     """What stays the same from model to model."""
 
-    question: Question
+    question: EvalConfig
     settings: RunSettings
-    shelf: Shelf
+    shelf: DatasetCache
     world: World
-    listener: Listener
+    listener: Progress
 
     def evaluate(self, handle: ModelHandle, tasks: Sequence[Task]) -> Evaluation:
         """Evaluates a model on tasks. Raises UserError before anything is embedded; later it is the `failure`.
 
         One of several processes raises the failure, so that the launcher stops the others.
         """
-        if needs_answers(handle.spec):
+        if handle.needs_answers:
             return _joined([self.evaluate(self._told(handle, task), [task]) for task in tasks])
         self.world.wait()  # everybody sees what was finished before
         standing, assignments = self._plan(handle, tasks)
@@ -96,11 +95,11 @@ class Run:
         results = tuple(standing[task.name] for task in tasks if task.name in standing)
         return Evaluation(results, found, queue.receipt, failure)
 
-    def _plan(self, handle: ModelHandle, tasks: Sequence[Task]) -> tuple[dict[str, Result], dict[str, Assignment]]:
+    def _plan(self, handle: ModelHandle, tasks: Sequence[Task]) -> tuple[dict[str, Result], dict[str, TaskPlan]]:
         """Results that stand, and what is to be done for the other tasks. All data is read and checked here."""
         spec, folder = handle.spec, result_folder(self.settings.out, handle.spec)
         standing: dict[str, Result] = {}
-        assignments: dict[str, Assignment] = {}
+        assignments: dict[str, TaskPlan] = {}
         errors: list[UserError] = []
         for task in tasks:
             try:
@@ -158,7 +157,7 @@ class _Queue:
     receipt: Receipt
 
     @staticmethod
-    def over(assignments: Iterable[Assignment], store: Store) -> _Queue:
+    def over(assignments: Iterable[TaskPlan], store: Store) -> _Queue:
         assignments = list(assignments)
         uses = sum(key is not None for each in assignments for key in (*each.keys.queries, *each.keys.targets))
         distinct = {key: work for each in assignments for key, work in each.work.items()}
@@ -188,7 +187,7 @@ class _Worker:
         """Items that broke here: they are not tried again, since a decoder that hangs takes minutes."""
         self._encoder = self._load() if any(shares.values()) else None
 
-    def work_off(self, assignment: Assignment | None, title: str) -> Result | None:
+    def work_off(self, assignment: TaskPlan | None, title: str) -> Result | None:
         """Embeds and scores a task; its result is written as soon as its vectors are there. Raises RunFailed."""
         start = time.perf_counter()
         report = EncodeReport()
@@ -221,19 +220,19 @@ class _Worker:
         self._bad |= report.bad
         return report
 
-    def _see_to_the_rest(self, assignment: Assignment) -> Mapping[bytes, BadMedia]:
+    def _see_to_the_rest(self, assignment: TaskPlan) -> Mapping[bytes, BadMedia]:
         """Embeds what no process has: an item that broke on decoding, before or elsewhere, breaks once more."""
         missing = self._store.missing(list(assignment.work))
         unknown = [assignment.work[key] for key in missing if key not in self._bad]
         self._encode(unknown, assignment.dataset.task.name)
         return {key: self._bad[key] for key in missing if key in self._bad}
 
-    def _score(self, assignment: Assignment, report: EncodeReport, start: float) -> Result:
+    def _score(self, assignment: TaskPlan, report: EncodeReport, start: float) -> Result:
         question, spec = self._run.question, self._handle.spec
         scored = score(
             assignment.dataset, assignment.keys, self._store, spec, protocol=question.protocol, seed=question.seed
         )
-        made = Made(
+        made = Provenance(
             spec=spec,
             width=self._store.width(),
             report=report,

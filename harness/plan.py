@@ -8,15 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.data.dataset import Dataset, known_digest, load_dataset
-from harness.encoding.encoder import Work
+from harness.encoding.vectors import Work
 from harness.errors import BadMedia
 from harness.identity import item_key, model_fingerprint, result_fingerprint
-from harness.listener import Listener
 from harness.media.digests import Digests
 from harness.paths import safe_name
+from harness.progress import Progress
 from harness.results.files import Result, find_result
 from harness.scoring.metrics import Metric
-from harness.scoring.score import Keys
+from harness.scoring.score import DatasetKeys
 from harness.types import MEDIA_TOKEN, DataInfo, Item, Media, ModelSpec, ProtocolName, Role, Task
 
 SCORING = 1
@@ -26,7 +26,7 @@ _TOKEN = re.compile(re.escape(MEDIA_TOKEN) + r"[ \n]?")
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class EvalConfig:
     """What a result answers, besides task, data and model."""
 
     protocol: ProtocolName = "strict"
@@ -36,20 +36,20 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Assignment:
+class TaskPlan:
     """A task that still has to be scored for a model."""
 
     dataset: Dataset
     identity: str
-    keys: Keys
+    keys: DatasetKeys
     work: Mapping[bytes, Work]
     """Every item of the task that has a key, once."""
 
 
-class Shelf:
+class DatasetCache:
     """Datasets loaded so far, so that several models share them."""
 
-    def __init__(self, digests: Digests, listener: Listener, workers: int) -> None:
+    def __init__(self, digests: Digests, listener: Progress, workers: int) -> None:
         self.digests = digests
         self._listener = listener
         self._workers = workers
@@ -70,7 +70,7 @@ class Shelf:
             self._known[task.name] = known_digest(task, self.info(task), limit, self.digests)
         return self._known[task.name]
 
-    def load(self, task: Task, question: Question) -> Dataset:
+    def load(self, task: Task, question: EvalConfig) -> Dataset:
         if task.name not in self._loaded:
             self._loaded[task.name] = load_dataset(
                 task,
@@ -84,7 +84,7 @@ class Shelf:
         return self._loaded[task.name]
 
 
-def identity_of(task: Task, data_digest: str, spec: ModelSpec, question: Question) -> str:
+def identity_of(task: Task, data_digest: str, spec: ModelSpec, question: EvalConfig) -> str:
     """Identity of the result that answers `question` about `task` and a model. Raises UserError for unknown metrics."""
     return result_fingerprint(
         task={
@@ -105,7 +105,7 @@ def identity_of(task: Task, data_digest: str, spec: ModelSpec, question: Questio
     )
 
 
-def finished(task: Task, folder: Path, spec: ModelSpec, question: Question, shelf: Shelf) -> Result | None:
+def finished(task: Task, folder: Path, spec: ModelSpec, question: EvalConfig, shelf: DatasetCache) -> Result | None:
     """The result that already answers the question, found without reading a row; else None."""
     if not any(folder.glob(f"{safe_name(task.name)}.*json")):
         return None  # where no record stands there is nothing to look at media for
@@ -113,7 +113,7 @@ def finished(task: Task, folder: Path, spec: ModelSpec, question: Question, shel
     return find_result(folder, task.name, identity_of(task, digest, spec, question)) if digest else None
 
 
-def assign(dataset: Dataset, spec: ModelSpec, question: Question) -> Assignment:
+def assign(dataset: Dataset, spec: ModelSpec, question: EvalConfig) -> TaskPlan:
     """Keys for every item of a dataset, and the work behind each key."""
     fingerprint = model_fingerprint(spec)
     work: dict[bytes, Work] = {}
@@ -122,11 +122,13 @@ def assign(dataset: Dataset, spec: ModelSpec, question: Question) -> Assignment:
         return tuple(_key(seen_by(item, spec.modalities), role, fingerprint, dataset, work) for item in items)
 
     task, data = dataset.task, dataset.data
-    found = Keys(keys((query.item for query in data.queries), task.query_role), keys(data.targets, task.target_role))
-    return Assignment(dataset, identity_of(dataset.task, dataset.digest, spec, question), found, work)
+    found = DatasetKeys(
+        keys((query.item for query in data.queries), task.query_role), keys(data.targets, task.target_role)
+    )
+    return TaskPlan(dataset, identity_of(dataset.task, dataset.digest, spec, question), found, work)
 
 
-def without(assignment: Assignment, bad: Mapping[bytes, BadMedia], spec: ModelSpec, question: Question) -> Assignment:
+def without(assignment: TaskPlan, bad: Mapping[bytes, BadMedia], spec: ModelSpec, question: EvalConfig) -> TaskPlan:
     """The assignment again, after some items turned out to have bad media when they were prepared."""
     broken = [(assignment.work[key].item, error) for key, error in bad.items() if key in assignment.work]
     media = {medium: error for item, error in broken for medium in _blamed(item.media, error)}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,6 +178,55 @@ class Embedder(Protocol[T]):
 
     def embed(self, features: Sequence[Features[T]]) -> object:
         """Vectors `(n, d)` in the order given: a numpy array or a torch tensor of any float type on any device."""
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """An embedder that is told the right answers before it embeds. Its spec is only complete once it has been."""
+
+    def learn(self, pairs: Iterable[tuple[Item, Item]]) -> ModelSpec:
+        """Takes every (query, right target) of the tasks at hand, in any order, and returns the spec that covers them.
+
+        Vectors must be stored under the spec returned. Items are as `prepare` gets them. Raises BadMedia.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSettings:
+    """What the command line says about loading a model; `auto` leaves the choice to the adapter."""
+
+    device: str = "auto"
+    dtype: str = "auto"
+    seed: int = 0
+    options: Mapping[str, str] = field(default_factory=dict)
+    """What `--model-option` gave. An adapter takes what it knows and refuses the rest."""
+    trust_remote_code: bool = False
+    """Whether code that a checkpoint brings along may run, and then only from a pinned revision."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelHandle:
+    """A model that can be identified before it is loaded, so that finished work is found without loading it."""
+
+    spec: ModelSpec
+    load: Callable[[], Embedder[object]]
+    needs_answers: bool = False
+    """Whether the model is a `Learner`, which must be told the right answers before it embeds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """One line of `llave models`. A name that ends in `/` takes the rest of what the user wrote."""
+
+    name: str
+    summary: str
+    modalities: tuple[str, ...]
+    open: Callable[[str, ModelSettings], ModelHandle]
+    """Called with the name as the user wrote it. Raises UserError for what cannot be loaded."""
+    verified: str = ""
+    """How far the adapter is known to be right."""
+    model_type: str = ""
+    """A folder whose config.json has this `model_type` may be named as it is."""
 
 
 @dataclass(frozen=True, slots=True)

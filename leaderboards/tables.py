@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from rich.cells import cell_len
 from rich.console import Group
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from leaderboards.board.entries import clean
@@ -60,7 +60,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class Table:
     """A table. `words` are the columns that are not numbers; notes stand below."""
 
     title: str
@@ -70,9 +70,9 @@ class Grid:
     notes: tuple[str, ...] = ()
 
 
-def terminal(grid: Grid) -> Group:
+def terminal(grid: Table) -> Group:
     """For rich: title, table and notes. Best is bold, second underlined."""
-    table = Table()
+    table = RichTable()
     for column in grid.columns:
         words = column in grid.words
         most = _LONGEST if words else None
@@ -86,12 +86,12 @@ def terminal(grid: Grid) -> Group:
     return Group(Text(clean(grid.title), style="italic"), table, *notes)
 
 
-def width(grid: Grid) -> int:
+def width(grid: Table) -> int:
     """Characters that the table takes on a terminal if nothing is folded."""
     return 1 + sum(_column_widths(grid))
 
 
-def narrowed(grid: Grid, most: int, first: int) -> Grid:
+def narrowed(grid: Table, most: int, first: int) -> Table:
     """As many columns as there is room for, but at least `first`; the others are named below."""
     left = most - 1 - np.cumsum(_column_widths(grid))
     keep = max(first, int(np.count_nonzero(left >= 0)))
@@ -101,7 +101,7 @@ def narrowed(grid: Grid, most: int, first: int) -> Grid:
     return replace(grid, columns=grid.columns[:keep], rows=rows, notes=(*grid.notes, *note))
 
 
-def _column_widths(grid: Grid) -> list[int]:
+def _column_widths(grid: Table) -> list[int]:
     texts = [[column, *(str(row[index]) for row in grid.rows)] for index, column in enumerate(grid.columns)]
     longest = [max(cell_len(line) for text in column for line in text.split("\n")) for column in texts]
     return [
@@ -110,7 +110,7 @@ def _column_widths(grid: Grid) -> list[int]:
     ]
 
 
-def markdown(grid: Grid) -> str:
+def markdown(grid: Table) -> str:
     """A GitHub table, with title and notes around it. Best is bold, second in italics."""
     marks = {"best": "**", "second": "_", "": ""}
 
@@ -130,7 +130,7 @@ def markdown_text(text: str) -> str:
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
 
 
-def latex(grid: Grid) -> str:
+def latex(grid: Table) -> str:
     """A `table` with booktabs. Best is bold, second underlined."""
     marks = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
 
@@ -164,7 +164,7 @@ def latex_text(text: str) -> str:
     return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
 
 
-def html_table(grid: Grid) -> str:
+def html_table(grid: Table) -> str:
     """A `table` with its notes, to stand in a page."""
 
     def kind(column: str) -> str:

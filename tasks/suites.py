@@ -39,7 +39,7 @@ class Suite:
     """The means beside `overall`, each a name and its tasks: meta-tasks, IND and OOD."""
 
 
-class Grouped(Protocol):
+class SuiteMember(Protocol):
     """A task, as far as a suite is concerned."""
 
     @property
@@ -50,7 +50,7 @@ class Grouped(Protocol):
     def split(self) -> str | None: ...
 
 
-def suite_of(name: str, summary: str, tasks: Iterable[Grouped]) -> Suite:
+def suite_of(name: str, summary: str, tasks: Iterable[SuiteMember]) -> Suite:
     """A suite of tasks, with a mean for each meta-task and split that some of them have, but not all."""
     members = tuple(tasks)
     groups = {meta: tuple(task.name for task in members if task.meta_task == meta) for meta in META_TASKS}

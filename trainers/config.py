@@ -20,7 +20,7 @@ Part: TypeAlias = Literal["tower", "projector", "language"]
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class TrainingConfig:
     """All of it. Whatever is not in `FREE` decides the weights, so a run can only be resumed with the same."""
 
     recipe: str
@@ -147,12 +147,12 @@ _POSITIVE_OR_NONE = ("cap", "micro_batch", "steps", "max_length", "eval_limit")
 _FROM_ZERO = ("alpha", "weight_decay", "clip", "lora_rank", "eval_every", "cache_mb", "seed")
 
 
-def override(config: Config, settings: Sequence[str]) -> Config:
+def override(config: TrainingConfig, settings: Sequence[str]) -> TrainingConfig:
     """A config with `name=value` settings in place. Raises UserError for unknown names and for values of no use.
 
     Tuples are written with commas, weights as `A:2,B:0.5`, and `none` is nothing.
     """
-    kinds = get_type_hints(Config)
+    kinds = get_type_hints(TrainingConfig)
     changes: dict[str, object] = {}
     for setting in settings:
         name, equals, text = setting.partition("=")
@@ -170,12 +170,12 @@ def override(config: Config, settings: Sequence[str]) -> Config:
     return replace(config, **changes)  # type: ignore[arg-type]  # _parse keeps to the kinds
 
 
-def to_json(config: Config) -> str:
+def to_json(config: TrainingConfig) -> str:
     """All settings by name, in their order."""
     return json.dumps(_plain(config), indent=1) + "\n"
 
 
-def differences(config: Config, saved: Mapping[str, object]) -> dict[str, tuple[object, object]]:
+def differences(config: TrainingConfig, saved: Mapping[str, object]) -> dict[str, tuple[object, object]]:
     """Settings that decide the weights and differ from saved ones: by name, the saved value and the one now."""
     now = json.loads(to_json(config))
     names = dict.fromkeys([*now, *saved])
@@ -186,7 +186,7 @@ def differences(config: Config, saved: Mapping[str, object]) -> dict[str, tuple[
     }
 
 
-def _plain(config: Config) -> dict[str, object]:
+def _plain(config: TrainingConfig) -> dict[str, object]:
     return asdict(replace(config, weights=dict(config.weights)))
 
 
@@ -219,7 +219,7 @@ def _scalar(text: str, kind: object) -> Scalar:
         raise ValueError(f"{text!r} is not a {'whole number' if kind is int else 'number'}") from None
 
 
-def _check(config: Config) -> None:
+def _check(config: TrainingConfig) -> None:
     def refuse(what: str, hint: str) -> None:
         raise UserError(f"{config.recipe}: {what}.", hint)
 

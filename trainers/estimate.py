@@ -11,18 +11,18 @@ from pathlib import Path
 
 from harness.distributed import World
 from harness.errors import unknown_name
-from harness.listener import Silent
 from harness.media.frame_policy import FramePolicy
 from harness.models.llave.config import LlaveConfig, read_config
 from harness.models.llave.options import LlaveOptions
 from harness.models.llave.vision import ImageLayout, Size, VideoLayout, image_layout
+from harness.progress import NoProgress
 from harness.types import MEDIA_TOKEN, Item, Media
-from trainers.config import SCRATCH, Config
+from trainers.config import SCRATCH, TrainingConfig
 from trainers.data.pairs import Pair
 from trainers.data.published import MMEB_TRAIN, ROUNDED, SHAPES, TRAIN_ROWS
 from trainers.data.training_data import check_shares, check_widths, find_material, on_hub, plan_over, remarks
 from trainers.engine.initial_checkpoint import adapted, find_start
-from trainers.monitor.evaluation import Examiner
+from trainers.monitor.evaluation import CheckpointEvaluator
 
 _FLOAT, _ADAM = 4, 8
 _TEMPLATE = 12
@@ -55,11 +55,11 @@ class Estimate:
     remarks: tuple[str, ...]
 
 
-def estimate(config: Config, processes: int) -> Estimate:
+def estimate(config: TrainingConfig, processes: int) -> Estimate:
     """Raises UserError as the run would."""
     check_shares(config, processes)
     if config.eval_every:
-        Examiner.of(config, Path(), World(0, 1), Silent())
+        CheckpointEvaluator.of(config, Path(), World(0, 1), NoProgress())
     rounded: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     pairs = [Pair(_LONGEST, _LONGEST)]
@@ -93,7 +93,7 @@ def estimate(config: Config, processes: int) -> Estimate:
     )
 
 
-def _published_sizes(config: Config) -> dict[str, int]:
+def _published_sizes(config: TrainingConfig) -> dict[str, int]:
     for name in config.datasets:
         if name not in TRAIN_ROWS:
             raise unknown_name("dataset", name, TRAIN_ROWS, f"{MMEB_TRAIN} has {', '.join(TRAIN_ROWS)}.")
@@ -101,7 +101,7 @@ def _published_sizes(config: Config) -> dict[str, int]:
     return {name: min(TRAIN_ROWS[name], config.cap or TRAIN_ROWS[name]) for name in names}
 
 
-def _shape(config: Config) -> LlaveConfig:
+def _shape(config: TrainingConfig) -> LlaveConfig:
     """The network's, with no weight read; of the published starts it is known without their files."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -130,7 +130,7 @@ _RELEASED: Mapping[str, object] = {
 }
 
 
-def _parameters(shape: LlaveConfig, config: Config) -> tuple[int, int]:
+def _parameters(shape: LlaveConfig, config: TrainingConfig) -> tuple[int, int]:
     """Those that learn, and those that do not."""
     import torch
 
@@ -146,7 +146,7 @@ def _parameters(shape: LlaveConfig, config: Config) -> tuple[int, int]:
     return counts[True], counts[False]
 
 
-def _activations(shape: LlaveConfig, config: Config, processes: int, pairs: Sequence[Pair]) -> int:
+def _activations(shape: LlaveConfig, config: TrainingConfig, processes: int, pairs: Sequence[Pair]) -> int:
     kept = _Bytes.by(shape, config)
     queries = sum(kept.item(pair.query) for pair in pairs) / len(pairs)
     targets = sum(kept.item(pair.target) for pair in pairs) / len(pairs)
@@ -169,7 +169,7 @@ class _Bytes:
     patch: int
 
     @staticmethod
-    def by(shape: LlaveConfig, config: Config) -> _Bytes:
+    def by(shape: LlaveConfig, config: TrainingConfig) -> _Bytes:
         half, size = config.precision == "bf16", 2 if config.precision == "bf16" else _FLOAT
         language, tower = shape.language, shape.tower.shape
         width, inner = language["hidden_size"], tower["hidden_size"]

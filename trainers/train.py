@@ -22,16 +22,16 @@ from harness.media.digests import Digests
 from harness.models.checkpoints import TRAINING
 from harness.paths import write_atomic
 from harness.results.environment import own_version
-from trainers.config import Config, to_json
-from trainers.data.loader import Feed, Part, Prepared
-from trainers.data.training_data import Material, check_shares, check_widths, find_material, pinned, remarks
+from trainers.config import TrainingConfig, to_json
+from trainers.data.loader import BatchLoader, PreparedItems, SubBatch
+from trainers.data.training_data import TrainingData, check_shares, check_widths, find_material, pinned, remarks
 from trainers.engine import checkpoint as disk
 from trainers.engine import state
-from trainers.engine.backend import Accelerated, Learner
-from trainers.engine.initial_checkpoint import Start, open_start
+from trainers.engine.backend import AccelerateBackend, Backend
+from trainers.engine.initial_checkpoint import InitialCheckpoint, open_start
 from trainers.engine.launch import explain_lost_peers, join
 from trainers.engine.network import (
-    Encoder,
+    PromptEncoder,
     adapter_weights,
     make_trainable,
     released_weights,
@@ -40,22 +40,22 @@ from trainers.engine.network import (
 from trainers.engine.run_folder import RECIPE, claim, deciding, left_out, write_plan
 from trainers.engine.step import Stepper
 from trainers.engine.temperature import Temperature
-from trainers.engine.zero import Zero
-from trainers.monitor.evaluation import Examiner
-from trainers.monitor.log import Log, Report, Watcher, scored
+from trainers.engine.zero import ZeroBackend
+from trainers.monitor.evaluation import CheckpointEvaluator
+from trainers.monitor.log import StepReport, TrainingLog, TrainingProgress, scored
 
 NOT_FINITE = "not-finite.jsonl"
 REST = "non_lora_trainables.safetensors"
 _SHOWN = 4
 
 
-def train(config: Config, out: Path, watcher: Watcher, *, resume: bool = False) -> Path:
+def train(config: TrainingConfig, out: Path, watcher: TrainingProgress, *, resume: bool = False) -> Path:
     """Trains to the last step and returns the last checkpoint. Raises UserError before it begins; later RunFailed."""
     config = claim(config, out, resume=resume)
     accelerator = join(config)
     world = World(accelerator.process_index, accelerator.num_processes)
     check_shares(config, world.size)
-    examiner = Examiner.of(config, out, world, watcher.evaluating()) if config.eval_every else None
+    examiner = CheckpointEvaluator.of(config, out, world, watcher.evaluating()) if config.eval_every else None
     with explain_lost_peers():
         with accelerator.main_process_first():
             config = pinned(config)
@@ -88,14 +88,14 @@ class _Run:
 
     def __init__(
         self,
-        config: Config,
+        config: TrainingConfig,
         out: Path,
-        watcher: Watcher,
+        watcher: TrainingProgress,
         accelerator: Accelerator,
         world: World,
-        material: Material,
-        start: Start,
-        examiner: Examiner | None,
+        material: TrainingData,
+        start: InitialCheckpoint,
+        examiner: CheckpointEvaluator | None,
     ) -> None:
         self._config, self._out, self._watcher = config, out, watcher
         self._accelerator, self._world = accelerator, world
@@ -106,12 +106,12 @@ class _Run:
         make_trainable(network, config)
         reader = start.reader(network)
         digests = Digests() if config.mask_duplicates else None
-        prepared = Prepared(reader.prepare, config.cache_mb * 2**20, digests)
-        self._feed = Feed(
+        prepared = PreparedItems(reader.prepare, config.cache_mb * 2**20, digests)
+        self._feed = BatchLoader(
             material.plan, material.subsets, prepared, world.rank, world.size, config.hard_negatives, config.workers
         )
-        made = Zero if accelerator.distributed_type == DistributedType.DEEPSPEED else Accelerated
-        self._learner: Learner = made(accelerator, Encoder(network, peers=world.size > 1), config)
+        made = ZeroBackend if accelerator.distributed_type == DistributedType.DEEPSPEED else AccelerateBackend
+        self._learner: Backend = made(accelerator, PromptEncoder(network, peers=world.size > 1), config)
         self._temperature = Temperature(config, accelerator.device) if config.learn_scale else None
         self._stepper = Stepper(config, self._learner, self._temperature)
 
@@ -122,7 +122,7 @@ class _Run:
             f"{f'Going on from {resumed}' if resumed else f'Beginning with {self._config.start}'}: "
             f"{steps - first:,} steps of {self._config.batch:,} pairs, checkpoints in {self._out}."
         )
-        log = Log(self._out, first, tensorboard=self._config.tensorboard) if self._world.is_main else None
+        log = TrainingLog(self._out, first, tensorboard=self._config.tensorboard) if self._world.is_main else None
         self._watcher.begin(first, steps)
         if self._examiner and resumed and self._is_due(first) and not scored(self._out, first):
             self._examine(self._examiner, resumed, log)
@@ -151,7 +151,7 @@ class _Run:
         """Whether the checkpoint of a step is evaluated."""
         return step % self._config.eval_every == 0 or step == self._material.steps
 
-    def _step(self, step: int, parts: Sequence[Part]) -> tuple[float, float]:
+    def _step(self, step: int, parts: Sequence[SubBatch]) -> tuple[float, float]:
         """Loss and norm of the gradient. All randomness follows from the seed, the step and the process."""
         torch.manual_seed(_number(self._config.seed, step, self._world.rank))
         lr = learning_rate(self._config, step, self._material.steps)
@@ -163,7 +163,7 @@ class _Run:
             self._temperature.step(lr)
         return sum(losses) / len(losses), norm
 
-    def _not_finite(self, step: int, parts: Sequence[Part], losses: Sequence[float], norm: float) -> RunFailed:
+    def _not_finite(self, step: int, parts: Sequence[SubBatch], losses: Sequence[float], norm: float) -> RunFailed:
         lost = [number for number, loss in enumerate(losses) if not math.isfinite(loss)]
         what = f"the loss is {losses[lost[0]]}" if lost else f"the gradient's norm is {norm}"
         # a gradient is the sum over all parts
@@ -184,10 +184,10 @@ class _Run:
             + "Lower lr, scale or alpha, or look at those rows.",
         )
 
-    def _report(self, step: int, since: _Since, speed: float, seconds: float) -> Report:
+    def _report(self, step: int, since: _Since, speed: float, seconds: float) -> StepReport:
         seen, alpha = self._stepper.seen, self._config.alpha
         scale = self._config.scale if self._temperature is None else float(self._temperature().detach())
-        return Report(
+        return StepReport(
             step=step,
             loss=since.loss / since.steps,
             grad_norm=since.grad_norm / since.steps,
@@ -267,7 +267,7 @@ class _Run:
             f"The data has changed since {folder}: {what}.", "Resume with the same data, or choose another --out."
         )
 
-    def _examine(self, examiner: Examiner, folder: Path, log: Log | None) -> None:
+    def _examine(self, examiner: CheckpointEvaluator, folder: Path, log: TrainingLog | None) -> None:
         scores = examiner.scores(folder)
         if log is not None:
             mean = sum(scores.values()) / len(scores)
@@ -279,7 +279,7 @@ class _Run:
         self._world.wait()
 
 
-def learning_rate(config: Config, step: int, steps: int) -> float:
+def learning_rate(config: TrainingConfig, step: int, steps: int) -> float:
     """Of a step, from 1: rises in a line, then falls as half a cosine to zero after the last step."""
     warm = math.ceil(config.warmup * steps)
     if step <= warm:

@@ -11,9 +11,9 @@ import numpy as np
 
 from harness.errors import BadMedia, UserError
 from harness.identity import fingerprint
-from harness.listener import Listener, Silent
 from harness.media.digests import Digests, files_digest
 from harness.media.images import MediaInfo
+from harness.progress import NoProgress, Progress
 from harness.types import DataInfo, Item, Media, Query, Task, TaskData
 
 _LOADER = 1
@@ -44,11 +44,11 @@ def known_digest(task: Task, info: DataInfo, limit: int | None, digests: Digests
     if receipt is None:
         return None
     media = [Media("video" if kind == "video" else "image", name, Path(root)) for kind, name, root in _media(receipt)]
-    return _digest(task, info, limit, _looked_at(media, digests, Silent(), workers=1), digests)
+    return _digest(task, info, limit, _looked_at(media, digests, NoProgress(), workers=1), digests)
 
 
 def load_dataset(
-    task: Task, info: DataInfo, digests: Digests, listener: Listener, *, limit: int | None, workers: int, skip_bad: bool
+    task: Task, info: DataInfo, digests: Digests, listener: Progress, *, limit: int | None, workers: int, skip_bad: bool
 ) -> Dataset:
     """Reads a task's rows and looks at every medium. Raises UserError listing the bad ones, unless they are skipped."""
     data = task.source.load(task)
@@ -92,7 +92,7 @@ def _items(data: TaskData) -> Iterable[Item]:
 
 
 def _looked_at(
-    media: Sequence[Media], digests: Digests, listener: Listener, *, workers: int
+    media: Sequence[Media], digests: Digests, listener: Progress, *, workers: int
 ) -> dict[Media, MediaInfo | BadMedia]:
     """A look at each medium, in their order."""
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.doctor import batches, content
-from harness.doctor.finding import Finding, Patient
+from harness.doctor.finding import Finding, ModelUnderTest
 from harness.doctor.probes import Probes, draw_probes
 from harness.doctor.state import pooled_state
 from harness.errors import UserError
-from harness.listener import Listener
+from harness.progress import Progress
 
 _KINDS = ("text", "image", "video")
 
@@ -22,7 +22,7 @@ class Check:
     """One question to an embedder. Where one of `needs` has failed its answer would say nothing new."""
 
     name: str
-    ask: Callable[[Patient, Probes], Finding]
+    ask: Callable[[ModelUnderTest, Probes], Finding]
     needs: tuple[str, ...] = ("finite",)
 
 
@@ -50,7 +50,7 @@ CHECKS = (
 """In the order in which they are asked, so that the first that fails is the cause and not a consequence."""
 
 
-def examine(patient: Patient, listener: Listener) -> list[Finding]:
+def examine(patient: ModelUnderTest, listener: Progress) -> list[Finding]:
     """Asks every check. What the model itself raises, other than UserError, is raised with the check's name."""
     with tempfile.TemporaryDirectory() as folder:
         listener.phase(f"examining {patient.spec.name}", len(CHECKS))
@@ -62,7 +62,7 @@ def examine(patient: Patient, listener: Listener) -> list[Finding]:
     return list(findings.values())
 
 
-def _ask(check: Check, patient: Patient, probes: Probes, findings: Mapping[str, Finding]) -> Finding:
+def _ask(check: Check, patient: ModelUnderTest, probes: Probes, findings: Mapping[str, Finding]) -> Finding:
     if not any(probes.of(kind) for kind in _KINDS):
         return Finding(check.name, "skipped", "The model takes nothing that could be asked.")
     broken = next((name for name in check.needs if findings[name].verdict in ("fail", "skipped")), None)
@@ -79,7 +79,7 @@ def _ask(check: Check, patient: Patient, probes: Probes, findings: Mapping[str, 
         raise
 
 
-def _admit(patient: Patient, probes: Probes) -> tuple[Probes, Finding]:
+def _admit(patient: ModelUnderTest, probes: Probes) -> tuple[Probes, Finding]:
     """The probes of the kinds that the model declares and takes, and whether it takes what it declares."""
     declared = patient.spec.modalities
     refusals = {kind: why for kind in _KINDS if kind in declared and (why := _refusal(patient, probes, kind))}
@@ -93,7 +93,7 @@ def _admit(patient: Patient, probes: Probes) -> tuple[Probes, Finding]:
     return probes, _modalities(declared, refusals)
 
 
-def _refusal(patient: Patient, probes: Probes, kind: str) -> str:
+def _refusal(patient: ModelUnderTest, probes: Probes, kind: str) -> str:
     """What a model says to content of a kind that it declares; nothing if it takes it."""
     try:
         for probe in probes.of(kind)[:1]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.doctor.finding import Finding, Patient, Probe
+from harness.doctor.finding import Finding, ModelUnderTest, Probe
 from harness.errors import UserError
 from harness.types import MEDIA_TOKEN, Item, Media, ModelSpec
 
@@ -44,7 +44,7 @@ def check_known(spec: ModelSpec, image: Path) -> None:
         )
 
 
-def known_answers(patient: Patient, image: Path) -> list[Finding]:
+def known_answers(patient: ModelUnderTest, image: Path) -> list[Finding]:
     """One finding for each published pair. Raises UserError for a model of none of the released sizes."""
     media = (Media("image", image.name, image.parent),)
     question = f"{MEDIA_TOKEN} Represent the given image with the following question: What is in the image"
@@ -75,7 +75,7 @@ def _search(animal: str) -> Probe:
     return Probe(Item(f"Find me an everyday image that matches the given caption: A cat and a {animal}."))
 
 
-def _compare(patient: Patient, name: str, one: Probe, other: Probe, published: float) -> Finding:
+def _compare(patient: ModelUnderTest, name: str, one: Probe, other: Probe, published: float) -> Finding:
     found = float(patient.alone(one) @ patient.alone(other))  # LLaVE's vectors are of unit length
     off = abs(found - published)
     return Finding(

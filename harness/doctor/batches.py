@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import permutations
 
-from harness.doctor.finding import Finding, Patient, Probe
+from harness.doctor.finding import Finding, ModelUnderTest, Probe
 from harness.doctor.probes import Probes
 from harness.encoding.vectors import as_matrix
 
 _THREADS, _COPIES = 8, 4
 
 
-def repeatable(patient: Patient, probes: Probes) -> Finding:
+def repeatable(patient: ModelUnderTest, probes: Probes) -> Finding:
     """An item embedded again has the same vector."""
     distance = _worst(patient.distance(patient.alone(probe), patient.batch([probe])[0]) for probe in _some(probes))
     return patient.same(
@@ -25,7 +25,7 @@ def repeatable(patient: Patient, probes: Probes) -> Finding:
     )
 
 
-def order(patient: Patient, probes: Probes) -> Finding:
+def order(patient: ModelUnderTest, probes: Probes) -> Finding:
     """Vectors come back in the order of the items: none is that of another item."""
     swapped = [
         probe
@@ -44,7 +44,7 @@ def order(patient: Patient, probes: Probes) -> Finding:
     )
 
 
-def place(patient: Patient, probes: Probes) -> Finding:
+def place(patient: ModelUnderTest, probes: Probes) -> Finding:
     """An item has one vector at every place of one batch."""
     worst = 0.0
     for item, company in _companies(probes):
@@ -60,7 +60,7 @@ def place(patient: Patient, probes: Probes) -> Finding:
     )
 
 
-def batch(patient: Patient, probes: Probes) -> Finding:
+def batch(patient: ModelUnderTest, probes: Probes) -> Finding:
     """An item has one vector alone and beside others that need no more room than it does, so that none is padded."""
     worst = _worst(
         patient.distance(patient.alone(item), patient.batch([item, *company])[0])
@@ -76,7 +76,7 @@ def batch(patient: Patient, probes: Probes) -> Finding:
     )
 
 
-def padding(patient: Patient, probes: Probes) -> Finding:
+def padding(patient: ModelUnderTest, probes: Probes) -> Finding:
     """An item has one vector alone and beside longer ones, so that it is padded: by little, by much, before media."""
     worst = _worst(
         patient.distance(vector, patient.alone(probe))
@@ -92,7 +92,7 @@ def padding(patient: Patient, probes: Probes) -> Finding:
     )
 
 
-def threads(patient: Patient, probes: Probes) -> Finding:
+def threads(patient: ModelUnderTest, probes: Probes) -> Finding:
     """Items prepared by several threads at once have the vectors of those prepared one by one."""
     asked = _some(probes)
     with ThreadPoolExecutor(_THREADS) as pool:

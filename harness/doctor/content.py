@@ -8,7 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
-from harness.doctor.finding import Finding, Patient, Probe, Verdict
+from harness.doctor.finding import Finding, ModelUnderTest, Probe, Verdict
 from harness.doctor.probes import Probes, words
 from harness.encoding.oom import is_out_of_memory
 from harness.types import FloatArray, Item
@@ -26,7 +26,7 @@ _PATIENCE = 2.0
 """Seconds that one long text may take before a longer one is not tried."""
 
 
-def shape(patient: Patient, probes: Probes) -> Finding:
+def shape(patient: ModelUnderTest, probes: Probes) -> Finding:
     """One vector for each item, and one width for all."""
     several = (*probes.texts, *probes.images[:1])
     shapes = [(1, patient.single(probe).shape) for probe in _every(probes)]
@@ -42,7 +42,7 @@ def shape(patient: Patient, probes: Probes) -> Finding:
     return Finding("shape", "pass", f"There is one vector for each item, of width {widths[0]}.", "", float(widths[0]))
 
 
-def finite(patient: Patient, probes: Probes) -> Finding:
+def finite(patient: ModelUnderTest, probes: Probes) -> Finding:
     """No NaN, no infinity, and no vector of zeros, each item by itself: what goes wrong in company is `padding`'s."""
     vectors = np.stack([patient.alone(probe) for probe in _every(probes)])
     bad = int((~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1)).sum())
@@ -53,7 +53,7 @@ def finite(patient: Patient, probes: Probes) -> Finding:
     return Finding("finite", "fail", says, remedy, float(bad), 0.0)
 
 
-def spread(patient: Patient, probes: Probes) -> Finding:
+def spread(patient: ModelUnderTest, probes: Probes) -> Finding:
     """Unlike items have unlike vectors; a note where all of them point nearly the same way."""
     families = [family for family in (probes.texts, probes.images, probes.videos) if len(family) > 1]
     widest = max(patient.apart(*pair) for family in families for pair in combinations(family, 2))
@@ -69,7 +69,7 @@ def spread(patient: Patient, probes: Probes) -> Finding:
     return Finding("spread", "pass", says, "", widest, patient.tolerance)
 
 
-def length(patient: Patient, probes: Probes) -> Finding:
+def length(patient: ModelUnderTest, probes: Probes) -> Finding:
     """Whether vectors have length 1: either will do for cosine."""
     sizes = [float(np.linalg.norm(patient.alone(probe))) for probe in _every(probes)]
     off, rounding = max(abs(size - 1) for size in sizes), max(patient.tolerance, 1e-3)
@@ -80,7 +80,7 @@ def length(patient: Patient, probes: Probes) -> Finding:
     return Finding("unit length", "note", says, "", off, rounding)
 
 
-def text(patient: Patient, probes: Probes) -> Finding:
+def text(patient: ModelUnderTest, probes: Probes) -> Finding:
     """Another text is another vector, alone and beside one image."""
     if not probes.texts:
         return _undeclared("text")
@@ -88,7 +88,7 @@ def text(patient: Patient, probes: Probes) -> Finding:
     return _matters(patient, "text", pairs, "Check that the text reaches the model, also where an item has media.")
 
 
-def image(patient: Patient, probes: Probes) -> Finding:
+def image(patient: ModelUnderTest, probes: Probes) -> Finding:
     """Another image is another vector, alone and beside one text."""
     if not probes.images:
         return _undeclared("image")
@@ -97,7 +97,7 @@ def image(patient: Patient, probes: Probes) -> Finding:
     return _matters(patient, "image", pairs, remedy)
 
 
-def video(patient: Patient, probes: Probes) -> Finding:
+def video(patient: ModelUnderTest, probes: Probes) -> Finding:
     """A video of other pictures is another vector."""
     if not probes.videos:
         return _undeclared("video")
@@ -105,7 +105,7 @@ def video(patient: Patient, probes: Probes) -> Finding:
     return _matters(patient, "video", [(probes.videos[0], probes.videos[2])], remedy)
 
 
-def frame_order(patient: Patient, probes: Probes) -> Finding:
+def frame_order(patient: ModelUnderTest, probes: Probes) -> Finding:
     """A video and its reverse; the spec's option `frame_order`, `kept` or `ignored`, says what is meant."""
     if not probes.videos:
         return _undeclared("video", check="frame order")
@@ -120,7 +120,7 @@ def frame_order(patient: Patient, probes: Probes) -> Finding:
     return Finding("frame order", verdict, says, remedy, distance, patient.tolerance)
 
 
-def instruction(patient: Patient, probes: Probes) -> Finding:
+def instruction(patient: ModelUnderTest, probes: Probes) -> Finding:
     """Another instruction is another vector, unless an option of the spec says that queries are read without theirs."""
     if not probes.instructed:
         return _undeclared("text", check="instruction")
@@ -138,7 +138,7 @@ def instruction(patient: Patient, probes: Probes) -> Finding:
     )
 
 
-def _uninstructed(patient: Patient, probes: Probes, option: str) -> Finding:
+def _uninstructed(patient: ModelUnderTest, probes: Probes, option: str) -> Finding:
     distance = max(patient.apart(*pair) for pair in combinations(probes.instructed, 2))
     says = f"An item's instruction changes nothing, as the option {option} says."
     if distance <= patient.tolerance:
@@ -147,7 +147,7 @@ def _uninstructed(patient: Patient, probes: Probes, option: str) -> Finding:
     return Finding("instruction", "fail", says, "Correct the spec, or prepare.", distance, patient.tolerance)
 
 
-def role(patient: Patient, probes: Probes) -> Finding:
+def role(patient: ModelUnderTest, probes: Probes) -> Finding:
     """Whether the same content is another vector as a target; models differ."""
     asked = probes.instructed[-1:] or probes.images[:1] or probes.videos[:1]
     distance = max(patient.apart(probe, Probe(probe.item, "target")) for probe in asked)
@@ -155,7 +155,7 @@ def role(patient: Patient, probes: Probes) -> Finding:
     return Finding("role", "note", f"A target has {found} as a query of the same content.", "", distance)
 
 
-def width(patient: Patient, probes: Probes) -> Finding:
+def width(patient: ModelUnderTest, probes: Probes) -> Finding:
     """The width that the spec's option `width` declares, if it declares one."""
     found, declared = len(patient.alone(_every(probes)[0])), patient.spec.options.get("width")
     if declared is None:
@@ -166,7 +166,7 @@ def width(patient: Patient, probes: Probes) -> Finding:
     return Finding("width", "fail", says, "Correct the spec, or the projection.", float(found))
 
 
-def truncation(patient: Patient, probes: Probes) -> Finding:
+def truncation(patient: ModelUnderTest, probes: Probes) -> Finding:
     """How long a text is before its last quarter no longer counts, and whether the model says that it cut it."""
     if not probes.texts:
         return _undeclared("text", check="truncation")
@@ -193,7 +193,7 @@ def truncation(patient: Patient, probes: Probes) -> Finding:
     return Finding("truncation", "note", f"Texts of up to {read:,} words are read to the end; longer ones not tried.")
 
 
-def _matters(patient: Patient, kind: str, pairs: Sequence[tuple[Probe, Probe]], remedy: str) -> Finding:
+def _matters(patient: ModelUnderTest, kind: str, pairs: Sequence[tuple[Probe, Probe]], remedy: str) -> Finding:
     distances = [patient.apart(*pair) for pair in pairs]
     mute = sum(distance <= patient.tolerance for distance in distances)
     return patient.differs(

@@ -43,7 +43,7 @@ class Probe(NamedTuple):
     role: Role = "query"
 
 
-class Patient:
+class ModelUnderTest:
     """An embedder under examination. What a probe gives by itself is asked once; every batch is asked anew."""
 
     def __init__(self, embedder: Embedder[object]) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.doctor.finding import Finding, Patient, Probe
+from harness.doctor.finding import Finding, ModelUnderTest, Probe
 from harness.doctor.probes import Probes
 from harness.types import FloatArray
 
@@ -47,7 +47,7 @@ class _Stack:
     size: int
 
 
-def pooled_state(patient: Patient, probes: Probes) -> Finding:
+def pooled_state(patient: ModelUnderTest, probes: Probes) -> Finding:
     """The vector is the state after the last layer; before or after the final norm is noted."""
     networks = list(_networks(patient.embedder)) if "torch" in sys.modules else []
     if not networks:
@@ -93,13 +93,13 @@ def _judge(states: Sequence[_State], stack: _Stack) -> Finding | None:
     return None
 
 
-def _unless_declared(finding: Finding, patient: Patient) -> Finding:
+def _unless_declared(finding: Finding, patient: ModelUnderTest) -> Finding:
     if finding.verdict == "fail" and patient.spec.options.get("layer") is not None:
         return Finding(_NAME, "note", f"{finding.says} The spec declares layer {patient.spec.options['layer']}.")
     return finding
 
 
-def _watch(patient: Patient, network: nn.Module, asked: Probe) -> list[_State]:
+def _watch(patient: ModelUnderTest, network: nn.Module, asked: Probe) -> list[_State]:
     """Every state of the right width that comes up while a probe is embedded."""
     outputs: list[tuple[str, Tensor]] = []
     with ExitStack() as stack:

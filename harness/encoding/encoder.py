@@ -18,10 +18,10 @@ from typing import TypeAlias
 
 from harness.encoding.oom import is_out_of_memory, release_memory
 from harness.encoding.store import Store
-from harness.encoding.vectors import as_matrix, check_vectors, describe
+from harness.encoding.vectors import Work, as_matrix, check_vectors, describe
 from harness.errors import BadMedia, UserError
-from harness.listener import Listener
-from harness.types import Embedder, Features, FloatArray, Item, Role
+from harness.progress import Progress
+from harness.types import Embedder, Features, FloatArray
 
 DEFAULT_BUDGET = 16_384
 """Cost of a batch, padding included: its longest item's times their number."""
@@ -33,21 +33,6 @@ _SMALL = 16
 _WINDOW = 4
 """Batches' worth of prepared items that are sorted together. As many again may be waiting."""
 _TEXTS_AT_ONCE = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """An item to embed, the key its vector goes under, and a rough cost to sort by before it is prepared."""
-
-    key: bytes
-    item: Item
-    role: Role
-    pixels: int = 0
-
-    @property
-    def rough_cost(self) -> tuple[int, int, int]:
-        videos = sum(medium.kind == "video" for medium in self.item.media)
-        return videos, self.pixels, len(self.item.full_text)
 
 
 @dataclass(slots=True)
@@ -136,7 +121,7 @@ class Encoder:
         self._width = store.width()
         self._last_batch = 0
 
-    def run(self, work: Sequence[Work], listener: Listener, *, skip_bad_media: bool = False) -> EncodeReport:
+    def run(self, work: Sequence[Work], listener: Progress, *, skip_bad_media: bool = False) -> EncodeReport:
         """Embeds all of `work`. Raises UserError for bad media (unless they are to be skipped) and bad vectors."""
         report = EncodeReport()
         start = time.perf_counter()
@@ -192,7 +177,7 @@ class Encoder:
                 raise UserError(what, "Use fewer --workers or a smaller --budget.") from error
         return prepared
 
-    def _embed_batch(self, window: _Window, report: EncodeReport, listener: Listener) -> None:
+    def _embed_batch(self, window: _Window, report: EncodeReport, listener: Progress) -> None:
         """Embeds the costliest of the window, or learns that so many are too many."""
         batch = window.batch(self._budget)
         padded_cost = batch[0].cost * len(batch)

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 
 from harness.errors import UserError
-from harness.types import FloatArray
+from harness.types import FloatArray, Item, Role
 
-if TYPE_CHECKING:
-    from harness.encoding.encoder import Work
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """An item to embed, the key its vector goes under, and a rough cost to sort by before it is prepared."""
+
+    key: bytes
+    item: Item
+    role: Role
+    pixels: int = 0
+
+    @property
+    def rough_cost(self) -> tuple[int, int, int]:
+        videos = sum(medium.kind == "video" for medium in self.item.media)
+        return videos, self.pixels, len(self.item.full_text)
 
 
 def as_matrix(output: object) -> FloatArray:

@@ -20,21 +20,21 @@ import numpy as np
 
 from harness.media.containers import Container, container_of
 from harness.media.images import MAX_PIXELS
-from harness.media.readers import AT_ONCE, FAILURES, Animation, Decord, Frame, Pyav, Reader
+from harness.media.readers import AT_ONCE, FAILURES, AnimationReader, DecordReader, Frame, PyavReader, Reader
 
 NO_DECODER = "no decoder"
 NO_MEMORY = "no memory"
 
 _LIBRARIES: Mapping[Container, Sequence[Callable[[Path], Reader]]] = {
-    "mp4": (Decord, Pyav),
-    "matroska": (Decord, Pyav),
-    "animation": (Animation,),
-    "transport stream": (Pyav,),  # decord's frames are not the right ones even in a row
-    "other": (Pyav, partial(Decord, in_a_row=True)),
+    "mp4": (DecordReader, PyavReader),
+    "matroska": (DecordReader, PyavReader),
+    "animation": (AnimationReader,),
+    "transport stream": (PyavReader,),  # decord's frames are not the right ones even in a row
+    "other": (PyavReader, partial(DecordReader, in_a_row=True)),
 }
 
 
-class Clip:
+class OpenVideo:
     """A video, read by the first library that can; the next goes on where one breaks off."""
 
     def __init__(self, path: Path) -> None:
@@ -91,7 +91,7 @@ def serve() -> None:
         try:
             if "open" in request:
                 clip = None  # closed before the next is opened
-                clip = Clip(Path(request["open"]))
+                clip = OpenVideo(Path(request["open"]))
                 _answer(out, {"total": clip.total, "rate": clip.rate if math.isfinite(clip.rate) else 0.0})
             elif clip is not None:
                 for frames in clip.read(request["read"]):

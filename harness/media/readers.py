@@ -44,7 +44,7 @@ class Reader(Protocol):
         """Frames by number. Over all calls numbers ascend."""
 
 
-class Decord:
+class DecordReader:
     """Jumps to the key frame before a frame, unless it is to read in a row."""
 
     def __init__(self, path: Path, *, in_a_row: bool = False) -> None:
@@ -69,7 +69,7 @@ class Decord:
         return [found[number] for number in wanted]
 
 
-class Pyav:
+class PyavReader:
     """Reads the packets' times first, without decoding; a frame's number is the place of its time among them."""
 
     def __init__(self, path: Path) -> None:
@@ -129,7 +129,7 @@ def _count_frames(path: Path) -> int:
         return sum(1 for _ in container.decode(_picture(container)))
 
 
-class Animation:
+class AnimationReader:
     """Every frame is made from the one before, so they are read in a row. Transparency is dropped, as of images."""
 
     def __init__(self, path: Path) -> None:

@@ -15,7 +15,7 @@ from harness.models.libraries.remote_code import check_trust
 from harness.models.libraries.sentence_transformers import ROWS as SENTENCE_TRANSFORMERS_ROWS
 from harness.models.llave.embedder import ROWS as LLAVE_ROWS
 from harness.models.vlm.embedder import ROWS as VLM_ROWS
-from harness.registry import ModelHandle, ModelRow, ModelSettings
+from harness.types import ModelHandle, ModelRow, ModelSettings
 
 GROUP = "llave.models"
 """The entry-point group through which other packages add rows: each entry a `ModelRow` or a tuple of them."""

@@ -33,7 +33,7 @@ _FAR_LARGER = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundCheckpoint:
     """A checkpoint that was found. `folder` holds at least its settings; `commit` is None for a local folder."""
 
     name: str
@@ -62,7 +62,7 @@ class Found:
         return with_weights(download(self.name, self.commit, (*SETTINGS, *WEIGHTS)))
 
 
-def find_checkpoint(rest: str, prefix: str, names: Collection[str]) -> Found:
+def find_checkpoint(rest: str, prefix: str, names: Collection[str]) -> FoundCheckpoint:
     """Finds a folder, or resolves a name on the hub to a commit; from the cache where the hub cannot be reached.
 
     `rest` is what the user wrote, without `prefix` and with an alias resolved; `prefix` and `names`, the aliases, are
@@ -70,7 +70,7 @@ def find_checkpoint(rest: str, prefix: str, names: Collection[str]) -> Found:
     """
     folder = Path(rest).expanduser()
     if rest and folder.is_dir():
-        return Found(_name(folder.resolve()), with_weights(folder), None)
+        return FoundCheckpoint(_name(folder.resolve()), with_weights(folder), None)
     if rest.count("/") != 1 or rest.startswith((".", "/", "~")):
         raise UserError(
             f"There is no folder {rest!r}.",
@@ -78,7 +78,7 @@ def find_checkpoint(rest: str, prefix: str, names: Collection[str]) -> Found:
             + (f", or one of {', '.join(names)}." if names else "."),
         )
     folder = download(rest, None, SETTINGS)
-    return Found(rest, folder, folder.name)
+    return FoundCheckpoint(rest, folder, folder.name)
 
 
 def _read_training(path: Path) -> Mapping[str, object]:

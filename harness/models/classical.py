@@ -17,8 +17,7 @@ from harness.media.frame_policy import FramePolicy
 from harness.media.images import open_image
 from harness.media.video import read_frames
 from harness.models.common import cpu_only, handle, plain_text
-from harness.registry import ModelHandle, ModelRow, ModelSettings
-from harness.types import Features, FloatArray, Item, Media, ModelSpec, Role
+from harness.types import Features, FloatArray, Item, Media, ModelHandle, ModelRow, ModelSettings, ModelSpec, Role
 
 SIDE = 64
 CELLS, DIRECTIONS = 8, 8
@@ -32,7 +31,7 @@ FRAMES = "uniform:8"
 MODALITIES = ("text", "image", "video")
 
 
-class Classical:
+class ClassicalEmbedder:
     """Vectors of `IMAGE_WIDTH + TEXT_WIDTH`. Each is made alone, from its item only, so no batch can change it."""
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -121,7 +120,7 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
         },
         modalities=MODALITIES,
     )
-    return handle(spec, lambda: Classical(spec))
+    return handle(spec, lambda: ClassicalEmbedder(spec))
 
 
 ROWS = (

@@ -7,22 +7,21 @@ from typing import TypeVar, cast
 
 from harness.encoding.oom import enough_to_load
 from harness.errors import UserError
-from harness.registry import ModelHandle, ModelSettings
-from harness.types import MEDIA_TOKEN, Embedder, ModelSpec
+from harness.types import MEDIA_TOKEN, Embedder, ModelHandle, ModelSettings, ModelSpec
 
 T = TypeVar("T")
 
 FLOAT_TYPES = ("float32", "bfloat16", "float16")
 
 
-def handle(spec: ModelSpec, load: Callable[[], Embedder[T]]) -> ModelHandle:
+def handle(spec: ModelSpec, load: Callable[[], Embedder[T]], *, needs_answers: bool = False) -> ModelHandle:
     """A handle on an embedder whose type of features stays its own business: `embed` gets what `prepare` returned."""
 
     def guarded() -> Embedder[object]:
         with enough_to_load(spec.name):
             return cast("Embedder[object]", load())
 
-    return ModelHandle(spec, guarded)
+    return ModelHandle(spec, guarded, needs_answers)
 
 
 def cpu_only(name: str, settings: ModelSettings) -> None:

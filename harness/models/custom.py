@@ -15,8 +15,7 @@ from typing import cast
 
 from harness.errors import UserError, unknown_name
 from harness.models.common import handle
-from harness.registry import ModelHandle, ModelRow, ModelSettings
-from harness.types import Embedder, ModelSpec, Scalar
+from harness.types import Embedder, ModelHandle, ModelRow, ModelSettings, ModelSpec, Scalar
 
 NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 PAGE = "docs/add-a-model.md shows a complete one."

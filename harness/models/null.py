@@ -10,15 +10,25 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import TypeAlias
 
 import numpy as np
 
 from harness.identity import fingerprint, item_key
 from harness.media.images import resolve
 from harness.models.common import cpu_only, handle, no_options
-from harness.registry import ModelHandle, ModelRow, ModelSettings
-from harness.types import Embedder, Features, FloatArray, Item, ModelSpec, Role, Scalar
+from harness.types import (
+    Embedder,
+    Features,
+    FloatArray,
+    Item,
+    ModelHandle,
+    ModelRow,
+    ModelSettings,
+    ModelSpec,
+    Role,
+    Scalar,
+)
 
 MODALITIES = ("text", "image", "video")
 WIDTH = 1024
@@ -28,23 +38,7 @@ Content: TypeAlias = bytes
 """What an item is known by: role, texts, and the bytes of its media."""
 
 
-@runtime_checkable
-class Learner(Protocol):
-    """An embedder that is told the right answers before it embeds. Its spec is only complete once it has been."""
-
-    def learn(self, pairs: Iterable[tuple[Item, Item]]) -> ModelSpec:
-        """Takes every (query, right target) of the tasks at hand, in any order, and returns the spec that covers them.
-
-        Vectors must be stored under the spec returned. Items are as `prepare` gets them. Raises BadMedia.
-        """
-
-
-def needs_answers(spec: ModelSpec) -> bool:
-    """Whether the model is a `Learner` that has not been told the answers yet."""
-    return spec.options.get("pairs") == ""
-
-
-class Null:
+class NullEmbedder:
     """An embedder whose vector is a function of an item's content and role alone."""
 
     def __init__(self, spec: ModelSpec, vector: Callable[[Item, Role], FloatArray]) -> None:
@@ -58,7 +52,7 @@ class Null:
         return np.stack([feature.data for feature in features])
 
 
-class Oracle(Null):
+class OracleEmbedder(NullEmbedder):
     """A target has a random direction of its own; a query points to the middle of its right targets.
 
     So every right target comes before every wrong one. Two cases where no function of the item can reach 100 %: queries
@@ -101,17 +95,17 @@ def _unit(values: FloatArray) -> FloatArray:
     return values / np.linalg.norm(values)
 
 
-def _constant(spec: ModelSpec) -> Null:
-    return Null(spec, lambda _item, _role: np.full(4, 0.5, np.float32))
+def _constant(spec: ModelSpec) -> NullEmbedder:
+    return NullEmbedder(spec, lambda _item, _role: np.full(4, 0.5, np.float32))
 
 
-def _nan(spec: ModelSpec) -> Null:
-    return Null(spec, lambda _item, _role: np.full(4, np.nan, np.float32))
+def _nan(spec: ModelSpec) -> NullEmbedder:
+    return NullEmbedder(spec, lambda _item, _role: np.full(4, np.nan, np.float32))
 
 
-def _random(spec: ModelSpec) -> Null:
+def _random(spec: ModelSpec) -> NullEmbedder:
     seed = f"{spec.options['seed']}/".encode()
-    return Null(spec, lambda item, role: _noise(seed + _content(item, role)))
+    return NullEmbedder(spec, lambda item, role: _noise(seed + _content(item, role)))
 
 
 def _open(make: Callable[[ModelSpec], Embedder[FloatArray]], name: str, settings: ModelSettings) -> ModelHandle:
@@ -122,7 +116,7 @@ def _open(make: Callable[[ModelSpec], Embedder[FloatArray]], name: str, settings
         "null/oracle": {"pairs": ""},
     }
     spec = ModelSpec(name, revision="1", adapter="null/1", options=options.get(name, {}), modalities=MODALITIES)
-    return handle(spec, partial(make, spec))
+    return handle(spec, partial(make, spec), needs_answers=name == "null/oracle")
 
 
 def _row(name: str, summary: str, make: Callable[[ModelSpec], Embedder[FloatArray]]) -> ModelRow:
@@ -134,6 +128,6 @@ ROWS = (
         "null/constant", "one vector for everything: exactly chance, and 100 % under the official protocol", _constant
     ),
     _row("null/random", "a random vector for each content and role: chance (--seed)", _random),
-    _row("null/oracle", "is told the right answers: 100 %", Oracle),
+    _row("null/oracle", "is told the right answers: 100 %", OracleEmbedder),
     _row("null/nan", "vectors that are not numbers: must be refused", _nan),
 )

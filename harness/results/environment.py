@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import resource
 import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -48,9 +47,20 @@ def own_version() -> str:
 
 def peak_memory() -> Mapping[str, int]:
     """Highest use of memory so far, in bytes: the process's, and the GPU's where torch has used one."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = {"process_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit}
+    peak = {"process_bytes": _process_peak()}
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         peak["gpu_bytes"] = int(torch.cuda.max_memory_allocated())
     return peak
+
+
+def _process_peak() -> int:
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows has no such module
+        import psutil
+
+        memory = psutil.Process().memory_info()
+        return int(getattr(memory, "peak_wset", memory.rss))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

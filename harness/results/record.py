@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from harness.encoding.encoder import EncodeReport
 from harness.identity import model_fingerprint
-from harness.plan import Assignment, Question
+from harness.plan import EvalConfig, TaskPlan
 from harness.results.environment import environment, peak_memory
 from harness.results.files import FORMAT, Result
 from harness.scoring.score import Scored
@@ -15,7 +15,7 @@ from harness.types import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Provenance:
     """How a result came about: the model, and what it took."""
 
     spec: ModelSpec
@@ -27,7 +27,7 @@ class Made:
     device: str
 
 
-def make_record(assignment: Assignment, scored: Scored, question: Question, made: Made) -> Result:
+def make_record(assignment: TaskPlan, scored: Scored, question: EvalConfig, made: Provenance) -> Result:
     """The record, complete but for the file of its rows."""
     task, dataset = assignment.dataset.task, assignment.dataset
     return Result(
@@ -69,7 +69,7 @@ def make_record(assignment: Assignment, scored: Scored, question: Question, made
     )
 
 
-def _model(made: Made, kinds: set[str]) -> dict[str, object]:
+def _model(made: Provenance, kinds: set[str]) -> dict[str, object]:
     spec = made.spec
     return {
         **spec.about,
@@ -86,7 +86,7 @@ def _model(made: Made, kinds: set[str]) -> dict[str, object]:
     }
 
 
-def _cost(made: Made, needed: int) -> dict[str, object]:
+def _cost(made: Provenance, needed: int) -> dict[str, object]:
     """What a task took. Items and batches are those of the main process; the wall clock is everybody's."""
     report = made.report
     return {

@@ -51,14 +51,14 @@ _Product: TypeAlias = Callable[[Doubles | FloatArray, FloatArray, Steps], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class QueryBlock:
     """Queries `(B, D)` in fp32 without what is not finite, and the step `(B,)` of each."""
 
     vectors_BD: FloatArray
     steps_B: Doubles
 
-    def __getitem__(self, rows: slice[int, int, None]) -> Asked:
-        return Asked(self.vectors_BD[rows], self.steps_B[rows])
+    def __getitem__(self, rows: slice[int, int, None]) -> QueryBlock:
+        return QueryBlock(self.vectors_BD[rows], self.steps_B[rows])
 
     def in_steps(self) -> Doubles:
         """The vectors divided by their steps, which are powers of two."""
@@ -90,11 +90,11 @@ class Targets:
         longest, shortest = float(whole_U.max(initial=0)), float(whole_U.min(initial=np.inf))
         return Targets(without(vectors_UD, broken_U), column_T, broken_U, longest, shortest)
 
-    def exact(self, asked: Asked, pools_BC: IndexArray) -> Steps:
+    def exact(self, asked: QueryBlock, pools_BC: IndexArray) -> Steps:
         """Scores of the targets asked for, (B, C); anything where -1 asks for none."""
         return self._scores(asked.in_steps(), pools_BC, _exact_products)
 
-    def error(self, asked: Asked) -> int | None:
+    def error(self, asked: QueryBlock) -> int | None:
         """By how many steps an estimate can be off; None if these vectors cannot be estimated.
 
         An fp32 sum of n products, in any order, errs by less than n u / (1 - n u) |a| |b|, u = 2^-24 (Higham, Accuracy
@@ -107,11 +107,11 @@ class Targets:
         terms = min(width, _TERMS) + width // _TERMS + 1
         return math.ceil(terms * 1.01) + 2 if tame and terms < 2**16 else None
 
-    def estimates(self, asked: Asked, pools_BC: IndexArray) -> Steps:
+    def estimates(self, asked: QueryBlock, pools_BC: IndexArray) -> Steps:
         """As `exact`, but for an `error`."""
         return self._scores(asked.in_steps().astype(np.float32), pools_BC, _estimated_products)
 
-    def sharpen(self, scores_BC: Steps, asked: Asked, pools_BC: IndexArray, near_BC: Bools) -> None:
+    def sharpen(self, scores_BC: Steps, asked: QueryBlock, pools_BC: IndexArray, near_BC: Bools) -> None:
         """Puts exact scores in the place of the estimates that are marked."""
         for row in np.flatnonzero(near_BC.any(axis=1)).tolist():
             near_C = near_BC[row]

@@ -12,14 +12,14 @@ from harness.scoring.exact import Steps
 from harness.types import IndexArray
 
 
-class Best(NamedTuple):
+class BestOfGroup(NamedTuple):
     """Scores of candidates `(B, C)`, and the target that each has its score from, the first if there are several."""
 
     scores_BC: Steps
     targets_BC: IndexArray
 
-    def part(self, rows: slice[int, int, None]) -> Best:
-        return Best(self.scores_BC[rows], self.targets_BC[rows])
+    def part(self, rows: slice[int, int, None]) -> BestOfGroup:
+        return BestOfGroup(self.scores_BC[rows], self.targets_BC[rows])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,10 +40,10 @@ class Groups:
     def __len__(self) -> int:
         return len(self.starts_G)
 
-    def best(self, scores_BT: Steps) -> Best:
+    def best(self, scores_BT: Steps) -> BestOfGroup:
         scores_BM = scores_BT[:, self.members_M]
         best_BG = np.maximum.reduceat(scores_BM, self.starts_G, axis=1)
         is_best_BM = scores_BM == np.repeat(best_BG, self.sizes_G, axis=1)
         nobody = np.int32(scores_BT.shape[1])
         first_BG = np.minimum.reduceat(np.where(is_best_BM, self.members_M, nobody), self.starts_G, axis=1)
-        return Best(best_BG, first_BG)
+        return BestOfGroup(best_BG, first_BG)

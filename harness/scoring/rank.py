@@ -19,9 +19,9 @@ from harness.errors import UserError
 from harness.scoring.exact import (
     NOT_A_NUMBER,
     NOT_THERE,
-    Asked,
     Bools,
     Doubles,
+    QueryBlock,
     Steps,
     Targets,
     lengths,
@@ -29,7 +29,7 @@ from harness.scoring.exact import (
     steps,
     without,
 )
-from harness.scoring.groups import Best, Groups
+from harness.scoring.groups import BestOfGroup, Groups
 from harness.types import FloatArray, IndexArray, Ranking, TopCandidate
 
 _CELLS = 1 << 25
@@ -89,9 +89,9 @@ def rank(
     results: list[Ranking] = []
     for part in slices(len(queries), max(1, min(block, _CELLS // max(1, len(targets_TD))))):
         lists = _Lists.of(queries[part], len(targets_TD if groups is None else groups))
-        asked = Asked(without(queries_QD[part], broken_Q[part]), steps_Q[part])
+        asked = QueryBlock(without(queries_QD[part], broken_Q[part]), steps_Q[part])
         if groups is None:
-            found = Best(_scores(targets, asked, lists, broken_Q[part], top), lists.pools_BC)
+            found = BestOfGroup(_scores(targets, asked, lists, broken_Q[part], top), lists.pools_BC)
         else:
             found = _best_of_groups(targets, asked, groups, lists, broken_Q[part])
         for few in lists.in_cache():
@@ -154,7 +154,7 @@ def _repeats(pools_BC: IndexArray) -> Bools | None:
     return repeats_BC
 
 
-def _scores(targets: Targets, asked: Asked, lists: _Lists, broken_B: Bools, top: int) -> Steps:
+def _scores(targets: Targets, asked: QueryBlock, lists: _Lists, broken_B: Bools, top: int) -> Steps:
     """Scores (B, C) that are exact, or as good as exact for every right candidate and for the top."""
     rare = lists.pools_BC.size // _RARE
     error = targets.error(asked) if top * len(lists.pools_BC) < rare else None
@@ -168,11 +168,11 @@ def _scores(targets: Targets, asked: Asked, lists: _Lists, broken_B: Bools, top:
     return _finished(targets.exact(asked, lists.pools_BC), lists, broken_B)
 
 
-def _best_of_groups(targets: Targets, asked: Asked, groups: Groups, lists: _Lists, broken_B: Bools) -> Best:
+def _best_of_groups(targets: Targets, asked: QueryBlock, groups: Groups, lists: _Lists, broken_B: Bools) -> BestOfGroup:
     everything_BT = np.tile(np.arange(len(targets.column_T), dtype=np.int32), (len(broken_B), 1))
     best = groups.best(targets.exact(asked, everything_BT))
     scores_BC, targets_BC = (np.take_along_axis(each, lists.pools_BC, axis=1) for each in best)
-    return Best(_finished(scores_BC, lists, broken_B), targets_BC)
+    return BestOfGroup(_finished(scores_BC, lists, broken_B), targets_BC)
 
 
 def _finished(scores_BC: Steps, lists: _Lists, broken_B: Bools) -> Steps:
@@ -199,7 +199,9 @@ def _edges(scores_BC: Steps, top: int) -> Steps:
     return edges_B1
 
 
-def _rankings(queries: Sequence[RankQuery], found: Best, lists: _Lists, steps_B: Doubles, top: int) -> list[Ranking]:
+def _rankings(
+    queries: Sequence[RankQuery], found: BestOfGroup, lists: _Lists, steps_B: Doubles, top: int
+) -> list[Ranking]:
     scores_BC, strict_BC = found.scores_BC, lists.strict(found.scores_BC)
     places = _places(scores_BC, strict_BC, lists).tolist()
     counts = np.count_nonzero(lists.positives_BP >= 0, axis=1).tolist()

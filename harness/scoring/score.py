@@ -21,7 +21,7 @@ _NONE: IndexArray = np.empty(0, dtype=np.int32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Keys:
+class DatasetKeys:
     """Where the vectors of a dataset's queries and targets lie in the store; None for an item that has none."""
 
     queries: tuple[bytes | None, ...]
@@ -45,7 +45,9 @@ class Scored:
         return sum(ranking.tied for ranking in self.rankings)
 
 
-def score(dataset: Dataset, keys: Keys, store: Store, spec: ModelSpec, *, protocol: ProtocolName, seed: int) -> Scored:
+def score(
+    dataset: Dataset, keys: DatasetKeys, store: Store, spec: ModelSpec, *, protocol: ProtocolName, seed: int
+) -> Scored:
     """Ranks and measures a task from stored vectors. Queries without a vector of their own count as wrong."""
     rankings = rank_dataset(dataset, keys, store, spec)
     metrics = [Metric.parse(name) for name in dataset.task.metrics]
@@ -69,7 +71,7 @@ def score(dataset: Dataset, keys: Keys, store: Store, spec: ModelSpec, *, protoc
     )
 
 
-def rank_dataset(dataset: Dataset, keys: Keys, store: Store, spec: ModelSpec) -> list[Ranking]:
+def rank_dataset(dataset: Dataset, keys: DatasetKeys, store: Store, spec: ModelSpec) -> list[Ranking]:
     """Rankings of all queries, in their order, with targets numbered as in the dataset."""
     place_T = _places([key is not None for key in keys.targets])
     usable = np.flatnonzero(place_T >= 0).astype(np.int32)

@@ -61,24 +61,24 @@ class Entry:
         return self.records[task].result.num_queries if task in self.records else sizes.get(task)
 
     @property
-    def checkpoint(self) -> Checkpoint | None:
+    def checkpoint(self) -> TrainingPoint | None:
         """The training run and step, from the record's `step` or from a name that holds `checkpoint-STEP`."""
         model = next((result.model for result in self.results.values()), {})
         match = _CHECKPOINT.fullmatch(self.label)
         step = model.get("step")
         if isinstance(step, int):
-            return Checkpoint(match[1] + match[3] if match else str(model.get("name")), step)
-        return Checkpoint(match[1] + match[3] or "checkpoints", int(match[2])) if match else None
+            return TrainingPoint(match[1] + match[3] if match else str(model.get("name")), step)
+        return TrainingPoint(match[1] + match[3] or "checkpoints", int(match[2])) if match else None
 
 
-class Checkpoint(NamedTuple):
+class TrainingPoint(NamedTuple):
     """A point of a training run."""
 
     run: str
     step: int
 
 
-class Chosen(NamedTuple):
+class Selection(NamedTuple):
     """The results that a board shows, and what it has to say about the others."""
 
     records: tuple[Record, ...]
@@ -87,7 +87,7 @@ class Chosen(NamedTuple):
     notes: tuple[str, ...]
 
 
-def comparable(records: Sequence[Record], *, mix: bool) -> Chosen:
+def comparable(records: Sequence[Record], *, mix: bool) -> Selection:
     """The results under the most common protocol, on the most common data of each task; of several the newest.
 
     With `mix` a model that has no such result of a task keeps the one it has, marked.
@@ -106,7 +106,9 @@ def comparable(records: Sequence[Record], *, mix: bool) -> Chosen:
     best = [max(group, key=lambda each: (fits(each), each.result.created)) for group in slots.values()]
     mixed = [record for record in best if not fits(record)]
     kept = best if mix else [record for record in best if fits(record)]
-    return Chosen(tuple(kept), frozenset(each.result.identity for each in mixed), tuple(_notes(mixed, protocol, mix)))
+    return Selection(
+        tuple(kept), frozenset(each.result.identity for each in mixed), tuple(_notes(mixed, protocol, mix))
+    )
 
 
 def _notes(mixed: Sequence[Record], protocol: str, mix: bool) -> list[str]:

@@ -7,16 +7,15 @@ from itertools import groupby
 
 from harness.errors import UserError
 from leaderboards.board.board import Board
-from leaderboards.board.entries import Checkpoint
-from leaderboards.board.standings import Cell as Figure
-from leaderboards.board.standings import Standing
-from leaderboards.tables import Cell, Grid
+from leaderboards.board.entries import TrainingPoint
+from leaderboards.board.standings import MeanScore, Standing
+from leaderboards.tables import Cell, Table
 
 _WIDTH = 40
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-def curve_grid(board: Board) -> Grid:
+def curve_grid(board: Board) -> Table:
     """Each checkpoint's score by what the board ranks by, drawn with its interval; a sparkline of each run below.
 
     Raises UserError if no model is a checkpoint.
@@ -38,21 +37,21 @@ def curve_grid(board: Board) -> Grid:
         for run, group in groupby(zip(points, figures, strict=True), key=lambda each: each[0][0].run)
     ]
     title = f"{board.suite.summary}: {board.rank_by} by step, in percent"
-    return Grid(title, ("run", "step", board.rank_by, plot), tuple(rows), frozenset({"run", plot}), tuple(notes))
+    return Table(title, ("run", "step", board.rank_by, plot), tuple(rows), frozenset({"run", plot}), tuple(notes))
 
 
-def checkpoints(board: Board) -> list[tuple[Checkpoint, Standing]]:
+def checkpoints(board: Board) -> list[tuple[TrainingPoint, Standing]]:
     """The board's checkpoints by run and step."""
     found = [(at, standing) for standing in board.standings() if (at := standing.entry.checkpoint)]
     return sorted(found, key=lambda each: each[0])
 
 
-def _ends(figures: Sequence[Figure]) -> tuple[float, float]:
+def _ends(figures: Sequence[MeanScore]) -> tuple[float, float]:
     every = [each for figure in figures for each in (figure.mean.value, *(figure.interval or ())) if each is not None]
     return (min(every), max(every)) if every else (0.0, 1.0)
 
 
-def _score(figure: Figure) -> Cell:
+def _score(figure: MeanScore) -> Cell:
     mean = figure.mean
     if mean.value is None:
         return Cell(f"{mean.present} of {mean.present + len(mean.missing)}")
@@ -60,7 +59,7 @@ def _score(figure: Figure) -> Cell:
     return Cell(f"{100 * mean.value:.1f}", extra)
 
 
-def _drawn(figure: Figure, low: float, high: float) -> str:
+def _drawn(figure: MeanScore, low: float, high: float) -> str:
     """The score as a point on a line as long as its interval."""
 
     def place(value: float) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from leaderboards import stats
 from leaderboards.board.entries import PRINTED, Entry
-from leaderboards.published.rows import Mark
+from leaderboards.published.rows import MeanMismatch
 from leaderboards.stats import Floats, Interval
 from tasks.mmeb.datasets import META_TASKS
 from tasks.suites import MEAN_OF_META_TASKS, Mean, Suite, aggregate
@@ -26,12 +26,12 @@ Weights: TypeAlias = Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class MeanScore:
     """A mean of one entry. Without a value it is incomplete."""
 
     mean: Mean
     interval: Interval | None = None
-    mark: Mark | None = None
+    mark: MeanMismatch | None = None
     """Printed, and contradicted by its parts."""
     summed: bool = False
     """Of a published row: not printed, but given by printed parts."""
@@ -43,7 +43,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RankRange:
     """A rank, the ranks that are open, and the group."""
 
     rank: int
@@ -57,8 +57,8 @@ class Standing:
     """A row of the board."""
 
     entry: Entry
-    cells: Mapping[str, Cell]
-    place: Place | None = None
+    cells: Mapping[str, MeanScore]
+    place: RankRange | None = None
     """None where what is ranked by is incomplete."""
 
 
@@ -100,7 +100,7 @@ def _values(standings: Sequence[Standing], name: str) -> Floats:
 
 def _cells(
     entry: Entry, suite: Suite, weights: Weights, drawn: Mapping[str, Interval], sizes: Mapping[str, int]
-) -> dict[str, Cell]:
+) -> dict[str, MeanScore]:
     known = {mean.name: mean for mean in aggregate(suite, entry.scores)}
     marks = {mark.cell: mark for mark in entry.published.marks} if entry.published else {}
     printed = entry.published.means if entry.published else {}
@@ -115,7 +115,7 @@ def _cells(
             interval = stats.count_interval(mean.value, sum(count or 0 for count in counts))
         if interval and mean.value is not None:  # resampling is in single precision
             interval = Interval(min(interval.low, mean.value), max(interval.high, mean.value))
-        cells[name] = Cell(mean, interval, marks.get(name), summed)
+        cells[name] = MeanScore(mean, interval, marks.get(name), summed)
     return cells
 
 
@@ -169,7 +169,7 @@ def _matrix(entries: Sequence[Entry], members: Sequence[int], task: str) -> stat
 
 def _places(
     entries: Sequence[Entry], values: Floats, weights: Mapping[str, float], sizes: Mapping[str, int]
-) -> list[Place]:
+) -> list[RankRange]:
     if not entries:
         return []
     variances = np.zeros((len(entries), len(entries)))
@@ -179,7 +179,7 @@ def _places(
     apart = stats.told_apart(values, variances, freedom)
     ranges, numbers = stats.rank_ranges(values, apart), stats.groups(values, apart)
     ranks = [1 + int(np.count_nonzero(values > value)) for value in values]
-    return [Place(rank, *span, group) for rank, span, group in zip(ranks, ranges, numbers, strict=True)]
+    return [RankRange(rank, *span, group) for rank, span, group in zip(ranks, ranges, numbers, strict=True)]
 
 
 def _pair_variances(entries: Sequence[Entry], values: Floats, task: str, sizes: Mapping[str, int]) -> Floats:

@@ -11,10 +11,9 @@ from harness.errors import unknown_name
 from leaderboards.board.board import Board, facts, official_effect, recall_columns
 from leaderboards.board.entries import MEASURED, some
 from leaderboards.board.remarks import remarks
-from leaderboards.board.standings import RULE, Standing
-from leaderboards.board.standings import Cell as Figure
+from leaderboards.board.standings import RULE, MeanScore, Standing
 from leaderboards.published.headline import headline_note
-from leaderboards.tables import Cell, Grid, csv_text, styles
+from leaderboards.tables import Cell, Table, csv_text, styles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +28,7 @@ _NAMED_MARKS, _NAMED_MISSING = 8, 3
 """Marks and missing tasks that are named; the others are counted."""
 
 
-def board_grid(board: Board, asked: Sequence[str] = (), *, datasets: bool = False, intervals: bool = True) -> Grid:
+def board_grid(board: Board, asked: Sequence[str] = (), *, datasets: bool = False, intervals: bool = True) -> Table:
     """The board in percent, with what has to be said about it below.
 
     `asked` are the columns after rank, group and model: means, datasets and facts by name. If none are, it has all
@@ -56,7 +55,7 @@ def board_grid(board: Board, asked: Sequence[str] = (), *, datasets: bool = Fals
         if asked or any(cell.text for cell in cells):
             columns[name] = cells
     rows = tuple(zip(*columns.values(), strict=True))
-    return Grid(title(board), tuple(columns), rows, _WORDS, tuple(notes(board, intervals=intervals)))
+    return Table(title(board), tuple(columns), rows, _WORDS, tuple(notes(board, intervals=intervals)))
 
 
 def title(board: Board) -> str:
@@ -104,7 +103,7 @@ def _column(name: str, standings: Sequence[Standing], board: Board, *, intervals
     return _dataset(name, standings, board, intervals=intervals)
 
 
-def _figure(figure: Figure, *, intervals: bool, mixed: bool) -> tuple[str, str]:
+def _figure(figure: MeanScore, *, intervals: bool, mixed: bool) -> tuple[str, str]:
     mean = figure.mean
     if mean.value is None:
         return (f"{mean.present} of {mean.present + len(mean.missing)}" if mean.present else ""), ""

@@ -16,7 +16,7 @@ _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b")
 """A commit or a SHA-256, of which the beginning is enough."""
 
 
-class Change(NamedTuple):
+class ConfigChange(NamedTuple):
     """A field and its two values."""
 
     field: str
@@ -24,21 +24,21 @@ class Change(NamedTuple):
     b: str
 
 
-def changes(a: Entry, b: Entry) -> list[Change]:
+def changes(a: Entry, b: Entry) -> list[ConfigChange]:
     """Every field of the records that is not the same in both, over the tasks that both have."""
     if a.published or b.published:
-        return [Change("measured by", _measured_by(a), _measured_by(b)), *_protocol(a, b)]
+        return [ConfigChange("measured by", _measured_by(a), _measured_by(b)), *_protocol(a, b)]
     tasks = [task for task in a.records if task in b.records]
     found = differing(*([_parts(entry.records[task].result) for task in tasks] for entry in (a, b)))
     data = _data([(a.records[task].result, b.records[task].result) for task in tasks])
-    return [Change(each.field, *map(_short, each[1:])) for each in (*found, *data)]
+    return [ConfigChange(each.field, *map(_short, each[1:])) for each in (*found, *data)]
 
 
-def differing(a: Sequence[Mapping[str, object]], b: Sequence[Mapping[str, object]]) -> list[Change]:
+def differing(a: Sequence[Mapping[str, object]], b: Sequence[Mapping[str, object]]) -> list[ConfigChange]:
     """Fields by dotted name that differ between two sides. What changes within a side, by task, says so."""
     sides = _flat(a), _flat(b)
     keys = dict.fromkeys((*sides[0], *sides[1]))
-    found = [Change(key, sides[0].get(key, "–"), sides[1].get(key, "–")) for key in keys]
+    found = [ConfigChange(key, sides[0].get(key, "–"), sides[1].get(key, "–")) for key in keys]
     return [each for each in found if each.a != each.b]
 
 
@@ -51,9 +51,9 @@ def _measured_by(entry: Entry) -> str:
     return clean(f"{row.kind}: {row.source.name} {row.evaluator}".strip()) if row else "this harness"
 
 
-def _protocol(a: Entry, b: Entry) -> list[Change]:
+def _protocol(a: Entry, b: Entry) -> list[ConfigChange]:
     sides = [", ".join(sorted(entry.protocols)) for entry in (a, b)]
-    return [Change("protocol", *sides)] if sides[0] != sides[1] else []
+    return [ConfigChange("protocol", *sides)] if sides[0] != sides[1] else []
 
 
 def _parts(result: Result) -> dict[str, object]:
@@ -84,14 +84,14 @@ def _leaves(name: str, value: object) -> list[tuple[str, str]]:
     return [leaf for key, each in value.items() for leaf in _leaves(f"{name}.{clean(str(key))}".lstrip("."), each)]
 
 
-def _data(pairs: list[tuple[Result, Result]]) -> list[Change]:
+def _data(pairs: list[tuple[Result, Result]]) -> list[ConfigChange]:
     """Datasets whose content is not the same, those of like revisions together."""
     alike: dict[tuple[str, str], list[tuple[Result, Result]]] = defaultdict(list)
     for a, b in pairs:
         if a.dataset["digest"] != b.dataset["digest"]:
             alike[str(a.dataset["revision"]), str(b.dataset["revision"])].append((a, b))
     return [
-        Change(f"data of {clean(some([a.task for a, _ in group], 3))}", *(_told(group, side) for side in (0, 1)))
+        ConfigChange(f"data of {clean(some([a.task for a, _ in group], 3))}", *(_told(group, side) for side in (0, 1)))
         for group in alike.values()
     ]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from harness.errors import UserError, unknown_name
 from harness.models import open_model
 from harness.paths import safe_name
-from harness.registry import ModelSettings
 from harness.results.files import result_folder
+from harness.types import ModelSettings
 from leaderboards.board.entries import Entry, comparable, measured, printed
 from leaderboards.board.scope import every_published, of_suite
 from leaderboards.load import Record, load
@@ -18,7 +18,7 @@ from tasks.suites import Suite
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sides:
+class ResolvedModels:
     """The models in the order in which they were named, and what could not be used."""
 
     entries: tuple[Entry, ...]
@@ -33,7 +33,7 @@ class Sides:
         ]
 
 
-def sides(names: Sequence[str], results: Path) -> Sides:
+def sides(names: Sequence[str], results: Path) -> ResolvedModels:
     """A folder of several models stands for all of them; results of models and checkpoints are below `results`.
 
     Raises UserError for a name that is neither a path nor a model with results nor a published one, and for fewer than
@@ -54,7 +54,7 @@ def sides(names: Sequence[str], results: Path) -> Sides:
         entries += [*measured(chosen.records), *printed(loaded.imported, ())]
     if len(entries) < 2:
         raise UserError("There is only one model to compare.", "Name two or more folders, files or published models.")
-    return Sides(tuple(_told_apart(entries)), tuple(records), tuple(warnings))
+    return ResolvedModels(tuple(_told_apart(entries)), tuple(records), tuple(warnings))
 
 
 def _place(name: str, results: Path) -> Path | None:

@@ -12,7 +12,7 @@ from leaderboards.compare.config_diff import changes
 from leaderboards.compare.flips import Flip
 from leaderboards.compare.training import cautions, training
 from leaderboards.stats import LEVEL, Interval, holm
-from leaderboards.tables import Cell, Grid, html_table
+from leaderboards.tables import Cell, Table, html_table
 
 _TINY = 1e-9
 """P-values below it, of which no test here can know the digits, are not told apart."""
@@ -46,12 +46,12 @@ def verdict(comparison: Comparison) -> str:
     return f"{b} is {'better' if head.value > 0 else 'worse'} than {a}: {told}."
 
 
-def difference_grid(comparison: Comparison) -> Grid:
+def difference_grid(comparison: Comparison) -> Table:
     """Means, then datasets."""
     every = [*comparison.means, *comparison.datasets]
     a, b = comparison.a.label, comparison.b.label
     names = ("what", a, b, "difference", "other queries", "datasets too", "p", "Holm", "won", "tied", "lost")
-    return Grid(
+    return Table(
         f"{b} minus {a}, in points", names, tuple(map(_row, every)), frozenset({"what"}), tuple(_notes(comparison))
     )
 
@@ -94,14 +94,14 @@ def _notes(comparison: Comparison) -> list[str]:
     return [*lines, *comparison.caveats]
 
 
-def spec_grid(comparison: Comparison) -> Grid:
+def spec_grid(comparison: Comparison) -> Table:
     """What differs in the two specifications."""
     rows = tuple((Cell(each.field), Cell(each.a), Cell(each.b)) for each in changes(comparison.a, comparison.b))
     names = ("field", comparison.a.label, comparison.b.label)
-    return Grid("What differs" if rows else "Nothing differs in the specifications", names, rows, frozenset(names))
+    return Table("What differs" if rows else "Nothing differs in the specifications", names, rows, frozenset(names))
 
 
-def training_grid(comparison: Comparison) -> Grid | None:
+def training_grid(comparison: Comparison) -> Table | None:
     """What differs in the training of two checkpoints; None where not both are."""
     found = training(comparison.a, comparison.b)
     if found is None:
@@ -111,7 +111,7 @@ def training_grid(comparison: Comparison) -> Grid | None:
     left = len(found.changes) - len(rows)
     more = [f"... and {left} more; --format json has them all."] if left else []
     title = "What differs in training" if rows else "Nothing differs in the records of training"
-    return Grid(title, names, rows, frozenset(names), (*more, *_training_notes(comparison)))
+    return Table(title, names, rows, frozenset(names), (*more, *_training_notes(comparison)))
 
 
 def _training_notes(comparison: Comparison) -> list[str]:
@@ -120,7 +120,7 @@ def _training_notes(comparison: Comparison) -> list[str]:
     return [*([_NO_SETTINGS] if older else []), *cautions([comparison])]
 
 
-def flip_grid(comparison: Comparison, flips: Sequence[Flip]) -> Grid:
+def flip_grid(comparison: Comparison, flips: Sequence[Flip]) -> Table:
     """Queries gained and lost, with what each model put first."""
     a, b = comparison.a.label, comparison.b.label
     names = ("query", "change", "asked", "right", f"first for {a}", f"first for {b}")
@@ -136,10 +136,10 @@ def flip_grid(comparison: Comparison, flips: Sequence[Flip]) -> Grid:
     )
     gained, lost = comparison.headline.wins, comparison.headline.losses
     title = f"Queries gained and lost: {gained} and {lost} in {comparison.headline.name}"
-    return Grid(title if gained is not None else "Queries gained and lost", names, rows, frozenset(names))
+    return Table(title if gained is not None else "Queries gained and lost", names, rows, frozenset(names))
 
 
-def matrix_grid(comparisons: Sequence[Comparison]) -> Grid:
+def matrix_grid(comparisons: Sequence[Comparison]) -> Table:
     """Every pair by the headline: the row's model minus the column's."""
     labels = list(dict.fromkeys(each.label for pair in comparisons for each in (pair.a, pair.b)))
     heads = [pair.headline for pair in comparisons]
@@ -165,7 +165,7 @@ def matrix_grid(comparisons: Sequence[Comparison]) -> Grid:
     notes += [] if all(head.paired for head in heads) else [_NOT_PAIRED.capitalize()]
     notes += cautions(comparisons)
     title = f"Row minus column, {names[0]}, in points"
-    return Grid(title, ("", *labels), rows, frozenset({""}), tuple(notes))
+    return Table(title, ("", *labels), rows, frozenset({""}), tuple(notes))
 
 
 def comparison_json(comparisons: Sequence[Comparison], flips: Mapping[int, Sequence[Flip]], failed: bool) -> str:
@@ -196,7 +196,7 @@ def _plain(each: Difference) -> dict[str, object]:
     return {**asdict(each), "difference": each.value, "paired": each.paired}
 
 
-def page(title: str, grids: Sequence[Grid]) -> str:
+def page(title: str, grids: Sequence[Table]) -> str:
     """One file of tables that opens without network."""
     body = "\n".join(f'<div class="scroll">{html_table(grid)}</div>' for grid in grids)
     name = html.escape(title)

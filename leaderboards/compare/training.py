@@ -7,16 +7,16 @@ from typing import NamedTuple
 
 from leaderboards.board.entries import Entry, some
 from leaderboards.compare.compare import Comparison
-from leaderboards.compare.config_diff import Change, differing
+from leaderboards.compare.config_diff import ConfigChange, differing
 
 _PAIRS_SHOWN = 4
 _Record = Mapping[str, object]
 
 
-class Training(NamedTuple):
+class TrainingDiff(NamedTuple):
     """Of two checkpoints."""
 
-    changes: tuple[Change, ...]
+    changes: tuple[ConfigChange, ...]
     """Settings by the recipe's names, then the step and counts of pairs."""
     has_settings: bool
     """Whether both records have settings. Those of older versions have none, and then no setting is compared."""
@@ -26,7 +26,7 @@ class Training(NamedTuple):
         return [each.field for each in self.changes] == ["seed"]
 
 
-def training(a: Entry, b: Entry) -> Training | None:
+def training(a: Entry, b: Entry) -> TrainingDiff | None:
     """What differs, over the tasks that both have. None unless both are checkpoints, and not one and the same."""
     tasks = [task for task in a.records if task in b.records]
     one, two = (_records(entry, tasks) for entry in (a, b))
@@ -34,7 +34,7 @@ def training(a: Entry, b: Entry) -> Training | None:
         return None
     whole = all(isinstance(each.get("settings"), Mapping) for each in (*one, *two))
     told = ([_merged(each, whole) for each in side] for side in (one, two))
-    return Training(tuple(differing(*told)), whole)
+    return TrainingDiff(tuple(differing(*told)), whole)
 
 
 def cautions(comparisons: Sequence[Comparison]) -> list[str]:

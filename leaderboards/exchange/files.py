@@ -19,7 +19,7 @@ from typing import Literal, NoReturn
 from harness.errors import UserError, unknown_name
 from harness.identity import fingerprint
 from harness.paths import safe_name, write_atomic
-from leaderboards.published.rows import PublishedRow, Source
+from leaderboards.published.rows import Citation, PublishedRow
 from tasks.suites import find_suite
 
 FORMAT = 1
@@ -141,7 +141,7 @@ def row_of(imported: Imported, path: Path) -> PublishedRow:
     return PublishedRow(
         model=imported.model,
         kind="imported",
-        source=Source(imported.files[0] if imported.files else path.name, path.name, date=date or None),
+        source=Citation(imported.files[0] if imported.files else path.name, path.name, date=date or None),
         suite="mmeb",
         metric="hit@1",
         evaluator="",

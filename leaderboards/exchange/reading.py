@@ -33,7 +33,7 @@ _SCORE_FILE = "_score.json"
 _TAKEN = "The public leaderboard's score files, DATASET_score.json with an `acc`, and mteb's results can be read."
 
 
-class Read(NamedTuple):
+class ReadScores(NamedTuple):
     """What could be read, and what was wrong with the rest."""
 
     imported: tuple[Imported, ...]
@@ -50,7 +50,7 @@ class _Part(NamedTuple):
     file: str
 
 
-def read_scores(places: Sequence[Path], model: str | None = None) -> Read:
+def read_scores(places: Sequence[Path], model: str | None = None) -> ReadScores:
     """Scores from files, and from the JSON files in folders. A bad file costs itself alone.
 
     Files that hold one dataset each become one row a model. `model` is its name where files do not say it.
@@ -70,7 +70,7 @@ def read_scores(places: Sequence[Path], model: str | None = None) -> Read:
                 parts[found.origin, found.model].append(found)
         except UserError as error:
             errors.append(error)
-    return Read((*done, *(_joined(each) for each in parts.values() if each)), tuple(errors))
+    return ReadScores((*done, *(_joined(each) for each in parts.values() if each)), tuple(errors))
 
 
 def _files(place: Path) -> list[Path]:

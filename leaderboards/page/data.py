@@ -10,7 +10,7 @@ from typing import TypeAlias, TypedDict
 from harness.errors import UserError
 from leaderboards.board.board import Board, facts, official_effect
 from leaderboards.board.entries import Entry
-from leaderboards.board.standings import Cell, Standing
+from leaderboards.board.standings import MeanScore, Standing
 from leaderboards.board.tables import notes, title
 from leaderboards.compare.compare import Comparison, Difference, compare
 from leaderboards.page.viewer import Viewer
@@ -32,7 +32,7 @@ class MeanCell(TypedDict):
     note: str
 
 
-class Row(TypedDict):
+class PageRow(TypedDict):
     """A model."""
 
     label: str
@@ -53,7 +53,7 @@ class Row(TypedDict):
     step: int | None
 
 
-class Change(TypedDict):
+class PageDifference(TypedDict):
     """The second model minus the first, on a dataset or in a mean."""
 
     name: str
@@ -66,12 +66,12 @@ class Change(TypedDict):
     """Queries won, tied and lost; null where they are not known."""
 
 
-class Pair(TypedDict):
+class PagePair(TypedDict):
     """Two rows, by their places, compared."""
 
     a: int
     b: int
-    changes: list[Change]
+    changes: list[PageDifference]
     notes: list[str]
 
 
@@ -84,8 +84,8 @@ class PageData(TypedDict):
     means: list[str]
     tasks: list[str]
     groups: dict[str, list[str]]
-    rows: list[Row]
-    pairs: list[Pair]
+    rows: list[PageRow]
+    pairs: list[PagePair]
     compared: int
     notes: list[str]
     viewer: Viewer | None
@@ -109,7 +109,7 @@ def page_data(board: Board, viewer: Viewer | None = None) -> PageData:
     }
 
 
-def _row(standing: Standing, board: Board) -> Row:
+def _row(standing: Standing, board: Board) -> PageRow:
     entry, place, checkpoint = standing.entry, standing.place, standing.entry.checkpoint
     printed = entry.published
     mean = standing.cells[board.rank_by].mean
@@ -130,7 +130,7 @@ def _row(standing: Standing, board: Board) -> Row:
     }
 
 
-def _mean(cell: Cell, mixed: bool) -> MeanCell:
+def _mean(cell: MeanScore, mixed: bool) -> MeanCell:
     mean, sign, note = cell.mean, "", ""
     if mixed:
         sign, note = "‡", "not comparable with the rest: another protocol, or other data"
@@ -163,7 +163,7 @@ def _finite(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _pairs(board: Board, entries: Sequence[Entry]) -> list[Pair]:
+def _pairs(board: Board, entries: Sequence[Entry]) -> list[PagePair]:
     """Every two of the first rows, our own before others."""
     order = sorted(range(len(entries)), key=lambda at: (not entries[at].records, at))[:COMPARED]
     pairs = []
@@ -176,12 +176,12 @@ def _pairs(board: Board, entries: Sequence[Entry]) -> list[Pair]:
     return pairs
 
 
-def _pair(a: int, b: int, found: Comparison) -> Pair:
+def _pair(a: int, b: int, found: Comparison) -> PagePair:
     changes = [_change(each) for each in (*found.means, *found.datasets)]
     return {"a": a, "b": b, "changes": changes, "notes": list(found.caveats)}
 
 
-def _change(found: Difference) -> Change:
+def _change(found: Difference) -> PageDifference:
     p = found.p if found.holm is None else found.holm
     counts = [found.wins, found.ties, found.losses]
     return {

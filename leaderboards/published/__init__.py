@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import TypedDict
 
-from leaderboards.published.rows import Kind, Mark, PublishedRow, Source
+from leaderboards.published.rows import Citation, Kind, MeanMismatch, PublishedRow
 
-__all__ = ["Kind", "Mark", "PublishedRow", "Source", "printed_rows", "published_rows"]
+__all__ = ["Citation", "Kind", "MeanMismatch", "PublishedRow", "printed_rows", "published_rows"]
 
 
 class _Source(TypedDict, total=False):
@@ -63,7 +63,7 @@ def printed_rows() -> tuple[PublishedRow, ...]:
 
 
 def _read(table: _Table) -> list[PublishedRow]:
-    sources = [Source(**each) for each in table["sources"]]
+    sources = [Citation(**each) for each in table["sources"]]
     return [
         PublishedRow(
             model=row["model"],

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from leaderboards.published.mmeb_v2 import part_suites
-from leaderboards.published.rows import Mark, PublishedRow
+from leaderboards.published.rows import MeanMismatch, PublishedRow
 from tasks.mmeb.datasets import META_TASKS
 from tasks.suites import MEAN_OF_META_TASKS, Mean, Suite, aggregate, find_suite
 
@@ -22,11 +22,11 @@ _UNWEIGHTED = "the unweighted mean of the four meta-tasks"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Finding:
+class AuditFinding:
     """A printed mean that its parts do not give."""
 
     row: PublishedRow
-    mark: Mark
+    mark: MeanMismatch
 
     @property
     def rounding(self) -> bool:
@@ -34,7 +34,7 @@ class Finding:
         return self.mark.why == "rounding"
 
 
-def audit(rows: Sequence[PublishedRow]) -> tuple[Finding, ...]:
+def audit(rows: Sequence[PublishedRow]) -> tuple[AuditFinding, ...]:
     """All findings, in the order of the rows.
 
     A row's means are held against its datasets, or those that another row of the same model and evaluator gives; where
@@ -45,31 +45,32 @@ def audit(rows: Sequence[PublishedRow]) -> tuple[Finding, ...]:
     overalls: dict[str, set[float]] = defaultdict(set)
     for row in rows:
         overalls[row.model] |= {value for name, value in row.means.items() if name == "overall"}
-    found: list[Finding] = []
+    found: list[AuditFinding] = []
     for row in rows:
         cells = {**lent.get((row.model, row.evaluator), {}), **row.scores}
         marks = _against_datasets(row, cells, copies.get(row, ""))
         if not marks:
             marks = _against_means(row, overalls[row.model] - {row.means.get("overall")})
-        found += [Finding(row, mark) for mark in marks]
+        found += [AuditFinding(row, mark) for mark in marks]
     return tuple(found)
 
 
-def differences(printed: PublishedRow, other: PublishedRow) -> tuple[Mark, ...]:
+def differences(printed: PublishedRow, other: PublishedRow) -> tuple[MeanMismatch, ...]:
     """Where a row prints other figures, means or datasets, than the datasets of another run give."""
     found = {**other.scores, **_recomputed(other.scores)}
     return tuple(
-        Mark(name, value, found[name], "another run")
+        MeanMismatch(name, value, found[name], "another run")
         for name, value in {**printed.means, **printed.scores}.items()
         if name in found and _apart(value, found[name])
     )
 
 
-def _against_datasets(row: PublishedRow, cells: Mapping[str, float], copied: str) -> list[Mark]:
+def _against_datasets(row: PublishedRow, cells: Mapping[str, float], copied: str) -> list[MeanMismatch]:
     found = _recomputed(cells)
     wrong = {name: found[name] for name, value in row.means.items() if name in found and _apart(value, found[name])}
     return [
-        Mark(name, row.means[name], value, copied or _why(row, name, found, wrong)) for name, value in wrong.items()
+        MeanMismatch(name, row.means[name], value, copied or _why(row, name, found, wrong))
+        for name, value in wrong.items()
     ]
 
 
@@ -90,7 +91,7 @@ def _why(row: PublishedRow, name: str, found: Mapping[str, float], wrong: Mappin
     return "its datasets give another mean"
 
 
-def _against_means(row: PublishedRow, elsewhere: set[float]) -> list[Mark]:
+def _against_means(row: PublishedRow, elsewhere: set[float]) -> list[MeanMismatch]:
     """Means of a whole that the printed means of its parts, each standing for its datasets, do not give.
 
     `elsewhere` are other figures that are printed for the same overall mean: then the row has to be right to the digit.
@@ -102,7 +103,7 @@ def _against_means(row: PublishedRow, elsewhere: set[float]) -> list[Mark]:
             found = aggregate(suite, scores)
             assert found[0].value is not None
             why = _of_parts(row.means[name], found, parts, elsewhere)
-            marks.append(Mark(name, row.means[name], found[0].value, why))
+            marks.append(MeanMismatch(name, row.means[name], found[0].value, why))
     wrong = [mark for mark in marks if _apart(mark.published, mark.recomputed, 2 * TOLERANCE)]
     doubtful = all(_apart(mark.published, mark.recomputed) for mark in marks)
     return wrong[:1] or (marks[:1] if elsewhere and doubtful else [])

@@ -14,7 +14,7 @@ _NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Citation:
     """Where figures are printed."""
 
     name: str
@@ -28,7 +28,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class MeanMismatch:
     """A printed mean that its own parts do not give. `cell` is a name of `PublishedRow.means`."""
 
     cell: str
@@ -43,7 +43,7 @@ class PublishedRow:
 
     model: str
     kind: Kind
-    source: Source
+    source: Citation
     """Of `scores`; of `means` where there are no scores."""
     suite: str
     """`mmeb`, or `text-to-video` for rows that are about nothing else."""
@@ -61,12 +61,12 @@ class PublishedRow:
     """By task: `metric` of the datasets that are printed."""
     means: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
     """As printed, never recomputed. Named as in `tasks.suites`; other names are those of MMEB v2's parts."""
-    means_source: Source | None = None
+    means_source: Citation | None = None
     """Where `means` are printed, if not in `source`."""
     more: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: MappingProxyType({}))
     """Further metrics, such as `recall@5`: by metric, then by task."""
     notes: tuple[str, ...] = ()
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[MeanMismatch, ...] = ()
     """From the audit: where `means` contradict their parts."""
     protocol: Literal["official"] = "official"
     """All public code lets the right candidate win its ties."""

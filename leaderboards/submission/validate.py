@@ -9,7 +9,7 @@ from typing import cast
 
 from harness.errors import UserError, unknown_name
 from harness.identity import model_fingerprint
-from harness.plan import Question, identity_of
+from harness.plan import EvalConfig, identity_of
 from harness.results.files import Result, load_result, load_rows
 from harness.types import ModelSpec, Scalar, Scope, Task
 from leaderboards.exchange.files import SUFFIX
@@ -119,7 +119,7 @@ def _identity(result: Result, tasks: Mapping[str, Task]) -> Iterator[str]:
     scope: Scope = "global" if result.scope == "global" else "local"
     known = tasks.get(result.task) or replace(next(iter(tasks.values())), query_role="query")
     task = replace(known, name=result.task, scope=scope, metrics=tuple(result.strict))
-    question = Question(rule_of(result), limit, seed, skips)
+    question = EvalConfig(rule_of(result), limit, seed, skips)
     if identity_of(task, str(result.dataset["digest"]), spec, question) != result.identity:
         yield "Its identity is not that of its task, data, model, protocol and settings: edited, or an older version's."
 

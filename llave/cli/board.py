@@ -13,7 +13,7 @@ from llave.cli.flags import DONE, console, natural, say
 if TYPE_CHECKING:
     from leaderboards.board.board import Board
     from leaderboards.load import Loaded
-    from leaderboards.tables import Grid
+    from leaderboards.tables import Table
 
 ABOUT = "rank models by their results, and say which ranks are real"
 FORMATS = ("terminal", "markdown", "latex", "csv", "json")
@@ -115,7 +115,7 @@ def _warn(warnings: Sequence[str]) -> None:
         say(notes, f"warning: and {len(warnings) - _MOST_WARNINGS} more like these.")
 
 
-def _grid(board: Board, options: argparse.Namespace, *, intervals: bool = True) -> Grid:
+def _grid(board: Board, options: argparse.Namespace, *, intervals: bool = True) -> Table:
     from leaderboards.board.pareto import curve_grid
     from leaderboards.board.tables import board_grid
 

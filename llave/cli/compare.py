@@ -14,7 +14,7 @@ from llave.cli.flags import DONE, FAILED, console, natural, say
 if TYPE_CHECKING:
     from leaderboards.compare.compare import Comparison
     from leaderboards.compare.flips import Flip
-    from leaderboards.tables import Grid
+    from leaderboards.tables import Table
 
 ABOUT = "compare models: by how much, on what, and whether that is more than noise"
 FORMATS = ("terminal", "markdown", "json", "html")
@@ -94,7 +94,7 @@ def _regressions(comparisons: Sequence[Comparison], points: float | None) -> lis
     ]
 
 
-def _grids(comparisons: Sequence[Comparison], found: dict[int, list[Flip]]) -> list[Grid]:
+def _grids(comparisons: Sequence[Comparison], found: dict[int, list[Flip]]) -> list[Table]:
     from leaderboards.compare.tables import difference_grid, flip_grid, matrix_grid, spec_grid, training_grid
 
     if len(comparisons) > 1:
@@ -110,7 +110,7 @@ def _grids(comparisons: Sequence[Comparison], found: dict[int, list[Flip]]) -> l
     ]
 
 
-def _print(comparisons: Sequence[Comparison], grids: Sequence[Grid], form: str) -> None:
+def _print(comparisons: Sequence[Comparison], grids: Sequence[Table], form: str) -> None:
     from leaderboards.compare.tables import verdict
     from leaderboards.tables import markdown, terminal
 

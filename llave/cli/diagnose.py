@@ -18,7 +18,7 @@ from llave.cli.flags import DONE, add_model_flags, console, model_settings, natu
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from harness.listener import Listener
+    from harness.progress import Progress
     from harness.types import Item
     from trainers.data.mmeb_train import Subset
     from trainers.monitor.diagnostics import Diagnosis
@@ -92,10 +92,10 @@ def run(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _samples(options: argparse.Namespace, workers: int, listener: Listener) -> Mapping[str, Sample]:
+def _samples(options: argparse.Namespace, workers: int, listener: Progress) -> Mapping[str, Sample]:
     """By dataset."""
     from harness.media.digests import Digests
-    from harness.plan import Question, Shelf
+    from harness.plan import DatasetCache, EvalConfig
     from tasks.catalog import resolve_tasks
     from trainers.monitor.similarity import sample_pairs, sample_task
 
@@ -107,8 +107,8 @@ def _samples(options: argparse.Namespace, workers: int, listener: Listener) -> M
     data, images = (None if each is None else Path(each) for each in (options.data, options.images))
     if options.tasks is None and options.suite is None and data is None:
         raise UserError("There is nothing to look at.", "Choose tasks (--suite, --tasks, --data) or pairs (--recipe).")
-    tasks, shelf = resolve_tasks(options.tasks, options.suite, data, images), Shelf(digests, listener, workers)
-    question = Question(limit=options.pairs)
+    tasks, shelf = resolve_tasks(options.tasks, options.suite, data, images), DatasetCache(digests, listener, workers)
+    question = EvalConfig(limit=options.pairs)
     return {task.name: sample_task(shelf.load(task, question).data, options.pairs) for task in tasks}
 
 

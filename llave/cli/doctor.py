@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
     """`llave doctor`: 0 if no check failed, 1 if one did."""
     from harness.doctor import examine
     from harness.doctor.answers import check_known, known_answers
-    from harness.doctor.finding import Patient
+    from harness.doctor.finding import ModelUnderTest
     from harness.models import open_model
     from llave.cli.progress import Bar, Lines
 
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     notes = console(stderr=True)
     with Bar(notes) if notes.is_terminal else Lines(notes) as listener:
         listener.phase(f"loading {handle.spec.name}", 0)
-        patient = Patient(handle.load())
+        patient = ModelUnderTest(handle.load())
         answers = known_answers(patient, options.known_answers) if options.known_answers else []
         findings = [*examine(patient, listener), *answers]
     if options.json:

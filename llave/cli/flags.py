@@ -13,7 +13,7 @@ from harness.errors import UserError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.registry import ModelSettings
+    from harness.types import ModelSettings
 
 DONE, FAILED, USER_ERROR, STOPPED = 0, 1, 2, 130
 
@@ -78,7 +78,7 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
 
 def model_settings(options: argparse.Namespace) -> ModelSettings:
     """What the flags say about loading a model. Raises UserError for an option that is not KEY=VALUE."""
-    from harness.registry import ModelSettings
+    from harness.types import ModelSettings
 
     given = _model_options(options.model_option)
     return ModelSettings(options.device, options.dtype, options.seed, given, options.trust_remote_code)

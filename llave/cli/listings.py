@@ -8,8 +8,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from harness.errors import unknown_name
-from harness.registry import ModelRow
-from harness.types import Task
+from harness.types import ModelRow, Task
 
 
 def select(tasks: Sequence[Task], meta_task: str | None, split: str | None, modality: str | None) -> list[Task]:

@@ -90,16 +90,16 @@ def run(options: argparse.Namespace) -> int:
 def _runner(options: argparse.Namespace, world: World, screen: Console, stack: ExitStack) -> Run:
     from harness.evaluate import Run, RunSettings
     from harness.media.digests import Digests
-    from harness.plan import Question, Shelf
+    from harness.plan import DatasetCache, EvalConfig
     from llave.cli.progress import Bar, Lines
 
     listener: Bar | Lines = Bar(screen) if screen.is_terminal else Lines(screen)
     stack.enter_context(listener)
     workers = min(8, processors()) if options.workers is None else options.workers
     return Run(
-        Question(options.protocol, options.limit, options.seed, options.on_bad_media == "count-as-wrong"),
+        EvalConfig(options.protocol, options.limit, options.seed, options.on_bad_media == "count-as-wrong"),
         RunSettings(options.out, options.store, options.budget, workers, options.device),
-        Shelf(Digests(), listener, workers),
+        DatasetCache(Digests(), listener, workers),
         world,
         listener,
     )

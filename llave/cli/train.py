@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.listener import Listener, Silent
+from harness.progress import NoProgress, Progress
 from llave.cli.flags import DONE, console, say
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-    from trainers.config import Config
+    from trainers.config import TrainingConfig
     from trainers.estimate import Estimate
 
 ABOUT = "train a model by a recipe"
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _next(config: Config, folder: Path) -> str:
+def _next(config: TrainingConfig, folder: Path) -> str:
     """What can be done with a checkpoint."""
     if config.lora_rank and not config.lora_merge:
         return "Its folder adapter holds what has learned, without merged weights: `llave run` cannot open it."
@@ -79,7 +79,7 @@ def _next(config: Config, folder: Path) -> str:
     return f"Evaluate it: llave run {folder} --suite {'demo' if config.data == 'demo' else 'mmeb'}"
 
 
-def _show(config: Config, found: Estimate, processes: int) -> None:
+def _show(config: TrainingConfig, found: Estimate, processes: int) -> None:
     from rich.table import Table
 
     screen = console()
@@ -158,8 +158,8 @@ class Screen:
     def note(self, text: str) -> None:
         self._screen.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def evaluating(self) -> Listener:
-        return Silent()
+    def evaluating(self) -> Progress:
+        return NoProgress()
 
     def __enter__(self) -> Screen:
         self._progress.start()

@@ -27,7 +27,7 @@ _BACKGROUND = 243
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class DemoClip:
     """One thing that moves, or, with no `move`, two that rise a little, first one and then the other."""
 
     things: tuple[Thing, ...]
@@ -42,7 +42,7 @@ class Clip:
     def id(self) -> str:
         return hashlib.sha256(self.caption.encode()).hexdigest()[:12]
 
-    def rivals(self) -> tuple[Clip, Clip]:
+    def rivals(self) -> tuple[DemoClip, DemoClip]:
         """The same frames in another order; the same in the next colour."""
         first, *rest = self.things
         colour = COLORS[(COLORS.index(first.color) + 1) % len(COLORS)]
@@ -52,10 +52,10 @@ class Clip:
         return replace(self, things=self.things[::-1]), painted
 
 
-def demo_clips(seed: int) -> tuple[Clip, ...]:
+def demo_clips(seed: int) -> tuple[DemoClip, ...]:
     """Distinct clips, each followed by its rivals."""
     rng = Random(f"{seed} video")  # noqa: S311
-    clips: dict[Clip, None] = {}
+    clips: dict[DemoClip, None] = {}
     for number in range(2 * _PER_KIND):
         wanted = len(clips) + 3
         while len(clips) < wanted:
@@ -65,7 +65,7 @@ def demo_clips(seed: int) -> tuple[Clip, ...]:
     return tuple(clips)
 
 
-def draw_clip(clip: Clip) -> NDArray[np.uint8]:
+def draw_clip(clip: DemoClip) -> NDArray[np.uint8]:
     """`(12, 48, 48, 3)` pixels. No two frames in a row are equal: GIF would make one of them."""
     frames = np.full((FRAMES, SIDE, SIDE, 3), _BACKGROUND, np.uint8)
     half = FRAMES // 2
@@ -95,13 +95,13 @@ def write_clips(folder: Path, seed: int) -> bytes:
     return b"".join(content)
 
 
-def _any_move(rng: Random) -> Clip:
-    return Clip((_any_thing(rng),), rng.choice(_MOVES))
+def _any_move(rng: Random) -> DemoClip:
+    return DemoClip((_any_thing(rng),), rng.choice(_MOVES))
 
 
-def _any_order(rng: Random) -> Clip:
+def _any_order(rng: Random) -> DemoClip:
     first, second = (_any_thing(rng) for _ in range(2))
-    return Clip((first, second)) if first.shape != second.shape else _any_order(rng)
+    return DemoClip((first, second)) if first.shape != second.shape else _any_order(rng)
 
 
 def _any_thing(rng: Random) -> Thing:

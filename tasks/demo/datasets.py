@@ -36,7 +36,7 @@ class DemoRow:
         return self.name if self.split == "IND" else None
 
 
-class Question(NamedTuple):
+class DemoQuestion(NamedTuple):
     """A row of a task as it was meant. The first answer is the right one."""
 
     text: str
@@ -44,7 +44,7 @@ class Question(NamedTuple):
     answers: tuple[ask.Answer, ...]
 
 
-class Side(NamedTuple):
+class DemoSide(NamedTuple):
     """A query or a candidate as MMEB writes it; an empty path is no image."""
 
     text: str
@@ -107,14 +107,14 @@ _KINDS = {
 }
 
 
-def eval_questions(row: DemoRow, seed: int) -> tuple[Question, ...]:
+def eval_questions(row: DemoRow, seed: int) -> tuple[DemoQuestion, ...]:
     """`num_queries` questions of `num_candidates` answers each, from scenes of the test part."""
     kind = _KINDS[row.name.removesuffix("-ood")]
     scenes = _scenes(kind, "test", row.split == "OOD", row.num_queries, seed)
     return _questions(kind, scenes, row.num_queries, row.num_candidates, f"{seed} {row.name} test")
 
 
-def train_questions(row: DemoRow, seed: int) -> tuple[Question, ...]:
+def train_questions(row: DemoRow, seed: int) -> tuple[DemoQuestion, ...]:
     """The training pairs of a task: a right answer, then the hard negative if the task has any. None if it is OOD."""
     if row.train_subset is None:
         return ()
@@ -123,13 +123,13 @@ def train_questions(row: DemoRow, seed: int) -> tuple[Question, ...]:
     return _questions(kind, scenes, kind.num_pairs, 1 + kind.num_negatives, f"{seed} {row.name} train")
 
 
-def query_side(row: DemoRow, question: Question) -> Side:
+def query_side(row: DemoRow, question: DemoQuestion) -> DemoSide:
     head, _, rest = row.query_instruction.partition("{")
     return _side(f"{head}{question.text}{rest.partition('}')[2]}", question.picture)
 
 
-def target_side(row: DemoRow, answer: ask.Answer) -> Side:
-    return Side(answer, "") if isinstance(answer, str) else _side(row.target_instruction or "", answer)
+def target_side(row: DemoRow, answer: ask.Answer) -> DemoSide:
+    return DemoSide(answer, "") if isinstance(answer, str) else _side(row.target_instruction or "", answer)
 
 
 def words_of(text: str) -> list[str]:
@@ -137,8 +137,8 @@ def words_of(text: str) -> list[str]:
     return re.findall(r"\w+|[^\w\s]", text.replace(_IMAGE_TOKEN, "").lower())
 
 
-def _side(text: str, picture: Picture | None) -> Side:
-    return Side(f"{_IMAGE_TOKEN}\n{text}\n", picture.name) if picture else Side(f"{text}\n", "")
+def _side(text: str, picture: Picture | None) -> DemoSide:
+    return DemoSide(f"{_IMAGE_TOKEN}\n{text}\n", picture.name) if picture else DemoSide(f"{text}\n", "")
 
 
 def _scenes(kind: _Kind, part: str, held_out: bool, number: int, seed: int) -> list[Scene]:
@@ -158,9 +158,11 @@ def _is_editable(scene: Scene) -> bool:
     return len(found) == HARD_EDITS and found[0].scene.held_out == scene.held_out
 
 
-def _questions(kind: _Kind, scenes: list[Scene], number: int, num_answers: int, stream: str) -> tuple[Question, ...]:
+def _questions(
+    kind: _Kind, scenes: list[Scene], number: int, num_answers: int, stream: str
+) -> tuple[DemoQuestion, ...]:
     """Distinct questions about the scenes in turn, each from random numbers of its own."""
-    questions: dict[Question, None] = {}
+    questions: dict[DemoQuestion, None] = {}
     for turn in itertools.count():
         if len(questions) == number:
             break
@@ -168,7 +170,7 @@ def _questions(kind: _Kind, scenes: list[Scene], number: int, num_answers: int, 
         answers = {right: None}
         while len(answers) < num_answers:
             answers[next(wrong)] = None
-        questions[Question(text, picture, tuple(answers))] = None
+        questions[DemoQuestion(text, picture, tuple(answers))] = None
     return tuple(questions)
 
 

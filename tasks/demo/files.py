@@ -11,7 +11,15 @@ from typing import NamedTuple, TypeAlias
 from PIL import Image
 
 from tasks.demo.clips import write_clips
-from tasks.demo.datasets import DEMO_ROWS, DemoRow, Question, eval_questions, query_side, target_side, train_questions
+from tasks.demo.datasets import (
+    DEMO_ROWS,
+    DemoQuestion,
+    DemoRow,
+    eval_questions,
+    query_side,
+    target_side,
+    train_questions,
+)
 from tasks.demo.draw import draw
 from tasks.demo.scenes import Picture
 
@@ -67,7 +75,7 @@ def write_demo(folder: Path, version: int, seed: int) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
-def _eval_table(row: DemoRow, questions: Sequence[Question]) -> _Table:
+def _eval_table(row: DemoRow, questions: Sequence[DemoQuestion]) -> _Table:
     queries = [query_side(row, question) for question in questions]
     targets = [[target_side(row, answer) for answer in question.answers] for question in questions]
     return {
@@ -78,7 +86,7 @@ def _eval_table(row: DemoRow, questions: Sequence[Question]) -> _Table:
     }
 
 
-def _train_table(row: DemoRow, questions: Sequence[Question]) -> _Table:
+def _train_table(row: DemoRow, questions: Sequence[DemoQuestion]) -> _Table:
     """A pair for each question; columns for a hard negative only where the questions have one."""
     queries = [query_side(row, question) for question in questions]
     table: _Table = {"qry": [side.text for side in queries], "qry_image_path": [side.path for side in queries]}

@@ -27,7 +27,7 @@ from tasks.demo.scenes import (
 Answer: TypeAlias = str | Picture
 
 
-class Draft(NamedTuple):
+class DraftQuestion(NamedTuple):
     """A question. Wrong answers come as they are taken: hard ones first, with repeats, the right one among them."""
 
     text: str
@@ -37,7 +37,7 @@ class Draft(NamedTuple):
 
 
 Invent: TypeAlias = Callable[[Random], Scene]
-Ask: TypeAlias = Callable[[Scene, Sequence[Scene], Random], Draft]
+Ask: TypeAlias = Callable[[Scene, Sequence[Scene], Random], DraftQuestion]
 """Called with a scene, and all those of its split for wrong answers to come from."""
 
 
@@ -81,32 +81,32 @@ def _any_thing(rng: Random, cell: int, colors: Sequence[str] = COLORS, shapes: S
     return Thing(rng.choice(SIZES), rng.choice(TEXTURES), rng.choice(colors), rng.choice(shapes), cell)
 
 
-def ask_shape(scene: Scene, _pool: Sequence[Scene], _rng: Random) -> Draft:
-    return Draft("", Picture(scene), scene.things[0].shape, iter(SHAPES))
+def ask_shape(scene: Scene, _pool: Sequence[Scene], _rng: Random) -> DraftQuestion:
+    return DraftQuestion("", Picture(scene), scene.things[0].shape, iter(SHAPES))
 
 
-def ask_object(scene: Scene, pool: Sequence[Scene], rng: Random) -> Draft:
+def ask_object(scene: Scene, pool: Sequence[Scene], rng: Random) -> DraftQuestion:
     thing = scene.things[0]
     wrong = chain(_alike(scene, thing), (other.things[0] for other in _shuffled(pool, rng)))
-    return Draft("", Picture(scene), thing.label, (other.label for other in wrong))
+    return DraftQuestion("", Picture(scene), thing.label, (other.label for other in wrong))
 
 
-def ask_color(scene: Scene, _pool: Sequence[Scene], rng: Random) -> Draft:
+def ask_color(scene: Scene, _pool: Sequence[Scene], rng: Random) -> DraftQuestion:
     thing = _focus(scene, rng)
-    return Draft(f"What color is the {thing.shape}?", Picture(scene), thing.color, iter(COLORS))
+    return DraftQuestion(f"What color is the {thing.shape}?", Picture(scene), thing.color, iter(COLORS))
 
 
-def ask_count(scene: Scene, _pool: Sequence[Scene], rng: Random) -> Draft:
+def ask_count(scene: Scene, _pool: Sequence[Scene], rng: Random) -> DraftQuestion:
     """Fewer scenes have much of a kind than little, so larger numbers are preferred where there is a choice."""
     colors, shapes = [thing.color for thing in scene.things], [thing.shape for thing in scene.things]
     nouns = {f"{color} objects": colors.count(color) for color in COLORS}
     nouns |= {f"{shape}{'es' if shape == 'cross' else 's'}": shapes.count(shape) for shape in SHAPES}
     right = rng.choice([number for number in sorted(set(nouns.values())) for _ in range((2, 4, 4, 8, 9)[number])])
     noun = rng.choice([noun for noun, number in nouns.items() if number == right])
-    return Draft(f"How many {noun} are in the image?", Picture(scene), str(right), iter("01234"))
+    return DraftQuestion(f"How many {noun} are in the image?", Picture(scene), str(right), iter("01234"))
 
 
-def ask_relation(scene: Scene, pool: Sequence[Scene], rng: Random) -> Draft:
+def ask_relation(scene: Scene, pool: Sequence[Scene], rng: Random) -> DraftQuestion:
     sides = [(side, thing, neighbour(scene, thing, side)) for side in DIRECTIONS for thing in scene.things]
     side, thing, right = rng.choice([(side, thing, other) for side, thing, other in sides if other])
     wrong = chain(
@@ -115,40 +115,42 @@ def ask_relation(scene: Scene, pool: Sequence[Scene], rng: Random) -> Draft:
         (other for each in _shuffled(pool, rng) for other in each.things),
     )
     text = f"What is directly {side} the {thing.shape}?"
-    return Draft(text, Picture(scene), right.name, (other.name for other in wrong))
+    return DraftQuestion(text, Picture(scene), right.name, (other.name for other in wrong))
 
 
-def ask_word(scene: Scene, _pool: Sequence[Scene], rng: Random) -> Draft:
+def ask_word(scene: Scene, _pool: Sequence[Scene], rng: Random) -> DraftQuestion:
     word = rng.choice([word for word in scene.words if word.held_out] or scene.words)
-    return Draft(f"What word is written in {word.color}?", Picture(scene), word.text, iter(WORDS))
+    return DraftQuestion(f"What word is written in {word.color}?", Picture(scene), word.text, iter(WORDS))
 
 
-def find_image(scene: Scene, pool: Sequence[Scene], rng: Random) -> Draft:
+def find_image(scene: Scene, pool: Sequence[Scene], rng: Random) -> DraftQuestion:
     wrong = (Picture(other) for other in _not_as_captioned(scene, pool, rng))
-    return Draft(_any_caption(scene, rng), None, Picture(scene), wrong)
+    return DraftQuestion(_any_caption(scene, rng), None, Picture(scene), wrong)
 
 
-def find_caption(scene: Scene, pool: Sequence[Scene], rng: Random) -> Draft:
+def find_caption(scene: Scene, pool: Sequence[Scene], rng: Random) -> DraftQuestion:
     wrong = (_any_caption(other, rng) for other in _not_as_captioned(scene, pool, rng))
-    return Draft("", Picture(scene), _any_caption(scene, rng), wrong)
+    return DraftQuestion("", Picture(scene), _any_caption(scene, rng), wrong)
 
 
-def find_similar(scene: Scene, pool: Sequence[Scene], rng: Random) -> Draft:
+def find_similar(scene: Scene, pool: Sequence[Scene], rng: Random) -> DraftQuestion:
     wrong = (Picture(other) for other in _not_as_captioned(scene, pool, rng))
-    return Draft("", Picture(scene, variant=1), Picture(scene), wrong)
+    return DraftQuestion("", Picture(scene, variant=1), Picture(scene), wrong)
 
 
-def find_edited(scene: Scene, pool: Sequence[Scene], rng: Random) -> Draft:
+def find_edited(scene: Scene, pool: Sequence[Scene], rng: Random) -> DraftQuestion:
     """The wrong answers are edited too: other edits of this scene, then the right answers of other questions."""
     right, *hard = hard_edits(scene)
     others = (hard_edits(other)[0] for other in _shuffled(pool, rng))
     wrong = (Picture(edit.scene) for edit in chain(hard, others) if edit.scene != scene)
-    return Draft(right.text, Picture(scene), Picture(right.scene), wrong)
+    return DraftQuestion(right.text, Picture(scene), Picture(right.scene), wrong)
 
 
-def find_crop(scene: Scene, pool: Sequence[Scene], rng: Random) -> Draft:
+def find_crop(scene: Scene, pool: Sequence[Scene], rng: Random) -> DraftQuestion:
     thing = _focus(scene, rng)
-    return Draft(thing.shape, Picture(scene), Picture(scene, cell=thing.cell), _wrong_crops(scene, thing, pool, rng))
+    return DraftQuestion(
+        thing.shape, Picture(scene), Picture(scene, cell=thing.cell), _wrong_crops(scene, thing, pool, rng)
+    )
 
 
 def _wrong_crops(scene: Scene, thing: Thing, pool: Sequence[Scene], rng: Random) -> Iterator[Answer]:

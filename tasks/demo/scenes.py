@@ -100,7 +100,7 @@ class Picture:
         return f"{hashlib.sha256(spec.encode()).hexdigest()[:16]}.png"
 
 
-class Change(NamedTuple):
+class AttributeChange(NamedTuple):
     """A thing with another value of one attribute."""
 
     attribute: str
@@ -116,13 +116,13 @@ class Edit(NamedTuple):
     scene: Scene
 
 
-def changes(thing: Thing) -> list[Change]:
+def changes(thing: Thing) -> list[AttributeChange]:
     """Every thing that differs in exactly one attribute."""
     found = [
-        *(Change("size", size, replace(thing, size=size)) for size in SIZES),
-        *(Change("texture", texture, replace(thing, texture=texture)) for texture in TEXTURES),
-        *(Change("color", color, replace(thing, color=color)) for color in COLORS),
-        *(Change("shape", shape, replace(thing, shape=shape)) for shape in SHAPES),
+        *(AttributeChange("size", size, replace(thing, size=size)) for size in SIZES),
+        *(AttributeChange("texture", texture, replace(thing, texture=texture)) for texture in TEXTURES),
+        *(AttributeChange("color", color, replace(thing, color=color)) for color in COLORS),
+        *(AttributeChange("shape", shape, replace(thing, shape=shape)) for shape in SHAPES),
     ]
     return [change for change in found if change.thing != thing]
 

@@ -11,7 +11,7 @@ from harness.types import MEDIA_TOKEN
 from tasks.mmeb.texts import IMAGE_TOKEN, check_tokens, place
 
 
-class Joined(NamedTuple):
+class JoinedText(NamedTuple):
     """A full text and the leading part of it that is the instruction."""
 
     instruction: str
@@ -20,15 +20,15 @@ class Joined(NamedTuple):
     """There was an image token, but no image."""
 
 
-def join_query(instruction: str, text: str, has_image: bool, ending: str) -> Joined:
+def join_query(instruction: str, text: str, has_image: bool, ending: str) -> JoinedText:
     """Instruction + space + text + ending, after the token and a newline if there is an image. Raises ValueError."""
     if has_image:
         return _join(f"{MEDIA_TOKEN}\n{_without_token(instruction).strip()}", _without_token(text), ending)
     lead, body = place(instruction, False), place(text, False)
-    return Joined(f"{lead.text} " if lead.text else "", body.text + ending, bool(lead.oddity or body.oddity))
+    return JoinedText(f"{lead.text} " if lead.text else "", body.text + ending, bool(lead.oddity or body.oddity))
 
 
-def join_target(instruction: str, caption: str, has_image: bool, ending: str) -> Joined:
+def join_target(instruction: str, caption: str, has_image: bool, ending: str) -> JoinedText:
     """Instruction + space + caption + ending, after the token and a space if there is an image. Raises ValueError."""
     if has_image:
         return _join(f"{MEDIA_TOKEN} {_without_token(instruction)}", _without_token(caption), ending)
@@ -40,15 +40,15 @@ def is_blank(caption: str) -> bool:
     return not caption.replace(IMAGE_TOKEN, "").strip()
 
 
-def _join(lead: str, body: str, ending: str) -> Joined:
+def _join(lead: str, body: str, ending: str) -> JoinedText:
     """Joins with a space; a space before a newline goes, wherever it stands. Without a body all is instruction."""
     if not body:
-        return Joined(lead.replace(" \n", "\n") + ending, "")
+        return JoinedText(lead.replace(" \n", "\n") + ending, "")
     whole = f"{lead} {body}".replace(" \n", "\n") + ending
     start = f"{lead} ".replace(" \n", "\n")
     if not whole.startswith(start):
         start = start[:-1]
-    return Joined(start, whole[len(start) :])
+    return JoinedText(start, whole[len(start) :])
 
 
 def _without_token(text: str) -> str:

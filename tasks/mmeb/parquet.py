@@ -43,7 +43,7 @@ INSTRUCT = Layout(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Coded:
+class CodedStrings:
     """Strings as indexes into the distinct ones."""
 
     values: list[str]
@@ -51,7 +51,7 @@ class Coded:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class RowGroup:
     """A row group of a file."""
 
     file: Path
@@ -65,11 +65,11 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Rows:
+class ParquetRows:
     """The rows of a dataset: all of its files, one after the other."""
 
     layout: Layout
-    parts: tuple[Part, ...]
+    parts: tuple[RowGroup, ...]
     lengths: NDArray[np.int64]
     """(N,) candidates of each row."""
 
@@ -84,17 +84,17 @@ class Rows:
             return [""] * len(self.lengths)
         return [text for part in self.parts for text in part.table[column].fill_null("").to_pylist()]
 
-    def flat(self, column: str) -> Coded:
+    def flat(self, column: str) -> CodedStrings:
         """A column of lists, its lists joined end to end."""
         if column not in self.parts[0].table.column_names:
-            return Coded([""], np.zeros(int(self.lengths.sum()), dtype=np.int64))
+            return CodedStrings([""], np.zeros(int(self.lengths.sum()), dtype=np.int64))
         numbers: dict[str, int] = {}
         indexes = []
         for part in self.parts:
             for chunk in pc.list_flatten(part.table[column]).chunks:
                 number_of = [numbers.setdefault(text, len(numbers)) for text in chunk.dictionary.to_pylist()]
                 indexes.append(np.asarray(number_of, dtype=np.int64)[chunk.indices.to_numpy(zero_copy_only=False)])
-        return Coded(list(numbers), np.concatenate(indexes))
+        return CodedStrings(list(numbers), np.concatenate(indexes))
 
     def row_of(self, entry: int) -> int:
         """The row that an entry of a column joined end to end belongs to."""
@@ -134,7 +134,7 @@ def layout_of(file: Path) -> Layout:
     return layout
 
 
-def read(files: Sequence[Path]) -> Rows:
+def read(files: Sequence[Path]) -> ParquetRows:
     """Reads and checks files of one layout. Distinct strings are kept once, however often lists repeat them."""
     layouts = [layout_of(file) for file in files]
     for file, layout in zip(files, layouts, strict=True):
@@ -147,7 +147,7 @@ def read(files: Sequence[Path]) -> Rows:
     if not parts:
         raise UserError(f"{files[0]} has no rows.", "Fetch or write the file again.")
     lengths = np.concatenate([_checked_lengths(part, layouts[0]) for part in parts])
-    return Rows(layouts[0], parts, lengths)
+    return ParquetRows(layouts[0], parts, lengths)
 
 
 def _guess(found: tuple[str, ...], layout: Layout) -> str:
@@ -163,7 +163,7 @@ def _open(file: Path) -> pq.ParquetFile:
         _unreadable(file, error)
 
 
-def _parts(file: Path, layout: Layout) -> Iterator[Part]:
+def _parts(file: Path, layout: Layout) -> Iterator[RowGroup]:
     """A file by its row groups: pyarrow cannot join the encoded lists of several."""
     leaves = _open(file).schema
     paths = [leaves.column(number).path for number in range(len(leaves))]
@@ -176,13 +176,13 @@ def _parts(file: Path, layout: Layout) -> Iterator[Part]:
             table = reader.read_row_group(number)
             table.validate(full=True)  # text that is not UTF-8
             if table.num_rows:
-                yield Part(file, first, table)
+                yield RowGroup(file, first, table)
             first += table.num_rows
     except (pa.ArrowException, OSError) as error:
         _unreadable(file, error)
 
 
-def _checked_lengths(part: Part, layout: Layout) -> NDArray[np.int64]:
+def _checked_lengths(part: RowGroup, layout: Layout) -> NDArray[np.int64]:
     """How many candidates each row of a part has. Raises UserError for nulls, and for lists that do not pair up."""
     lengths: dict[str, NDArray[np.int64]] = {}
     for name in part.table.column_names:
@@ -200,7 +200,7 @@ def _checked_lengths(part: Part, layout: Layout) -> NDArray[np.int64]:
     return first
 
 
-def _refuse(part: Part, rows: NDArray[np.int64], what: str) -> None:
+def _refuse(part: RowGroup, rows: NDArray[np.int64], what: str) -> None:
     if rows.size:
         raise UserError(f"{part.where(int(rows[0]))}: {what}.", "Correct the data file.")
 

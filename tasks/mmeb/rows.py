@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from harness.errors import UserError
 from harness.types import IndexArray, Item, Media, Query, Task, TaskData
-from tasks.mmeb.instruct import Joined, is_blank, join_query, join_target
-from tasks.mmeb.parquet import INSTRUCT, Rows, read
+from tasks.mmeb.instruct import JoinedText, is_blank, join_query, join_target
+from tasks.mmeb.parquet import INSTRUCT, ParquetRows, read
 from tasks.mmeb.texts import place, splitter
 from tasks.names import parse_name
 
@@ -45,7 +45,7 @@ class _Reader(Protocol):
 class _Eval:
     """MMEB-eval: instruction and text are joined already, so the instruction is found by the task's template."""
 
-    def __init__(self, rows: Rows, task: Task, root: Path) -> None:
+    def __init__(self, rows: ParquetRows, task: Task, root: Path) -> None:
         self.notes: Counter[str] = Counter()
         self._root = root
         self._texts, self._images = rows.strings("qry_text"), rows.strings("qry_img_path")
@@ -71,7 +71,7 @@ class _Eval:
 class _Instruct:
     """MMEB_Test_Instruct: strings are assembled, as the parsers of the public V2 evaluator do."""
 
-    def __init__(self, rows: Rows, task: Task, root: Path) -> None:
+    def __init__(self, rows: ParquetRows, task: Task, root: Path) -> None:
         self.notes: Counter[str] = Counter()
         self._root = root
         self._instructions, self._texts = rows.strings("qry_inst"), rows.strings("qry_text")
@@ -99,7 +99,7 @@ class _Instruct:
         caption = text if context.captioned else ""
         return self._item(join_target(context.instruction, caption, bool(image), context.ending), image)
 
-    def _item(self, joined: Joined, image: str) -> Item:
+    def _item(self, joined: JoinedText, image: str) -> Item:
         if joined.dropped_token:
             self.notes["tokens_without_media"] += 1
         return Item(joined.text, _media(image, self._root), joined.instruction)
@@ -135,7 +135,7 @@ def load_rows(files: Sequence[Path], task: Task, root: Path) -> TaskData:
     )
 
 
-def _query(rows: Rows, reader: _Reader, row: int) -> Item:
+def _query(rows: ParquetRows, reader: _Reader, row: int) -> Item:
     try:
         item = reader.query(row)
     except ValueError as error:
@@ -145,7 +145,7 @@ def _query(rows: Rows, reader: _Reader, row: int) -> Item:
     return item
 
 
-def _candidates(rows: Rows, reader: _Reader) -> _Candidates:
+def _candidates(rows: ParquetRows, reader: _Reader) -> _Candidates:
     """Python touches each distinct (context, text, image) once; the lists, which may be a million long, are arrays."""
     texts, images = rows.flat("tgt_text"), rows.flat("tgt_img_path")
     contexts: dict[_Context, int] = {}
@@ -170,7 +170,7 @@ def _candidates(rows: Rows, reader: _Reader) -> _Candidates:
     return _Candidates(tuple(numbers), entries)
 
 
-def _count(rows: Rows, candidates: _Candidates, notes: Counter[str]) -> None:
+def _count(rows: ParquetRows, candidates: _Candidates, notes: Counter[str]) -> None:
     """Notes repeats and empty candidates. Raises UserError if a right candidate is empty."""
     lists = np.split(candidates.entries, rows.offsets[1:-1])
     if repeats := sum(each.size - np.count_nonzero(np.bincount(each)) for each in lists):
@@ -187,5 +187,5 @@ def _media(image: str, root: Path) -> tuple[Media, ...]:
     return (Media("image", image, root),) if image else ()
 
 
-def _bad(rows: Rows, row: int, part: str, why: object) -> UserError:
+def _bad(rows: ParquetRows, row: int, part: str, why: object) -> UserError:
     return UserError(f"{rows.where(row)}, {part}: {why}.", "Correct the data file.")

@@ -15,7 +15,7 @@ _ANY_IMAGE_TOKEN = re.compile(r"<\|image_\d+\|>")
 _TOKEN_AND_GAP = re.compile(re.escape(IMAGE_TOKEN) + r"[ \n]?")
 
 
-class Placed(NamedTuple):
+class PlacedText(NamedTuple):
     """A text in canonical form, and what was odd about its token."""
 
     text: str
@@ -35,16 +35,16 @@ def check_tokens(text: str) -> int:
     return len(tokens)
 
 
-def place(text: str, has_image: bool) -> Placed:
+def place(text: str, has_image: bool) -> PlacedText:
     """Turns the image token into MEDIA_TOKEN, or drops it with the newline or space after it if there is no image.
 
     An image whose text has no token gets none: where it goes is the model's business. Raises ValueError.
     """
     if check_tokens(text):
         if has_image:
-            return Placed(text.replace(IMAGE_TOKEN, MEDIA_TOKEN))
-        return Placed(_TOKEN_AND_GAP.sub("", text), "tokens_without_media")
-    return Placed(text, "media_without_token" if has_image else "")
+            return PlacedText(text.replace(IMAGE_TOKEN, MEDIA_TOKEN))
+        return PlacedText(_TOKEN_AND_GAP.sub("", text), "tokens_without_media")
+    return PlacedText(text, "media_without_token" if has_image else "")
 
 
 def splitter(template: str | None) -> Callable[[str], str]:

@@ -16,12 +16,12 @@ import pytest
 
 from harness.distributed import World, join
 from harness.evaluate import Run, RunSettings
-from harness.listener import Silent
 from harness.media.digests import Digests
 from harness.models import open_model
-from harness.plan import Question, Shelf
-from harness.registry import ModelSettings
+from harness.plan import DatasetCache, EvalConfig
+from harness.progress import NoProgress
 from harness.results.files import load_result
+from harness.types import ModelSettings
 from tasks.mmeb.folder import local_tasks
 from tests.conftest import Folder, Place
 
@@ -149,7 +149,7 @@ def test_a_process_waits_as_often_whatever_it_finds_to_do(tiny, place):
     for _ in range(3):
         waits.append(0)
         settings = RunSettings(place.out, place.store)
-        run = Run(Question(), settings, Shelf(Digests(), Silent(), 1), Counting(0, 1), Silent())
+        run = Run(EvalConfig(), settings, DatasetCache(Digests(), NoProgress(), 1), Counting(0, 1), NoProgress())
         evaluation = run.evaluate(open_model("null/random", ModelSettings()), local_tasks(tiny.data))
         if evaluation.found:
             shutil.rmtree(place.out)  # the vectors alone are left

@@ -16,15 +16,14 @@ import pytest
 
 from harness.doctor import CHECKS, examine
 from harness.doctor.answers import LLAVE, check_known, known_answers
-from harness.doctor.finding import Finding, Patient
+from harness.doctor.finding import Finding, ModelUnderTest
 from harness.doctor.probes import draw_probes
 from harness.errors import UserError
-from harness.listener import Silent
 from harness.media.images import open_image
 from harness.media.video import spread_frames
 from harness.models import open_model
-from harness.registry import ModelSettings
-from harness.types import MEDIA_TOKEN, Features, FloatArray, Item, ModelSpec, Role
+from harness.progress import NoProgress
+from harness.types import MEDIA_TOKEN, Features, FloatArray, Item, ModelSettings, ModelSpec, Role
 from llave.cli import doctor
 from tests.helpers import doctor_embedders as toys
 from tests.helpers.dual_files import write_clip
@@ -37,7 +36,7 @@ SHARED = Path(__file__).resolve().parents[2] / "../shared"
 
 
 def _examined(embedder: object) -> dict[str, Finding]:
-    return {finding.check: finding for finding in examine(Patient(embedder), Silent())}
+    return {finding.check: finding for finding in examine(ModelUnderTest(embedder), NoProgress())}
 
 
 def _failed(embedder: object) -> set[str]:
@@ -305,10 +304,10 @@ class Answering:
 def test_known_answers_pass_where_they_are_given_and_fail_where_they_are_not(width: int, tmp_path: Path) -> None:
     image = draw_probes(tmp_path).images[0].item.media[0]
     path = image.root / image.name
-    right = known_answers(Patient(Answering(width)), path)
+    right = known_answers(ModelUnderTest(Answering(width)), path)
     assert [finding.verdict for finding in right] == ["pass"] * 4
     assert max(finding.measured or 0 for finding in right) < 1e-6
-    wrong = known_answers(Patient(Answering(width, off=0.03)), path)
+    wrong = known_answers(ModelUnderTest(Answering(width, off=0.03)), path)
     assert [finding.verdict for finding in wrong] == ["fail", "pass", "fail", "pass"]
 
 
@@ -319,7 +318,7 @@ def test_known_answers_are_refused_where_there_are_none(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not a file"):
         check_known(Answering(896).spec, tmp_path / "none.jpg")
     with pytest.raises(UserError, match="width 64"):
-        known_answers(Patient(Answering(64)), image.root / image.name)
+        known_answers(ModelUnderTest(Answering(64)), image.root / image.name)
 
 
 def test_the_golden_checkpoint_is_healthy() -> None:

@@ -13,7 +13,7 @@ from PIL import Image
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from harness.models.dual.checkpoints import open_named
-from harness.registry import ModelSettings
+from harness.types import ModelSettings
 
 TOWER = {"hidden_size": 32, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 4}
 TEXT = "Two (Red)  dogs: isn't it?"

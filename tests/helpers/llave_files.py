@@ -15,8 +15,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from harness.models.llave.embedder import open_llave
-from harness.registry import ModelSettings
-from harness.types import MEDIA_TOKEN, Item, Media
+from harness.types import MEDIA_TOKEN, Item, Media, ModelSettings
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 TOWER = "model.vision_tower.vision_tower.vision_model."

@@ -11,7 +11,7 @@ from PIL import Image
 from harness.results.files import write_result
 from leaderboards.board.board import Board
 from leaderboards.load import load
-from leaderboards.published.rows import PublishedRow, Source
+from leaderboards.published.rows import Citation, PublishedRow
 from tasks.suites import Suite
 from tests.helpers.result_values import result
 
@@ -33,7 +33,7 @@ def page_board(folder: Path) -> Board:
             made = result(task, model, value=sum(hits) / len(hits), num_queries=len(hits))
             made = replace(made, model={**made.model, "parameters": parameters})
             write_result(folder / model[:5], made, [query_row(index, hit) for index, hit in enumerate(hits)])
-    source = Source(f"Table {HOSTILE}", "a paper")
+    source = Citation(f"Table {HOSTILE}", "a paper")
     printed = [
         PublishedRow(
             "printed",

@@ -11,8 +11,7 @@ import numpy as np
 from PIL import Image
 
 from harness.models.libraries.sentence_transformers import ROWS
-from harness.registry import ModelSettings
-from harness.types import Media
+from harness.types import Media, ModelSettings
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>", "<image>")

@@ -18,7 +18,7 @@ import trainers.train as training
 from harness.errors import RunFailed, UserError
 from harness.models.llave import network as llave_network
 from tests.helpers.training_files import Quiet, config
-from trainers.config import Config
+from trainers.config import TrainingConfig
 from trainers.engine import launch
 from trainers.train import train
 
@@ -112,7 +112,7 @@ def _fsdp2() -> None:
     from accelerate import Accelerator, FullyShardedDataParallelPlugin
     from accelerate.utils import DistributedType
 
-    def joined(made: Config) -> Accelerator:
+    def joined(made: TrainingConfig) -> Accelerator:
         accelerator = launch.join(made)
         accelerator.state.distributed_type = DistributedType.FSDP
         accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin(

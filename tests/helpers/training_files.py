@@ -14,14 +14,14 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from harness.listener import Listener, Silent
-from trainers.config import Config, override
+from harness.progress import NoProgress, Progress
+from trainers.config import TrainingConfig, override
 from trainers.engine.scratch import write_scratch
 from trainers.train import train
 
 WORDS = ("what", "colour", "?", "an", "image", "red", "green", "blue", "number", *map(str, range(12)))
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
-BASE = Config(
+BASE = TrainingConfig(
     recipe="test",
     start="",
     data="",
@@ -55,8 +55,8 @@ class Quiet:
     def note(self, text: str) -> None:
         self.notes.append(text)
 
-    def evaluating(self) -> Listener:
-        return Silent()
+    def evaluating(self) -> Progress:
+        return NoProgress()
 
 
 def forget_precision() -> None:
@@ -113,7 +113,7 @@ def write_place(folder: Path, rows: int = 12) -> Path:
     return folder
 
 
-def config(place: Path, *settings: str) -> Config:
+def config(place: Path, *settings: str) -> TrainingConfig:
     """Of a run on the pairs and the start that lie in a folder."""
     return override(BASE, [f"data={place / 'data'}", f"start={place / 'begin'}", *settings])
 

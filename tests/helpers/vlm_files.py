@@ -13,10 +13,9 @@ import transformers
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
-from harness.models.vlm.embedder import open_chat
-from harness.registry import ModelSettings
+from harness.models.vlm.embedder import open_vlm
 from harness.types import MEDIA_TOKEN as M
-from harness.types import Item
+from harness.types import Item, ModelSettings
 from tests.helpers.llave_files import picture
 
 WIDTH, INNER = 32, 48
@@ -128,7 +127,7 @@ WRITERS: Mapping[str, Callable[[Path], Path]] = {
 
 def opened(name: str, *, dtype: str = "auto", **options: str):
     """A handle on a model, on the CPU."""
-    return open_chat(name, ModelSettings("cpu", dtype, options=options))
+    return open_vlm(name, ModelSettings("cpu", dtype, options=options))
 
 
 def mmeb_items(root: Path) -> dict[str, Item]:

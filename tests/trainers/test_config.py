@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from harness.errors import UserError
 from tests.helpers.mmeb_files import shared
-from trainers.config import FREE, Config, differences, override, to_json
+from trainers.config import FREE, TrainingConfig, differences, override, to_json
 from trainers.estimate import estimate
 from trainers.recipes import RECIPES, find_recipe
 
@@ -56,7 +56,7 @@ def test_the_llave_recipe_has_the_published_number_of_pairs():
 def test_a_config_survives_its_file(name: str):
     config = find_recipe(name)
     assert differences(config, json.loads(to_json(config))) == {}
-    assert set(json.loads(to_json(config))) == {each.name for each in fields(Config)}
+    assert set(json.loads(to_json(config))) == {each.name for each in fields(TrainingConfig)}
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_setting_is_given_once_and_a_recipe_is_known():
         find_recipe("llave-2")
 
 
-@given(st.sampled_from(sorted(each.name for each in fields(Config))))
+@given(st.sampled_from(sorted(each.name for each in fields(TrainingConfig))))
 def test_only_what_decides_no_weight_may_change_on_resuming(name: str):
     saved = json.loads(to_json(find_recipe("demo")))
     found = differences(find_recipe("demo"), {**saved, name: "other"})
@@ -132,4 +132,4 @@ def test_the_page_says_what_each_setting_takes():
     page = (Path(__file__).parents[2] / "docs" / "training.md").read_text("utf-8")
     rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
     named = set(re.findall(r"`(\w+)`", "".join(rows)))
-    assert {each.name for each in fields(Config)} - named == {"recipe"}
+    assert {each.name for each in fields(TrainingConfig)} - named == {"recipe"}

@@ -12,12 +12,12 @@ import torch
 
 from tests.helpers import llave_files
 from tests.helpers.training_files import config, write_place
-from trainers.config import Config
-from trainers.data.loader import Feed, Prepared
+from trainers.config import TrainingConfig
+from trainers.data.loader import BatchLoader, PreparedItems
 from trainers.data.training_data import find_material
 from trainers.engine import network as training_network
 from trainers.engine.initial_checkpoint import open_start
-from trainers.engine.network import Encoder, make_trainable
+from trainers.engine.network import PromptEncoder, make_trainable
 from trainers.estimate import _GROUPS, estimate
 
 one_thread = pytest.fixture(autouse=True, scope="module")(llave_files.one_thread)
@@ -39,13 +39,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_place(tmp_path_factory.mktemp("estimate"), 60)
 
 
-def kept_for_the_gradient(made: Config, folder: Path) -> int:
+def kept_for_the_gradient(made: TrainingConfig, folder: Path) -> int:
     """Bytes of all that autograd keeps of one plain batch, the weights and casts of them apart."""
     material, start = find_material(made), open_start(made, folder)
     network = start.network()
     make_trainable(network, made)
-    feed = Feed(
-        material.plan, material.subsets, Prepared(start.reader(network).prepare, 0), 0, 1, made.hard_negatives, 1
+    feed = BatchLoader(
+        material.plan, material.subsets, PreparedItems(start.reader(network).prepare, 0), 0, 1, made.hard_negatives, 1
     )
     ((part,),) = feed.steps(0, 1)
     kept: dict[int, torch.Tensor] = {}
@@ -58,7 +58,7 @@ def kept_for_the_gradient(made: Config, folder: Path) -> int:
 
     half = torch.autocast("cpu", torch.bfloat16, enabled=made.precision == "bf16")
     with half, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        Encoder(network)([*part.queries, *part.targets, *part.negatives])
+        PromptEncoder(network)([*part.queries, *part.targets, *part.negatives])
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
 

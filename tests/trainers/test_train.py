@@ -20,15 +20,14 @@ from harness.errors import RunFailed, UserError
 from harness.media.digests import folder_digest
 from harness.models.llave.embedder import open_llave
 from harness.models.llave.weights import released_name
-from harness.registry import ModelSettings
-from harness.types import Item, Media
+from harness.types import Item, Media, ModelSettings
 from tests.helpers import llave_files, training_files
 from tests.helpers.train_child import LOST, REFUSED, UNEVEN, in_children
 from tests.helpers.training_files import Quiet, config, run, same, weights, write_place, write_table
 from trainers.config import FREE
-from trainers.engine.backend import Accelerated
+from trainers.engine.backend import AccelerateBackend
 from trainers.engine.checkpoint import STATE, checkpoints
-from trainers.monitor.evaluation import Examiner
+from trainers.monitor.evaluation import CheckpointEvaluator
 from trainers.train import learning_rate, train
 
 forget_precision = pytest.fixture(autouse=True)(training_files.forget_precision)
@@ -188,7 +187,7 @@ def test_what_is_not_finite_stops_with_step_rows_and_the_last_good_checkpoint(pl
 def test_a_gradient_that_is_not_finite_is_of_all_parts_and_every_row_is_listed(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(Accelerated, "step", lambda _self, _lr: math.inf)
+    monkeypatch.setattr(AccelerateBackend, "step", lambda _self, _lr: math.inf)
     with pytest.raises(RunFailed, match=r"Step 1: the gradient's norm is inf.* of ask, find") as failed:
         run(place, "huge", "accumulate=4", "batches=single")
     assert "no checkpoint yet" in failed.value.hint
@@ -198,7 +197,7 @@ def test_a_gradient_that_is_not_finite_is_of_all_parts_and_every_row_is_listed(
 
 
 def test_weights_that_are_not_finite_are_never_saved(place: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Accelerated, "state", lambda _self: {"weight/a": torch.tensor([1.0, math.nan])})
+    monkeypatch.setattr(AccelerateBackend, "state", lambda _self: {"weight/a": torch.tensor([1.0, math.nan])})
     with pytest.raises(RunFailed, match="Step 2: weights are no longer finite"):
         run(place, "infinite")
     assert not checkpoints(place / "infinite")
@@ -385,15 +384,15 @@ def test_an_evaluation_that_was_cut_off_is_made_up_for(place: Path, monkeypatch:
     asked = {"query": "0", "image": "0.png", "text": "what colour ?", "positives": ["red"]}
     data.write_text("".join(json.dumps(line) + "\n" for line in (*lines, asked)))
     settings = ("eval_every=2", f"eval_data={data}", "eval_suite=none")
-    whole, asleep = Examiner.scores, [False, True]
+    whole, asleep = CheckpointEvaluator.scores, [False, True]
 
-    def scores(self: Examiner, checkpoint: Path) -> Mapping[str, float]:
+    def scores(self: CheckpointEvaluator, checkpoint: Path) -> Mapping[str, float]:
         if asleep.pop(0):
             raise KeyboardInterrupt
         return whole(self, checkpoint)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Examiner, "scores", scores)
+        patch.setattr(CheckpointEvaluator, "scores", scores)
         with pytest.raises(KeyboardInterrupt):
             run(place, "cut-off", *settings)
     for _ in range(2):

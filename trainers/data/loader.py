@@ -12,29 +12,29 @@ from typing import NamedTuple
 
 from harness.errors import BadMedia, UserError
 from harness.media.digests import Digests
-from harness.models.llave.prompt import Prompt
+from harness.models.llave.prompt import LlaveInput
 from harness.types import Features, Item, Role
 from trainers.data.content_ids import content_key, name_key
 from trainers.data.mmeb_train import Subset
 from trainers.data.pairs import Pair
-from trainers.data.sampler import Place, Plan
+from trainers.data.sampler import BatchPlan, PairIndex
 
 _AHEAD = 2
 """Steps that are prepared while one is computed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class SubBatch:
     """Pairs that are contrasted with each other. Prompts are this process's; pairs of like length follow each other.
 
-    Ids are those of `Prepared`, the same in all processes.
+    Ids are those of `PreparedItems`, the same in all processes.
     """
 
-    places: Sequence[Place]
+    places: Sequence[PairIndex]
     """Of all processes."""
-    queries: Sequence[Prompt]
-    targets: Sequence[Prompt]
-    negatives: Sequence[Prompt]
+    queries: Sequence[LlaveInput]
+    targets: Sequence[LlaveInput]
+    negatives: Sequence[LlaveInput]
     query_ids: Sequence[int]
     target_ids: Sequence[int]
     subsets: Sequence[int]
@@ -44,33 +44,33 @@ class Part:
     negative_ids: Sequence[int] = ()
 
 
-class Ready(NamedTuple):
+class PreparedItem(NamedTuple):
     """What the network takes of an item, and a number that tells whether another item is the same."""
 
-    prompt: Prompt
+    prompt: LlaveInput
     id: int
 
 
-class Prepared:
+class PreparedItems:
     """Makes items ready, and keeps those that fit into a number of bytes.
 
     With `digests`, items of equal content have equal ids; without, those that name the same files.
     """
 
     def __init__(
-        self, prepare: Callable[[Item, Role], Features[Prompt]], room: int, digests: Digests | None = None
+        self, prepare: Callable[[Item, Role], Features[LlaveInput]], room: int, digests: Digests | None = None
     ) -> None:
         self._prepare = prepare
         self._room = room
         self._digests = digests
-        self._known: dict[tuple[Item, Role], Ready] = {}
+        self._known: dict[tuple[Item, Role], PreparedItem] = {}
         self._lock = threading.Lock()
 
-    def __call__(self, item: Item, role: Role) -> Ready:
+    def __call__(self, item: Item, role: Role) -> PreparedItem:
         found = self._known.get((item, role))
         if found is None:
             prompt = self._prepare(item, role).data
-            found = Ready(prompt, name_key(item) if self._digests is None else content_key(item, self._digests))
+            found = PreparedItem(prompt, name_key(item) if self._digests is None else content_key(item, self._digests))
             size = sum(ids.nbytes for ids in prompt.ids) + sum(picture.crops.nbytes for picture in prompt.pictures)
             with self._lock:
                 if size <= self._room:
@@ -80,21 +80,21 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Feed:
+class BatchLoader:
     """The batches of a plan, made ready for one of several processes."""
 
-    plan: Plan
+    plan: BatchPlan
     subsets: Sequence[Subset]
-    prepared: Prepared
+    prepared: PreparedItems
     rank: int
     processes: int
     negatives: bool
     workers: int
 
-    def steps(self, start: int, end: int) -> Iterator[list[Part]]:
+    def steps(self, start: int, end: int) -> Iterator[list[SubBatch]]:
         """The parts of each step's batch. Raises UserError naming the row that cannot be made ready."""
         with ThreadPoolExecutor(self.workers) as pool, ThreadPoolExecutor(_AHEAD) as heads:
-            waiting: deque[Future[list[Part]]] = deque()
+            waiting: deque[Future[list[SubBatch]]] = deque()
             try:
                 for step in range(start, end + _AHEAD):
                     if step < end:
@@ -105,13 +105,13 @@ class Feed:
                 for each in waiting:
                     each.cancel()
 
-    def where(self, place: Place) -> str:
+    def where(self, place: PairIndex) -> str:
         return self.subsets[place.subset].where(place.row)
 
-    def _step(self, step: int, pool: ThreadPoolExecutor) -> list[Part]:
+    def _step(self, step: int, pool: ThreadPoolExecutor) -> list[SubBatch]:
         return [self._part(places, pool) for places in self.plan.at(step)]
 
-    def _part(self, places: Sequence[Place], pool: ThreadPoolExecutor) -> Part:
+    def _part(self, places: Sequence[PairIndex], pool: ThreadPoolExecutor) -> SubBatch:
         pairs = [self.subsets[place.subset].pair(place.row) for place in places]
         share = len(pairs) // self.processes
         mine = range(self.rank * share, (self.rank + 1) * share)
@@ -122,7 +122,7 @@ class Feed:
         equal = math.ceil(len(extra) / self.processes)
         own = [extra[min(at, len(extra) - 1)] for at in range(self.rank * equal, (self.rank + 1) * equal)]
         negatives = list(pool.map(lambda each: self._ready(each[0], each[1], "target"), own))
-        return Part(
+        return SubBatch(
             places=places,
             queries=[queries[at].prompt for at in order],
             targets=[targets[at].prompt for at in order],
@@ -134,7 +134,7 @@ class Feed:
             negative_ids=[each.id for each in negatives],
         )
 
-    def _extra(self, places: Sequence[Place], pairs: Sequence[Pair]) -> list[tuple[Place, Item]]:
+    def _extra(self, places: Sequence[PairIndex], pairs: Sequence[Pair]) -> list[tuple[PairIndex, Item]]:
         """Distinct hard negatives that are nobody's target here."""
         if not self.negatives:
             return []
@@ -147,7 +147,7 @@ class Feed:
         }
         return [(place, item) for item, place in found.items()]
 
-    def _ready(self, place: Place, item: Item, role: Role) -> Ready:
+    def _ready(self, place: PairIndex, item: Item, role: Role) -> PreparedItem:
         try:
             return self.prepared(item, role)
         except BadMedia as error:

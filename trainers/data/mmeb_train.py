@@ -60,7 +60,7 @@ class Subset(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Table:
+class TrainTable:
     """A dataset in the layout of MMEB-train."""
 
     name: str
@@ -118,7 +118,7 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Kept:
+class KeptPairs:
     """Some pairs of a dataset."""
 
     whole: Subset
@@ -149,7 +149,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class RowChoice:
     """Which rows of the data are wanted."""
 
     split: str = "original"
@@ -159,7 +159,7 @@ class Choice:
     seed: int = 0
 
 
-def load_subsets(data: Path, images: Path | None, choice: Choice) -> tuple[Subset, ...]:
+def load_subsets(data: Path, images: Path | None, choice: RowChoice) -> tuple[Subset, ...]:
     """The chosen datasets of a folder, or the one of a `.jsonl` file, by name. Raises UserError."""
     if images is not None and not images.is_dir():
         raise UserError(f"{images} is not a folder.", "Name the folder of images with --images.")
@@ -217,7 +217,7 @@ def without_bad(subset: Subset, bad: Mapping[Media, BadMedia]) -> tuple[Subset, 
             lost.append(f"{subset.where(index)}: {why.what}")
     if not kept:
         raise UserError(f"{subset.name}: no pair is left without bad media.", "Fetch them, or check --images.")
-    return (Kept(subset, kept) if lost else subset), tuple(lost)
+    return (KeptPairs(subset, kept) if lost else subset), tuple(lost)
 
 
 def _shards(data: Path, split: str) -> dict[str, tuple[Path, ...]]:
@@ -234,7 +234,7 @@ def _shards(data: Path, split: str) -> dict[str, tuple[Path, ...]]:
     return found
 
 
-def _chosen(count: int, name: str, choice: Choice) -> list[int]:
+def _chosen(count: int, name: str, choice: RowChoice) -> list[int]:
     if choice.cap is None or count <= choice.cap:
         return list(range(count))
     if not choice.at_random:
@@ -242,7 +242,7 @@ def _chosen(count: int, name: str, choice: Choice) -> list[int]:
     return sorted(random.Random(f"{choice.seed} {name}").sample(range(count), choice.cap))  # noqa: S311
 
 
-def _read_table(name: str, files: tuple[Path, ...], data: Path, images: Path | None, choice: Choice) -> Table:
+def _read_table(name: str, files: tuple[Path, ...], data: Path, images: Path | None, choice: RowChoice) -> TrainTable:
     try:
         tables = []
         for file in files:
@@ -262,12 +262,12 @@ def _read_table(name: str, files: tuple[Path, ...], data: Path, images: Path | N
         raise UserError(f"{files[0].parent} cannot be read as strings: {reason}", "Fetch the files again.") from None
     rows = _chosen(len(whole), name, choice)
     columns = pa.table(texts, whole.column_names).take(rows)
-    found = Table(name, files, columns, rows, _root(name, data, images, columns))
+    found = TrainTable(name, files, columns, rows, _root(name, data, images, columns))
     _refuse_empty(found)
     return found
 
 
-def _refuse_empty(table: Table) -> None:
+def _refuse_empty(table: TrainTable) -> None:
     for side, what in (("qry", "query"), ("pos", "positive")):
         empty = table.empty(side).nonzero()[0]
         if empty.size:

@@ -32,7 +32,7 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lines:
+class PairFile:
     """A user's own pairs, as a dataset."""
 
     name: str
@@ -70,7 +70,7 @@ def digest_of(texts: Iterable[str]) -> str:
     return found.hexdigest()[:16]
 
 
-def read_lines(path: Path, root: Path, chosen: Callable[[int, str], list[int]]) -> Lines:
+def read_lines(path: Path, root: Path, chosen: Callable[[int, str], list[int]]) -> PairFile:
     """A file's pairs; `chosen` says which rows of how many, of which name. Raises UserError naming the line."""
     pairs = []
     with path.open(encoding="utf-8-sig") as file:
@@ -86,7 +86,7 @@ def read_lines(path: Path, root: Path, chosen: Callable[[int, str], list[int]]) 
                     raise UserError(f"{where}: {error}.", "Correct the file.") from None
     if not pairs:
         raise UserError(f"{path} has no pairs.", 'Add lines such as {"query": "...", "positive": "..."}.')
-    return Lines(path.stem, path, [pairs[row] for row in chosen(len(pairs), path.stem)])
+    return PairFile(path.stem, path, [pairs[row] for row in chosen(len(pairs), path.stem)])
 
 
 def _pair(line: object, root: Path, where: str) -> Pair:

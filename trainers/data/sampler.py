@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from harness.errors import UserError, unknown_name
 
 
-class Place(NamedTuple):
+class PairIndex(NamedTuple):
     """A pair: the number of its dataset, and its number there."""
 
     subset: int
@@ -23,7 +23,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BatchPlan:
     """Every batch of a run. An epoch sees each pair once, or as often as the weight of its dataset says."""
 
     names: tuple[str, ...]
@@ -44,13 +44,13 @@ class Plan:
         parts: int,
         mode: Literal["mixed", "single"],
         seed: int,
-    ) -> Plan:
+    ) -> BatchPlan:
         """Raises UserError for weights of unknown datasets, and for fewer pairs than a batch needs."""
         for name in weights:
             if name not in sizes:
                 raise unknown_name("dataset", name, sizes, "Correct weights.")
         names, size = tuple(sizes), batch // parts
-        plan = Plan(
+        plan = BatchPlan(
             names,
             tuple(sizes.values()),
             tuple(weights.get(name, 1.0) for name in names),
@@ -87,17 +87,17 @@ class Plan:
     def steps(self, epochs: float) -> int:
         return max(1, math.floor(epochs * self.steps_per_epoch))
 
-    def at(self, step: int) -> list[list[Place]]:
+    def at(self, step: int) -> list[list[PairIndex]]:
         """The parts of the batch of a step, from 0."""
         epoch, turn = divmod(step, self.steps_per_epoch)
         order = _order(self, epoch)
         size = self.batch // self.parts
         rows = order[turn * self.batch : (turn + 1) * self.batch]
-        return [[Place(int(a), int(b)) for a, b in rows[at : at + size]] for at in range(0, self.batch, size)]
+        return [[PairIndex(int(a), int(b)) for a, b in rows[at : at + size]] for at in range(0, self.batch, size)]
 
 
 @lru_cache(maxsize=2)
-def _order(plan: Plan, epoch: int) -> NDArray[np.int64]:
+def _order(plan: BatchPlan, epoch: int) -> NDArray[np.int64]:
     """(N, 2) the places of an epoch in the order in which they are seen."""
     drawn = [_drawn(plan, number, epoch) for number in range(len(plan.sizes))]
     rng = np.random.default_rng([plan.seed, epoch])
@@ -109,7 +109,7 @@ def _order(plan: Plan, epoch: int) -> NDArray[np.int64]:
     return np.concatenate([chunks[at] for at in rng.permutation(len(chunks))])
 
 
-def _drawn(plan: Plan, number: int, epoch: int) -> NDArray[np.int64]:
+def _drawn(plan: BatchPlan, number: int, epoch: int) -> NDArray[np.int64]:
     """(draws, 2) the pairs of a dataset, shuffled; none comes a second time before each has come once."""
     size, draws = plan.sizes[number], plan.draws[number]
     rounds = [

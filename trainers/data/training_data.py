@@ -13,21 +13,21 @@ from harness.errors import BadMedia, UserError
 from harness.media.digests import Digests
 from harness.paths import cache_dir
 from harness.types import MEDIA_TOKEN, Media
-from trainers.config import SCRATCH, Config
-from trainers.data.mmeb_train import Choice, Subset, check_media, load_subsets, refuse_bad, without_bad
+from trainers.config import SCRATCH, TrainingConfig
+from trainers.data.mmeb_train import RowChoice, Subset, check_media, load_subsets, refuse_bad, without_bad
 from trainers.data.pairs import Pair, digest_of
-from trainers.data.sampler import Plan
+from trainers.data.sampler import BatchPlan
 
 DEMO = "demo"
 _SAMPLE = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Material:
+class TrainingData:
     """Datasets and the plan over them."""
 
     subsets: tuple[Subset, ...]
-    plan: Plan
+    plan: BatchPlan
     steps: int
     skipped: Mapping[str, tuple[str, ...]]
     """Pairs left out for their media, by dataset: where each is, and why."""
@@ -44,10 +44,10 @@ class Material:
         return [self.subsets[n].pair(int(at - starts[n])) for n, at in zip(numbers, chosen, strict=True)]
 
 
-def find_material(config: Config) -> Material:
+def find_material(config: TrainingConfig) -> TrainingData:
     """Raises UserError for everything that is wrong with the data and can be known before training."""
     place, images = _place(config)
-    choice = Choice(config.split, config.datasets, config.cap, config.sample == "random", config.seed)
+    choice = RowChoice(config.split, config.datasets, config.cap, config.sample == "random", config.seed)
     subsets = load_subsets(place, images, choice)
     skipped: dict[str, tuple[str, ...]] = {}
     bad = check_media(subsets, config.workers)
@@ -60,11 +60,11 @@ def find_material(config: Config) -> Material:
             skipped = {subset.name: lost for subset, lost in kept if lost}
             subsets = tuple(subset for subset, _ in kept)
     plan = plan_over({subset.name: len(subset) for subset in subsets}, config)
-    return Material(subsets, plan, config.steps or plan.steps(config.epochs), skipped)
+    return TrainingData(subsets, plan, config.steps or plan.steps(config.epochs), skipped)
 
 
-def plan_over(sizes: Mapping[str, int], config: Config) -> Plan:
-    return Plan.over(
+def plan_over(sizes: Mapping[str, int], config: TrainingConfig) -> BatchPlan:
+    return BatchPlan.over(
         sizes, config.weights, batch=config.batch, parts=config.accumulate, mode=config.batches, seed=config.seed
     )
 
@@ -75,7 +75,7 @@ def on_hub(data: str) -> bool:
     return named and not Path(data).exists()
 
 
-def pinned(config: Config) -> Config:
+def pinned(config: TrainingConfig) -> TrainingConfig:
     """The config with the commit of data on the hub, so that a run that is resumed elsewhere sees the same."""
     if not on_hub(config.data):
         return config
@@ -85,7 +85,7 @@ def pinned(config: Config) -> Config:
     return replace(config, data=f"{source.repo}@{source.commit()}")
 
 
-def check_shares(config: Config, processes: int) -> None:
+def check_shares(config: TrainingConfig, processes: int) -> None:
     """Raises UserError unless a part of the batch can be shared out, and cut into micro-batches."""
     share, rest = divmod(config.contrasted, processes)
     if rest:
@@ -101,7 +101,7 @@ def check_shares(config: Config, processes: int) -> None:
         )
 
 
-def check_widths(config: Config, width: int) -> None:
+def check_widths(config: TrainingConfig, width: int) -> None:
     """Raises UserError for widths beyond that of the network's vectors."""
     if any(each > width for each in config.widths):
         raise UserError(
@@ -110,7 +110,7 @@ def check_widths(config: Config, width: int) -> None:
         )
 
 
-def remarks(config: Config, material: Material) -> tuple[str, ...]:
+def remarks(config: TrainingConfig, material: TrainingData) -> tuple[str, ...]:
     """What a person should know of the data before training begins, a line each."""
     found = []
     given = sum(int(subset.has_negatives().sum()) for subset in material.subsets)
@@ -124,7 +124,7 @@ def remarks(config: Config, material: Material) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _unknown_words(config: Config, material: Material) -> float:
+def _unknown_words(config: TrainingConfig, material: TrainingData) -> float:
     """The share of the words of some pairs that the vocabulary of a start from scratch does not have."""
     from tasks.demo.datasets import words_of
     from tasks.demo.suite import demo_vocabulary
@@ -137,7 +137,7 @@ def _unknown_words(config: Config, material: Material) -> float:
     return sum(word not in known for word in words) / max(1, len(words))
 
 
-def _place(config: Config) -> tuple[Path, Path | None]:
+def _place(config: TrainingConfig) -> tuple[Path, Path | None]:
     images = Path(config.images) if config.images else None
     if config.data == DEMO:
         from tasks.demo.suite import DEMO_VERSION, ensure_demo

@@ -13,18 +13,18 @@ from accelerate.utils import DistributedType
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from harness.models.llave.prompt import Prompt
-from trainers.config import Config
+from harness.models.llave.prompt import LlaveInput
+from trainers.config import TrainingConfig
 from trainers.engine import state
 
 
-class Learner(Protocol):
+class Backend(Protocol):
     """All processes call the same methods in the same order, with as many items or chunks as the others."""
 
     @property
     def device(self) -> torch.device: ...
 
-    def embed(self, prompts: Sequence[Prompt]) -> Tensor:
+    def embed(self, prompts: Sequence[LlaveInput]) -> Tensor:
         """Unit vectors `(n, width)` in fp32, with a graph unless gradients are off."""
         ...
 
@@ -56,10 +56,10 @@ class Learner(Protocol):
         ...
 
 
-class Accelerated:
+class AccelerateBackend:
     """On one process, or by DDP or FSDP2 through accelerate."""
 
-    def __init__(self, accelerator: Accelerator, encoder: nn.Module, config: Config) -> None:
+    def __init__(self, accelerator: Accelerator, encoder: nn.Module, config: TrainingConfig) -> None:
         self._accelerator = accelerator
         self._clip = config.clip or float("inf")
         # together, because FSDP2 exchanges the parameters that the optimizer holds
@@ -73,7 +73,7 @@ class Accelerated:
         device: torch.device = self._accelerator.device
         return device
 
-    def embed(self, prompts: Sequence[Prompt]) -> Tensor:
+    def embed(self, prompts: Sequence[LlaveInput]) -> Tensor:
         vectors: Tensor = self._encoder(prompts)
         return vectors
 
@@ -105,7 +105,7 @@ class Accelerated:
         return state.whole_weights(self._encoder)
 
 
-def adam(module: nn.Module, config: Config, decay: float) -> Optimizer:
+def adam(module: nn.Module, config: TrainingConfig, decay: float) -> Optimizer:
     """Over what learns."""
     learning = [each for each in module.parameters() if each.requires_grad]
     return AdamW(learning, lr=config.lr, betas=config.betas, weight_decay=decay)

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
-from harness.models.checkpoints import SETTINGS, WEIGHTS, Found, download
+from harness.models.checkpoints import SETTINGS, WEIGHTS, FoundCheckpoint, download
 from harness.models.llave.config import MODEL_TYPE, JsonFile, LlaveConfig, read_config
-from harness.models.llave.embedder import Checkpoint, Llave
+from harness.models.llave.embedder import LlaveCheckpoint, LlaveEmbedder
 from harness.models.llave.options import LlaveOptions
 from harness.models.llave.prompt import read_prompter
-from harness.models.llave.weights import Weight, find_weights
+from harness.models.llave.weights import TensorLocation, find_weights
 from harness.paths import explain_os_errors, write_atomic
 from harness.types import ModelSpec
-from trainers.config import SCRATCH, Config
+from trainers.config import SCRATCH, TrainingConfig
 from trainers.engine.scratch import write_scratch
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ _TOKENIZER = (
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class InitialCheckpoint:
     """A checkpoint's folder without its weights, which every checkpoint of the run begins as, and the weights."""
 
     template: Path
     config: LlaveConfig
-    weights: Mapping[str, Weight]
+    weights: Mapping[str, TensorLocation]
 
     def network(self, device: str = "cpu") -> LlaveNetwork:
         """In fp32, as the optimizer needs it."""
@@ -48,14 +48,16 @@ class Start:
 
         return load_network(self.config, self.weights, self.template, device, "float32")
 
-    def reader(self, network: LlaveNetwork) -> Llave:
+    def reader(self, network: LlaveNetwork) -> LlaveEmbedder:
         """The adapter that evaluation uses, so that training prepares items in the same way."""
         prompter = read_prompter(self.template, self.config.language["vocab_size"])
-        checkpoint = Checkpoint(Found(self.template.name, self.template, None), self.config, LlaveOptions())
-        return Llave(ModelSpec("training", "", "llave"), checkpoint, prompter, network)
+        checkpoint = LlaveCheckpoint(
+            FoundCheckpoint(self.template.name, self.template, None), self.config, LlaveOptions()
+        )
+        return LlaveEmbedder(ModelSpec("training", "", "llave"), checkpoint, prompter, network)
 
 
-def open_start(config: Config, template: Path) -> Start:
+def open_start(config: TrainingConfig, template: Path) -> InitialCheckpoint:
     """Finds or makes the start, and writes `template`, where a start from scratch may lie already. Raises UserError."""
     if config.start == SCRATCH:
         from tasks.demo.suite import demo_vocabulary
@@ -77,10 +79,10 @@ def open_start(config: Config, template: Path) -> Start:
     weights = find_weights(source, there)
     # from here on the vision weights lie in the checkpoint itself
     _write_json(template / "config.json", {**fields, "delay_load": False})
-    return Start(template, read_config(template), weights)
+    return InitialCheckpoint(template, read_config(template), weights)
 
 
-def adapted(fields: Mapping[str, object], config: Config) -> dict[str, object]:
+def adapted(fields: Mapping[str, object], config: TrainingConfig) -> dict[str, object]:
     """config.json of the start with what the recipe changes: the grid of crops, newlines in videos, the length."""
     changed = {**fields, "model_type": MODEL_TYPE}
     if config.grid is not None:

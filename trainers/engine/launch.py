@@ -15,7 +15,7 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.utils import DistributedType
 
 from harness.errors import RunFailed, UserError
-from trainers.config import Config
+from trainers.config import TrainingConfig
 
 _PATIENCE = timedelta(minutes=30)
 """Longest wait for a peer that lives: that one has ended is known at once, from its connection or the launcher."""
@@ -23,7 +23,7 @@ _LOST = ("Connection closed by peer", "Connection reset", "Broken pipe", "timed 
 """In the words of the libraries that processes talk to each other through."""
 
 
-def join(config: Config) -> Accelerator:
+def join(config: TrainingConfig) -> Accelerator:
     """Joins the processes that `accelerate launch` or `torchrun` started, sharded as it says. Raises UserError."""
     if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true":
         return _join_deepspeed(config)
@@ -37,7 +37,7 @@ def join(config: Config) -> Accelerator:
     return accelerator
 
 
-def _join_deepspeed(config: Config) -> Accelerator:
+def _join_deepspeed(config: TrainingConfig) -> Accelerator:
     """On CPUs too, which accelerate does only if it is told what their processes talk through."""
     if find_spec("deepspeed") is None:
         raise UserError("DeepSpeed is not installed.", 'pip install "llave-bench[deepspeed]"')
@@ -55,7 +55,7 @@ def _join_deepspeed(config: Config) -> Accelerator:
         raise UserError(f"accelerate refuses the config of DeepSpeed: {error}", "docs/training.md has one.") from error
 
 
-def _precision(config: Config) -> str:
+def _precision(config: TrainingConfig) -> str:
     return "bf16" if config.precision == "bf16" else "no"
 
 

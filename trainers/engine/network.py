@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from harness.errors import UserError
 from harness.models.llave.network import LlaveNetwork
-from harness.models.llave.prompt import Prompt
-from harness.models.llave.vision import ImageLayout, Picture, Size
+from harness.models.llave.prompt import LlaveInput
+from harness.models.llave.vision import ImageLayout, Size, VisualInput
 from harness.models.llave.weights import released_name
-from trainers.config import Config
+from trainers.config import TrainingConfig
 from trainers.data.sampler import by_length
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _GROUPS = 4
 _ADAPTED = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 
-class Encoder(nn.Module):
+class PromptEncoder(nn.Module):
     """Prompts to unit vectors `(n, width)`, in their order.
 
     With `peers`, every group of items passes through every part of the network, in the same order: where it has no
@@ -43,13 +43,13 @@ class Encoder(nn.Module):
         self.network = network
         self.peers = peers
 
-    def forward(self, prompts: Sequence[Prompt]) -> Tensor:
+    def forward(self, prompts: Sequence[LlaveInput]) -> Tensor:
         groups = by_length([prompt.length for prompt in prompts], min(_GROUPS, len(prompts)))
         vectors = torch.cat([self._embed([prompts[index] for index in group]) for group in groups])
         order = torch.tensor([index for group in groups for index in group], device=vectors.device)
         return vectors[torch.argsort(order)]
 
-    def _embed(self, prompts: Sequence[Prompt]) -> Tensor:
+    def _embed(self, prompts: Sequence[LlaveInput]) -> Tensor:
         layouts = [picture.layout for prompt in prompts for picture in prompt.pictures]
         if not self.peers or any(isinstance(layout, ImageLayout) for layout in layouts):
             vectors: Tensor = self.network(prompts)
@@ -58,7 +58,7 @@ class Encoder(nn.Module):
         return vectors[:-1]
 
 
-def make_trainable(network: LlaveNetwork, config: Config) -> None:
+def make_trainable(network: LlaveNetwork, config: TrainingConfig) -> None:
     """Freezes parts, puts adapters in, and turns on gradient checkpointing, as the config says."""
     network.train().requires_grad_(True)
     network.tower.post_layernorm.requires_grad_(False)  # LLaVE takes the features before it
@@ -78,7 +78,7 @@ def make_trainable(network: LlaveNetwork, config: Config) -> None:
                 part.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
 
 
-def released_weights(state: Mapping[str, Tensor], config: Config) -> dict[str, Tensor]:
+def released_weights(state: Mapping[str, Tensor], config: TrainingConfig) -> dict[str, Tensor]:
     """The whole network under released names, adapters merged, from its state (as `LlaveNetwork` names it)."""
     dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
     released = {}
@@ -102,11 +102,11 @@ def adapter_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def write_adapter_config(folder: Path, config: Config) -> None:
+def write_adapter_config(folder: Path, config: TrainingConfig) -> None:
     _adapter_config(config).save_pretrained(str(folder))
 
 
-def _adapter_config(config: Config) -> LoraConfig:
+def _adapter_config(config: TrainingConfig) -> LoraConfig:
     try:
         from peft import LoraConfig
     except ImportError:
@@ -121,7 +121,7 @@ def _adapter_config(config: Config) -> LoraConfig:
     )
 
 
-def _put_adapters(network: LlaveNetwork, config: Config) -> None:
+def _put_adapters(network: LlaveNetwork, config: TrainingConfig) -> None:
     adapter = _adapter_config(config)
     from peft import inject_adapter_in_model
 
@@ -132,9 +132,9 @@ def _put_adapters(network: LlaveNetwork, config: Config) -> None:
         parameter.requires_grad_(".lora_" in name)
 
 
-def _blank(network: LlaveNetwork) -> Prompt:
+def _blank(network: LlaveNetwork) -> LlaveInput:
     """One token and a picture, which is cut off: it gets a gradient, of zeros."""
     size = network.tower.config.image_size
     layout = ImageLayout(network.side, Size(1, 1), Size(0, 0), Size(network.side, network.side))
-    picture = Picture(np.zeros((2, size, size, 3), np.uint8), layout)
-    return Prompt((np.zeros(1, np.int64), np.zeros(0, np.int64)), (picture,), 1)
+    picture = VisualInput(np.zeros((2, size, size, 3), np.uint8), layout)
+    return LlaveInput((np.zeros(1, np.int64), np.zeros(0, np.int64)), (picture,), 1)

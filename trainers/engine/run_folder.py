@@ -8,14 +8,14 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.paths import explain_os_errors, write_atomic
-from trainers.config import FREE, Config, differences, to_json
-from trainers.data.training_data import Material
+from trainers.config import FREE, TrainingConfig, differences, to_json
+from trainers.data.training_data import TrainingData
 from trainers.engine.checkpoint import STATE, checkpoints, read_record, resumable
 
 RECIPE, SKIPPED = "recipe.json", "skipped.jsonl"
 
 
-def claim(config: Config, out: Path, *, resume: bool) -> Config:
+def claim(config: TrainingConfig, out: Path, *, resume: bool) -> TrainingConfig:
     """Makes the folder. The config is as given, with the commit of the data that a run in this folder saw.
 
     Raises UserError for a folder that has a run and is not resumed, or is one of other settings.
@@ -45,7 +45,7 @@ def claim(config: Config, out: Path, *, resume: bool) -> Config:
     return config
 
 
-def write_plan(config: Config, material: Material, out: Path) -> None:
+def write_plan(config: TrainingConfig, material: TrainingData, out: Path) -> None:
     """The recipe, and the pairs that are left out, if there are any."""
     write_atomic(out / RECIPE, to_json(config))
     if material.skipped:
@@ -53,12 +53,12 @@ def write_plan(config: Config, material: Material, out: Path) -> None:
         write_atomic(out / SKIPPED, "".join(json.dumps(line) + "\n" for line in lines))
 
 
-def deciding(config: Config) -> dict[str, object]:
+def deciding(config: TrainingConfig) -> dict[str, object]:
     """The settings that decide the weights, as they stand in a recipe's file."""
     return {name: value for name, value in json.loads(to_json(config)).items() if name not in FREE}
 
 
-def left_out(material: Material, out: Path) -> str | None:
+def left_out(material: TrainingData, out: Path) -> str | None:
     """What is to be said of pairs that are left out."""
     count = sum(map(len, material.skipped.values()))
     return f"{count:,} pairs are left out for bad media: {out / SKIPPED} lists them." if count else None

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from harness.errors import UserError
-from harness.models.llave.prompt import Prompt
+from harness.models.llave.prompt import LlaveInput
 from harness.types import FloatArray
-from trainers.config import Config
-from trainers.data.loader import Part
-from trainers.engine.backend import Learner
+from trainers.config import TrainingConfig
+from trainers.data.loader import SubBatch
+from trainers.engine.backend import Backend
 from trainers.engine.temperature import Temperature
-from trainers.loss.gather import Loss, gather, global_loss, mean_over_processes
+from trainers.loss.gather import PairLoss, gather, global_loss, mean_over_processes
 from trainers.loss.gradcache import cached_step
 from trainers.loss.hardness import hardness_weighted_infonce
 from trainers.monitor.diagnostics import diagnose
@@ -27,7 +27,7 @@ _FEWEST = 8
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class BatchVectors:
     """Vectors of the pairs of all processes, which targets are equal, and the dataset of each by its number."""
 
     query: Tensor
@@ -51,7 +51,7 @@ class Seen:
         for number, name in enumerate(names):
             its = self.subsets == number
             if int(its.sum()) >= _FEWEST:
-                own = Seen(self.query[its], self.target[its], self.target_ids[its], self.subsets[its])
+                own = BatchVectors(self.query[its], self.target[its], self.target_ids[its], self.subsets[its])
                 found[name] = own.numbers(alpha)
         return {name: numbers for name, numbers in found.items() if numbers}
 
@@ -60,24 +60,24 @@ class Seen:
 class Stepper:
     """Adds up gradients. The loss it returns is the same on every process."""
 
-    config: Config
-    learner: Learner
+    config: TrainingConfig
+    learner: Backend
     temperature: Temperature | None
     """None: the scale is fixed."""
-    seen: Seen | None = None
+    seen: BatchVectors | None = None
     """The last pairs that were contrasted."""
 
-    def gradient(self, parts: Sequence[Part]) -> list[float]:
+    def gradient(self, parts: Sequence[SubBatch]) -> list[float]:
         """Adds the gradient of the mean over the parts of a batch, and returns the loss of each part."""
         return [float(self._part(part, last=number == len(parts))) for number, part in enumerate(parts, start=1)]
 
-    def _part(self, part: Part, *, last: bool) -> Tensor:
+    def _part(self, part: SubBatch, *, last: bool) -> Tensor:
         loss = self._loss(part)
         step = self._plain if self.config.micro_batch is None else partial(self._cached, size=self.config.micro_batch)
         with nullcontext() if last else self.learner.no_sync():
             return step(part, loss) * self.config.accumulate
 
-    def _plain(self, part: Part, loss: Loss) -> Tensor:
+    def _plain(self, part: SubBatch, loss: PairLoss) -> Tensor:
         vectors = self.learner.embed([*part.queries, *part.targets, *part.negatives])
         pairs = len(part.queries)
         query, target, negatives = vectors[:pairs], vectors[pairs : 2 * pairs], vectors[2 * pairs :]
@@ -85,7 +85,7 @@ class Stepper:
         self.learner.backward(share)
         return mean_over_processes(share)
 
-    def _cached(self, part: Part, loss: Loss, size: int) -> Tensor:
+    def _cached(self, part: SubBatch, loss: PairLoss, size: int) -> Tensor:
         return cached_step(
             self.learner.embed,
             _cut(part.queries, size),
@@ -97,7 +97,7 @@ class Stepper:
             no_sync=self.learner.no_sync,
         )
 
-    def _loss(self, part: Part) -> Loss:
+    def _loss(self, part: SubBatch) -> PairLoss:
         config, device = self.config, self.learner.device
         query_ids = gather(torch.tensor(part.query_ids, device=device))
         target_ids = gather(torch.tensor(part.target_ids, device=device))
@@ -109,7 +109,7 @@ class Stepper:
         def loss(
             query: Tensor, target: Tensor, *, rows: range | None = None, negatives: Tensor | None = None
         ) -> Tensor:
-            self.seen = Seen(query.detach(), target.detach(), target_ids, subsets)
+            self.seen = BatchVectors(query.detach(), target.detach(), target_ids, subsets)
             value = hardness_weighted_infonce(
                 query,
                 target,
@@ -134,5 +134,5 @@ def _array(vectors: Tensor) -> FloatArray:
     return vectors.float().cpu().numpy()
 
 
-def _cut(prompts: Sequence[Prompt], size: int) -> list[list[Prompt]]:
+def _cut(prompts: Sequence[LlaveInput], size: int) -> list[list[LlaveInput]]:
     return [list(prompts[at : at + size]) for at in range(0, len(prompts), size)]

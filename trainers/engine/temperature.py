@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from trainers.config import Config
+from trainers.config import TrainingConfig
 from trainers.engine import state
 from trainers.engine.backend import adam, move
 from trainers.loss.gather import mean_over_processes
@@ -19,7 +19,7 @@ _PREFIX = "temperature/"
 class Temperature(nn.Module):
     """The scale of the cosines, learned as its logarithm so that it stays above zero, and its optimizer."""
 
-    def __init__(self, config: Config, device: torch.device) -> None:
+    def __init__(self, config: TrainingConfig, device: torch.device) -> None:
         super().__init__()
         self.log_scale = nn.Parameter(torch.tensor([math.log(config.scale)], device=device))
         self._optimizer = adam(self, config, decay=0.0)

@@ -17,16 +17,16 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from harness.models.llave.prompt import Prompt
-from trainers.config import Config
+from harness.models.llave.prompt import LlaveInput
+from trainers.config import TrainingConfig
 from trainers.engine import state
 from trainers.engine.backend import adam
 from trainers.engine.zero_config import settle
 
 if TYPE_CHECKING:
-    from trainers.engine.network import Encoder
+    from trainers.engine.network import PromptEncoder
 
-_WORD = Prompt((np.zeros(1, np.int64),), (), 1)
+_WORD = LlaveInput((np.zeros(1, np.int64),), (), 1)
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -41,17 +41,17 @@ class _Engine(Protocol):
     device: torch.device
     optimizer: _ZeroOptimizer
 
-    def __call__(self, prompts: Sequence[Prompt]) -> Tensor: ...
+    def __call__(self, prompts: Sequence[LlaveInput]) -> Tensor: ...
     def set_gradient_accumulation_boundary(self, is_boundary: bool) -> None: ...
     def backward(self, loss: Tensor, *, scale_wrt_gas: bool) -> object: ...
     def step(self) -> object: ...
     def get_global_grad_norm(self) -> float | Tensor | None: ...
 
 
-class Zero:
-    """A `trainers.engine.backend.Learner`. Raises UserError for a config of DeepSpeed's that contradicts the recipe."""
+class ZeroBackend:
+    """A `trainers.engine.backend.Backend`. Raises UserError for a config of DeepSpeed's that contradicts the recipe."""
 
-    def __init__(self, accelerator: Accelerator, encoder: Encoder, config: Config) -> None:
+    def __init__(self, accelerator: Accelerator, encoder: PromptEncoder, config: TrainingConfig) -> None:
         width = encoder.network.language.config.hidden_size
         settle(accelerator.deepspeed_plugin.deepspeed_config, config, accelerator.num_processes, width)
         # stage 3 gathers weights at each pass through the tower: processes make one each, however many crops they have
@@ -65,7 +65,7 @@ class Zero:
     def device(self) -> torch.device:
         return self._engine.device
 
-    def embed(self, prompts: Sequence[Prompt]) -> Tensor:
+    def embed(self, prompts: Sequence[LlaveInput]) -> Tensor:
         return self._engine(prompts)
 
     def backward(self, loss: Tensor) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import cast
 
 from harness.errors import UserError
-from trainers.config import Config
+from trainers.config import TrainingConfig
 
 _REFUSED = ("optimizer", "scheduler", "fp16", "amp", "torch_autocast", "tensor_parallel", "pipeline")
 """Sections of DeepSpeed's config for what the recipe decides, or that would change what a batch is."""
 
 
-def settle(deepspeed: dict[str, object], config: Config, processes: int, width: int) -> None:
+def settle(deepspeed: dict[str, object], config: TrainingConfig, processes: int, width: int) -> None:
     """Fills in what DeepSpeed's config leaves open or `auto`. Raises UserError where it says otherwise."""
     zero = cast("dict[str, object]", deepspeed["zero_optimization"])
     if zero.get("stage") not in (1, 2, 3):

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 
-class Loss(Protocol):
+class PairLoss(Protocol):
     """The mean over pairs of a loss that compares each pair with all others.
 
     `query` and `target` are (n, d), paired row by row. `rows`: the mean is over these pairs only, still compared with
@@ -48,7 +48,7 @@ def row_counts(vectors: Tensor) -> list[int]:
     return [int(each) for each in every]
 
 
-def global_loss(loss: Loss, query: Tensor, target: Tensor, negatives: Tensor | None = None) -> Tensor:
+def global_loss(loss: PairLoss, query: Tensor, target: Tensor, negatives: Tensor | None = None) -> Tensor:
     """This process's share of the loss over the pairs of all processes, each pair compared with all.
 
     The mean over processes is the loss of one process that holds everything; `gather` says what that means for

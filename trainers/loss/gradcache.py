@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from trainers.loss.gather import Loss, global_loss, mean_over_processes
+from trainers.loss.gather import PairLoss, global_loss, mean_over_processes
 
 Chunk = TypeVar("Chunk")
 
@@ -24,7 +24,7 @@ def cached_step(
     encode: Callable[[Chunk], Tensor],
     query_chunks: Sequence[Chunk],
     target_chunks: Sequence[Chunk],
-    loss: Loss,
+    loss: PairLoss,
     *,
     parameters: Iterable[Tensor],
     negative_chunks: Sequence[Chunk] | None = None,
@@ -130,7 +130,7 @@ def _embed(encode: Callable[[Chunk], Tensor], chunk: Chunk) -> _Embedded:
 
 
 def _gradients(
-    sides: Sequence[Sequence[_Embedded]], has_negatives: bool, trained: Sequence[Tensor], loss: Loss
+    sides: Sequence[Sequence[_Embedded]], has_negatives: bool, trained: Sequence[Tensor], loss: PairLoss
 ) -> tuple[Tensor, list[tuple[Tensor, ...]], list[Tensor | None]]:
     """The loss over all processes, its gradient at each chunk's vectors, and at the parameters that it uses itself."""
     like = sides[0][0].vectors

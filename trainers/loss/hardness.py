@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.errors import UserError
-from trainers.loss.tiles import TILE, Keys, Limits, Rule, negative_sums
+from trainers.loss.tiles import TILE, ContentKeys, Limits, Rule, negative_sums
 
 Direction: TypeAlias = Literal["both", "query", "target"]
 
@@ -118,7 +118,7 @@ def _in_batch(batch: _Batch, how: _How, limit: Tensor | None) -> tuple[Tensor | 
     """The log-sum-exp of the other pairs' targets for each query in `rows`, and of their queries for each target."""
     rows, every = how.rows, how.rows == slice(0, len(batch.query))
     both = how.direction == "both" and every
-    keys = [Keys(each[rows], each) for each in (how.ids.query, how.ids.target) if each is not None]
+    keys = [ContentKeys(each[rows], each) for each in (how.ids.query, how.ids.target) if each is not None]
     limits = None if limit is None else Limits(limit[rows], limit)
     rule = Rule(how.alpha, rows.start, keys, limits, columns_too=both)
     if both:
@@ -140,7 +140,7 @@ def _explicit(batch: _Batch, how: _How, limit: Tensor | None) -> list[Tensor]:
     if batch.owners is not None:
         return [_owned(batch.query, wrong, batch.owners, how, limit)[how.rows]]
     query, ids = batch.query[how.rows], how.ids
-    same = [] if ids.negative is None or ids.target is None else [Keys(ids.target[how.rows], ids.negative)]
+    same = [] if ids.negative is None or ids.target is None else [ContentKeys(ids.target[how.rows], ids.negative)]
     limits = None if limit is None else Limits(limit[how.rows], limit)
     return [negative_sums(query, wrong, how.scale, Rule(how.alpha, None, same, limits), how.tile).rows]
 

@@ -18,7 +18,7 @@ TILE = 1024
 Span: TypeAlias = "slice[int, int, None]"
 
 
-class Keys(NamedTuple):
+class ContentKeys(NamedTuple):
     """A row and a column with equal keys are not each other's negatives."""
 
     rows: Tensor
@@ -40,7 +40,7 @@ class Rule:
     """A negative's weight is `exp(alpha * similarity)`."""
     own: int | None = None
     """Row i's positive stands in column `own + i`. None: in no column."""
-    keys: Sequence[Keys] = ()
+    keys: Sequence[ContentKeys] = ()
     limits: Limits | None = None
     columns_too: bool = False
     """Whether the sums over columns are wanted as well."""

@@ -9,34 +9,35 @@ from pathlib import Path
 
 from harness.distributed import World
 from harness.evaluate import Run, RunSettings
-from harness.listener import Listener
 from harness.media.digests import Digests
 from harness.models.llave.embedder import PREFIX, open_llave
-from harness.plan import Question, Shelf
-from harness.registry import ModelSettings
-from harness.types import Task
+from harness.plan import DatasetCache, EvalConfig
+from harness.progress import Progress
+from harness.types import ModelSettings, Task
 from tasks.catalog import resolve_tasks
-from trainers.config import Config
+from trainers.config import TrainingConfig
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Examiner:
+class CheckpointEvaluator:
     """Evaluates checkpoints on one choice of tasks. Results go where `llave run --out OUT/results` would put them."""
 
     tasks: tuple[Task, ...]
-    config: Config
+    config: TrainingConfig
     out: Path
     world: World
-    shelf: Shelf
-    listener: Listener
+    shelf: DatasetCache
+    listener: Progress
 
     @staticmethod
-    def of(config: Config, out: Path, world: World, listener: Listener) -> Examiner:
+    def of(config: TrainingConfig, out: Path, world: World, listener: Progress) -> CheckpointEvaluator:
         """Raises UserError for tasks that there are not."""
         data = Path(config.eval_data) if config.eval_data else None
         names = ",".join(config.eval_tasks) or None
         tasks = resolve_tasks(names, None if names else config.eval_suite, data)
-        return Examiner(tasks, config, out, world, Shelf(Digests(), listener, config.workers), listener)
+        return CheckpointEvaluator(
+            tasks, config, out, world, DatasetCache(Digests(), listener, config.workers), listener
+        )
 
     def scores(self, checkpoint: Path) -> Mapping[str, float]:
         """The main metric of each task, in the main process; in the others nothing. Every process must call it."""
@@ -44,7 +45,7 @@ class Examiner:
         device = self.config.device
         handle = open_llave(f"{PREFIX}{checkpoint}", ModelSettings(device))
         run = Run(
-            Question(limit=self.config.eval_limit),
+            EvalConfig(limit=self.config.eval_limit),
             RunSettings(self.out / "results", store, workers=self.config.workers, device=device),
             self.shelf,
             self.world,

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict
 
 from harness.errors import UserError
-from harness.listener import Listener
 from harness.paths import explain_os_errors, write_atomic
+from harness.progress import Progress
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -25,7 +25,7 @@ class _Line(TypedDict):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class StepReport:
     """A step, from 1, or the mean over the steps since the last report."""
 
     step: int
@@ -42,7 +42,7 @@ class Report:
     """The same for each dataset of which the batch had enough pairs."""
 
 
-class Watcher(Protocol):
+class TrainingProgress(Protocol):
     """Shows a run to a person."""
 
     def begin(self, done: int, steps: int) -> None: ...
@@ -51,11 +51,11 @@ class Watcher(Protocol):
 
     def note(self, text: str) -> None: ...
 
-    def evaluating(self) -> Listener:
+    def evaluating(self) -> Progress:
         """Who hears of an evaluation."""
 
 
-class Log:
+class TrainingLog:
     """The files. Lines of steps after the one that is resumed from are taken away."""
 
     def __init__(self, out: Path, after: int, *, tensorboard: bool = False) -> None:
@@ -64,7 +64,7 @@ class Log:
         write_atomic(self._path, "".join(f"{json.dumps(fields)}\n" for fields in kept))
         self._writer = _summary_writer(out, after) if tensorboard else None
 
-    def add(self, report: Report) -> None:
+    def add(self, report: StepReport) -> None:
         fields = asdict(report)
         datasets = fields.pop("datasets")
         numbers = fields.pop("numbers")

@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from harness.distributed import World
 from harness.embed import EmbedSettings, OwnItem, embed_items
 from harness.errors import BadMedia, UserError
-from harness.listener import Listener
 from harness.media.digests import Digests
-from harness.registry import ModelHandle
-from harness.types import Item, Role, TaskData
+from harness.progress import Progress
+from harness.types import Item, ModelHandle, Role, TaskData
 from trainers.data.content_ids import content_key
 from trainers.monitor.diagnostics import Diagnosis, diagnose
 
@@ -76,7 +75,7 @@ def sample_pairs(subset: Subset, pairs: int, digests: Digests) -> Sample:
 
 
 def diagnose_samples(
-    samples: Mapping[str, Sample], handle: ModelHandle, settings: EmbedSettings, listener: Listener, alpha: float
+    samples: Mapping[str, Sample], handle: ModelHandle, settings: EmbedSettings, listener: Progress, alpha: float
 ) -> dict[str, Diagnosis]:
     """By dataset. Raises UserError for one without a negative, before embedding, and what embedding raises."""
     for name, sample in samples.items():

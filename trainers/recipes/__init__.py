@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from harness.errors import unknown_name
-from trainers.config import Config
+from trainers.config import TrainingConfig
 from trainers.recipes.demo import demo, demo_infonce
 from trainers.recipes.llave import infonce_05b, infonce_2b, infonce_7b, llave_05b, llave_2b, llave_7b
 
-RECIPES: Mapping[str, Callable[[], Config]] = {
+RECIPES: Mapping[str, Callable[[], TrainingConfig]] = {
     "demo": demo,
     "demo-infonce": demo_infonce,
     "llave-0.5b": llave_05b,
@@ -21,7 +21,7 @@ RECIPES: Mapping[str, Callable[[], Config]] = {
 }
 
 
-def find_recipe(name: str) -> Config:
+def find_recipe(name: str) -> TrainingConfig:
     """The config of a recipe. Raises UserError with the closest names."""
     if name not in RECIPES:
         raise unknown_name("recipe", name, RECIPES, f"Recipes: {', '.join(RECIPES)}.")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from trainers.config import SCRATCH, Config
+from trainers.config import SCRATCH, TrainingConfig
 
 
-def demo() -> Config:
-    return Config(
+def demo() -> TrainingConfig:
+    return TrainingConfig(
         recipe="demo",
         start=SCRATCH,
         data="demo",
@@ -27,5 +27,5 @@ def demo() -> Config:
     )
 
 
-def demo_infonce() -> Config:
+def demo_infonce() -> TrainingConfig:
     return replace(demo(), recipe="demo-infonce", alpha=0.0)

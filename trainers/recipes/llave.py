@@ -8,36 +8,36 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from trainers.config import Config
+from trainers.config import TrainingConfig
 
 
-def llave_05b() -> Config:
+def llave_05b() -> TrainingConfig:
     return _llave("llave-0.5b", "lmms-lab/llava-onevision-qwen2-0.5b-ov", 1e-5)
 
 
-def llave_2b() -> Config:
+def llave_2b() -> TrainingConfig:
     return _llave("llave-2b", "BAAI/Aquila-VL-2B-llava-qwen", 1e-5)
 
 
-def llave_7b() -> Config:
+def llave_7b() -> TrainingConfig:
     return _llave("llave-7b", "lmms-lab/llava-onevision-qwen2-7b-ov", 5e-6)
 
 
-def infonce_05b() -> Config:
+def infonce_05b() -> TrainingConfig:
     return _infonce(llave_05b())
 
 
-def infonce_2b() -> Config:
+def infonce_2b() -> TrainingConfig:
     return _infonce(llave_2b())
 
 
-def infonce_7b() -> Config:
+def infonce_7b() -> TrainingConfig:
     return _infonce(llave_7b())
 
 
-def _llave(recipe: str, start: str, lr: float) -> Config:
+def _llave(recipe: str, start: str, lr: float) -> TrainingConfig:
     """Duplicates are not masked, as in the public code."""
-    return Config(
+    return TrainingConfig(
         recipe=recipe,
         start=start,
         data="TIGER-Lab/MMEB-train",
@@ -57,5 +57,5 @@ def _llave(recipe: str, start: str, lr: float) -> Config:
     )
 
 
-def _infonce(config: Config) -> Config:
+def _infonce(config: TrainingConfig) -> TrainingConfig:
     return replace(config, recipe=config.recipe.replace("llave", "infonce"), alpha=0.0)

@@ -8,7 +8,7 @@ from functools import partial
 
 from harness.models.dual.embedder import MODALITIES, open_dual
 from harness.models.dual.families import FAMILIES
-from harness.registry import ModelRow
+from harness.types import ModelRow
 
 _MMEB = "github TIGER-AI-Lab/VLM2Vec, branch v1, evaluation/"
 

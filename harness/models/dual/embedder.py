@@ -14,14 +14,13 @@ from harness.identity import library_version
 from harness.media.frame_policy import FramePolicy
 from harness.media.images import open_image
 from harness.media.video import read_frames
-from harness.models.checkpoints import Found, find_checkpoint, load_network
+from harness.models.checkpoints import FoundCheckpoint, find_checkpoint, load_network
 from harness.models.common import float_type, handle, plain_text, torch_device
-from harness.models.dual.families import FAMILIES, Family, Pixels
+from harness.models.dual.families import FAMILIES, DualFamily, Pixels
 from harness.models.dual.options import DualOptions, parse_options
-from harness.models.dual.text import TextReader, Tokens, read_tokenizer
+from harness.models.dual.text import TextReader, TextTokens, read_tokenizer
 from harness.models.llave.config import JsonFile
-from harness.registry import ModelHandle, ModelSettings
-from harness.types import MEDIA_TOKEN, Features, Item, Media, ModelSpec, Role
+from harness.types import MEDIA_TOKEN, Features, Item, Media, ModelHandle, ModelSettings, ModelSpec, Role
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -35,31 +34,31 @@ WORST_RATIO = 1000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Parts:
+class DualInput:
     """An item made ready: token ids unless it has no text, and pictures, one for each image or frame."""
 
-    text: Tokens | None
+    text: TextTokens | None
     pictures: tuple[Pixels, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class DualCheckpoint:
     """A checkpoint that was found, and how it is to be used. `options.max_length` is known."""
 
-    found: Found
-    family: Family
+    found: FoundCheckpoint
+    family: DualFamily
     options: DualOptions
     vocabulary: int
     width: int
 
 
-class Dual:
+class DualEmbedder:
     """Vectors in fp32, not normalised."""
 
     def __init__(
         self,
         spec: ModelSpec,
-        checkpoint: Checkpoint,
+        checkpoint: DualCheckpoint,
         reader: TextReader,
         eye: BaseImageProcessor,
         network: PreTrainedModel,
@@ -73,16 +72,16 @@ class Dual:
         self._network = network
         self._patch: int = network.config.vision_config.patch_size
 
-    def prepare(self, item: Item, role: Role) -> Features[Parts]:
+    def prepare(self, item: Item, role: Role) -> Features[DualInput]:
         """An item with media and nothing but white space for text has no text part; one without media always has."""
         wording = self._wording(item, role)
         text = self._reader.read(wording) if wording.strip() or not item.media else None
         pictures = tuple(self._see(medium, image) for medium in item.media for image in self._open(medium))
         patches = sum(each["pixel_values"].numel() // (3 * self._patch**2) for each in pictures)
         cost = patches + (self._length(text) if text else 0)
-        return Features(Parts(text, pictures), cost, truncated=text is not None and text.cut)
+        return Features(DualInput(text, pictures), cost, truncated=text is not None and text.cut)
 
-    def embed(self, features: Sequence[Features[Parts]]) -> Tensor:
+    def embed(self, features: Sequence[Features[DualInput]]) -> Tensor:
         """Each text of the batch goes through its tower once, and so does each picture."""
         import torch
 
@@ -115,10 +114,10 @@ class Dual:
         pixels: Pixels = dict(self._eye(image, return_tensors="pt"))
         return pixels
 
-    def _length(self, text: Tokens) -> int:
+    def _length(self, text: TextTokens) -> int:
         return self._reader.limit if self._family.full_length else len(text.ids)
 
-    def _embed_texts(self, texts: Sequence[Tokens]) -> Tensor:
+    def _embed_texts(self, texts: Sequence[TextTokens]) -> Tensor:
         import torch
 
         if not texts:
@@ -153,7 +152,7 @@ def open_dual(
     name: str,
     settings: ModelSettings,
     *,
-    families: Sequence[Family] = FAMILIES,
+    families: Sequence[DualFamily] = FAMILIES,
     aliases: Mapping[str, str] = MappingProxyType({}),
     usual: DualOptions = _USUAL,
 ) -> ModelHandle:
@@ -185,7 +184,9 @@ def open_dual(
     return handle(spec, partial(_load, spec, checkpoint, settings))
 
 
-def _read(found: Found, families: Sequence[Family], settings: ModelSettings, usual: DualOptions) -> Checkpoint:
+def _read(
+    found: FoundCheckpoint, families: Sequence[DualFamily], settings: ModelSettings, usual: DualOptions
+) -> DualCheckpoint:
     """Reads config.json as far as the text side needs it. Raises UserError if it is of no family asked for."""
     file = JsonFile.read(found.folder / "config.json")
     kind = file.fields.get("model_type")
@@ -203,7 +204,7 @@ def _read(found: Found, families: Sequence[Family], settings: ModelSettings, usu
     options = replace(options, max_length=options.max_length or places)
     section, key, usual_width = family.width
     width = _section(file, section, {key: usual_width}).integer(key)
-    return Checkpoint(found, family, options, sizes.integer("vocab_size"), width)
+    return DualCheckpoint(found, family, options, sizes.integer("vocab_size"), width)
 
 
 def _section(file: JsonFile, name: str, usual: Mapping[str, int]) -> JsonFile:
@@ -212,7 +213,7 @@ def _section(file: JsonFile, name: str, usual: Mapping[str, int]) -> JsonFile:
     return JsonFile(file.path, {**usual, **(found if isinstance(found, dict) else {})})
 
 
-def _load(spec: ModelSpec, checkpoint: Checkpoint, settings: ModelSettings) -> Dual:
+def _load(spec: ModelSpec, checkpoint: DualCheckpoint, settings: ModelSettings) -> DualEmbedder:
     """Loads tokenizer, image processor and weights. Raises UserError unless all is as it should be."""
     import transformers
 
@@ -223,10 +224,10 @@ def _load(spec: ModelSpec, checkpoint: Checkpoint, settings: ModelSettings) -> D
     weights = family.weights(folder) if family.weights else None
     kind = getattr(transformers, family.kind)
     network = load_network(kind, folder, spec.dtype, torch_device(settings), weights=weights)
-    return Dual(spec, checkpoint, reader, eye, network)
+    return DualEmbedder(spec, checkpoint, reader, eye, network)
 
 
-def _read_eye(folder: Path, family: Family) -> BaseImageProcessor:
+def _read_eye(folder: Path, family: DualFamily) -> BaseImageProcessor:
     """The Pillow version of the image processor that the checkpoint names.
 
     It is asked for by its class: AutoImageProcessor wants torchvision for it in some versions of transformers.

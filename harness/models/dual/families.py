@@ -18,7 +18,7 @@ Pixels: TypeAlias = "Mapping[str, Tensor]"
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class DualFamily:
     """One architecture. `text` and `image` give vectors of one width, `(n, d)`."""
 
     prefixes: tuple[str, ...]
@@ -90,7 +90,7 @@ def _blip2_image(network: PreTrainedModel, pixels: Pixels) -> Tensor:
     return vectors
 
 
-CLIP = Family(
+CLIP = DualFamily(
     prefixes=("clip/",),
     model_type="clip",
     rule=lambda _folder: TextRule("bos_token", "eos_token"),
@@ -102,7 +102,7 @@ CLIP = Family(
     text=_clip_text,
     image=_features,
 )
-SIGLIP = Family(
+SIGLIP = DualFamily(
     prefixes=("siglip/", "siglip2/"),
     model_type="siglip",
     rule=siglip_rule,
@@ -115,7 +115,7 @@ SIGLIP = Family(
     image=_features,
     full_length=True,
 )
-SIGLIP2 = Family(
+SIGLIP2 = DualFamily(
     prefixes=("siglip2/", "siglip/"),
     model_type="siglip2",
     rule=siglip_rule,
@@ -128,7 +128,7 @@ SIGLIP2 = Family(
     image=_features,
     full_length=True,
 )
-BLIP2 = Family(
+BLIP2 = DualFamily(
     prefixes=("blip2/",),
     model_type="blip-2",
     rule=lambda _folder: TextRule("cls_token", "sep_token", as_caption, most_words=50),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-class Tokens(NamedTuple):
+class TextTokens(NamedTuple):
     """Ids of a text with the tokens around it, and whether a limit took anything away."""
 
     ids: tuple[int, ...]
@@ -49,12 +49,12 @@ class TextReader:
     limit: int
     """Ids of a whole text. What is too long loses its end, but not the token after it."""
 
-    def read(self, text: str) -> Tokens:
+    def read(self, text: str) -> TextTokens:
         words = self.rule.clean(text).split(" ")
         kept = words[: self.rule.most_words]
         ids = self.tokenizer.encode(" ".join(kept), add_special_tokens=False).ids
         room = self.limit - len(self.before) - 1
-        return Tokens((*self.before, *ids[:room], self.after), len(kept) < len(words) or len(ids) > room)
+        return TextTokens((*self.before, *ids[:room], self.after), len(kept) < len(words) or len(ids) > room)
 
 
 def read_tokenizer(folder: Path, rule: TextRule, limit: int, vocabulary: int) -> TextReader:

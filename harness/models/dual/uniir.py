@@ -12,7 +12,7 @@ from harness.models.dual.embedder import MODALITIES, open_dual
 from harness.models.dual.families import CLIP
 from harness.models.dual.options import DualOptions
 from harness.models.dual.text import TextRule, as_sentence
-from harness.registry import ModelHandle, ModelRow, ModelSettings
+from harness.types import ModelHandle, ModelRow, ModelSettings
 
 if TYPE_CHECKING:
     from torch import Tensor

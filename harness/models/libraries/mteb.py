@@ -14,11 +14,10 @@ from harness.errors import UserError
 from harness.identity import library_version
 from harness.media.images import open_image
 from harness.models.common import handle, plain_text, torch_device
-from harness.models.libraries.mteb_list import PREFIX, Meta, find_meta, place_of_instructions
+from harness.models.libraries.mteb_list import PREFIX, MtebMeta, find_meta, place_of_instructions
 from harness.models.libraries.remote_code import only_code_of
 from harness.models.libraries.sentence_transformers import image_cost, mean_direction, token_counter
-from harness.registry import ModelHandle, ModelRow, ModelSettings
-from harness.types import Features, FloatArray, Item, ModelSpec, Role, Scalar
+from harness.types import Features, FloatArray, Item, ModelHandle, ModelRow, ModelSettings, ModelSpec, Role, Scalar
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,7 +32,7 @@ Row: TypeAlias = "Mapping[str, str | Image]"
 Batch: TypeAlias = "Mapping[str, Sequence[str | Image]]"
 
 
-class Encoder(Protocol):
+class MtebEncoder(Protocol):
     """mteb's `EncoderProtocol`, as far as it is used."""
 
     def encode(
@@ -52,7 +51,7 @@ class Encoder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class MtebInput:
     """An item as mteb's row; with several images as one row for each, every one with the text."""
 
     role: Role
@@ -62,7 +61,7 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
+class MtebDataset:
     """What mteb's encoders look at of a dataset."""
 
     rows: Sequence[Row]
@@ -81,7 +80,7 @@ class Rows:
 class MtebEmbedder:
     """Hands items to `encode` in the form of mteb's retrieval tasks: queries and documents."""
 
-    def __init__(self, spec: ModelSpec, meta: Meta, device: str) -> None:
+    def __init__(self, spec: ModelSpec, meta: MtebMeta, device: str) -> None:
         self.spec = spec
         self._commits = tuple(spec.revision.split("-")) if "remote_code" in spec.options else ()
         self._by_task = spec.options["instructions"] == "task"
@@ -91,7 +90,7 @@ class MtebEmbedder:
         self._limit = int(min((inner.max_seq_length if inner else meta.max_tokens) or NO_LIMIT, NO_LIMIT))
         self._count = token_counter(inner) if inner else self._guess
 
-    def prepare(self, item: Item, role: Role) -> Features[Prepared]:
+    def prepare(self, item: Item, role: Role) -> Features[MtebInput]:
         instruction = plain_text(item.instruction).strip() if self._by_task else ""
         text = plain_text(item.text if self._by_task else item.full_text)
         images = [open_image(medium) for medium in item.media]
@@ -99,9 +98,9 @@ class MtebEmbedder:
         rows: list[Row] = [{"image": image, **words} for image in images] or [words]
         tokens = self._count(text)
         cost = sum(map(image_cost, images)) + min(tokens, self._limit)
-        return Features(Prepared(role, instruction, tuple(rows)), cost, truncated=tokens > self._limit)
+        return Features(MtebInput(role, instruction, tuple(rows)), cost, truncated=tokens > self._limit)
 
-    def embed(self, features: Sequence[Features[Prepared]]) -> object:
+    def embed(self, features: Sequence[Features[MtebInput]]) -> object:
         """One call of the encoder for each role, instruction and kind of row; several rows are their mean direction."""
         import torch
 
@@ -128,7 +127,9 @@ class MtebEmbedder:
 
         prompt_type = PromptType.query if role == "query" else PromptType.document
         found = self._encoder.encode(
-            DataLoader(cast("torch.utils.data.Dataset[Row]", Rows(rows)), batch_size=len(rows), collate_fn=_columns),
+            DataLoader(
+                cast("torch.utils.data.Dataset[Row]", MtebDataset(rows)), batch_size=len(rows), collate_fn=_columns
+            ),
             task_metadata=_task(self.spec.modalities, {prompt_type.value: instruction} if instruction else None),
             hf_split="test",
             hf_subset="default",
@@ -159,7 +160,7 @@ def _task(modalities: Sequence[str], prompt: Mapping[str, str] | None) -> object
     )
 
 
-def _inner(encoder: Encoder) -> SentenceTransformer | None:
+def _inner(encoder: MtebEncoder) -> SentenceTransformer | None:
     """The model of sentence-transformers that an encoder wraps, if that is what it does."""
     from sentence_transformers import SentenceTransformer
 
@@ -167,7 +168,7 @@ def _inner(encoder: Encoder) -> SentenceTransformer | None:
     return inner if isinstance(inner, SentenceTransformer) else None
 
 
-def _load(spec: ModelSpec, meta: Meta, device: str) -> Encoder:
+def _load(spec: ModelSpec, meta: MtebMeta, device: str) -> MtebEncoder:
     """Loads through mteb, and tries whether vectors are compared as mteb's list says. Raises UserError if not."""
     from mteb.models import EncoderProtocol
 
@@ -177,7 +178,7 @@ def _load(spec: ModelSpec, meta: Meta, device: str) -> Encoder:
         raise UserError(f"mteb cannot load {meta.name}: {error}", "Correct what it says, or choose another.") from error
     if not isinstance(loaded, EncoderProtocol):
         raise UserError(f"What mteb loads for {meta.name} does not encode items.", "Choose a dense embedding model.")
-    encoder = cast("Encoder", loaded)
+    encoder = cast("MtebEncoder", loaded)
     one, two = np.array([[3, 0]], np.float32), np.array([[1, 1]], np.float32)
     score = float(np.asarray(encoder.similarity(one, two)).item())
     if not np.isclose(score, {"cosine": 0.5**0.5, "dot": 3.0}[spec.similarity], atol=1e-2):

@@ -15,7 +15,7 @@ _OPEN = "no_revision_available"
 """What mteb writes for a revision where it has none."""
 
 
-class Meta(Protocol):
+class MtebMeta(Protocol):
     """What is read of mteb's `ModelMeta`."""
 
     name: str
@@ -29,18 +29,18 @@ class Meta(Protocol):
     use_instructions: bool | None
     max_tokens: float | None
 
-    def model_copy(self, *, update: Mapping[str, object]) -> Meta: ...
+    def model_copy(self, *, update: Mapping[str, object]) -> MtebMeta: ...
 
     def load_model(self, device: str) -> object: ...
 
 
-def find_meta(name: str, *, trusted: bool) -> Meta:
+def find_meta(name: str, *, trusted: bool) -> MtebMeta:
     """What mteb lists under a name, its revision pinned. Raises UserError for what cannot be compared here."""
     import mteb
 
     rest, commit = split_commit(name.removeprefix(PREFIX))
     try:
-        meta = cast("Meta", mteb.get_model_meta(rest))
+        meta = cast("MtebMeta", mteb.get_model_meta(rest))
     except KeyError:
         known = [str(each.name) for each in mteb.get_model_metas()]
         hint = f"What mteb does not list may be known as sentence-transformers/{rest}."
@@ -61,7 +61,7 @@ def find_meta(name: str, *, trusted: bool) -> Meta:
     return meta.model_copy(update={"revision": _revision(name, meta, commit, trusted=trusted)})
 
 
-def _revision(name: str, meta: Meta, commit: str | None, *, trusted: bool) -> str:
+def _revision(name: str, meta: MtebMeta, commit: str | None, *, trusted: bool) -> str:
     """The commit, or the two of an adapter and its base joined by a dash. Raises UserError for what is no commit."""
     listed = None if meta.revision == _OPEN else meta.revision
     revision = listed or commit or download(meta.name, None, SETTINGS).name
@@ -81,7 +81,7 @@ def _revision(name: str, meta: Meta, commit: str | None, *, trusted: bool) -> st
     return revision
 
 
-def place_of_instructions(name: str, meta: Meta, given: Mapping[str, str]) -> str:
+def place_of_instructions(name: str, meta: MtebMeta, given: Mapping[str, str]) -> str:
     """Where an item's instruction goes: `task`, the prompt of mteb's task; or `text`, in front of the item's own."""
     from mteb.models import SentenceTransformerEncoderWrapper
 

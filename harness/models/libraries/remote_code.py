@@ -10,26 +10,26 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.errors import UserError
-from harness.registry import ModelSettings
+from harness.types import ModelSettings
 
 HONOURED = ("sentence-transformers/", "mteb/")
 """The rows that know what to do with `--trust-remote-code`."""
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-class Named(NamedTuple):
+class HubName(NamedTuple):
     """A name on the hub, and the commit that the user pinned, if any."""
 
     name: str
     commit: str | None
 
 
-def split_commit(written: str) -> Named:
+def split_commit(written: str) -> HubName:
     """Reads `NAME` or `NAME@COMMIT`. Raises UserError for a branch, a tag or a short commit, which can move."""
     name, at, commit = written.partition("@")
     if at and not COMMIT.fullmatch(commit):
         raise UserError(f"{commit!r} in {written} is no full commit.", "Write all 40 hexadecimal digits after the @.")
-    return Named(name, commit or None)
+    return HubName(name, commit or None)
 
 
 def check_trust(row: str, name: str, settings: ModelSettings) -> None:

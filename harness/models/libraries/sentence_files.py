@@ -23,7 +23,7 @@ Configs: TypeAlias = Mapping[Path, Mapping[str, object]]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SentenceCheckpoint:
     """Where a model lies. `folder` holds at least its configuration; `commit` is None for a local folder."""
 
     label: str
@@ -37,14 +37,14 @@ class Source:
         return self.commit or folder_digest(self.folder)
 
 
-def find_source(rest: str) -> Source:
+def find_source(rest: str) -> SentenceCheckpoint:
     """Finds a folder, or resolves `NAME` or `NAME@COMMIT` on the hub; from the cache where the hub is out of reach."""
     folder = Path(rest).expanduser()
     if rest and folder.is_dir():
         if not any((folder / name).is_file() for name in ("modules.json", "config.json")):
             what = f"{folder} holds no model: it has neither modules.json nor config.json."
             raise UserError(what, "Name the folder of a whole model.")
-        return Source(folder.resolve().name, str(folder), folder, None, pinned=True)
+        return SentenceCheckpoint(folder.resolve().name, str(folder), folder, None, pinned=True)
     if not rest or rest.startswith((".", "/", "~")) or rest.count("/") > 1:
         raise UserError(
             f"There is no folder {rest!r}.", f"Write {PREFIX}FOLDER, or {PREFIX}NAME for a model on the hub."
@@ -61,7 +61,7 @@ def find_source(rest: str) -> Source:
             f"There is no folder {rest!r}, and the hub does not give {location}: {reason}",
             "Check the name and the network, or copy the model here and name its folder.",
         ) from None
-    return Source(location.removeprefix(PREFIX), location, folder, folder.name, pinned=commit is not None)
+    return SentenceCheckpoint(location.removeprefix(PREFIX), location, folder, folder.name, pinned=commit is not None)
 
 
 def read_configs(folder: Path) -> Configs:
@@ -100,7 +100,7 @@ def width_of(folder: Path, configs: Configs) -> int | None:
     return width
 
 
-def check_code(name: str, source: Source) -> None:
+def check_code(name: str, source: SentenceCheckpoint) -> None:
     """Raises UserError unless all the code that the model can bring along is fixed by what the user named."""
     if not source.pinned:
         raise UserError(

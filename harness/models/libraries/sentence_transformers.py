@@ -17,15 +17,14 @@ from harness.models.checkpoints import account, count_parameters
 from harness.models.common import float_type, handle, no_options, plain_text, torch_device
 from harness.models.libraries.sentence_files import (
     PREFIX,
-    Source,
+    SentenceCheckpoint,
     check_code,
     find_source,
     modalities_of,
     read_configs,
     width_of,
 )
-from harness.registry import ModelHandle, ModelRow, ModelSettings
-from harness.types import MEDIA_TOKEN, Features, Item, ModelSpec, Role, Scalar
+from harness.types import MEDIA_TOKEN, Features, Item, ModelHandle, ModelRow, ModelSettings, ModelSpec, Role, Scalar
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -43,7 +42,7 @@ address would be fetched."""
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class SentenceInput:
     """An item as one input, or as several where the model cannot take them together."""
 
     role: Role
@@ -53,7 +52,7 @@ class Prepared:
 class SentenceEmbedder:
     """Runs `encode_query` and `encode_document`, so that prompts, routes and truncation are the library's own."""
 
-    def __init__(self, spec: ModelSpec, source: Source, device: str) -> None:
+    def __init__(self, spec: ModelSpec, source: SentenceCheckpoint, device: str) -> None:
         self.spec = spec
         self._model = _load(spec, source, device)
         self._count = token_counter(self._model)
@@ -62,13 +61,13 @@ class SentenceEmbedder:
         documents = next((prompts[each] for each in ("document", "passage", "corpus") if each in prompts), "")
         self._prompts: Mapping[Role, str] = {"query": prompts.get("query") or "", "target": documents or ""}
 
-    def prepare(self, item: Item, role: Role) -> Features[Prepared]:
+    def prepare(self, item: Item, role: Role) -> Features[SentenceInput]:
         images = [open_image(medium) for medium in item.media]
         tokens = self._count(self._prompts[role] + plain_text(item.full_text))
         cost = sum(map(image_cost, images)) + min(tokens, self._limit)
-        return Features(Prepared(role, self._parts(item.full_text, images)), cost, truncated=tokens > self._limit)
+        return Features(SentenceInput(role, self._parts(item.full_text, images)), cost, truncated=tokens > self._limit)
 
-    def embed(self, features: Sequence[Features[Prepared]]) -> object:
+    def embed(self, features: Sequence[Features[SentenceInput]]) -> object:
         """One call of the library for each role and kind of input; an item in parts is the mean of its unit vectors."""
         import torch
 
@@ -155,7 +154,7 @@ def _message(full_text: str, images: Sequence[Image]) -> Message:
     return {"role": "user", "content": content}
 
 
-def _load(spec: ModelSpec, source: Source, device: str) -> SentenceTransformer:
+def _load(spec: ModelSpec, source: SentenceCheckpoint, device: str) -> SentenceTransformer:
     """Loads the weights and checks that the model is what its files promised. Raises UserError if it is not."""
     import torch
     from huggingface_hub.errors import StrictDataclassError
@@ -194,7 +193,7 @@ def _load(spec: ModelSpec, source: Source, device: str) -> SentenceTransformer:
     return model
 
 
-def _account(source: Source, model: SentenceTransformer) -> None:
+def _account(source: SentenceCheckpoint, model: SentenceTransformer) -> None:
     """Raises UserError if weights were missing, which transformers fills with random numbers and a warning.
 
     It marks those that came from a file. A head that pools for another use is often left out of the files.

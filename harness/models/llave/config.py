@@ -44,7 +44,7 @@ _SO400M_SHAPE = dict(zip(_TOWER, (1152, 4304, 27, 16, 384, 14), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
-class Tower:
+class VisionTower:
     """The SigLIP vision tower: its folder, if there is one, and its shape before the last layer is taken off."""
 
     name: str
@@ -69,7 +69,7 @@ class LlaveConfig:
     language: Mapping[str, int]
     rope_theta: float
     rms_norm_eps: float
-    tower: Tower
+    tower: VisionTower
     own_tower: bool
     """Whether vision weights in the checkpoint count; otherwise those of the tower's folder are used."""
     resolutions: tuple[tuple[int, int], ...]
@@ -168,12 +168,12 @@ def grid_resolutions(columns: int, rows: int, size: int) -> tuple[tuple[int, int
     return tuple((size * i, size * j) for i in range(1, columns + 1) for j in range(1, rows + 1))
 
 
-def _read_tower(folder: Path, file: JsonFile) -> Tower:
+def _read_tower(folder: Path, file: JsonFile) -> VisionTower:
     name = file.text("mm_vision_tower")
     place = folder / name
     if not place.is_dir():
         if name == _SO400M:
-            return Tower(name, None, _SO400M_SHAPE, 1e-6)
+            return VisionTower(name, None, _SO400M_SHAPE, 1e-6)
         raise UserError(
             f"{file.path} names the vision tower {name!r}, but {place} is not a folder.",
             f"Put the tower's folder there; only the shape of {_SO400M} is known without one.",
@@ -187,7 +187,7 @@ def _read_tower(folder: Path, file: JsonFile) -> Tower:
     if found.fields.get("hidden_act", "gelu_pytorch_tanh") != "gelu_pytorch_tanh":
         raise found.wrong("hidden_act")
     eps = found.number("layer_norm_eps") if "layer_norm_eps" in found.fields else 1e-6
-    return Tower(name, place, {key: found.integer(key) for key in _TOWER}, eps)
+    return VisionTower(name, place, {key: found.integer(key) for key in _TOWER}, eps)
 
 
 def _tower_was_trained(file: JsonFile) -> bool:

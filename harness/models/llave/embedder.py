@@ -13,15 +13,14 @@ from harness.media.digests import folder_digest
 from harness.media.frame_policy import FramePolicy
 from harness.media.images import open_image
 from harness.media.video import read_frames
-from harness.models.checkpoints import Found, find_checkpoint
+from harness.models.checkpoints import FoundCheckpoint, find_checkpoint
 from harness.models.common import half_on_gpu, handle, torch_device
 from harness.models.llave.config import MODEL_TYPE, LlaveConfig, grid_resolutions, read_config
 from harness.models.llave.options import LlaveOptions, parse_options
-from harness.models.llave.prompt import Prompt, Prompter, read_prompter, user_turn
-from harness.models.llave.vision import Picture, see_image, see_video
+from harness.models.llave.prompt import LlaveInput, PromptBuilder, read_prompter, user_turn
+from harness.models.llave.vision import VisualInput, see_image, see_video
 from harness.models.llave.weights import find_weights
-from harness.registry import ModelHandle, ModelRow, ModelSettings
-from harness.types import Features, Item, Media, ModelSpec, Role, Scalar
+from harness.types import Features, Item, Media, ModelHandle, ModelRow, ModelSettings, ModelSpec, Role, Scalar
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,10 +34,10 @@ TRAINED_LENGTH, VIDEO_LENGTH = 4096, 8192
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class LlaveCheckpoint:
     """A checkpoint that was found, and how it is to be used."""
 
-    found: Found
+    found: FoundCheckpoint
     config: LlaveConfig
     options: LlaveOptions
 
@@ -55,16 +54,18 @@ class Checkpoint:
         return max(limit, VIDEO_LENGTH)
 
 
-class Llave:
+class LlaveEmbedder:
     """Unit vectors in fp32."""
 
-    def __init__(self, spec: ModelSpec, checkpoint: Checkpoint, prompter: Prompter, network: LlaveNetwork) -> None:
+    def __init__(
+        self, spec: ModelSpec, checkpoint: LlaveCheckpoint, prompter: PromptBuilder, network: LlaveNetwork
+    ) -> None:
         self.spec = spec
         self._checkpoint = checkpoint
         self._prompter = prompter
         self._network = network
 
-    def prepare(self, item: Item, role: Role) -> Features[Prompt]:
+    def prepare(self, item: Item, role: Role) -> Features[LlaveInput]:
         options = self._checkpoint.options
         override = options.query_instruction if role == "query" else options.target_instruction
         text = item.full_text if override is None else override + item.text
@@ -75,16 +76,16 @@ class Llave:
         has_video = any(medium.kind == "video" for medium in shown)
         limit = self._checkpoint.max_video_length if has_video else self._checkpoint.max_length
         length = whole if limit is None else min(limit, whole)
-        return Features(Prompt(pieces.ids, pictures, length), length, truncated=pieces.cut or length < whole)
+        return Features(LlaveInput(pieces.ids, pictures, length), length, truncated=pieces.cut or length < whole)
 
-    def embed(self, features: Sequence[Features[Prompt]]) -> Tensor:
+    def embed(self, features: Sequence[Features[LlaveInput]]) -> Tensor:
         import torch
 
         with torch.inference_mode():
             vectors: Tensor = self._network([feature.data for feature in features])
         return vectors
 
-    def _see(self, medium: Media) -> Picture:
+    def _see(self, medium: Media) -> VisualInput:
         config, options = self._checkpoint.config, self._checkpoint.options
         if medium.kind == "image":
             return see_image(open_image(medium), config)
@@ -131,7 +132,7 @@ def _check_attention(attention: str, dtype: str) -> None:
         raise UserError(f"attention={attention} does not compute in float32.", "Add --dtype bfloat16, on a GPU.")
 
 
-def _find(rest: str, options: LlaveOptions) -> Checkpoint:
+def _find(rest: str, options: LlaveOptions) -> LlaveCheckpoint:
     """Finds a checkpoint and reads its configuration and, if it is local, the headers of its weights."""
     found = find_checkpoint(rest, PREFIX, ALIASES)
     config = read_config(found.folder)
@@ -139,10 +140,10 @@ def _find(rest: str, options: LlaveOptions) -> Checkpoint:
         find_weights(found.folder, config)  # so that a broken checkpoint is found out before anything is run
     if options.grid:
         config = replace(config, resolutions=grid_resolutions(*options.grid, config.tower.image_size))
-    return Checkpoint(found, config, options)
+    return LlaveCheckpoint(found, config, options)
 
 
-def _load(spec: ModelSpec, checkpoint: Checkpoint, settings: ModelSettings) -> Llave:
+def _load(spec: ModelSpec, checkpoint: LlaveCheckpoint, settings: ModelSettings) -> LlaveEmbedder:
     """Loads tokenizer and weights. Raises UserError, before a weight is read, unless all is as it should be."""
     from harness.models.llave.network import load_network
 
@@ -150,7 +151,7 @@ def _load(spec: ModelSpec, checkpoint: Checkpoint, settings: ModelSettings) -> L
     prompter = read_prompter(folder, config.language["vocab_size"])
     attention, weights = checkpoint.options.attention, find_weights(folder, config)
     network = load_network(config, weights, folder, torch_device(settings), spec.dtype, attention)
-    return Llave(spec, checkpoint, prompter, network.eval().requires_grad_(False))
+    return LlaveEmbedder(spec, checkpoint, prompter, network.eval().requires_grad_(False))
 
 
 MODALITIES = ("text", "image", "video")

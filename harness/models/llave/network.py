@@ -15,10 +15,10 @@ from torch.nn.functional import interpolate, normalize
 from torch.nn.utils.rnn import pad_sequence
 from transformers import Qwen2Config, Qwen2Model, SiglipVisionConfig, SiglipVisionModel
 
-from harness.models.llave.config import LlaveConfig, Tower
-from harness.models.llave.prompt import Prompt
-from harness.models.llave.vision import ImageLayout, Picture, VideoLayout
-from harness.models.llave.weights import Weight, account, read_tensors, released_name
+from harness.models.llave.config import LlaveConfig, VisionTower
+from harness.models.llave.prompt import LlaveInput
+from harness.models.llave.vision import ImageLayout, VideoLayout, VisualInput
+from harness.models.llave.weights import TensorLocation, account, read_tensors, released_name
 
 _CROPS_AT_ONCE = 64
 """Bounds the vision tower's memory: about a gigabyte of activations at the released size, in 16 bits."""
@@ -37,7 +37,7 @@ class LlaveNetwork(nn.Module):
         self.projector = nn.Sequential(nn.Linear(inner, outer), nn.GELU(), nn.Linear(outer, outer))
         self.image_newline = nn.Parameter(torch.empty(outer))
 
-    def forward(self, prompts: Sequence[Prompt]) -> Tensor:
+    def forward(self, prompts: Sequence[LlaveInput]) -> Tensor:
         """Unit vectors `(n, width)` in fp32: the final norm's output at each prompt's last token.
 
         Prompts are padded on the right, where causal attention keeps the padding from every token before it, so no mask
@@ -50,14 +50,14 @@ class LlaveNetwork(nn.Module):
         pooled: Tensor = states[torch.arange(len(rows), device=last.device), last]
         return normalize(pooled.float(), dim=-1)
 
-    def visual_tokens(self, pictures: Sequence[Picture]) -> list[Tensor]:
+    def visual_tokens(self, pictures: Sequence[VisualInput]) -> list[Tensor]:
         """What stands for each picture in the sequence, `(tokens, width)`; the tower sees the crops of all together."""
         if not pictures:
             return []
         features = torch.split(self._features(pictures), [picture.layout.crops for picture in pictures])
         return [self._lay_out(each, picture.layout) for each, picture in zip(features, pictures, strict=True)]
 
-    def _rows(self, prompts: Sequence[Prompt]) -> Iterator[Tensor]:
+    def _rows(self, prompts: Sequence[LlaveInput]) -> Iterator[Tensor]:
         """The sequence of each prompt, `(length, width)`."""
         visual = iter(self.visual_tokens([picture for prompt in prompts for picture in prompt.pictures]))
         pieces = [piece for prompt in prompts for piece in prompt.ids]
@@ -69,7 +69,7 @@ class LlaveNetwork(nn.Module):
                 parts += [next(visual), next(textual)]
             yield torch.cat(parts)[: prompt.length]
 
-    def _features(self, pictures: Sequence[Picture]) -> Tensor:
+    def _features(self, pictures: Sequence[VisualInput]) -> Tensor:
         """Projected features `(crops, side, side, width)`, before the tower's final norm."""
         crops = torch.from_numpy(np.concatenate([picture.crops for picture in pictures]))
         device, features = self.image_newline.device, []
@@ -101,7 +101,12 @@ class LlaveNetwork(nn.Module):
 
 
 def load_network(
-    config: LlaveConfig, weights: Mapping[str, Weight], folder: Path, device: str, dtype: str, attention: str = "sdpa"
+    config: LlaveConfig,
+    weights: Mapping[str, TensorLocation],
+    folder: Path,
+    device: str,
+    dtype: str,
+    attention: str = "sdpa",
 ) -> LlaveNetwork:
     """A network with all its weights. Raises UserError, before reading any, unless they are exactly those it needs."""
     with torch.device("meta"):
@@ -127,7 +132,7 @@ def _language_config(config: LlaveConfig, attention: str) -> Qwen2Config:
     )
 
 
-def _tower_config(tower: Tower, attention: str) -> SiglipVisionConfig:
+def _tower_config(tower: VisionTower, attention: str) -> SiglipVisionConfig:
     """The tower without its last layer, as the public code cuts it, and without a pooling head."""
     shape = {**tower.shape, "num_hidden_layers": tower.shape["num_hidden_layers"] - 1}
     return SiglipVisionConfig(

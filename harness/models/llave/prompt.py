@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from harness.errors import UserError
 from harness.models.checkpoint_files import read_tokenizer_json
 from harness.models.llave.config import JsonFile
-from harness.models.llave.vision import Picture
+from harness.models.llave.vision import VisualInput
 from harness.types import MEDIA_TOKEN
 
 if TYPE_CHECKING:
@@ -26,15 +26,15 @@ _NOISE = "QA_GT_caption_based_noisy"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prompt:
+class LlaveInput:
     """An item made ready: token ids before, between and after its pictures, cut to `length` tokens in all."""
 
     ids: tuple[NDArray[np.int64], ...]
-    pictures: tuple[Picture, ...]
+    pictures: tuple[VisualInput, ...]
     length: int
 
 
-class Pieces(NamedTuple):
+class PromptPieces(NamedTuple):
     """Token ids before, between and after an item's media, so one piece more than media."""
 
     ids: tuple[NDArray[np.int64], ...]
@@ -59,14 +59,14 @@ def user_turn(text: str, media: int) -> str:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prompter:
+class PromptBuilder:
     """Turns a user's turn into token ids. Safe in threads: the tokenizer is only read."""
 
     tokenizer: Tokenizer
     limit: int | None
     """Ids of a whole prompt, a medium counted as one; what is beyond is cut, the ending of the template included."""
 
-    def encode(self, turn: str) -> Pieces:
+    def encode(self, turn: str) -> PromptPieces:
         """Ids of the whole prompt. A literal `<|endoftext|>` vanishes, since the public code masks it as padding."""
         pad = self.tokenizer.token_to_id(_PAD)
         pieces, cut = [], False
@@ -82,10 +82,10 @@ class Prompter:
                 ids = ids[:room]
                 room -= len(ids)
             pieces.append(np.array([each for each in ids if each != pad], np.int64))
-        return Pieces(tuple(pieces), cut)
+        return PromptPieces(tuple(pieces), cut)
 
 
-def read_prompter(folder: Path, vocabulary: int) -> Prompter:
+def read_prompter(folder: Path, vocabulary: int) -> PromptBuilder:
     """Loads a checkpoint's tokenizer. Raises UserError if its special tokens are missing or not where it says."""
     file = JsonFile.read(folder / "tokenizer_config.json")
     tokenizer = _read_tokenizer(folder)
@@ -101,7 +101,7 @@ def read_prompter(folder: Path, vocabulary: int) -> Prompter:
                 "the weights came from.",
             )
     limit = file.integer("model_max_length") if "model_max_length" in file.fields else None
-    return Prompter(tokenizer, limit)
+    return PromptBuilder(tokenizer, limit)
 
 
 def _read_tokenizer(folder: Path) -> Tokenizer:

@@ -68,7 +68,7 @@ class VideoLayout:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Picture:
+class VisualInput:
     """An image or a video made ready: its crops and the layout of their features."""
 
     crops: Crops
@@ -102,7 +102,7 @@ def image_layout(image: Size, grid: Size, side: int, max_tiles: int) -> ImageLay
     return ImageLayout(side, grid, Size(across, down), kept)
 
 
-def see_image(image: Image.Image, config: LlaveConfig) -> Picture:
+def see_image(image: Image.Image, config: LlaveConfig) -> VisualInput:
     """The whole image squashed to one crop, then tiles of the image fitted into its best resolution on black."""
     size = config.tower.image_size
     seen = Size(*image.size)
@@ -110,13 +110,13 @@ def see_image(image: Image.Image, config: LlaveConfig) -> Picture:
     grid = Size(target.width // size, target.height // size)
     tiles = np.asarray(_fit(image, target)).reshape(grid.height, size, grid.width, size, 3).swapaxes(1, 2)
     crops = np.concatenate([_squash([image], size), tiles.reshape(-1, size, size, 3)])
-    return Picture(crops, image_layout(seen, grid, config.tower.side, config.max_tiles))
+    return VisualInput(crops, image_layout(seen, grid, config.tower.side, config.max_tiles))
 
 
-def see_video(frames: Sequence[Image.Image], config: LlaveConfig) -> Picture:
+def see_video(frames: Sequence[Image.Image], config: LlaveConfig) -> VisualInput:
     """Every frame squashed to one crop."""
     layout = VideoLayout(len(frames), math.ceil(config.tower.side / 2), config.newline)
-    return Picture(_squash(frames, config.tower.image_size), layout)
+    return VisualInput(_squash(frames, config.tower.image_size), layout)
 
 
 def _fit(image: Image.Image, target: Size) -> Image.Image:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.models.checkpoints import CONVERT, refuse
-from harness.models.llave.config import JsonFile, LlaveConfig, Tower
+from harness.models.llave.config import JsonFile, LlaveConfig, VisionTower
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +27,7 @@ _FLOATS = ("F32", "F16", "BF16")
 
 
 @dataclass(frozen=True, slots=True)
-class Weight:
+class TensorLocation:
     """Where a tensor lies and what it looks like."""
 
     file: Path
@@ -43,7 +43,7 @@ def released_name(name: str) -> str:
     return _RELEASED[prefix] + name.removeprefix(prefix)
 
 
-def find_weights(folder: Path, config: LlaveConfig) -> dict[str, Weight]:
+def find_weights(folder: Path, config: LlaveConfig) -> dict[str, TensorLocation]:
     """The tensors to load, by released name; which vision weights win is decided here. Reads headers only.
 
     Those of the checkpoint do, unless it has none or its config (`delay_load` without a trained tower) drops them; then
@@ -63,7 +63,7 @@ def find_weights(folder: Path, config: LlaveConfig) -> dict[str, Weight]:
     return {name: each for name, each in found.items() if name not in mine} | _tower_weights(tower, tower.folder)
 
 
-def account(found: Mapping[str, Weight], expected: Mapping[str, tuple[int, ...]], folder: Path) -> None:
+def account(found: Mapping[str, TensorLocation], expected: Mapping[str, tuple[int, ...]], folder: Path) -> None:
     """Raises UserError naming every tensor that is missing, unexpected, misshapen or not of plain floats."""
     both = [name for name in expected if name in found]
     faults = {
@@ -79,7 +79,9 @@ def account(found: Mapping[str, Weight], expected: Mapping[str, tuple[int, ...]]
     refuse(folder, faults)
 
 
-def read_tensors(weights: Mapping[str, Weight], device: str, dtype: torch.dtype) -> Iterator[tuple[str, torch.Tensor]]:
+def read_tensors(
+    weights: Mapping[str, TensorLocation], device: str, dtype: torch.dtype
+) -> Iterator[tuple[str, torch.Tensor]]:
     """Every tensor by released name, file by file, on the device and in the dtype asked for."""
     from safetensors import safe_open
 
@@ -90,7 +92,7 @@ def read_tensors(weights: Mapping[str, Weight], device: str, dtype: torch.dtype)
                     yield name, handle.get_tensor(each.name).to(device=device, dtype=dtype)
 
 
-def _tower_weights(tower: Tower, folder: Path) -> dict[str, Weight]:
+def _tower_weights(tower: VisionTower, folder: Path) -> dict[str, TensorLocation]:
     """A tower's own weights under their names in a checkpoint, without its last layer, its head and its text side."""
     last = f"encoder.layers.{tower.shape['num_hidden_layers'] - 1}."
     found = {}
@@ -101,10 +103,10 @@ def _tower_weights(tower: Tower, folder: Path) -> dict[str, Weight]:
     return found
 
 
-def _read_headers(folder: Path) -> dict[str, Weight]:
+def _read_headers(folder: Path) -> dict[str, TensorLocation]:
     from safetensors import SafetensorError, safe_open
 
-    found: dict[str, Weight] = {}
+    found: dict[str, TensorLocation] = {}
     for file in _weight_files(folder):
         try:
             with safe_open(file, framework="np") as handle:
@@ -114,7 +116,7 @@ def _read_headers(folder: Path) -> dict[str, Weight]:
                         raise UserError(
                             f"{name} stands in {found[name].file} and again in {file}.", "Download the weights again."
                         )
-                    found[name] = Weight(file, name, tuple(piece.get_shape()), piece.get_dtype())
+                    found[name] = TensorLocation(file, name, tuple(piece.get_shape()), piece.get_dtype())
         except (SafetensorError, OSError) as error:
             raise UserError(
                 f"{file} is missing, cut short or damaged: {error}", "Copy or download the file again."

@@ -17,15 +17,25 @@ from harness.media.frame_policy import FramePolicy
 from harness.media.images import open_image
 from harness.media.video import read_frames
 from harness.models.common import half_on_gpu, handle, torch_device
-from harness.models.vlm.family import Ids, Limits, Place, Seen, Tensors, Turn
-from harness.models.vlm.folder import Files, find_files, load_folders
-from harness.models.vlm.options import ChatOptions, parse_options
+from harness.models.vlm.family import Ids, Limits, Tensors, TokenSpan, Turn, VisualTokens
+from harness.models.vlm.folder import VlmFiles, find_files, load_folders
+from harness.models.vlm.options import VlmOptions, parse_options
 from harness.models.vlm.qwen import grid_positions
 from harness.models.vlm.recipes import RECIPES, Recipe
 from harness.models.vlm.resize import MIDDLE, fit, middle
-from harness.models.vlm.video import VIDEO, read_clip, told, watch
-from harness.registry import ModelHandle, ModelRow, ModelSettings
-from harness.types import Features, Item, Media, MediaKind, ModelSpec, Role, Scalar
+from harness.models.vlm.video import VIDEO, read_timed_frames, video_tokens, with_timestamps
+from harness.types import (
+    Features,
+    Item,
+    Media,
+    MediaKind,
+    ModelHandle,
+    ModelRow,
+    ModelSettings,
+    ModelSpec,
+    Role,
+    Scalar,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -33,21 +43,21 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import BaseImageProcessor, PreTrainedModel
 
-    from harness.models.vlm.forward import Prompt
+    from harness.models.vlm.forward import VlmInput
 
 PREFIX = "vlm/"
 _VERIFIED = "documented: vendor's recipe on a small random checkpoint; released weights not run"
 _BY_NAME: Mapping[str, Recipe] = {recipe.name: recipe for recipe in RECIPES}
 
 
-class Chat:
+class VlmEmbedder:
     """Unit vectors in fp32. A video is seen as one, or its frames as so many images, as the recipe says."""
 
     def __init__(
         self,
         spec: ModelSpec,
         recipe: Recipe,
-        options: ChatOptions,
+        options: VlmOptions,
         tokenizer: Tokenizer,
         processor: BaseImageProcessor,
         network: PreTrainedModel,
@@ -59,8 +69,8 @@ class Chat:
         self._processor = processor
         self._network = network
 
-    def prepare(self, item: Item, role: Role) -> Features[Prompt]:
-        from harness.models.vlm.forward import Prompt
+    def prepare(self, item: Item, role: Role) -> Features[VlmInput]:
+        from harness.models.vlm.forward import VlmInput
 
         films = [medium for medium in item.media if medium.kind == "video" and self._recipe.film]
         stills, clips = self._see([medium for medium in item.media if medium not in films]), self._watch(films)
@@ -70,7 +80,7 @@ class Chat:
         limit = self._recipe.max_length or len(ids)
         ends = [place.start + place.tokens for place in places]
         length = min(len(ids), max([limit, *ends]))  # a medium is never cut: nothing could be made of its rest
-        prompt = Prompt(
+        prompt = VlmInput(
             ids[:length],
             self._positions(length, places),
             {**self._tensors(stills, ids[:length]), **clips.tensors},
@@ -78,7 +88,7 @@ class Chat:
         )
         return Features(prompt, length, truncated=length < len(ids))
 
-    def embed(self, features: Sequence[Features[Prompt]]) -> Tensor:
+    def embed(self, features: Sequence[Features[VlmInput]]) -> Tensor:
         import torch
 
         from harness.models.vlm.forward import embed
@@ -86,9 +96,9 @@ class Chat:
         with torch.inference_mode():
             return embed(self._network, self._recipe, [feature.data for feature in features])
 
-    def _see(self, media: Sequence[Media]) -> Seen:
+    def _see(self, media: Sequence[Media]) -> VisualTokens:
         if not media:
-            return Seen({}, ())
+            return VisualTokens({}, ())
         recipe = self._recipe
         images = [_sized(image, recipe) for medium in media for image in _open(medium, recipe)]
         try:
@@ -97,17 +107,17 @@ class Chat:
             names = ", ".join(medium.name for medium in media)
             raise BadMedia(f"{recipe.name} cannot see {names}: {error}.", "Crop the image.") from None
 
-    def _watch(self, media: Sequence[Media]) -> Seen:
+    def _watch(self, media: Sequence[Media]) -> VisualTokens:
         recipe = self._recipe
         if not media or recipe.film is None:
-            return Seen({}, ())
+            return VisualTokens({}, ())
         choose = FramePolicy.parse(recipe.frames).choose
-        clips = [read_clip(medium, choose, self._processor.temporal_patch_size) for medium in media]
-        return watch(clips, recipe.film, recipe.mark, self._processor, self._network.config)
+        clips = [read_timed_frames(medium, choose, self._processor.temporal_patch_size) for medium in media]
+        return video_tokens(clips, recipe.film, recipe.mark, self._processor, self._network.config)
 
     def _tokenize(
-        self, item: Item, role: Role, kinds: tuple[MediaKind, ...], stills: Seen, clips: Seen
-    ) -> tuple[list[Place], Ids]:
+        self, item: Item, role: Role, kinds: tuple[MediaKind, ...], stills: VisualTokens, clips: VisualTokens
+    ) -> tuple[list[TokenSpan], Ids]:
         """Where each image and video is, and all ids, with as many of its token as it has visual tokens."""
         options, config = self._options, self._network.config
         found = [(self._recipe.family.token, config.image_token_id, stills)]
@@ -117,7 +127,7 @@ class Chat:
         text = item.text
         for token, _, _ in found:  # a literal one in a text is no place for an image
             instruction, text = instruction.replace(token, ""), text.replace(token, "")
-        prompt = told(self._recipe.prompt(Turn(instruction, text, role, kinds)), clips.texts)
+        prompt = with_timestamps(self._recipe.prompt(Turn(instruction, text, role, kinds)), clips.texts)
         ids = np.array(self._tokenizer.encode(prompt or " ").ids, np.int64)  # nothing at all would have no vector
         counts = np.ones(len(ids), np.int64)
         for _, number, seen in found:
@@ -126,19 +136,19 @@ class Chat:
             counts[at] = seen.tokens
         starts = np.cumsum(counts) - counts
         places = [
-            Place(*place)
+            TokenSpan(*place)
             for _, number, seen in found
             for place in zip(starts[ids == number].tolist(), seen.tokens, seen.grids or repeat(None), strict=False)
         ]
         return sorted(places, key=attrgetter("start")), np.repeat(ids, counts)
 
-    def _positions(self, length: int, places: Sequence[Place]) -> Ids | None:
+    def _positions(self, length: int, places: Sequence[TokenSpan]) -> Ids | None:
         if not self._recipe.family.two_dimensional:
             return None
         grids = [] if self._recipe.flat else [(place.start, place.grid) for place in places if place.grid]
         return grid_positions(length, grids)
 
-    def _tensors(self, seen: Seen, ids: Ids) -> Tensors:
+    def _tensors(self, seen: VisualTokens, ids: Ids) -> Tensors:
         if not seen.tensors:
             return {}
         return self._recipe.family.finish(seen, ids, self._network.config.image_token_id)
@@ -156,7 +166,7 @@ def _sized(image: Image, recipe: Recipe) -> Image:
     return image if recipe.fit is None else fit(image, recipe.fit, recipe.family.factor)
 
 
-def open_chat(name: str, settings: ModelSettings) -> ModelHandle:
+def open_vlm(name: str, settings: ModelSettings) -> ModelHandle:
     """Finds and identifies a model: `NAME`, or `vlm/NAME=FOLDER` for one with its recipe. Raises UserError."""
     alias, _, rest = name.removeprefix(PREFIX).partition("=")
     recipe = _BY_NAME.get(alias)
@@ -203,7 +213,7 @@ def _films(recipe: Recipe) -> Mapping[str, Scalar]:
     return {"frames": recipe.frames, **order, **pixels}
 
 
-def _adjusted(recipe: Recipe, options: ChatOptions) -> Recipe:
+def _adjusted(recipe: Recipe, options: VlmOptions) -> Recipe:
     """The recipe with a user's limits in it."""
     limits, fitted = (_limited(each, options) for each in (recipe.limits, recipe.fit))
     film = recipe.film and replace(recipe.film, frame=_limited(recipe.film.frame, options) or recipe.film.frame)
@@ -217,7 +227,7 @@ def _adjusted(recipe: Recipe, options: ChatOptions) -> Recipe:
     )
 
 
-def _limited(usual: Limits | None, options: ChatOptions) -> Limits | None:
+def _limited(usual: Limits | None, options: VlmOptions) -> Limits | None:
     """Where only one limit is given and it is beyond the usual other one, that gives way."""
     if usual is None:
         return None
@@ -225,13 +235,15 @@ def _limited(usual: Limits | None, options: ChatOptions) -> Limits | None:
     return (fewest, max(fewest, most)) if options.min_pixels else (min(fewest, most), most)
 
 
-def _load(spec: ModelSpec, recipe: Recipe, options: ChatOptions, files: Files, settings: ModelSettings) -> Chat:
+def _load(
+    spec: ModelSpec, recipe: Recipe, options: VlmOptions, files: VlmFiles, settings: ModelSettings
+) -> VlmEmbedder:
     """Loads tokenizer, image processor and weights. Raises UserError unless all is as it should be."""
     from harness.models.vlm.loading import load_chat
 
     folder, adapter = load_folders(files)
     parts = load_chat(recipe, files.processor.folder, folder, adapter, spec.dtype, torch_device(settings))
-    return Chat(spec, recipe, options, *parts)
+    return VlmEmbedder(spec, recipe, options, *parts)
 
 
 ROWS = (
@@ -240,12 +252,12 @@ ROWS = (
             recipe.name,
             f"{recipe.hub}{': ' + recipe.note if recipe.note else ''}",
             recipe.modalities,
-            open_chat,
+            open_vlm,
             _VERIFIED,
         )
         for recipe in RECIPES
     ),
     ModelRow(
-        PREFIX, "a checkpoint with the recipe of one of these: NAME=FOLDER", ("text", "image"), open_chat, _VERIFIED
+        PREFIX, "a checkpoint with the recipe of one of these: NAME=FOLDER", ("text", "image"), open_vlm, _VERIFIED
     ),
 )

@@ -43,7 +43,7 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class PatchGrid:
     """The visual tokens of an image, row by row; of a video so many for each of its times."""
 
     rows: int
@@ -57,35 +57,35 @@ class Grid:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class VisualTokens:
     """The images of one item, or its videos. `tokens` are the places that each takes in the sequence."""
 
     tensors: Tensors
     tokens: Sequence[int]
-    grids: Sequence[Grid] = ()
+    grids: Sequence[PatchGrid] = ()
     """For networks that place visual tokens in two dimensions."""
     texts: Sequence[str] = ()
     """Of videos: what stands in a prompt for each, where a token is what visual tokens take the place of."""
 
 
-class Place(NamedTuple):
+class TokenSpan(NamedTuple):
     """Where an image, a video or a part of one stands in a sequence."""
 
     start: int
     tokens: int
-    grid: Grid | None
+    grid: PatchGrid | None
 
 
-See: TypeAlias = "Callable[[Sequence[Image], BaseImageProcessor, PretrainedConfig, Limits | None], Seen]"
+See: TypeAlias = "Callable[[Sequence[Image], BaseImageProcessor, PretrainedConfig, Limits | None], VisualTokens]"
 
 
-def as_seen(seen: Seen, ids: Ids, token: int) -> Tensors:  # noqa: ARG001 - the signature of `Family.finish`
+def as_seen(seen: VisualTokens, ids: Ids, token: int) -> Tensors:  # noqa: ARG001 - the signature of `VlmFamily.finish`
     """For families whose images do not need to know the text."""
     return seen.tensors
 
 
 @dataclass(frozen=True, slots=True)
-class Family:
+class VlmFamily:
     """An architecture of transformers, by the names that it has there."""
 
     model_type: str
@@ -96,7 +96,7 @@ class Family:
     special: tuple[str, ...]
     """Tokens that a prompt needs, that one among them."""
     see: See
-    finish: Callable[[Seen, Ids, int], Tensors] = as_seen
+    finish: Callable[[VisualTokens, Ids, int], Tensors] = as_seen
     """The images' tensors once the sequence of ids is known, and the id of `token`."""
     factor: int = 1
     """Edges of an image are multiples of this, where it has pixel limits."""

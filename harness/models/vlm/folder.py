@@ -6,25 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.models.checkpoints import Found, download, find_checkpoint
+from harness.models.checkpoints import FoundCheckpoint, download, find_checkpoint
 from harness.models.llave.config import JsonFile
 from harness.models.vlm.lora import CONFIG, WEIGHTS, read_adapter_config, with_adapter_weights
-from harness.models.vlm.options import ChatOptions
+from harness.models.vlm.options import VlmOptions
 from harness.models.vlm.recipes import Recipe
 
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 
 
 @dataclass(frozen=True, slots=True)
-class Files:
+class VlmFiles:
     """`network` has the weights, and `adapter` what is merged into them, if anything."""
 
-    network: Found
-    adapter: Found | None
-    processor: Found
+    network: FoundCheckpoint
+    adapter: FoundCheckpoint | None
+    processor: FoundCheckpoint
 
     @property
-    def main(self) -> Found:
+    def main(self) -> FoundCheckpoint:
         """What the user named."""
         return self.adapter or self.network
 
@@ -37,7 +37,7 @@ class Files:
         return width if isinstance(width, int) else None
 
 
-def find_files(recipe: Recipe, rest: str, options: ChatOptions) -> Files:
+def find_files(recipe: Recipe, rest: str, options: VlmOptions) -> VlmFiles:
     """Finds everything without reading weights. `rest` is a folder or a name on the hub. Raises UserError.
 
     In a folder with both, the adapter counts and the weights do not: some releases have it merged into those already.
@@ -52,10 +52,10 @@ def find_files(recipe: Recipe, rest: str, options: ChatOptions) -> Files:
             f"{recipe.family.model_type!r}.",
             "Name a checkpoint of that kind, or the recipe of this one: `llave models` lists them.",
         )
-    return Files(network, adapter, _processor(recipe, main, network, options))
+    return VlmFiles(network, adapter, _processor(recipe, main, network, options))
 
 
-def load_folders(files: Files) -> tuple[Path, Path | None]:
+def load_folders(files: VlmFiles) -> tuple[Path, Path | None]:
     """The folders of the network and of the adapter with their weights in them, downloaded if need be."""
     adapter = files.adapter
     if adapter is None:
@@ -65,14 +65,14 @@ def load_folders(files: Files) -> tuple[Path, Path | None]:
     return files.network.whole(), folder
 
 
-def _find(rest: str) -> Found:
+def _find(rest: str) -> FoundCheckpoint:
     folder = Path(rest).expanduser()
     if rest and (folder / CONFIG).is_file():
-        return Found(folder.resolve().name, with_adapter_weights(folder), None)
+        return FoundCheckpoint(folder.resolve().name, with_adapter_weights(folder), None)
     return find_checkpoint(rest, "", ())
 
 
-def _base(recipe: Recipe, adapter: Found, options: ChatOptions) -> Found:
+def _base(recipe: Recipe, adapter: FoundCheckpoint, options: VlmOptions) -> FoundCheckpoint:
     named = read_adapter_config(adapter.folder).fields.get("base_model_name_or_path")
     base = options.base or recipe.base or (named if isinstance(named, str) else "")
     try:
@@ -82,7 +82,7 @@ def _base(recipe: Recipe, adapter: Found, options: ChatOptions) -> Found:
         raise UserError(what, "Name its folder: --model-option base=FOLDER") from None
 
 
-def _processor(recipe: Recipe, main: Found, network: Found, options: ChatOptions) -> Found:
+def _processor(recipe: Recipe, main: FoundCheckpoint, network: FoundCheckpoint, options: VlmOptions) -> FoundCheckpoint:
     """What the user says; what the recipe says; else what lies with the weights, or with the base."""
     elsewhere = options.processor
     if elsewhere is None and (main.commit is not None or not _has_processor(main.folder)):
@@ -90,7 +90,7 @@ def _processor(recipe: Recipe, main: Found, network: Found, options: ChatOptions
     if elsewhere is None:
         found = main if _has_processor(main.folder) else network
     elif (folder := Path(elsewhere).expanduser()).is_dir():
-        found = Found(folder.resolve().name, folder, None)
+        found = FoundCheckpoint(folder.resolve().name, folder, None)
     else:
         found = find_checkpoint(elsewhere, "", ())
     if not _has_processor(found.folder):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prompt:
+class VlmInput:
     """An item made ready."""
 
     ids: Ids
@@ -33,7 +33,7 @@ class Prompt:
     images: int
 
 
-def embed(network: PreTrainedModel, recipe: Recipe, prompts: Sequence[Prompt]) -> Tensor:
+def embed(network: PreTrainedModel, recipe: Recipe, prompts: Sequence[VlmInput]) -> Tensor:
     """Unit vectors `(n, width)` in fp32, in the order given; nothing depends on the order or company of the prompts."""
     groups: dict[int, list[int]] = defaultdict(list)
     for at, prompt in enumerate(prompts):
@@ -43,7 +43,7 @@ def embed(network: PreTrainedModel, recipe: Recipe, prompts: Sequence[Prompt]) -
     return torch.cat(parts)[order.argsort()]
 
 
-def _forward(network: PreTrainedModel, recipe: Recipe, prompts: Sequence[Prompt]) -> Tensor:
+def _forward(network: PreTrainedModel, recipe: Recipe, prompts: Sequence[VlmInput]) -> Tensor:
     """Prompts are padded on the right, where causal attention keeps the padding from every token before it.
 
     So no mask is needed, and the padding side that a model's public code asks for does not matter.
@@ -67,7 +67,7 @@ def _forward(network: PreTrainedModel, recipe: Recipe, prompts: Sequence[Prompt]
     return normalize(pooled.float(), dim=-1)
 
 
-def _joined(prompts: Sequence[Prompt]) -> dict[str, Tensor]:
+def _joined(prompts: Sequence[VlmInput]) -> dict[str, Tensor]:
     """The inputs of a batch: ids `(n, length)`, positions `(3, n, length)`, and the images' tensors."""
     joined = {"input_ids": _stack([torch.from_numpy(prompt.ids)[None] for prompt in prompts])}
     placed = [torch.from_numpy(prompt.positions)[None] for prompt in prompts if prompt.positions is not None]

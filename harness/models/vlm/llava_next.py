@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
-from harness.models.vlm.family import Family, Limits, Seen
+from harness.models.vlm.family import Limits, VisualTokens, VlmFamily
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -19,11 +19,11 @@ def _see(
     images: Sequence[Image],
     processor: BaseImageProcessor,
     config: PretrainedConfig,
-    limits: Limits | None,  # noqa: ARG001 - the signature of `Family.see`
-) -> Seen:
+    limits: Limits | None,  # noqa: ARG001 - the signature of `VlmFamily.see`
+) -> VisualTokens:
     found = processor(images=list(images), return_tensors="pt")
     tensors = {name: found[name] for name in ("pixel_values", "image_sizes")}
-    return Seen(tensors, [_tokens(int(height), int(width), config) for height, width in found["image_sizes"]])
+    return VisualTokens(tensors, [_tokens(int(height), int(width), config) for height, width in found["image_sizes"]])
 
 
 def _tokens(height: int, width: int, config: PretrainedConfig) -> int:
@@ -56,7 +56,7 @@ def check_grids(processor: BaseImageProcessor, config: PretrainedConfig) -> None
         )
 
 
-LLAVA_NEXT = Family(
+LLAVA_NEXT = VlmFamily(
     "llava_next",
     "LlavaNextModel",
     processor="LlavaNextImageProcessorPil",

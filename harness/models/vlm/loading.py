@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from harness.errors import UserError
 from harness.models.checkpoint_files import read_tokenizer_json
 from harness.models.checkpoints import load_network
-from harness.models.vlm.family import Family
+from harness.models.vlm.family import VlmFamily
 from harness.models.vlm.llava_next import LLAVA_NEXT, check_grids
 from harness.models.vlm.lora import merge_adapter
 from harness.models.vlm.recipes import Recipe
@@ -22,7 +22,7 @@ _HEADS = ("lm_head.", "language_model.lm_head.")
 """Beginnings of the names of the vocabulary's head, which an embedding does not need."""
 
 
-class Parts(NamedTuple):
+class LoadedVlm(NamedTuple):
     """A model, ready to embed."""
 
     tokenizer: Tokenizer
@@ -32,7 +32,7 @@ class Parts(NamedTuple):
 
 def load_chat(
     recipe: Recipe, processor_folder: Path, folder: Path, adapter: Path | None, dtype: str, device: str
-) -> Parts:
+) -> LoadedVlm:
     """Loads from folders. Raises UserError for a file, a token or a weight that is not as it should be."""
     import transformers
 
@@ -52,10 +52,10 @@ def load_chat(
         check_grids(processor, network.config)
     if adapter is not None:
         network = merge_adapter(network, adapter, family.renamed)
-    return Parts(tokenizer, processor, network)
+    return LoadedVlm(tokenizer, processor, network)
 
 
-def _read_tokenizer(folder: Path, family: Family) -> Tokenizer:
+def _read_tokenizer(folder: Path, family: VlmFamily) -> Tokenizer:
     """tokenizer.json as it stands. Raises UserError if a token is missing that prompts need."""
     tokenizer = read_tokenizer_json(folder)
     missing = [token for token in family.special if tokenizer.token_to_id(token) is None]
@@ -66,7 +66,7 @@ def _read_tokenizer(folder: Path, family: Family) -> Tokenizer:
     return tokenizer
 
 
-def _read_processor(folder: Path, family: Family) -> BaseImageProcessor:
+def _read_processor(folder: Path, family: VlmFamily) -> BaseImageProcessor:
     import transformers
 
     kind = getattr(transformers, family.processor)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.models.vlm.family import Family, Ids, Limits, Seen, Tensors
+from harness.models.vlm.family import Ids, Limits, Tensors, VisualTokens, VlmFamily
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,14 +22,14 @@ _TILES = "aspect_ratio_mask"
 def _see(
     images: Sequence[Image],
     processor: BaseImageProcessor,
-    config: PretrainedConfig,  # noqa: ARG001 - the signature of `Family.see`
+    config: PretrainedConfig,  # noqa: ARG001 - the signature of `VlmFamily.see`
     limits: Limits | None,  # noqa: ARG001
-) -> Seen:
+) -> VisualTokens:
     found = processor(images=[list(images)], return_tensors="pt")
-    return Seen({name: found[name] for name in ("pixel_values", "aspect_ratio_ids", _TILES)}, [1] * len(images))
+    return VisualTokens({name: found[name] for name in ("pixel_values", "aspect_ratio_ids", _TILES)}, [1] * len(images))
 
 
-def _finish(seen: Seen, ids: Ids, token: int) -> Tensors:
+def _finish(seen: VisualTokens, ids: Ids, token: int) -> Tensors:
     """Adds which tiles each token may look at, `(1, length, images, tiles)`: those of the images just before it."""
     import torch
     from transformers.models.mllama.processing_mllama import (
@@ -45,7 +45,7 @@ def _finish(seen: Seen, ids: Ids, token: int) -> Tensors:
     return {**seen.tensors, "cross_attention_mask": torch.from_numpy(mask)}
 
 
-MLLAMA = Family(
+MLLAMA = VlmFamily(
     "mllama",
     "MllamaModel",
     processor="MllamaImageProcessorPil",

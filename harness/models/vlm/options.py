@@ -10,7 +10,7 @@ from harness.media.frame_policy import FramePolicy
 
 
 @dataclass(frozen=True, slots=True)
-class ChatOptions:
+class VlmOptions:
     """None leaves a setting to the model's recipe, to the checkpoint or to the data."""
 
     max_length: int | None = None
@@ -31,20 +31,20 @@ class ChatOptions:
 _NUMBERS = ("max_length", "min_pixels", "max_pixels")
 
 
-def parse_options(name: str, given: Mapping[str, str], *, resizes: bool, films: bool) -> ChatOptions:
+def parse_options(name: str, given: Mapping[str, str], *, resizes: bool, films: bool) -> VlmOptions:
     """Options as a user writes them, of a model with pixel limits or without (`resizes`), that sees videos or not.
 
     Raises UserError for what it has not.
     """
     lacking = (*(() if resizes else ("min_pixels", "max_pixels")), *(() if films else ("frames",)))
-    known = [each.name for each in fields(ChatOptions) if each.name not in lacking]
+    known = [each.name for each in fields(VlmOptions) if each.name not in lacking]
     for key in given:
         if key not in known:
             raise unknown_name(f"option of {name}", key, known, f"Choose from {', '.join(known)}.")
     numbers = {key: _whole(key, given[key]) for key in _NUMBERS if key in given}
     if (fewest := numbers.get("min_pixels")) and fewest > numbers.get("max_pixels", fewest):
         raise UserError("min_pixels is above max_pixels.", "Give the smaller one as min_pixels.")
-    return ChatOptions(
+    return VlmOptions(
         max_length=numbers.get("max_length"),
         min_pixels=numbers.get("min_pixels"),
         max_pixels=numbers.get("max_pixels"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.models.vlm.family import Family, Grid, Ids, Limits, Seen
+from harness.models.vlm.family import Ids, Limits, PatchGrid, VisualTokens, VlmFamily
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,19 +27,19 @@ _RENAMED = (
 def _see(
     images: Sequence[Image],
     processor: BaseImageProcessor,
-    config: PretrainedConfig,  # noqa: ARG001 - the signature of `Family.see`
+    config: PretrainedConfig,  # noqa: ARG001 - the signature of `VlmFamily.see`
     limits: Limits | None,
-) -> Seen:
+) -> VisualTokens:
     assert limits is not None, "every recipe of these families has pixel limits"
     size = {"shortest_edge": limits[0], "longest_edge": limits[1]}
     found = processor(images=list(images), size=size, return_tensors="pt")
     merged = processor.merge_size
-    grids = [Grid(int(rows) // merged, int(columns) // merged) for _, rows, columns in found["image_grid_thw"]]
+    grids = [PatchGrid(int(rows) // merged, int(columns) // merged) for _, rows, columns in found["image_grid_thw"]]
     tensors = {name: found[name] for name in ("pixel_values", "image_grid_thw")}
-    return Seen(tensors, [grid.tokens for grid in grids], grids)
+    return VisualTokens(tensors, [grid.tokens for grid in grids], grids)
 
 
-def grid_positions(length: int, images: Sequence[tuple[int, Grid]]) -> Ids:
+def grid_positions(length: int, images: Sequence[tuple[int, PatchGrid]]) -> Ids:
     """Positions `(3, length)` by time, row and column (M-RoPE); `images` say where each starts, in order.
 
     Text moves all three by one; an image stands at one time, its rows and columns counted from there, and what follows
@@ -59,8 +59,8 @@ def grid_positions(length: int, images: Sequence[tuple[int, Grid]]) -> Ids:
     return positions
 
 
-def _family(model_type: str, network: str, factor: int) -> Family:
-    return Family(
+def _family(model_type: str, network: str, factor: int) -> VlmFamily:
+    return VlmFamily(
         model_type,
         network,
         processor="Qwen2VLImageProcessorPil",

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.models.vlm import prompts as prompt
 from harness.models.vlm import resize as pixels
-from harness.models.vlm.family import Family, Limits, Turn
+from harness.models.vlm.family import Limits, Turn, VlmFamily
 from harness.models.vlm.llava_next import IMAGE as LLAVA_IMAGE
 from harness.models.vlm.llava_next import LLAVA_NEXT
 from harness.models.vlm.mllama import BEGIN, MLLAMA
 from harness.models.vlm.mllama import IMAGE as MLLAMA_IMAGE
 from harness.models.vlm.qwen import IMAGE, QWEN2, QWEN3, QWEN25, VISION
-from harness.models.vlm.video import FILM, VIDEO, Film, Mark, by_number, by_second, by_text
+from harness.models.vlm.video import FILM, VIDEO, NativeVideo, PlaceInTime, by_number, by_second, by_text
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,7 +32,7 @@ class Recipe:
 
     name: str
     hub: str
-    family: Family
+    family: VlmFamily
     prompt: Callable[[Turn], str]
     source: str
     base: str | None = None
@@ -51,9 +51,9 @@ class Recipe:
     bidirectional: bool = False
     frames: str = ""
     """Which frames of a video are seen; empty: the model is shown no videos here."""
-    film: Film | None = None
+    film: NativeVideo | None = None
     """Pixels of a video that is seen as such; without them each frame is seen as an image."""
-    mark: Mark = by_number
+    mark: PlaceInTime = by_number
     """How such a video stands in time."""
     note: str = ""
 
@@ -130,7 +130,7 @@ def _ops(size: str) -> Recipe:
     )
 
 
-def _lamra(name: str, hub: str, family: Family, mark: Mark) -> Recipe:
+def _lamra(name: str, hub: str, family: VlmFamily, mark: PlaceInTime) -> Recipe:
     return Recipe(
         name,
         hub,
@@ -140,7 +140,7 @@ def _lamra(name: str, hub: str, family: Family, mark: Mark) -> Recipe:
         fit=(4 * _PATCH, 300 * _PATCH),
         limits=(4 * _PATCH, 300 * _PATCH),
         frames="fps:2:768",
-        film=Film((128 * _PATCH, 768 * _PATCH), _CONTEXT * _PATCH),
+        film=NativeVideo((128 * _PATCH, 768 * _PATCH), _CONTEXT * _PATCH),
         mark=mark,
         note="which positions the public code gives to visual tokens is unknown: here they have row, column and time; "
         "frames of videos are sized by the defaults of qwen_vl_utils, of which release is unknown",
@@ -174,7 +174,7 @@ def _qwen3(size: str) -> Recipe:
         limits=(4 * _PATCH3, 1800 * _PATCH3),
         max_length=8192,
         frames="fps:1:64",
-        film=Film((128 * _PATCH3, 768 * _PATCH3), 10 * 768 * _PATCH3),
+        film=NativeVideo((128 * _PATCH3, 768 * _PATCH3), 10 * 768 * _PATCH3),
         mark=by_text,
         note="of a video it sees 1 frame a second and at most 64, as its code has it; mteb takes 2 a second",
     )
@@ -205,7 +205,7 @@ RECIPES: tuple[Recipe, ...] = (
         limits=(4 * _PATCH, 1280 * _PATCH),
         flat=True,
         frames="fps:2:64",
-        film=Film((128 * _PATCH, 360 * 420), _CONTEXT * _PATCH),
+        film=NativeVideo((128 * _PATCH, 360 * 420), _CONTEXT * _PATCH),
         note="of a video it sees 2 frames a second and at most 64, as mteb has it; its demo takes 1 a second",
     ),
     _b3("2B"),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from harness.media.video import read_frames
-from harness.models.vlm.family import Grid, Limits, Seen
+from harness.models.vlm.family import Limits, PatchGrid, VisualTokens
 from harness.models.vlm.resize import fit
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _SPARE = 1.05
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
+class NativeVideo:
     """Fewest and most pixels of a frame, and those of a video: half of its frames', as two frames make one patch."""
 
     frame: Limits
@@ -45,18 +45,20 @@ class Film:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Clip:
+class TimedFrames:
     """Frames and the seconds at which they are shown, filled up to whole pairs with the last one."""
 
     frames: Sequence[Image]
     seconds: Sequence[float]
 
 
-Mark: TypeAlias = "Callable[[Clip, Sequence[Grid], PretrainedConfig], tuple[Sequence[Grid], str]]"
+PlaceInTime: TypeAlias = (
+    "Callable[[TimedFrames, Sequence[PatchGrid], PretrainedConfig], tuple[Sequence[PatchGrid], str]]"
+)
 """From a clip and the grid of each pair: where they stand, and what takes the film's place in a prompt, if anything."""
 
 
-def read_clip(media: Media, choose: Callable[[int, float], Sequence[int]], pair: int) -> Clip:
+def read_timed_frames(media: Media, choose: Callable[[int, float], Sequence[int]], pair: int) -> TimedFrames:
     """The frames that `choose(number of frames, frames a second)` names. Raises BadMedia."""
     seconds: list[float] = []
 
@@ -67,19 +69,23 @@ def read_clip(media: Media, choose: Callable[[int, float], Sequence[int]], pair:
 
     frames = read_frames(media, chosen)
     missing = -len(frames) % pair
-    return Clip([*frames, *frames[-1:] * missing], [*seconds, *seconds[-1:] * missing])
+    return TimedFrames([*frames, *frames[-1:] * missing], [*seconds, *seconds[-1:] * missing])
 
 
-def watch(
-    clips: Sequence[Clip], film: Film, mark: Mark, processor: BaseImageProcessor, config: PretrainedConfig
-) -> Seen:
+def video_tokens(
+    clips: Sequence[TimedFrames],
+    film: NativeVideo,
+    mark: PlaceInTime,
+    processor: BaseImageProcessor,
+    config: PretrainedConfig,
+) -> VisualTokens:
     """The videos of one item."""
     import torch
 
     merged, pair = processor.merge_size, processor.temporal_patch_size
     parts: list[Tensor] = []
     shapes: list[tuple[int, int, int]] = []
-    grids: list[Grid] = []
+    grids: list[PatchGrid] = []
     texts: list[str] = []
     for clip in clips:
         limits = film.limits(len(clip.frames))
@@ -87,11 +93,11 @@ def watch(
         rows, columns = (edge // processor.patch_size for edge in reversed(frames[0].size))
         shapes.append((len(frames) // pair, rows, columns))
         parts += [_patches(frames[at : at + pair], processor) for at in range(0, len(frames), pair)]
-        placed, text = mark(clip, [Grid(rows // merged, columns // merged)] * (len(frames) // pair), config)
+        placed, text = mark(clip, [PatchGrid(rows // merged, columns // merged)] * (len(frames) // pair), config)
         grids += placed
         texts += [text] if text else []
     tensors = {"pixel_values_videos": torch.cat(parts), "video_grid_thw": torch.tensor(shapes)}
-    return Seen(tensors, [grid.tokens for grid in grids], grids, texts)
+    return VisualTokens(tensors, [grid.tokens for grid in grids], grids, texts)
 
 
 def _patches(frames: Sequence[Image], processor: BaseImageProcessor) -> Tensor:
@@ -108,15 +114,17 @@ def _patches(frames: Sequence[Image], processor: BaseImageProcessor) -> Tensor:
 
 
 def by_number(
-    clip: Clip,  # noqa: ARG001 - the signature of a mark
-    grids: Sequence[Grid],
+    clip: TimedFrames,  # noqa: ARG001 - the signature of a mark
+    grids: Sequence[PatchGrid],
     config: PretrainedConfig,  # noqa: ARG001
-) -> tuple[Sequence[Grid], str]:
+) -> tuple[Sequence[PatchGrid], str]:
     """Qwen2-VL: pairs are numbered."""
     return [replace(grids[0], times=tuple(range(len(grids))))], ""
 
 
-def by_second(clip: Clip, grids: Sequence[Grid], config: PretrainedConfig) -> tuple[Sequence[Grid], str]:
+def by_second(
+    clip: TimedFrames, grids: Sequence[PatchGrid], config: PretrainedConfig
+) -> tuple[Sequence[PatchGrid], str]:
     """Qwen2.5-VL: pairs are as far from each other as on average in time, in `tokens_per_second`."""
     seconds = clip.seconds[:: len(clip.frames) // len(grids)]
     apart = (seconds[-1] - seconds[0]) / max(1, len(grids) - 1)
@@ -125,10 +133,10 @@ def by_second(clip: Clip, grids: Sequence[Grid], config: PretrainedConfig) -> tu
 
 
 def by_text(
-    clip: Clip,
-    grids: Sequence[Grid],
+    clip: TimedFrames,
+    grids: Sequence[PatchGrid],
     config: PretrainedConfig,  # noqa: ARG001 - the signature of a mark
-) -> tuple[Sequence[Grid], str]:
+) -> tuple[Sequence[PatchGrid], str]:
     """Qwen3-VL: each pair stands by itself, and a text before it says when: midway between its first and its last."""
     pair = len(clip.frames) // len(grids)
     starts = range(0, len(clip.frames), pair)
@@ -136,7 +144,7 @@ def by_text(
     return grids, "".join(f"<{middle:.1f} seconds>{FILM}" for middle in middles)
 
 
-def told(prompt: str, texts: Sequence[str]) -> str:
+def with_timestamps(prompt: str, texts: Sequence[str]) -> str:
     """The prompt with these in the place of its films, in order, if there are any."""
     if not texts:
         return prompt

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from harness.data.dataset import Dataset, first_queries, known_digest, load_dataset
 from harness.errors import UserError
-from harness.listener import Silent
 from harness.media import digests as digests_module
 from harness.media.digests import Digests
+from harness.progress import NoProgress
 from harness.types import DataInfo, Item, Media, Query, Task, TaskData
 from tests.helpers.image_files import encoded, picture, rotated_exif
 
@@ -92,7 +92,7 @@ def load(
     task: Task, digests: Digests, limit: int | None = None, *, skip_bad: bool = False, workers: int = 2
 ) -> Dataset:
     info = task.source.info(task)
-    return load_dataset(task, info, digests, Silent(), limit=limit, workers=workers, skip_bad=skip_bad)
+    return load_dataset(task, info, digests, NoProgress(), limit=limit, workers=workers, skip_bad=skip_bad)
 
 
 def known(task: Task, digests: Digests, limit: int | None = None) -> str | None:
@@ -260,7 +260,7 @@ def test_each_medium_is_looked_at_once_and_told(task: Task, memory: Path, monkey
     plain = digests.media
     monkeypatch.setattr(digests, "media", lambda medium: (looked.append(medium.name), plain(medium))[1])
 
-    class Listening(Silent):
+    class Listening(NoProgress):
         steps = 0
 
         def phase(self, name: str, total: int) -> None:

@@ -17,12 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.encoding import encoder as encode
-from harness.encoding.encoder import Encoder, EncodeReport, Work
+from harness.encoding.encoder import Encoder, EncodeReport
 from harness.encoding.oom import is_out_of_memory
 from harness.encoding.store import Store
-from harness.encoding.vectors import as_matrix, describe
+from harness.encoding.vectors import Work, as_matrix, describe
 from harness.errors import BadMedia, UserError
-from harness.listener import Silent
+from harness.progress import NoProgress
 from harness.types import Features, FloatArray, Item, Media, ModelSpec, Role
 
 WIDTH = 4
@@ -70,7 +70,7 @@ class Model:
         return self._output(texts)
 
 
-class Counting(Silent):
+class Counting(NoProgress):
     def __init__(self) -> None:
         self.steps, self.notes = 0, list[str]()
 
@@ -90,7 +90,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def run(
     model: Model, store: Store, todo: Sequence[Work], budget: int = 64, workers: int = 2, *, skip: bool = False
 ) -> EncodeReport:
-    return Encoder(model, store, budget=budget, workers=workers).run(todo, Silent(), skip_bad_media=skip)
+    return Encoder(model, store, budget=budget, workers=workers).run(todo, NoProgress(), skip_bad_media=skip)
 
 
 def check_stored(store: Store, todo: Sequence[Work]) -> None:
@@ -393,7 +393,7 @@ def test_prepared_items_do_not_pile_up(store: Store, media: bool) -> None:
     Alive.now = Alive.most = 0
     budget, workers, chunk = 10, 2, 1 if media else encode._TEXTS_AT_ONCE
     todo = work([f"word {n}" for n in range(1500)], media=media)
-    Encoder(Heavy(), store, budget=budget, workers=workers).run(todo, Silent())
+    Encoder(Heavy(), store, budget=budget, workers=workers).run(todo, NoProgress())
     window = encode._WINDOW * budget
     ahead = (2 * workers + window // chunk + 2) * chunk
     assert Alive.now == 0

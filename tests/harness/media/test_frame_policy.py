@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from harness.errors import UserError
 from harness.media.frame_policy import FramePolicy, frame_indices
 from harness.models import open_model
-from harness.registry import ModelSettings
+from harness.types import ModelSettings
 from tests.helpers.mmeb_files import shared
 
 policies = st.one_of(

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from harness.media import decode_worker
-from harness.media.decode_worker import Clip
-from harness.media.readers import Animation, Decord, Pyav, Reader
+from harness.media.decode_worker import OpenVideo
+from harness.media.readers import AnimationReader, DecordReader, PyavReader, Reader
 from tests.helpers.clips import TURNS, every_frame, turn, write_clip
 
 pytest.importorskip("av", reason="needs PyAV to write videos")
@@ -54,12 +54,12 @@ def some(total: int) -> list[int]:
     return sorted({number % total for number in (0, total // 7, total // 2, total // 2 + 1, total - 2, total - 1)})
 
 
-def assert_right(reader: Reader | Clip, path: Path) -> None:
+def assert_right(reader: Reader | OpenVideo, path: Path) -> None:
     right = every_frame(path)
     assert reader.total == len(right)
     wanted = some(reader.total)
     read = reader.read(wanted)
-    found = [frame for few in read for frame in few] if isinstance(reader, Clip) else list(read)
+    found = [frame for few in read for frame in few] if isinstance(reader, OpenVideo) else list(read)
     assert len(found) == len(wanted)
     for number, frame in zip(wanted, found, strict=True):
         assert (frame == right[number]).all(), number
@@ -68,21 +68,21 @@ def assert_right(reader: Reader | Clip, path: Path) -> None:
 @pytest.mark.parametrize("name", EXACT)
 def test_decord_and_pyav_give_the_same_frames_and_rates(tmp_path: Path, name: str) -> None:
     path = write(tmp_path, name)
-    assert_right(Decord(path), path)
-    assert_right(Pyav(path), path)
-    assert Decord(path).rate == pytest.approx(Pyav(path).rate, rel=1e-3)
+    assert_right(DecordReader(path), path)
+    assert_right(PyavReader(path), path)
+    assert DecordReader(path).rate == pytest.approx(PyavReader(path).rate, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", [*EXACT, *OTHERS])
 def test_whatever_the_container_the_frames_are_right(tmp_path: Path, name: str) -> None:
     path = write(tmp_path, name)
-    assert_right(Clip(path), path)
+    assert_right(OpenVideo(path), path)
 
 
 @pytest.mark.parametrize("name", ["mpeg4.avi", "h264.avi", "two.mpg", "flash.flv", "windows.wmv"])
 def test_decord_reads_in_a_row_what_it_cannot_jump_in(tmp_path: Path, name: str) -> None:
     path = write(tmp_path, name)
-    assert_right(Decord(path, in_a_row=True), path)
+    assert_right(DecordReader(path, in_a_row=True), path)
 
 
 @pytest.mark.parametrize("degrees", TURNS)
@@ -90,30 +90,30 @@ def test_decord_reads_in_a_row_what_it_cannot_jump_in(tmp_path: Path, name: str)
 def test_a_turned_video_comes_upright(tmp_path: Path, degrees: int, size: tuple[int, int]) -> None:
     """Also where decord fails: it cannot turn narrow ones."""
     plain = write_clip(tmp_path / "plain.mp4", size=size)
-    ((upright,),) = Clip(plain).read([3])
+    ((upright,),) = OpenVideo(plain).read([3])
     turned = turn(plain, degrees)
-    ((frame,),) = Clip(turned).read([3])
+    ((frame,),) = OpenVideo(turned).read([3])
     assert (frame == np.rot90(upright, -degrees // 90)).all()
-    assert_right(Clip(turned), turned)
-    assert_right(Pyav(turned), turned)
+    assert_right(OpenVideo(turned), turned)
+    assert_right(PyavReader(turned), turned)
 
 
 def test_where_one_library_breaks_off_the_next_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Fragile(Decord):
+    class Fragile(DecordReader):
         def read(self, wanted: list[int]) -> list[np.ndarray]:
             if wanted[0] > 0:
                 raise RuntimeError("enough")
             return super().read(wanted)
 
     monkeypatch.setattr(decode_worker, "AT_ONCE", 1)
-    monkeypatch.setitem(decode_worker._LIBRARIES, "mp4", (Fragile, Pyav))
+    monkeypatch.setitem(decode_worker._LIBRARIES, "mp4", (Fragile, PyavReader))
     path = write(tmp_path, "h264.mp4")
-    assert_right(Clip(path), path)
+    assert_right(OpenVideo(path), path)
 
 
 def test_only_what_is_needed_is_decoded(tmp_path: Path) -> None:
     """Of a long clip in groups of ten, the last frame takes its own group and no more."""
-    reader = Pyav(write_clip(tmp_path / "long.mp4", length=200))
+    reader = PyavReader(write_clip(tmp_path / "long.mp4", length=200))
     decoded = 0
     decode = reader._container.decode
 
@@ -139,11 +139,11 @@ def test_an_animation_is_read_by_pillow_frame_by_frame(tmp_path: Path) -> None:
     for name, times in (("even.gif", 50), ("fast.gif", 0), ("even.png", 50)):
         path = tmp_path / name
         frames[0].save(path, save_all=True, append_images=frames[1:], duration=times)
-        clip = Clip(path)
+        clip = OpenVideo(path)
         assert (clip.total, clip.rate) == (10, 20.0 if times else 10.0), name
         for number, frame in zip((0, 4, 9), next(clip.read([0, 4, 9])), strict=True):
             assert (frame == np.asarray(frames[number])).all(), name
-    assert isinstance(clip._reader, Animation)
+    assert isinstance(clip._reader, AnimationReader)
 
 
 @pytest.mark.parametrize(
@@ -154,12 +154,12 @@ def test_where_one_library_is_not_installed_the_other_gives_the_same_frames(
 ) -> None:
     path = write(tmp_path, name)
     right = every_frame(path)
-    rate = Clip(path).rate
+    rate = OpenVideo(path).rate
     monkeypatch.setitem(sys.modules, absent, None)  # so that importing it fails
-    clip = Clip(path)
+    clip = OpenVideo(path)
     wanted = some(len(right))
     frames = [frame for few in clip.read(wanted) for frame in few]
-    assert isinstance(clip._reader, Pyav if absent == "decord" else Decord)
+    assert isinstance(clip._reader, PyavReader if absent == "decord" else DecordReader)
     assert (clip.total, clip.rate) == (len(right), pytest.approx(rate, rel=1e-3))
     assert all((frame == right[number]).all() for number, frame in zip(wanted, frames, strict=True))
 
@@ -170,4 +170,4 @@ def test_without_a_library_it_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setitem(decode_worker._LIBRARIES, "mp4", (absent, absent))
     with pytest.raises(ValueError, match=decode_worker.NO_DECODER):
-        Clip(write(tmp_path, "h264.mp4"))
+        OpenVideo(write(tmp_path, "h264.mp4"))

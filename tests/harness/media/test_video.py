@@ -9,8 +9,7 @@ import pytest
 
 from harness.errors import BadMedia
 from harness.models import open_model
-from harness.registry import ModelSettings
-from harness.types import Item, Media
+from harness.types import Item, Media, ModelSettings
 
 pytest.importorskip("decord", reason="decord has no wheel for this platform")
 cv2 = pytest.importorskip("cv2")

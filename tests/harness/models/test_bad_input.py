@@ -13,14 +13,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from harness.encoding.encoder import Encoder, Work
+from harness.encoding.encoder import Encoder
 from harness.encoding.store import Store
+from harness.encoding.vectors import Work
 from harness.errors import UserError
-from harness.listener import Silent
 from harness.models import open_model
 from harness.models.common import handle
-from harness.registry import ModelSettings
-from harness.types import Item, ModelSpec
+from harness.progress import NoProgress
+from harness.types import Item, ModelSettings, ModelSpec
 from tests.helpers import dual_files, llave_files, sentence_files, vlm_files
 from tests.helpers.llave_files import copied, embed, picture, shown
 
@@ -193,12 +193,12 @@ def test_without_memory_for_one_item_it_is_named_and_what_came_before_is_kept(fo
     work = [Work(key.encode(), item, "query") for key, item in texts.items()]
     giant = Work(b"giant", Item("a giant " * 400), "query")
     with closing(Store(tmp_path / "store", model.spec)) as store:
-        report = Encoder(model, store, budget=100_000).run(work, Silent())
+        report = Encoder(model, store, budget=100_000).run(work, NoProgress())
         assert report.backoffs > 0
         with pytest.raises(
             UserError, match="not enough memory even for one item: the query with text 'a giant"
         ) as caught:
-            Encoder(model, store).run([giant], Silent())
+            Encoder(model, store).run([giant], NoProgress())
         assert "kept" in caught.value.hint
         assert store.missing([each.key for each in work]) == []
 

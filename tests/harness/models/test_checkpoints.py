@@ -11,8 +11,8 @@ import pytest
 from harness.errors import UserError
 from harness.models import open_model
 from harness.models.checkpoints import TRAINING
-from harness.registry import ModelSettings
 from harness.results.files import load_result, write_result
+from harness.types import ModelSettings
 from tests.helpers.llave_files import write_checkpoint
 from tests.helpers.result_values import result
 

@@ -15,8 +15,7 @@ from PIL import Image
 
 from harness.models import open_model
 from harness.models.classical import IMAGE_WIDTH, TEXT_WIDTH
-from harness.registry import ModelSettings
-from harness.types import MEDIA_TOKEN, Item, Media
+from harness.types import MEDIA_TOKEN, Item, Media, ModelSettings
 
 REALDATA = Path(__file__).resolve().parents[3] / "../shared/realdata"
 

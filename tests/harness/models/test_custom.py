@@ -12,8 +12,7 @@ from PIL import Image
 
 from harness.errors import UserError
 from harness.models import open_model
-from harness.registry import ModelSettings
-from harness.types import Item, Media
+from harness.types import Item, Media, ModelSettings
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/add-a-model.md"
 HEAD = "from harness.types import Features, ModelSpec\n"
@@ -148,3 +147,8 @@ def test_the_current_folder_never_hides_an_installed_module(write):
     write("colorsys", model())
     with pytest.raises(UserError, match="no class in colorsys"):
         opened("colorsys:Model")
+
+
+def test_a_model_with_an_option_named_pairs_is_not_taken_for_the_oracle(write):
+    write("mine_module", model(spec=', options={"pairs": ""}'))
+    assert not opened().needs_answers

@@ -12,9 +12,7 @@ from hypothesis import strategies as st
 
 from harness.errors import UserError
 from harness.models import open_model
-from harness.models.null import Learner, needs_answers
-from harness.registry import ModelSettings
-from harness.types import Item, Media
+from harness.types import Item, Learner, Media, ModelSettings
 
 NAMES = ("null/constant", "null/random", "null/oracle", "null/nan")
 
@@ -92,10 +90,8 @@ def test_oracle_is_known_by_the_answers_it_was_told_in_any_order():
     def told(some):
         model = load("null/oracle")
         assert isinstance(model, Learner)
-        assert needs_answers(model.spec)
         spec = model.learn(some)
         assert spec == model.spec
-        assert not needs_answers(spec)
         return spec
 
     assert told(pairs) == told(reversed(pairs)) == told(pairs + pairs[:1])
@@ -103,7 +99,7 @@ def test_oracle_is_known_by_the_answers_it_was_told_in_any_order():
 
 
 def test_only_the_oracle_needs_answers():
-    waiting = [name for name in NAMES if needs_answers(open_model(name, ModelSettings()).spec)]
+    waiting = [name for name in NAMES if open_model(name, ModelSettings()).needs_answers]
     assert waiting == ["null/oracle"]
 
 

@@ -12,7 +12,7 @@ import pytest
 import harness.models
 from harness.errors import UserError
 from harness.models import ROWS, installed_rows, open_model
-from harness.registry import ModelRow, ModelSettings
+from harness.types import ModelRow, ModelSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 ROW = ModelRow("plug/", "a plug-in", ("text",), lambda name, _: open_model("null/constant", ModelSettings()))
@@ -66,7 +66,7 @@ def test_an_unknown_name_gets_the_closest_known_ones(name, close):
 
 def test_looking_a_name_up_loads_no_heavy_library():
     code = (
-        "import sys; from harness.models import open_model; from harness.registry import ModelSettings;"
+        "import sys; from harness.models import open_model; from harness.types import ModelSettings;"
         "open_model('null/random', ModelSettings());"
         "print({'torch', 'cv2', 'transformers', 'sentence_transformers', 'huggingface_hub'} & set(sys.modules))"
     )

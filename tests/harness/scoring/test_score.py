@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from harness.data.dataset import Dataset
 from harness.encoding.store import Store
 from harness.scoring.metrics import Metric
-from harness.scoring.score import Keys, rank_dataset, score
+from harness.scoring.score import DatasetKeys, rank_dataset, score
 from harness.types import DataInfo, IndexArray, Item, ModelSpec, Query, Ranking, Scope, Task, TaskData
 from leaderboards.submission.rankings import ranking_of
 
@@ -57,14 +57,14 @@ def dataset_of(data: TaskData, scope: Scope = "global") -> Dataset:
     return Dataset(task, DataInfo("test", "local", ()), data, "0" * 64, {}, {})
 
 
-def keys_of(data: TaskData, without: Sequence[int] = ()) -> Keys:
+def keys_of(data: TaskData, without: Sequence[int] = ()) -> DatasetKeys:
     """Keys of all items but some targets."""
     queries = [f"query {number}".encode().ljust(32) for number in range(len(data.queries))]
     targets = [f"target {number}".encode().ljust(32) for number in range(len(data.targets))]
-    return Keys(tuple(queries), tuple(None if number in without else key for number, key in enumerate(targets)))
+    return DatasetKeys(tuple(queries), tuple(None if number in without else key for number, key in enumerate(targets)))
 
 
-def similarity(store: Store, keys: Keys) -> np.ndarray:
+def similarity(store: Store, keys: DatasetKeys) -> np.ndarray:
     """Puts vectors into the store, and says how alike they are; what has no vector is like nothing."""
     random = np.random.default_rng(7)
     vectors = {key: random.standard_normal(6).astype(np.float32) for key in (*keys.queries, *keys.targets) if key}

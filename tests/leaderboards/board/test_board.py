@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leaderboards.board.board import Board
-from leaderboards.board.entries import Checkpoint
+from leaderboards.board.entries import TrainingPoint
 from leaderboards.board.scope import rows_for
 from leaderboards.board.standings import mean_weights
 from leaderboards.load import Record
-from leaderboards.published.rows import Mark, PublishedRow, Source
+from leaderboards.published.rows import Citation, MeanMismatch, PublishedRow
 from tasks.suites import Suite, aggregate, find_suite, suites
 from tests.helpers.record_values import in_memory
 from tests.helpers.result_values import result
@@ -81,7 +81,7 @@ def _hits(right: int, of: int = 100) -> list[float]:
 
 
 def _printed(model: str, **changes: object) -> PublishedRow:
-    fields: dict[str, object] = {"kind": "published", "source": Source("Table 1", "a paper"), "suite": "these"}
+    fields: dict[str, object] = {"kind": "published", "source": Citation("Table 1", "a paper"), "suite": "these"}
     return PublishedRow(model=model, metric="hit@1", evaluator="", **(fields | changes))
 
 
@@ -204,7 +204,7 @@ class TestPublished:
         assert (cell.mean.value, cell.summed) == (pytest.approx(0.3), True)
 
     def test_a_contradicted_mean_is_shown_as_printed_and_ranked_by_its_parts(self):
-        mark = Mark("overall", 0.9, 0.3, "a mean of means")
+        mark = MeanMismatch("overall", 0.9, 0.3, "a mean of means")
         rows = [_printed("high", means={"overall": 0.9}, marks=(mark,)), _printed("low", means={"overall": 0.5})]
         board = Board.of_records([], SUITE, rows, sizes={"A": 1000, "B": 1000})
         assert list(_places(board)) == ["low", "high"]
@@ -221,7 +221,7 @@ class TestPublished:
 
     def test_means_of_another_suite_are_not_shown_as_this_one_s(self):
         scores = dict.fromkeys(find_suite("mmeb-ood").tasks, 0.5)
-        mark = Mark("OOD", 0.6, 0.5, "a slip")
+        mark = MeanMismatch("OOD", 0.6, 0.5, "a slip")
         rows = [
             _printed("p", suite="mmeb", scores=scores, means={"overall": 0.7, "OOD": 0.6, "vqa": 0.3}, marks=(mark,)),
             _printed("means alone", suite="mmeb", means={"overall": 0.7}),
@@ -239,7 +239,7 @@ class TestPublished:
 
 
 def test_checkpoints_are_known_by_name_or_by_step():
-    def found(model: str, **fields: object) -> Checkpoint | None:
+    def found(model: str, **fields: object) -> TrainingPoint | None:
         made = result("A", model)
         return Board.of([replace(made, model={**made.model, **fields})], SUITE).entries[0].checkpoint
 

@@ -19,8 +19,8 @@ from leaderboards.board.scope import every_published, rows_for
 from leaderboards.board.tables import board_csv, board_grid, board_json
 from leaderboards.exchange.files import Imported, write_imported
 from leaderboards.page.data import page_data
-from leaderboards.published.rows import Mark, PublishedRow, Source
-from leaderboards.tables import Cell, Grid, html_table, latex, markdown, narrowed, terminal, width
+from leaderboards.published.rows import Citation, MeanMismatch, PublishedRow
+from leaderboards.tables import Cell, Table, html_table, latex, markdown, narrowed, terminal, width
 from llave.cli import board as command
 from tasks.suites import Suite, find_suite
 from tests.helpers.record_values import in_memory, write
@@ -38,11 +38,11 @@ def _board(models: dict[str, int], *rows: PublishedRow, **fields: object) -> Boa
     return Board.of_records(records, SUITE, rows)
 
 
-def _column(grid: Grid, name: str) -> list[Cell]:
+def _column(grid: Table, name: str) -> list[Cell]:
     return [row[grid.columns.index(name)] for row in grid.rows]
 
 
-def _shown(grid: Grid, columns: int = 200) -> str:
+def _shown(grid: Table, columns: int = 200) -> str:
     console = Console(file=io.StringIO(), width=columns)
     console.print(terminal(grid))
     assert isinstance(console.file, io.StringIO)
@@ -84,8 +84,8 @@ class TestGrid:
 
     def test_published_rows_and_the_marks_of_the_audit(self):
         row = PublishedRow(
-            "paper", "self-reported", Source("T2", "t"), "these", "hit@1", "v1", means={"overall": 0.666},
-            size=7_060_000_000, marks=(Mark("overall", 0.666, 0.636, "a mean of means"),),
+            "paper", "self-reported", Citation("T2", "t"), "these", "hit@1", "v1", means={"overall": 0.666},
+            size=7_060_000_000, marks=(MeanMismatch("overall", 0.666, 0.636, "a mean of means"),),
         )  # fmt: skip
         grid = board_grid(_board({"m": 50}, row))
         assert [cell.text for cell in _column(grid, "model")] == ["paper (self-reported)", "m"]

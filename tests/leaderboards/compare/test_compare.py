@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from harness.errors import UserError
 from harness.models import open_model
-from harness.registry import ModelSettings
 from harness.results.files import result_folder
+from harness.types import ModelSettings
 from leaderboards import stats
 from leaderboards.board.entries import Entry, measured, printed
 from leaderboards.compare.compare import COMMON, compare
@@ -23,7 +23,7 @@ from leaderboards.compare.config_diff import changes
 from leaderboards.compare.flips import flips
 from leaderboards.compare.tables import difference_grid, page, verdict
 from leaderboards.load import load
-from leaderboards.published.rows import PublishedRow, Source
+from leaderboards.published.rows import Citation, PublishedRow
 from llave.cli import compare as command
 from tasks.suites import Suite
 from tests.helpers.llave_files import write_checkpoint
@@ -37,7 +37,7 @@ def _entry(name: str, **hits: list[float]) -> Entry:
 
 
 def _paper(name: str, **fields: object) -> Entry:
-    row = PublishedRow(name, "published", Source("T", "t"), "these", "hit@1", "", **fields)
+    row = PublishedRow(name, "published", Citation("T", "t"), "these", "hit@1", "", **fields)
     return printed([row], [])[0]
 
 

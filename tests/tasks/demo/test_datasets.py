@@ -10,7 +10,15 @@ from dataclasses import replace
 import pytest
 
 from tasks.demo.clips import demo_clips
-from tasks.demo.datasets import DemoRow, Question, eval_questions, query_side, target_side, train_questions, words_of
+from tasks.demo.datasets import (
+    DemoQuestion,
+    DemoRow,
+    eval_questions,
+    query_side,
+    target_side,
+    train_questions,
+    words_of,
+)
 from tasks.demo.draw import draw
 from tasks.demo.scenes import COLORS, SHAPES, SIZES, TEXTURES, Picture, Scene, Thing, changes
 from tasks.demo.suite import DEMO_ROWS, DEMO_SEED, demo_vocabulary
@@ -24,7 +32,7 @@ STEPS = {"left of": (0, 1), "right of": (0, -1), "above": (1, 0), "below": (-1, 
 every_row = pytest.mark.parametrize("row", DEMO_ROWS, ids=lambda row: row.name)
 
 
-def is_true(row: DemoRow, question: Question, answer: str | Picture) -> bool:
+def is_true(row: DemoRow, question: DemoQuestion, answer: str | Picture) -> bool:
     """Whether an answer is right, from the text and the scenes alone."""
     text, picture = question.text, question.picture
     match row.name.removesuffix("-ood"):
@@ -93,7 +101,7 @@ def edited(text: str, scene: Scene) -> set[Thing]:
     return {replace(thing, **{attribute: value}) if thing.shape == shape else thing for thing in scene.things}
 
 
-def pictures(question: Question) -> Iterator[Picture]:
+def pictures(question: DemoQuestion) -> Iterator[Picture]:
     yield from (each for each in (question.picture, *question.answers) if isinstance(each, Picture))
 
 
@@ -178,7 +186,7 @@ def variants(scene: Scene) -> set[Scene]:
     return found - {scene}
 
 
-def is_near(row: DemoRow, question: Question, answer: str | Picture) -> bool:
+def is_near(row: DemoRow, question: DemoQuestion, answer: str | Picture) -> bool:
     """Whether an answer differs in one attribute from the right one (an edited scene: from the one to edit)."""
     right, picture = question.answers[0], question.picture
     match row.name.removesuffix("-ood"):
@@ -265,6 +273,6 @@ def test_the_vocabulary_is_every_word_of_every_text() -> None:
     assert len(words) <= 120
 
 
-def sides(row: DemoRow, question: Question) -> Iterator[tuple[str, str]]:
+def sides(row: DemoRow, question: DemoQuestion) -> Iterator[tuple[str, str]]:
     yield query_side(row, question)
     yield from (target_side(row, answer) for answer in question.answers)

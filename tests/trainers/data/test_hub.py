@@ -18,7 +18,7 @@ from harness.errors import UserError
 from tests.helpers import llave_files
 from tests.helpers.hub_server import Hub
 from tests.helpers.training_files import BASE, Quiet, write_start
-from trainers.config import Config, override
+from trainers.config import TrainingConfig, override
 from trainers.data.hub import TrainSource
 from trainers.data.training_data import find_material
 from trainers.train import train
@@ -73,11 +73,11 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         yield running
 
 
-def config(*settings: str) -> Config:
+def config(*settings: str) -> TrainingConfig:
     return override(override(BASE, [f"data={REPO}", "datasets=Shapes,Colours", "batch=4"]), settings)
 
 
-def questions(made: Config) -> set[str]:
+def questions(made: TrainingConfig) -> set[str]:
     found = find_material(made)
     return {subset.pair(row).query.text.splitlines()[1] for subset in found.subsets for row in range(len(subset))}
 

@@ -19,15 +19,15 @@ from PIL import Image
 from harness.errors import UserError
 from harness.media.digests import Digests
 from harness.media.images import open_image
-from harness.models.llave.prompt import Prompt
+from harness.models.llave.prompt import LlaveInput
 from harness.types import Features, Item, Media, Role
 from tests.helpers.training_files import BASE
 from trainers.data.content_ids import content_key, name_key
-from trainers.data.loader import Feed, Part, Prepared
+from trainers.data.loader import BatchLoader, PreparedItems, SubBatch
 from trainers.data.mmeb_train import Subset
-from trainers.data.pairs import Lines, Pair
-from trainers.data.sampler import Plan
-from trainers.engine.backend import Learner
+from trainers.data.pairs import Pair, PairFile
+from trainers.data.sampler import BatchPlan
+from trainers.engine.backend import Backend
 from trainers.engine.step import Stepper
 
 
@@ -49,25 +49,25 @@ def digests(tmp_path: Path) -> Digests:
     return Digests(tmp_path / "digests.db")
 
 
-def prepare(item: Item, role: Role) -> Features[Prompt]:
+def prepare(item: Item, role: Role) -> Features[LlaveInput]:
     """Opens no file; the prompt says what it is of."""
     ids = np.frombuffer(f"{role} {item.text} {[each.name for each in item.media]}".encode(), np.uint8)
-    return Features(Prompt((ids.astype(np.int64),), (), len(ids)))
+    return Features(LlaveInput((ids.astype(np.int64),), (), len(ids)))
 
 
-def pairs_of(root: Path) -> Lines:
+def pairs_of(root: Path) -> PairFile:
     """Each asks for an image with another for its negative; images 4 to 7 are copies of 0 to 3."""
     made = [Pair(Item(f"n {at}"), picture(root, f"{at}.png"), (picture(root, f"{7 - at}.png"),)) for at in range(8)]
-    return Lines("mine", root / "mine.jsonl", list(enumerate(made)))
+    return PairFile("mine", root / "mine.jsonl", list(enumerate(made)))
 
 
-def feed(subset: Subset, digests: Digests | None, *, rank: int = 0, processes: int = 1, batch: int = 8) -> Feed:
-    plan = Plan.over({"mine": len(subset)}, {}, batch=batch, parts=1, mode="mixed", seed=0)
-    prepared = Prepared(prepare, 2**20, digests)
-    return Feed(plan, [subset], prepared, rank, processes, negatives=True, workers=2)
+def feed(subset: Subset, digests: Digests | None, *, rank: int = 0, processes: int = 1, batch: int = 8) -> BatchLoader:
+    plan = BatchPlan.over({"mine": len(subset)}, {}, batch=batch, parts=1, mode="mixed", seed=0)
+    prepared = PreparedItems(prepare, 2**20, digests)
+    return BatchLoader(plan, [subset], prepared, rank, processes, negatives=True, workers=2)
 
 
-def said(prompts: list[Prompt]) -> list[str]:
+def said(prompts: list[LlaveInput]) -> list[str]:
     return [bytes(prompt.ids[0].astype(np.uint8)).decode() for prompt in prompts]
 
 
@@ -116,13 +116,13 @@ def test_copies_of_a_target_have_one_id_and_so_have_negatives_that_are_copies(ro
 
 def test_a_negative_that_is_a_copy_of_a_target_has_its_id(root: Path, digests: Digests):
     made = [Pair(Item(f"n {at}"), picture(root, f"{at}.png"), (picture(root, f"{at + 4}.png"),)) for at in range(4)]
-    ((part,),) = feed(Lines("mine", root / "mine.jsonl", list(enumerate(made))), digests, batch=4).steps(0, 1)
+    ((part,),) = feed(PairFile("mine", root / "mine.jsonl", list(enumerate(made))), digests, batch=4).steps(0, 1)
     assert part.all_negatives == len(part.negative_ids) == 4
     assert set(part.negative_ids) == set(part.target_ids)
 
 
 def test_processes_share_out_what_one_has_with_the_same_ids(root: Path, digests: Digests):
-    def known(part: Part) -> set[tuple[str, int]]:
+    def known(part: SubBatch) -> set[tuple[str, int]]:
         sides = (part.queries, part.query_ids), (part.targets, part.target_ids), (part.negatives, part.negative_ids)
         return {each for prompts, ids in sides for each in zip(said(list(prompts)), ids, strict=True)}
 
@@ -166,12 +166,12 @@ def test_a_file_is_looked_at_once_while_there_is_room(root: Path, digests: Diges
 def test_what_does_not_open_names_its_row(root: Path, digests: Digests):
     (root / "5.png").write_bytes(b"no image")
 
-    def opening(item: Item, role: Role) -> Features[Prompt]:
+    def opening(item: Item, role: Role) -> Features[LlaveInput]:
         for medium in item.media:
             open_image(medium)
         return prepare(item, role)
 
-    made = replace(feed(pairs_of(root), digests), prepared=Prepared(opening, 0, digests))
+    made = replace(feed(pairs_of(root), digests), prepared=PreparedItems(opening, 0, digests))
     with pytest.raises(UserError, match=r"mine\.jsonl, line 5: .*5\.png") as refused:
         list(made.steps(0, 1))
     assert "on_bad_media=skip" in refused.value.hint
@@ -180,10 +180,10 @@ def test_what_does_not_open_names_its_row(root: Path, digests: Digests):
 def test_a_copy_of_its_own_target_is_no_negative_of_a_query(root: Path, digests: Digests):
     made = [Pair(Item(f"n {at}"), picture(root, f"{at}.png")) for at in range(4)]
     made[2] = replace(made[2], negatives=(picture(root, "6.png"),))
-    ((part,),) = feed(Lines("mine", root / "mine.jsonl", list(enumerate(made))), digests, batch=4).steps(0, 1)
+    ((part,),) = feed(PairFile("mine", root / "mine.jsonl", list(enumerate(made))), digests, batch=4).steps(0, 1)
     draw = torch.Generator().manual_seed(0)
     query, target, negatives = (0.3 * torch.randn(n, 5, generator=draw) for n in (4, 4, 1))
-    loss = Stepper(BASE, cast(Learner, SimpleNamespace(device="cpu")), None)._loss(part)
+    loss = Stepper(BASE, cast(Backend, SimpleNamespace(device="cpu")), None)._loss(part)
     for row, number in enumerate(part.target_ids):
         here, there = (
             loss(query, target, rows=range(row, row + 1), negatives=each) for each in (negatives, -negatives)

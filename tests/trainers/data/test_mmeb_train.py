@@ -17,10 +17,10 @@ from harness.types import MEDIA_TOKEN, Item, Media
 from tasks.demo.suite import demo_vocabulary
 from tests.helpers.training_files import BASE, write_pairs, write_table
 from trainers.config import override
-from trainers.data.mmeb_train import Choice, load_subsets
-from trainers.data.pairs import Lines, Pair
-from trainers.data.sampler import Plan
-from trainers.data.training_data import Material, check_shares, check_widths, find_material, remarks
+from trainers.data.mmeb_train import RowChoice, load_subsets
+from trainers.data.pairs import Pair, PairFile
+from trainers.data.sampler import BatchPlan
+from trainers.data.training_data import TrainingData, check_shares, check_widths, find_material, remarks
 from trainers.engine.scratch import write_scratch
 
 
@@ -44,7 +44,7 @@ def rows(count: int, **columns: list[str]) -> dict[str, list[str]]:
 
 
 def test_a_row_becomes_a_pair_as_evaluation_would_read_it(data: Path):
-    ask, find = load_subsets(data, None, Choice())
+    ask, find = load_subsets(data, None, RowChoice())
     root = data / "images"
     assert [ask.name, find.name] == ["ask", "find"]
     query = Item(f"{MEDIA_TOKEN}\nwhat colour ?\n", (Media("image", "1.png", root),))
@@ -56,23 +56,23 @@ def test_a_row_becomes_a_pair_as_evaluation_would_read_it(data: Path):
 
 @pytest.mark.parametrize("cap", [1, 5, 12, 50])
 def test_a_cap_takes_the_first_rows_or_some_at_random(data: Path, cap: int):
-    first = load_subsets(data, None, Choice(cap=cap))[1]
+    first = load_subsets(data, None, RowChoice(cap=cap))[1]
     assert [first.pair(at).query.text for at in range(len(first))] == [f"number {n}" for n in range(min(cap, 12))]
-    drawn = load_subsets(data, None, Choice(cap=cap, at_random=True, seed=3))[1]
+    drawn = load_subsets(data, None, RowChoice(cap=cap, at_random=True, seed=3))[1]
     texts = [drawn.pair(at).query.text for at in range(len(drawn))]
     assert len(set(texts)) == min(cap, 12)
-    again = load_subsets(data, None, Choice(cap=cap, at_random=True, seed=3))[1]
+    again = load_subsets(data, None, RowChoice(cap=cap, at_random=True, seed=3))[1]
     assert [again.pair(at).query.text for at in range(len(again))] == texts
 
 
 def test_splits_and_datasets_are_chosen_by_name(data: Path):
     write_table(data, "ask", rows(3), split="diverse_instruction")
-    assert [each.name for each in load_subsets(data, None, Choice("diverse_instruction"))] == ["ask"]
-    assert [each.name for each in load_subsets(data, None, Choice(datasets=("find",)))] == ["find"]
+    assert [each.name for each in load_subsets(data, None, RowChoice("diverse_instruction"))] == ["ask"]
+    assert [each.name for each in load_subsets(data, None, RowChoice(datasets=("find",)))] == ["find"]
     with pytest.raises(UserError, match="Did you mean find"):
-        load_subsets(data, None, Choice(datasets=("fin",)))
+        load_subsets(data, None, RowChoice(datasets=("fin",)))
     with pytest.raises(UserError, match="original"):
-        load_subsets(data, None, Choice("train"))
+        load_subsets(data, None, RowChoice("train"))
 
 
 @pytest.mark.parametrize(("column", "what"), [("pos_text", "positive"), ("qry", "query")])
@@ -120,7 +120,7 @@ def test_lines_of_a_users_own_pairs(tmp_path: Path):
         {"query": "a", "positive": {"image": "a.png", "instruction": "See:"}, "negatives": ["c", {"text": "d"}]},
         {"query": {"text": "e", "instruction": "Find"}, "positive": "f"},
     )
-    (subset,) = load_subsets(path, None, Choice())
+    (subset,) = load_subsets(path, None, RowChoice())
     image = Item("", (Media("image", "a.png", tmp_path),), "See:")
     assert subset.pair(0) == Pair(Item("a"), image, (Item("c"), Item("d")))
     assert subset.pair(1).query.full_text == "Find e"
@@ -141,7 +141,7 @@ def test_lines_of_a_users_own_pairs(tmp_path: Path):
 def test_a_bad_line_is_named(tmp_path: Path, line: object, said: str):
     path = lines(tmp_path / "mine.jsonl", {"query": "a", "positive": "b"}, line)
     with pytest.raises(UserError, match=said) as refused:
-        load_subsets(path, None, Choice())
+        load_subsets(path, None, RowChoice())
     assert f"{path}, line 2" in str(refused.value)
 
 
@@ -149,7 +149,7 @@ def test_a_line_that_is_not_json_is_named_with_its_column(tmp_path: Path):
     path = tmp_path / "mine.jsonl"
     path.write_text('{"query": "a", "positive": "b"}\n\n{"query": "a" "positive": "b"}\n')
     with pytest.raises(UserError, match=r"mine\.jsonl, line 3, is not JSON: .* at column 15"):
-        load_subsets(path, None, Choice())
+        load_subsets(path, None, RowChoice())
 
 
 def test_missing_images_of_a_users_own_lines_are_named_with_their_line(tmp_path: Path):
@@ -162,9 +162,9 @@ def test_missing_images_of_a_users_own_lines_are_named_with_their_line(tmp_path:
 def test_places_that_hold_no_data_say_so(tmp_path: Path):
     for wrong, said in ((tmp_path / "none", "does not exist"), (tmp_path, "holds no dataset")):
         with pytest.raises(UserError, match=said):
-            load_subsets(wrong, None, Choice())
+            load_subsets(wrong, None, RowChoice())
     with pytest.raises(UserError, match="has no pairs"):
-        load_subsets(lines(tmp_path / "empty.jsonl"), None, Choice())
+        load_subsets(lines(tmp_path / "empty.jsonl"), None, RowChoice())
 
 
 def test_which_pairs_have_negatives_is_as_the_pairs_say(data: Path, tmp_path: Path):
@@ -218,9 +218,9 @@ def test_a_sample_is_of_all_pairs_or_spread_over_them(sizes: list[int]):
     whole = [Pair(Item(str(at)), Item("b")) for at in range(sum(sizes))]
     ends = np.cumsum(sizes)
     cut = [whole[end - size : end] for size, end in zip(sizes, ends, strict=True)]
-    subsets = tuple(Lines("mine", Path(), list(enumerate(each))) for each in cut)
-    plan = Plan(("mine",), (2,), (1.0,), batch=2, parts=1, single=False, seed=0)
-    places = [int(pair.query.text) for pair in Material(subsets, plan, 1, {}).sample()]
+    subsets = tuple(PairFile("mine", Path(), list(enumerate(each))) for each in cut)
+    plan = BatchPlan(("mine",), (2,), (1.0,), batch=2, parts=1, single=False, seed=0)
+    places = [int(pair.query.text) for pair in TrainingData(subsets, plan, 1, {}).sample()]
     assert len(places) == min(1000, len(whole))
     assert (places[0], places[-1]) == (0, len(whole) - 1)
     assert all(0 < step <= 1 + len(whole) // 999 for step in np.diff(places))

@@ -10,17 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UserError
-from trainers.data.sampler import Plan, by_length
+from trainers.data.sampler import BatchPlan, by_length
 
 SIZES = st.lists(st.integers(8, 30), min_size=1, max_size=4)
 
 
-def plan(sizes: list[int], **changes) -> Plan:
-    made = Plan.over({str(n): size for n, size in enumerate(sizes)}, {}, batch=8, parts=2, mode="mixed", seed=0)
+def plan(sizes: list[int], **changes) -> BatchPlan:
+    made = BatchPlan.over({str(n): size for n, size in enumerate(sizes)}, {}, batch=8, parts=2, mode="mixed", seed=0)
     return replace(made, **changes)
 
 
-def flat(made: Plan, step: int) -> list[tuple[int, int]]:
+def flat(made: BatchPlan, step: int) -> list[tuple[int, int]]:
     return [tuple(place) for part in made.at(step) for place in part]
 
 
@@ -61,7 +61,7 @@ def test_a_part_of_single_batches_is_of_one_dataset(sizes: list[int]):
 
 
 def test_weights_say_how_often_an_epoch_sees_a_pair():
-    made = Plan.over({"a": 10, "b": 16}, {"a": 2.4, "b": 0.5}, batch=4, parts=1, mode="mixed", seed=0)
+    made = BatchPlan.over({"a": 10, "b": 16}, {"a": 2.4, "b": 0.5}, batch=4, parts=1, mode="mixed", seed=0)
     seen = Counter(place for step in range(made.steps_per_epoch) for place in flat(made, step))
     assert made.draws == (24, 8)
     assert made.steps_per_epoch == 8
@@ -72,22 +72,22 @@ def test_weights_say_how_often_an_epoch_sees_a_pair():
 
 def test_too_few_pairs_and_unknown_weights_are_refused():
     with pytest.raises(UserError, match="b: fewer pairs than the 8"):
-        Plan.over({"a": 10, "b": 7}, {}, batch=8, parts=1, mode="single", seed=0)
+        BatchPlan.over({"a": 10, "b": 7}, {}, batch=8, parts=1, mode="single", seed=0)
     with pytest.raises(UserError, match="fewer than a batch of 32"):
-        Plan.over({"a": 10, "b": 7}, {}, batch=32, parts=1, mode="mixed", seed=0)
+        BatchPlan.over({"a": 10, "b": 7}, {}, batch=32, parts=1, mode="mixed", seed=0)
     with pytest.raises(UserError, match="no dataset named 'c'"):
-        Plan.over({"a": 10, "b": 7}, {"c": 2.0}, batch=8, parts=1, mode="mixed", seed=0)
+        BatchPlan.over({"a": 10, "b": 7}, {"c": 2.0}, batch=8, parts=1, mode="mixed", seed=0)
 
 
 @pytest.mark.parametrize(("batch", "parts", "most"), [(32, 1, 17), (32, 4, 16), (64, 16, None)])
 def test_the_largest_batch_that_pairs_suffice_for_is_named(batch: int, parts: int, most: int | None):
     sizes = {"a": 10, "b": 7}
     with pytest.raises(UserError) as refused:
-        Plan.over(sizes, {}, batch=batch, parts=parts, mode="mixed", seed=0)
+        BatchPlan.over(sizes, {}, batch=batch, parts=parts, mode="mixed", seed=0)
     assert ("batch=" in refused.value.hint) == (most is not None)
     if most is not None:
         assert f"batch={most}." in refused.value.hint
-        Plan.over(sizes, {}, batch=most, parts=parts, mode="mixed", seed=0)
+        BatchPlan.over(sizes, {}, batch=most, parts=parts, mode="mixed", seed=0)
 
 
 @given(st.lists(st.integers(1, 99), min_size=1, max_size=20), st.integers(1, 6))

@@ -15,11 +15,11 @@ from tests.helpers import llave_files
 from tests.helpers.mmeb_files import shared
 from tests.helpers.training_files import BASE, config, write_pairs, write_start
 from trainers.config import override
-from trainers.data.loader import Feed, Prepared
+from trainers.data.loader import BatchLoader, PreparedItems
 from trainers.data.training_data import find_material
-from trainers.engine.backend import Accelerated
+from trainers.engine.backend import AccelerateBackend
 from trainers.engine.initial_checkpoint import open_start
-from trainers.engine.network import Encoder, make_trainable
+from trainers.engine.network import PromptEncoder, make_trainable
 from trainers.engine.step import Stepper
 from trainers.loss.hardness import hardness_weighted_infonce
 
@@ -46,10 +46,10 @@ def test_loss_and_gradients_are_the_recorded_ones(tmp_path: Path, alpha: int, mi
     material, start = find_material(made), open_start(made, tmp_path / "start")
     network = start.network()
     make_trainable(network, made)
-    prepared = Prepared(start.reader(network).prepare, 0)
-    feed = Feed(material.plan, material.subsets, prepared, 0, 1, negatives=False, workers=1)
+    prepared = PreparedItems(start.reader(network).prepare, 0)
+    feed = BatchLoader(material.plan, material.subsets, prepared, 0, 1, negatives=False, workers=1)
     (parts,) = feed.steps(0, 1)
-    learner = Accelerated(Accelerator(cpu=True), Encoder(network), made)
+    learner = AccelerateBackend(Accelerator(cpu=True), PromptEncoder(network), made)
     (loss,) = Stepper(made, learner, None).gradient(parts)
 
     assert loss == pytest.approx(recorded["loss"], abs=2e-4)
@@ -82,17 +82,17 @@ def test_settings_of_the_loss_reach_it_and_change_it(tmp_path: Path, settings: s
         made = config(tmp_path, "mask_duplicates=false", *given.split())
         material, start = find_material(made), open_start(made, tmp_path / "start")
         network = start.network()
-        feed = Feed(
+        feed = BatchLoader(
             material.plan,
             material.subsets,
-            Prepared(start.reader(network).prepare, 0),
+            PreparedItems(start.reader(network).prepare, 0),
             0,
             1,
             negatives=False,
             workers=1,
         )
         (part,) = next(iter(feed.steps(0, 1)))
-        stepper = Stepper(made, Accelerated(Accelerator(cpu=True), Encoder(network), made), None)
+        stepper = Stepper(made, AccelerateBackend(Accelerator(cpu=True), PromptEncoder(network), made), None)
         losses += stepper.gradient([part])
         seen = stepper.seen
     assert losses[1] == pytest.approx(

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tests.helpers.mixed_model import Chunk, Mixed, cut, items
 from tests.helpers.processes import Work, in_processes
-from trainers.loss.gather import Loss
+from trainers.loss.gather import PairLoss
 from trainers.loss.gradcache import cached_step
 from trainers.loss.hardness import hardness_weighted_infonce
 
@@ -26,11 +26,11 @@ CUTS = [([8], [8], [3]), ([3, 1, 4], [5, 3], [1, 2]), ([1] * 8, [2, 2, 2, 2], [3
 _close = partial(torch.testing.assert_close, rtol=0, atol=1e-12)
 
 
-def _loss(scale: float | Tensor = 20.0) -> Loss:
+def _loss(scale: float | Tensor = 20.0) -> PairLoss:
     return partial(hardness_weighted_infonce, scale=scale, alpha=9.0, target_ids=torch.arange(8) % 6)
 
 
-def _plain(model: Mixed, sides: Sequence[Sequence[Chunk]], loss: Loss) -> Tensor:
+def _plain(model: Mixed, sides: Sequence[Sequence[Chunk]], loss: PairLoss) -> Tensor:
     query, target, *wrong = (torch.cat([model(chunk) for chunk in side]) for side in sides)
     value = loss(query, target, negatives=wrong[0]) if wrong else loss(query, target)
     value.backward()

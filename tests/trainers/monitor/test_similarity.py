@@ -11,12 +11,11 @@ from PIL import Image
 
 from harness.embed import EmbedSettings
 from harness.errors import UserError
-from harness.listener import Silent
 from harness.media.digests import Digests
 from harness.models.common import handle
-from harness.registry import ModelHandle
-from harness.types import Features, FloatArray, Item, Media, ModelSpec, Query, Role, TaskData
-from trainers.data.pairs import Lines, Pair
+from harness.progress import NoProgress
+from harness.types import Features, FloatArray, Item, Media, ModelHandle, ModelSpec, Query, Role, TaskData
+from trainers.data.pairs import Pair, PairFile
 from trainers.monitor.similarity import Sample, diagnose_samples, sample_pairs, sample_task
 
 
@@ -76,7 +75,7 @@ def test_a_pairs_negatives_are_other_targets_and_its_own_hard_ones(digests: Dige
         Pair(Item("2"), Item("b")),
         Pair(Item("3"), Item("a"), (Item("b"),)),
     ]
-    sample = sample_pairs(Lines("mine", Path("mine.jsonl"), list(enumerate(pairs))), 9, digests)
+    sample = sample_pairs(PairFile("mine", Path("mine.jsonl"), list(enumerate(pairs))), 9, digests)
     assert [_said(sample, row) for row in range(3)] == [{"b", "x"}, {"a"}, {"b"}]
     assert [sample.targets[at].text for at in sample.right] == ["a", "b", "a"]
 
@@ -93,7 +92,7 @@ def test_targets_of_the_same_bytes_are_no_negatives_whatever_their_files_are_cal
     targets = [shown("one.png"), shown("same.png"), shown("other.png"), shown("same.png", "but said")]
     pairs = [Pair(Item(str(row)), target) for row, target in enumerate(targets)]
     pairs[2] = Pair(pairs[2].query, pairs[2].target, (shown("same.png"), shown("other.png")))
-    sample = sample_pairs(Lines("mine", Path("mine.jsonl"), list(enumerate(pairs))), 9, digests)
+    sample = sample_pairs(PairFile("mine", Path("mine.jsonl"), list(enumerate(pairs))), 9, digests)
     assert sample.targets == [targets[0], targets[2], targets[3]]
     assert sample.right.tolist() == [0, 0, 1, 2]
     assert sample.wrong.tolist() == [[False, True, True]] * 2 + [[True, False, True], [True, True, False]]
@@ -103,12 +102,12 @@ def test_a_target_that_cannot_be_opened_is_named_with_its_row(digests: Digests, 
     (tmp_path / "broken.png").write_bytes(b"no image")
     pairs = [Pair(Item("1"), Item("a")), Pair(Item("2"), Item("", (Media("image", "broken.png", tmp_path),)))]
     with pytest.raises(UserError, match=r"mine\.jsonl, line 8: .*broken\.png"):
-        sample_pairs(Lines("mine", Path("mine.jsonl"), [(7, pairs[0]), (8, pairs[1])]), 9, digests)
+        sample_pairs(PairFile("mine", Path("mine.jsonl"), [(7, pairs[0]), (8, pairs[1])]), 9, digests)
 
 
 def test_few_of_many_pairs_are_spread_over_the_dataset(digests: Digests) -> None:
     pairs = [(row, Pair(Item(str(row)), Item(f"answer {row}"))) for row in range(100)]
-    sample = sample_pairs(Lines("mine", Path("mine.jsonl"), pairs), 5, digests)
+    sample = sample_pairs(PairFile("mine", Path("mine.jsonl"), pairs), 5, digests)
     assert [query.text for query in sample.queries] == ["0", "24", "49", "74", "99"]
 
 
@@ -117,8 +116,8 @@ def test_a_planted_false_negative_is_found(spelled: ModelHandle, digests: Digest
     vectors = rng.standard_normal((40, 16)).round(3)
     pairs = [Pair(_item(*each), _item(*(each + 0.8 * rng.standard_normal(16)).round(3))) for each in vectors]
     pairs[11] = Pair(pairs[11].query, pairs[11].target, (_item(*vectors[11]),))
-    sample = sample_pairs(Lines("mine", Path("mine.jsonl"), list(enumerate(pairs))), 40, digests)
-    (found,) = diagnose_samples({"mine": sample}, spelled, EmbedSettings(tmp_path), Silent(), 9.0).values()
+    sample = sample_pairs(PairFile("mine", Path("mine.jsonl"), list(enumerate(pairs))), 40, digests)
+    (found,) = diagnose_samples({"mine": sample}, spelled, EmbedSettings(tmp_path), NoProgress(), 9.0).values()
     assert [each.query for each in found.suspected] == [11]
     assert sample.targets[found.suspected[0].negative] == pairs[11].negatives[0]
     assert found.suspects == pytest.approx(1 / found.negative.count)
@@ -127,10 +126,10 @@ def test_a_planted_false_negative_is_found(spelled: ModelHandle, digests: Digest
 def test_datasets_are_told_apart(spelled: ModelHandle, digests: Digests, tmp_path: Path) -> None:
     def sample(*targets: Item) -> Sample:
         pairs = [Pair(target, target) for target in targets]
-        return sample_pairs(Lines("", Path(), list(enumerate(pairs))), 9, digests)
+        return sample_pairs(PairFile("", Path(), list(enumerate(pairs))), 9, digests)
 
     samples = {"apart": sample(_item(1, 0, 0), _item(0, 1, 0)), "alike": sample(_item(1, 0, 0), _item(3, 4, 0))}
-    found = diagnose_samples(samples, spelled, EmbedSettings(tmp_path), Silent(), 9.0)
+    found = diagnose_samples(samples, spelled, EmbedSettings(tmp_path), NoProgress(), 9.0)
     assert [each.negative.mean for each in found.values()] == pytest.approx([0, 0.6], abs=0.001)
     assert [each.margin for each in found.values()] == pytest.approx([1, 0.4], abs=1e-6)
 
@@ -141,4 +140,4 @@ def test_one_that_cannot_be_diagnosed_is_named_before_anything_is_embedded(pairs
     nothing = sample_task(TaskData((query,) * pairs, (Item("1"),)), 9)
     unused = handle(Spelled.spec, lambda: pytest.fail("loaded"))
     with pytest.raises(UserError, match="lonely"):
-        diagnose_samples({"lonely": nothing}, unused, EmbedSettings(tmp_path), Silent(), 9.0)
+        diagnose_samples({"lonely": nothing}, unused, EmbedSettings(tmp_path), NoProgress(), 9.0)

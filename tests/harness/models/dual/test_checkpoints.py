@@ -15,8 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from harness.errors import UserError
 from harness.models.dual.checkpoints import ALIASES, ROWS, open_named
-from harness.registry import ModelSettings
-from harness.types import Item
+from harness.types import Item, ModelSettings
 from tests.helpers import llave_files
 from tests.helpers.dual_files import KINDS, change_json, opened
 from tests.helpers.llave_files import change_weights, copied, embed, picture

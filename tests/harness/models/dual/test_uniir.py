@@ -14,8 +14,7 @@ from torch import nn
 from harness.errors import UserError
 from harness.models.dual.text import as_sentence
 from harness.models.dual.uniir import ROWS, open_uniir
-from harness.registry import ModelSettings
-from harness.types import Item
+from harness.types import Item, ModelSettings
 from tests.harness.models.dual.test_embedder import pixels
 from tests.helpers import llave_files
 from tests.helpers.dual_files import TOWER, write_clip

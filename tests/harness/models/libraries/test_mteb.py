@@ -12,8 +12,7 @@ import pytest
 from harness.errors import UserError
 from harness.models.libraries import mteb as adapter
 from harness.models.libraries import mteb_list
-from harness.registry import ModelSettings
-from harness.types import MEDIA_TOKEN, Item, Media
+from harness.types import MEDIA_TOKEN, Item, Media, ModelSettings
 from tests.helpers.sentence_files import (
     COMMIT,
     embed,

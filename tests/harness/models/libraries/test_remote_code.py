@@ -12,8 +12,7 @@ import pytest
 from harness.errors import UserError
 from harness.identity import model_fingerprint
 from harness.models.libraries.remote_code import HONOURED, check_trust, only_code_of, split_commit
-from harness.registry import ModelSettings
-from harness.types import Item
+from harness.types import Item, ModelSettings
 from tests.helpers.sentence_files import COMMIT, copied, embed, opened, refuse_connections
 
 pytest.importorskip("sentence_transformers")

@@ -195,7 +195,7 @@ def test_a_name_on_the_hub_is_known_by_its_commit_and_loads_from_the_cache(minil
     (cache / "refs").mkdir()
     (cache / "refs/main").write_text(commit)
     code = (
-        "from harness.models import open_model; from harness.registry import ModelSettings as Settings;"
+        "from harness.models import open_model; from harness.types import ModelSettings as Settings;"
         "from harness.types import Item; handle = open_model('sentence-transformers/some/minilm', Settings('cpu'));"
         "model = handle.load(); vectors = model.embed([model.prepare(Item('a dog'), 'query')]);"
         "print(handle.spec.name, handle.spec.revision, vectors.shape[1])"

@@ -12,8 +12,7 @@ from harness.errors import BadMedia, UserError
 from harness.identity import model_fingerprint
 from harness.models import open_model
 from harness.models.llave.embedder import ALIASES, open_llave
-from harness.registry import ModelSettings
-from harness.types import Item, Media
+from harness.types import Item, Media, ModelSettings
 from tests.helpers import llave_files
 from tests.helpers.llave_files import (
     change_config,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.models.llave.embedder import Llave
+from harness.models.llave.embedder import LlaveEmbedder
 from harness.types import MEDIA_TOKEN, Features, Item, Media
 from tests.helpers import llave_files
 from tests.helpers.llave_files import change_config, copied, lossless_video, opened
@@ -37,7 +37,7 @@ class Variant:
     """One configuration, with everything it makes of the recorded items."""
 
     name: str
-    model: Llave
+    model: LlaveEmbedder
     features: Mapping[str, Features]
     visual: Mapping[str, np.ndarray]
     vectors: Mapping[str, np.ndarray]

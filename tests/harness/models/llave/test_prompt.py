@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UserError
-from harness.models.llave.prompt import Prompter, read_prompter, user_turn
+from harness.models.llave.prompt import PromptBuilder, read_prompter, user_turn
 from harness.types import MEDIA_TOKEN
 from tests.helpers.llave_files import SPECIAL, VOCABULARY, write_checkpoint
 
@@ -71,7 +71,7 @@ def test_the_template_is_the_public_ones(folder):
 def test_a_limit_cuts_the_end_with_a_medium_counted_as_one(folder, limit, turn, at):
     tokenizer = read_prompter(folder, VOCABULARY).tokenizer
     turn = turn[:at] + MEDIA_TOKEN + turn[at:]
-    whole, short = Prompter(tokenizer, None).encode(turn), Prompter(tokenizer, limit).encode(turn)
+    whole, short = PromptBuilder(tokenizer, None).encode(turn), PromptBuilder(tokenizer, limit).encode(turn)
 
     def flat(pieces):
         first, *rest = (piece.tolist() for piece in pieces)

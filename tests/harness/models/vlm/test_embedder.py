@@ -15,11 +15,10 @@ from safetensors.torch import load_file, save_file
 
 from harness.errors import BadMedia, UserError
 from harness.identity import model_fingerprint
-from harness.models.vlm.embedder import ROWS, open_chat
+from harness.models.vlm.embedder import ROWS, open_vlm
 from harness.models.vlm.recipes import RECIPES
-from harness.registry import ModelSettings
 from harness.types import MEDIA_TOKEN as M
-from harness.types import Item, Media
+from harness.types import Item, Media, ModelSettings
 from tests.helpers import llave_files, vlm_files
 from tests.helpers.llave_files import copied, lossless_video, picture
 from tests.helpers.vlm_files import ROLES, change_json, embed, mmeb_items, opened
@@ -344,5 +343,5 @@ def test_a_gpu_that_is_not_there_is_refused(folders):
     if torch.cuda.is_available():
         pytest.skip("there is one")
     with pytest.raises(UserError, match="--device cuda"):
-        open_chat(f"vlm/e5-v={folders['llava_next']}", ModelSettings("cuda")).load()
+        open_vlm(f"vlm/e5-v={folders['llava_next']}", ModelSettings("cuda")).load()
     assert Path(folders["llava_next"]).is_dir()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
-from harness.models.vlm.family import Grid
+from harness.models.vlm.family import PatchGrid
 from harness.models.vlm.llava_next import LLAVA_NEXT
 from harness.models.vlm.qwen import grid_positions
 from harness.models.vlm.resize import fit, grow_edges, grow_to_square, square
@@ -58,7 +58,7 @@ def test_positions_are_those_of_transformers(qwen, images, after):
     types, starts = [], []
     for before, rows, columns in images:
         types += [0] * (before + 1)  # a token between images, as every prompt has
-        starts.append((len(types), Grid(rows, columns)))
+        starts.append((len(types), PatchGrid(rows, columns)))
         types += [1] * (rows * columns)
     types += [0] * after
     kinds = torch.tensor([types])

@@ -19,10 +19,10 @@ from torch.nn.functional import normalize
 
 from harness.errors import UserError
 from harness.identity import model_fingerprint
-from harness.models.vlm.family import Grid
+from harness.models.vlm.family import PatchGrid
 from harness.models.vlm.qwen import grid_positions
 from harness.models.vlm.recipes import RECIPES
-from harness.models.vlm.video import Film
+from harness.models.vlm.video import NativeVideo
 from harness.types import MEDIA_TOKEN as M
 from harness.types import Item, Media
 from tests.helpers import llave_files, vlm_files
@@ -182,7 +182,7 @@ def test_a_single_frame_is_shown_twice_and_a_literal_token_is_no_place(name, fol
 
 
 @pytest.mark.parametrize("film", [recipe.film for recipe in RECIPES if recipe.film], ids=str)
-def test_a_longer_video_has_smaller_frames_down_to_a_floor(film: Film):
+def test_a_longer_video_has_smaller_frames_down_to_a_floor(film: NativeVideo):
     mosts = [film.limits(frames)[1] for frames in range(2, 4000, 2)]
     assert mosts == sorted(mosts, reverse=True)
     assert mosts[0] == film.frame[1]
@@ -192,7 +192,7 @@ def test_a_longer_video_has_smaller_frames_down_to_a_floor(film: Film):
 
 
 def test_what_follows_a_video_stands_behind_its_longest_side():
-    found = grid_positions(14, [(1, Grid(1, 2, (0, 2, 5))), (8, Grid(3, 1))])
+    found = grid_positions(14, [(1, PatchGrid(1, 2, (0, 2, 5))), (8, PatchGrid(3, 1))])
     assert found[0].tolist() == [0, 1, 1, 3, 3, 6, 6, 7, 8, 8, 8, 11, 12, 13]
     assert found[2, 1:8].tolist() == [1, 2, 1, 2, 1, 2, 7]
 

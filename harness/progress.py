@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 
-class Listener(Protocol):
+class Progress(Protocol):
     """Hears of phases and of steps within them."""
 
     def phase(self, name: str, total: int) -> None:
@@ -18,7 +18,7 @@ class Listener(Protocol):
         """Something a person should know, in one line."""
 
 
-class Silent:
+class NoProgress:
     """Hears and says nothing."""
 
     def phase(self, name: str, total: int) -> None:
