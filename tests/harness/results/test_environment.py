@@ -10,7 +10,7 @@ from harness.results.environment import peak_memory
 
 def test_the_peak_is_known_where_the_resource_module_is_absent() -> None:
     code = (
-        "import sys; sys.modules['resource'] = None\n"
+        "import sys, psutil; sys.modules['resource'] = None\n"
         "import llave.cli.main\n"
         "from harness.results.environment import peak_memory; print(peak_memory()['process_bytes'])"
     )

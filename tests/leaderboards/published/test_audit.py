@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leaderboards.published import PublishedRow, Source, printed_rows, published_rows
+from leaderboards.published import PublishedRow, Citation, printed_rows, published_rows
 from leaderboards.published.audit import audit, differences
 from leaderboards.published.mmeb_v2 import VIDEO
 from tasks.mmeb.datasets import META_TASKS
@@ -61,7 +61,7 @@ WRONG = [
     ("VLM2Vec Table 6", "UniIR(CLIP_SF)", "OOD", 41.7, 41.25),
     ("VLM2Vec Table 6", "UniIR(CLIP_SF)", "overall", 44.7, 44.31),
 ]
-"""Source, model, mean, as printed, as its parts give it: everything that is marked."""
+"""Citation, model, mean, as printed, as its parts give it: everything that is marked."""
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def gathered() -> dict:
 
 
 def _row(scores=None, means=None, **changes) -> PublishedRow:
-    source = Source("table", "somewhere")
+    source = Citation("table", "somewhere")
     row = PublishedRow("m", "published", source, "mmeb", "hit@1", "MMEB v1", scores=scores or {}, means=means or {})
     return replace(row, **changes)
 
