@@ -22,16 +22,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from synthetic import sentences, write_images, write_subset
 
+from harness.data.cache import DatasetCache
 from harness.data.dataset import Dataset
 from harness.encoding.encoder import Encoder
 from harness.encoding.store import Store
 from harness.encoding.vectors import Work
 from harness.media.digests import Digests
 from harness.media.images import open_image
-from harness.plan import DatasetCache, EvalConfig, TaskPlan, assign
+from harness.plan import TaskPlan, plan_task
 from harness.progress import NoProgress
 from harness.scoring.score import score
-from harness.types import Features, FloatArray, Item, ModelHandle, ModelSpec, Role
+from harness.types import EvalConfig, Features, FloatArray, Item, ModelHandle, ModelSpec, Role
 from tasks.mmeb.folder import local_tasks
 
 STAGES = ("load", "keys", "encode", "score")
@@ -181,7 +182,7 @@ class Bench:
         return DatasetCache(Digests(self.folder / "digests.db"), NoProgress(), self.workers).load(task, EvalConfig())
 
     def assign(self, dataset: Dataset) -> TaskPlan:
-        return assign(dataset, self.model.spec, EvalConfig())
+        return plan_task(dataset, "", self.model.spec)
 
     def encode(self, assignment: TaskPlan, root: Path) -> None:
         with closing(Store(root, self.model.spec)) as store:

@@ -17,15 +17,15 @@ import common
 import hardness_report as report
 import hardness_sketch as sketch
 
+from harness.data.cache import DatasetCache
 from harness.distributed import World
 from harness.embed import EmbedSettings
 from harness.evaluate import Run, RunSettings
 from harness.media.digests import Digests
 from harness.models.llave.embedder import open_llave
 from harness.paths import cache_dir, write_atomic
-from harness.plan import DatasetCache, EvalConfig
 from harness.progress import NoProgress, Progress
-from harness.types import ModelSettings, Task
+from harness.types import EvalConfig, ModelSettings, Task
 from tasks.catalog import all_tasks
 from tasks.demo.suite import DEMO_ROWS
 from trainers.config import TrainingConfig

@@ -17,15 +17,16 @@ import numpy as np
 from public_loop import Row, best_of, hugging_face_rows, load_vectors, predictions, save_vectors
 from synthetic import Scale, candidate_lists, sentences, settle, write_images, write_subset, write_suite
 
+from harness.data.cache import DatasetCache
 from harness.distributed import World
 from harness.encoding.store import Store
 from harness.evaluate import Evaluation, Run, RunSettings
 from harness.media.digests import Digests
-from harness.plan import DatasetCache, EvalConfig, TaskPlan, assign
+from harness.plan import TaskPlan, plan_task
 from harness.progress import NoProgress
 from harness.scoring.rank import RankQuery, normalise, rank
 from harness.scoring.score import Scored, rank_dataset, score
-from harness.types import Embedder, FloatArray, ModelHandle, ModelSpec, Ranking
+from harness.types import Embedder, EvalConfig, FloatArray, ModelHandle, ModelSpec, Ranking
 from tasks.mmeb.datasets import ROWS
 from tasks.mmeb.folder import local_tasks
 
@@ -76,7 +77,7 @@ class Scene:
         """Rows read and checked, candidates made distinct, every item given its key."""
         shelf = DatasetCache(Digests(self.folder / "digests.db"), NoProgress(), 1)
         (task,) = local_tasks(self.folder, self.folder / "images")
-        return assign(shelf.load(task, EvalConfig()), self.spec, EvalConfig())
+        return plan_task(shelf.load(task, EvalConfig()), "", self.spec)
 
     def store(self) -> Store:
         return Store(self.folder / "store", self.spec)
@@ -172,7 +173,7 @@ def suite(folder: Path, scale: Scale, width: int, datasets: int) -> dict[str, ob
     assert [result.metrics for result in again.results] == [result.metrics for result in first.results]
     return {
         "datasets": len(again.results),
-        "vectors": again.receipt.distinct,
+        "vectors": again.counts.distinct,
         "seconds to draw": round(drawn - start, 1),
         "seconds to embed, store and score": round(filled - drawn, 1),
         "seconds to score again": common.aim(done - filled, at_most=_LONGEST_SUITE),

@@ -1,4 +1,4 @@
-"""Vectors of a user's own items, in one file: the same store, batches and checks as a run, without scores."""
+"""Vectors of a user's own items, in one file. The store, batches and checks are those of an evaluation."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ import json
 import os
 import uuid
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.data.dataset import check_media
 from harness.distributed import World
-from harness.encoding.encoder import DEFAULT_BUDGET, Encoder, EncodeReport
+from harness.encoding.encoder import DEFAULT_BUDGET
+from harness.encoding.missing import EncodeSettings, encode_missing, failures_of, missing_work
 from harness.encoding.store import Store
 from harness.encoding.vectors import Work
-from harness.errors import BadMedia, RunFailed, UserError
-from harness.identity import item_key, model_fingerprint
+from harness.errors import BadMedia, UserError
+from harness.identity import model_fingerprint
 from harness.media.digests import Digests
 from harness.media.images import MediaInfo
 from harness.paths import explain_os_errors
-from harness.plan import seen_by
+from harness.plan import add_work, seen_by
 from harness.progress import Progress
 from harness.results.environment import own_version
 from harness.types import FloatArray, Item, Media, ModelHandle, ModelSpec, Role
@@ -30,7 +31,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class OwnItem:
-    """An item of the user's, and where it stands, for messages."""
+    """An item of the user's, and its place in the user's data, for messages."""
 
     id: str
     item: Item
@@ -43,23 +44,26 @@ class EmbedSettings:
     """Where vectors are kept and how hard to work. Only `skip_bad_media` changes what comes out."""
 
     store: Path
+    """Folder of the embedding store."""
     budget: int = DEFAULT_BUDGET
+    """Largest cost of a batch, in tokens or pixels, padding included."""
     workers: int = 1
+    """Number of threads that prepare items."""
     skip_bad_media: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Embedded:
-    """What came out: row i of `vectors` `(n, d)` is the vector of `items[i]`; items are in the order given."""
+    """The vectors: row i of `vectors` `(n, d)` fp32 belongs to `items[i]`. Items are in the order given."""
 
     items: tuple[OwnItem, ...]
     vectors: FloatArray
     encoded: int
-    """Items that had no vector yet, each counted once."""
+    """Number of distinct items that had no vector yet."""
     truncated: int
-    """Items that this process encoded just now and that are longer than the model's limit."""
+    """Number of items that this process encoded just now and that are longer than the model's limit."""
     unseen: int
-    """Items that lost a medium because the model does not see its kind."""
+    """Number of items that lost a medium because the model does not see its kind."""
     skipped: Mapping[str, BadMedia]
     """Why items were left out, by id."""
 
@@ -75,63 +79,35 @@ class _Plan:
 
 
 def embed_items(
-    items: Sequence[OwnItem], handle: ModelHandle, settings: EmbedSettings, listener: Progress, world: World
+    items: Sequence[OwnItem], handle: ModelHandle, settings: EmbedSettings, progress: Progress, world: World
 ) -> Embedded | None:
-    """Embeds what the store lacks and reads all of it back; None in every process but the main one.
+    """Embeds what the store lacks and reads all vectors back.
 
-    Raises UserError, before the model is loaded, for media that cannot be used and items that the model cannot see;
-    and RunFailed for what goes wrong later.
+    Returns:
+        The vectors; None in every process but the main one.
+
+    Raises:
+        UserError: before the model is loaded, for media that cannot be used and items that the model cannot see.
+        RunFailed: for an error after that. What was embedded is kept.
     """
+    spec = handle.spec
     if handle.needs_answers:
-        raise UserError(f"{handle.spec.name} must be told the answers of a task first.", "Choose another model.")
-    plan = _plan(items, handle.spec, settings, listener)
-    with Store(settings.store, handle.spec) as store:
-        missing = sorted(
-            (plan.work[key] for key in store.missing(list(plan.work))), key=lambda work: (work.rough_cost, work.key)
-        )
-        world.wait()  # nobody writes before everybody has planned
-        engine = _Engine(handle, store, settings, listener)
-        try:
-            engine.run(missing[world.rank :: world.size])
-            world.wait()
-            if not world.is_main:
-                return None
-            rest = [plan.work[key] for key in store.missing(list(plan.work))]
-            bad = engine.run(rest).bad  # what another process had no luck with, or what cannot be decoded
-            return _collect(items, plan, bad, store, len(missing), engine.truncated)
-        except RunFailed:
-            raise
-        except UserError as error:
-            raise RunFailed(f"{handle.spec.name}: {error.what}", error.hint) from error
+        raise UserError(f"{spec.name} must be told the answers of a task first.", "Choose another model.")
+    plan = _plan(items, spec, settings, progress)
+    groups = {spec.name: plan.work}
+    with Store(settings.store, spec) as store:
+        missing = missing_work(groups, store)
+        how = EncodeSettings(settings.budget, settings.workers, settings.skip_bad_media)
+        (report,) = encode_missing(groups, missing, handle, store, how, world, progress)
+        if not world.is_main:
+            return None
+        with failures_of(spec.name):
+            encoded = sum(map(len, missing.values())) - len(report.bad)
+            return _collect(items, plan, report.bad, store, encoded, report.truncated)
 
 
-class _Engine:
-    """The encoder, made when there is first something to do."""
-
-    def __init__(self, handle: ModelHandle, store: Store, settings: EmbedSettings, listener: Progress) -> None:
-        self._handle = handle
-        self._store = store
-        self._settings = settings
-        self._listener = listener
-        self._encoder: Encoder | None = None
-        self.truncated = 0
-
-    def run(self, work: Sequence[Work]) -> EncodeReport:
-        if not work:
-            return EncodeReport()
-        if self._encoder is None:
-            self._store.check_writable()
-            self._listener.phase(f"loading {self._handle.spec.name}", 0)
-            settings = self._settings
-            self._encoder = Encoder(self._handle.load(), self._store, budget=settings.budget, workers=settings.workers)
-        self._listener.phase(self._handle.spec.name, len(work))
-        report = self._encoder.run(work, self._listener, skip_bad_media=self._settings.skip_bad_media)
-        self.truncated += report.truncated
-        return report
-
-
-def _plan(items: Sequence[OwnItem], spec: ModelSpec, settings: EmbedSettings, listener: Progress) -> _Plan:
-    looks = _look(items, listener, settings.workers)
+def _plan(items: Sequence[OwnItem], spec: ModelSpec, settings: EmbedSettings, progress: Progress) -> _Plan:
+    looks = _look(items, progress, settings.workers)
     plan, fingerprint = _Plan(), model_fingerprint(spec)
     blind = []
     for own in items:
@@ -141,42 +117,27 @@ def _plan(items: Sequence[OwnItem], spec: ModelSpec, settings: EmbedSettings, li
         if why is not None:
             plan.bad[own.id] = why
             plan.keys.append(None)
-            continue
-        if not seen.media and not seen.full_text.strip():
+        elif not seen.media and not seen.full_text.strip():
             blind.append(own.place)
-            continue
-        good = [look for medium in seen.media if isinstance(look := looks[medium], MediaInfo)]
-        key = item_key(fingerprint, seen, own.role, [look.digest for look in good])
-        pixels = sum(look.width * look.height for look in good)
-        plan.work.setdefault(key, Work(key, seen, own.role, pixels))
-        plan.keys.append(key)
+        else:
+            good = [look for medium in seen.media if isinstance(look := looks[medium], MediaInfo)]
+            plan.keys.append(add_work(plan.work, seen, own.role, fingerprint, good))
     if plan.bad and not settings.skip_bad_media:
         lines = [f"{own.place}: {plan.bad[own.id].what}" for own in items if own.id in plan.bad]
         hint = "Paths are relative to the file of items, or to --root. --on-bad-media skip leaves such items out."
         raise UserError(_listed("Media that cannot be used:", lines), hint)
     if blind:
-        says = f"{spec.name} sees {' and '.join(spec.modalities)} alone, and these items have none:"
+        says = f"{spec.name} sees {' and '.join(spec.modalities)} only, and these items have none:"
         raise UserError(_listed(says, blind), "Give them a text, take them out, or choose another model.")
     return plan
 
 
-def _look(items: Sequence[OwnItem], listener: Progress, workers: int) -> dict[Media, MediaInfo | BadMedia]:
-    """A look at every medium, whether the model sees it or not."""
+def _look(items: Sequence[OwnItem], progress: Progress, workers: int) -> dict[Media, MediaInfo | BadMedia]:
+    """What is known of every medium, whether the model sees it or not."""
     digests = Digests()
     media = list(dict.fromkeys(medium for own in items for medium in own.item.media))
-    listener.phase("checking media", len(media))
-
-    def look(medium: Media) -> MediaInfo | BadMedia:
-        try:
-            return digests.media(medium)
-        except BadMedia as error:
-            return error
-
-    looks: dict[Media, MediaInfo | BadMedia] = {}
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        for medium, found in zip(media, pool.map(look, media), strict=True):
-            looks[medium] = found
-            listener.advance()
+    progress.phase("checking media", len(media))
+    looks = check_media(media, digests, progress, workers=workers)
     digests.flush()
     return looks
 
@@ -190,13 +151,14 @@ def _collect(
     if not kept:
         raise UserError("No item is left: the media of all of them cannot be used.", next(iter(skipped.values())).what)
     vectors = store.get([key for _, key in kept])
-    return Embedded(tuple(own for own, _ in kept), vectors, encoded - len(bad), truncated, plan.unseen, skipped)
+    return Embedded(tuple(own for own, _ in kept), vectors, encoded, truncated, plan.unseen, skipped)
 
 
 def write_vectors(path: Path, embedded: Embedded, spec: ModelSpec) -> None:
-    """Writes `vectors` `(n, d)` fp32 to a safetensors file, whole or not at all; metadata that are lists are JSON.
+    """Writes `vectors` `(n, d)` fp32 to a safetensors file, whole or not at all. Lists in its metadata are JSON.
 
-    Raises UserError for what a disk can refuse.
+    Raises:
+        UserError: if the disk refuses.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import save_file

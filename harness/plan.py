@@ -1,4 +1,4 @@
-"""What a run will do, worked out before any model is loaded: which results stand, which vectors are missing."""
+"""What a run will do, worked out before any model is loaded: results that exist, and items that need a vector."""
 
 from __future__ import annotations
 
@@ -7,85 +7,59 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.data.dataset import Dataset, known_digest, load_dataset
+from harness.data.cache import DatasetCache
+from harness.data.dataset import Dataset
 from harness.encoding.vectors import Work
-from harness.errors import BadMedia
+from harness.errors import BadMedia, UserError
 from harness.identity import item_key, model_fingerprint, result_fingerprint
-from harness.media.digests import Digests
+from harness.media.images import MediaInfo
 from harness.paths import safe_name
-from harness.progress import Progress
 from harness.results.files import Result, find_result
 from harness.scoring.metrics import Metric
 from harness.scoring.score import DatasetKeys
-from harness.types import MEDIA_TOKEN, DataInfo, Item, Media, ModelSpec, ProtocolName, Role, Task
+from harness.types import MEDIA_TOKEN, EvalConfig, Item, Media, ModelSpec, Role, Task
 
 SCORING = 1
-"""Raise when the same vectors give other scores than before, so that old results are not taken for new ones."""
+"""The version of the scoring. Raise it when the same vectors give other scores, so that old results are not reused."""
 
 _TOKEN = re.compile(re.escape(MEDIA_TOKEN) + r"[ \n]?")
 
 
-@dataclass(frozen=True, slots=True)
-class EvalConfig:
-    """What a result answers, besides task, data and model."""
-
-    protocol: ProtocolName = "strict"
-    limit: int | None = None
-    seed: int = 0
-    skip_bad_media: bool = False
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class TaskPlan:
-    """A task that still has to be scored for a model."""
+    """A task that must be scored for a model."""
 
     dataset: Dataset
     identity: str
+    """The identity of the result."""
     keys: DatasetKeys
     work: Mapping[bytes, Work]
-    """Every item of the task that has a key, once."""
+    """Every distinct item of the task that has a key."""
 
 
-class DatasetCache:
-    """Datasets loaded so far, so that several models share them."""
+def find_or_plan(
+    task: Task, spec: ModelSpec, config: EvalConfig, folder: Path, cache: DatasetCache
+) -> Result | TaskPlan:
+    """The finished result of a task in a folder of results, or else what has to be done for it.
 
-    def __init__(self, digests: Digests, listener: Progress, workers: int) -> None:
-        self.digests = digests
-        self._listener = listener
-        self._workers = workers
-        self._loaded: dict[str, Dataset] = {}
-        self._infos: dict[str, DataInfo] = {}
-        self._known: dict[str, str | None] = {}
+    Where a result of the task exists, its identity is worked out without reading a row if the data is known.
 
-    def info(self, task: Task) -> DataInfo:
-        if task.name not in self._infos:
-            self._infos[task.name] = task.source.info(task)
-        return self._infos[task.name]
-
-    def known_digest(self, task: Task, limit: int | None) -> str | None:
-        """The digest of a task's data, if that can be told without reading a row; found out once in a run."""
-        if task.name in self._loaded:
-            return self._loaded[task.name].digest
-        if task.name not in self._known:
-            self._known[task.name] = known_digest(task, self.info(task), limit, self.digests)
-        return self._known[task.name]
-
-    def load(self, task: Task, question: EvalConfig) -> Dataset:
-        if task.name not in self._loaded:
-            self._loaded[task.name] = load_dataset(
-                task,
-                self.info(task),
-                self.digests,
-                self._listener,
-                limit=question.limit,
-                workers=self._workers,
-                skip_bad=question.skip_bad_media,
-            )
-        return self._loaded[task.name]
+    Raises:
+        UserError: if the data cannot be used, or a metric is unknown.
+    """
+    digest = cache.known_digest(task, config) if any(folder.glob(f"{safe_name(task.name)}.*json")) else None
+    identity = identity_of(task, digest or cache.load(task, config).digest, spec, config)
+    result = find_result(folder, task.name, identity)
+    if result is not None:
+        return result
+    dataset = cache.load(task, config)
+    if digest not in (None, dataset.digest):
+        raise UserError(f"The data of {task.name} changed while it was read.", "Run the same command again.")
+    return plan_task(dataset, identity, spec)
 
 
-def identity_of(task: Task, data_digest: str, spec: ModelSpec, question: EvalConfig) -> str:
-    """Identity of the result that answers `question` about `task` and a model. Raises UserError for unknown metrics."""
+def identity_of(task: Task, data_digest: str, spec: ModelSpec, config: EvalConfig) -> str:
+    """The identity of a model's result on a task. Raises UserError for an unknown metric."""
     return result_fingerprint(
         task={
             "name": task.name,
@@ -94,48 +68,55 @@ def identity_of(task: Task, data_digest: str, spec: ModelSpec, question: EvalCon
         },
         data=data_digest,
         model=model_fingerprint(spec),
-        protocol=question.protocol,
+        protocol=config.protocol,
         settings={
             "scoring": SCORING,
             "similarity": spec.similarity,
-            "limit": question.limit,
-            "seed": question.seed,
-            "skip_bad_media": question.skip_bad_media,
+            "limit": config.limit,
+            "seed": config.seed,
+            "skip_bad_media": config.skip_bad_media,
         },
     )
 
 
-def finished(task: Task, folder: Path, spec: ModelSpec, question: EvalConfig, shelf: DatasetCache) -> Result | None:
-    """The result that already answers the question, found without reading a row; else None."""
-    if not any(folder.glob(f"{safe_name(task.name)}.*json")):
-        return None  # where no record stands there is nothing to look at media for
-    digest = shelf.known_digest(task, question.limit)
-    return find_result(folder, task.name, identity_of(task, digest, spec, question)) if digest else None
-
-
-def assign(dataset: Dataset, spec: ModelSpec, question: EvalConfig) -> TaskPlan:
-    """Keys for every item of a dataset, and the work behind each key."""
+def plan_task(dataset: Dataset, identity: str, spec: ModelSpec) -> TaskPlan:
+    """Keys for every item of a dataset, and the item behind each key."""
     fingerprint = model_fingerprint(spec)
     work: dict[bytes, Work] = {}
 
     def keys(items: Iterable[Item], role: Role) -> tuple[bytes | None, ...]:
-        return tuple(_key(seen_by(item, spec.modalities), role, fingerprint, dataset, work) for item in items)
+        seen = (seen_by(item, spec.modalities) for item in items)
+        return tuple(None if dataset.why_bad(item) else key(item, role) for item in seen)
+
+    def key(item: Item, role: Role) -> bytes:
+        return add_work(work, item, role, fingerprint, [dataset.media[medium] for medium in item.media])
 
     task, data = dataset.task, dataset.data
-    found = DatasetKeys(
-        keys((query.item for query in data.queries), task.query_role), keys(data.targets, task.target_role)
-    )
-    return TaskPlan(dataset, identity_of(dataset.task, dataset.digest, spec, question), found, work)
+    queries = keys((query.item for query in data.queries), task.query_role)
+    return TaskPlan(dataset, identity, DatasetKeys(queries, keys(data.targets, task.target_role)), work)
 
 
-def without(assignment: TaskPlan, bad: Mapping[bytes, BadMedia], spec: ModelSpec, question: EvalConfig) -> TaskPlan:
-    """The assignment again, after some items turned out to have bad media when they were prepared."""
-    broken = [(assignment.work[key].item, error) for key, error in bad.items() if key in assignment.work]
+def add_work(work: dict[bytes, Work], item: Item, role: Role, model: str, looks: Sequence[MediaInfo]) -> bytes:
+    """The key of an item's vector. The item joins `work` under it, once.
+
+    Args:
+        model: the fingerprint of the model.
+        looks: what is known of each of the item's media, in their order.
+    """
+    key = item_key(model, item, role, [look.digest for look in looks])
+    if key not in work:
+        work[key] = Work(key, item, role, sum(look.width * look.height for look in looks))
+    return key
+
+
+def without(plan: TaskPlan, bad: Mapping[bytes, BadMedia], spec: ModelSpec) -> TaskPlan:
+    """The plan again, after some items turned out to have bad media when they were prepared."""
+    broken = [(plan.work[key].item, error) for key, error in bad.items() if key in plan.work]
     media = {medium: error for item, error in broken for medium in _blamed(item.media, error)}
     if not media:
-        return assignment
-    dataset = replace(assignment.dataset, bad={**assignment.dataset.bad, **media})
-    return assign(dataset, spec, question)
+        return plan
+    dataset = replace(plan.dataset, bad={**plan.dataset.bad, **media})
+    return plan_task(dataset, plan.identity, spec)
 
 
 def _blamed(media: Sequence[Media], error: BadMedia) -> Sequence[Media]:
@@ -145,7 +126,7 @@ def _blamed(media: Sequence[Media], error: BadMedia) -> Sequence[Media]:
 
 
 def seen_by(item: Item, modalities: Sequence[str]) -> Item:
-    """The item as a model with these modalities sees it: other media are left out, and so are their tokens."""
+    """The item as a model with these modalities sees it: without other media and without their tokens."""
     unseen = [medium.kind not in modalities for medium in item.media]
     if not any(unseen):
         return item
@@ -157,13 +138,3 @@ def seen_by(item: Item, modalities: Sequence[str]) -> Item:
 
     instruction = _TOKEN.sub(drop, item.instruction)
     return Item(_TOKEN.sub(drop, item.text), media, instruction)
-
-
-def _key(item: Item, role: Role, model: str, dataset: Dataset, work: dict[bytes, Work]) -> bytes | None:
-    if dataset.why_bad(item):
-        return None
-    looks = [dataset.media[medium] for medium in item.media]
-    key = item_key(model, item, role, [look.digest for look in looks])
-    if key not in work:
-        work[key] = Work(key, item, role, sum(look.width * look.height for look in looks))
-    return key

@@ -11,8 +11,8 @@ class Progress(Protocol):
     def phase(self, name: str, total: int) -> None:
         """A stretch of work begins: `total` steps of it are to be expected."""
 
-    def advance(self, steps: int = 1) -> None:
-        """Some steps of the phase are done."""
+    def advance(self, steps: int = 1, state: str = "") -> None:
+        """Some steps of the phase are done. `state` may say more than their rate."""
 
     def note(self, text: str) -> None:
         """Something a person should know, in one line."""
@@ -24,7 +24,7 @@ class NoProgress:
     def phase(self, name: str, total: int) -> None:
         pass
 
-    def advance(self, steps: int = 1) -> None:
+    def advance(self, steps: int = 1, state: str = "") -> None:
         pass
 
     def note(self, text: str) -> None:

@@ -86,6 +86,8 @@ class DataInfo:
     revision: str
     files: tuple[Path, ...]
     media_root: Path | None = None
+    content: str = ""
+    """A digest of rows that are in no file, such as rows made in Python."""
 
 
 class Source(Protocol):
@@ -132,6 +134,19 @@ class Task:
     @property
     def target_role(self) -> Role:
         return "target" if self.query_role == "query" else "query"
+
+
+@dataclass(frozen=True, slots=True)
+class EvalConfig:
+    """The conditions of an evaluation that decide its scores, apart from task, data and model."""
+
+    protocol: ProtocolName = "strict"
+    limit: int | None = None
+    """Number of queries of each task that are used, from the first; None: all."""
+    seed: int = 0
+    """Seed of the bootstrap intervals."""
+    skip_bad_media: bool = False
+    """Whether queries that need an unusable image or video count as wrong. Otherwise such a file is an error."""
 
 
 @dataclass(frozen=True, slots=True)

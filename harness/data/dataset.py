@@ -44,19 +44,19 @@ def known_digest(task: Task, info: DataInfo, limit: int | None, digests: Digests
     if receipt is None:
         return None
     media = [Media("video" if kind == "video" else "image", name, Path(root)) for kind, name, root in _media(receipt)]
-    return _digest(task, info, limit, _looked_at(media, digests, NoProgress(), workers=1), digests)
+    return _digest(task, info, limit, check_media(media, digests, NoProgress(), workers=1), digests)
 
 
 def load_dataset(
-    task: Task, info: DataInfo, digests: Digests, listener: Progress, *, limit: int | None, workers: int, skip_bad: bool
+    task: Task, info: DataInfo, digests: Digests, progress: Progress, *, limit: int | None, workers: int, skip_bad: bool
 ) -> Dataset:
     """Reads a task's rows and looks at every medium. Raises UserError listing the bad ones, unless they are skipped."""
     data = task.source.load(task)
     if limit is not None:
         data = first_queries(data, limit, whole_pool=task.scope == "global")
     media = list(dict.fromkeys(medium for item in _items(data) for medium in item.media))
-    listener.phase(f"checking {task.name}", len(media))
-    looks = _looked_at(media, digests, listener, workers=workers)
+    progress.phase(f"checking {task.name}", len(media))
+    looks = check_media(media, digests, progress, workers=workers)
     bad = {medium: look for medium, look in looks.items() if isinstance(look, BadMedia)}
     if bad and not skip_bad:
         raise _all_bad(task, data, bad)
@@ -91,10 +91,10 @@ def _items(data: TaskData) -> Iterable[Item]:
     yield from data.targets
 
 
-def _looked_at(
-    media: Sequence[Media], digests: Digests, listener: Progress, *, workers: int
+def check_media(
+    media: Sequence[Media], digests: Digests, progress: Progress, *, workers: int
 ) -> dict[Media, MediaInfo | BadMedia]:
-    """A look at each medium, in their order."""
+    """What is known of each medium, or why it cannot be used, in their order."""
 
     def look(medium: Media) -> MediaInfo | BadMedia:
         try:
@@ -107,7 +107,7 @@ def _looked_at(
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for chunk, found in zip(chunks, pool.map(lambda chunk: [*map(look, chunk)], chunks), strict=True):
             looks.update(zip(chunk, found, strict=True))
-            listener.advance(len(chunk))
+            progress.advance(len(chunk))
     return looks
 
 
@@ -151,6 +151,7 @@ def _rows(task: Task, info: DataInfo, limit: int | None, digests: Digests) -> di
     return {
         "loader": _LOADER,
         "files": files_digest(info.files, digests),
+        **({"content": info.content} if info.content else {}),
         "scope": task.scope,
         "query_role": task.query_role,
         "target_modality": task.target_modality,  # it decides how some layouts are read

@@ -53,7 +53,22 @@ class EncodeReport:
 
     @property
     def padding_waste(self) -> float:
+        """The share of the padded cost that was padding, from 0 to 1."""
         return 1 - self.cost / self.padded_cost if self.padded_cost else 0.0
+
+    def __add__(self, other: EncodeReport) -> EncodeReport:
+        """The report of both stretches, one after the other."""
+        return EncodeReport(
+            self.items + other.items,
+            self.batches + other.batches,
+            self.cost + other.cost,
+            self.padded_cost + other.padded_cost,
+            self.seconds + other.seconds,
+            self.waiting + other.waiting,
+            self.backoffs + other.backoffs,
+            self.truncated + other.truncated,
+            self.bad | other.bad,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +136,7 @@ class Encoder:
         self._width = store.width()
         self._last_batch = 0
 
-    def run(self, work: Sequence[Work], listener: Progress, *, skip_bad_media: bool = False) -> EncodeReport:
+    def run(self, work: Sequence[Work], progress: Progress, *, skip_bad_media: bool = False) -> EncodeReport:
         """Embeds all of `work`. Raises UserError for bad media (unless they are to be skipped) and bad vectors."""
         report = EncodeReport()
         start = time.perf_counter()
@@ -132,15 +147,15 @@ class Encoder:
                     if not skip_bad_media:
                         raise one.error
                     report.bad[one.work.key] = one.error
-                    listener.advance()
+                    progress.advance()
                     continue
                 window.add(one)
                 if window.holds(_WINDOW, self._budget):
                     # Not one batch for each that comes: the cheap ones would stay, and leave no choice among the rest.
                     while window.holds(_WINDOW // 2, self._budget):
-                        self._embed_batch(window, report, listener)
+                        self._embed_batch(window, report, progress)
         while len(window):
-            self._embed_batch(window, report, listener)
+            self._embed_batch(window, report, progress)
         report.seconds = time.perf_counter() - start
         return report
 
@@ -177,7 +192,7 @@ class Encoder:
                 raise UserError(what, "Use fewer --workers or a smaller --budget.") from error
         return prepared
 
-    def _embed_batch(self, window: _Window, report: EncodeReport, listener: Progress) -> None:
+    def _embed_batch(self, window: _Window, report: EncodeReport, progress: Progress) -> None:
         """Embeds the costliest of the window, or learns that so many are too many."""
         batch = window.batch(self._budget)
         padded_cost = batch[0].cost * len(batch)
@@ -186,7 +201,7 @@ class Encoder:
             release_memory()
             self._budget = padded_cost // 2
             report.backoffs += 1
-            listener.note(f"Out of memory with {len(batch)} items: going on with a budget of {self._budget:,}.")
+            progress.note(f"Out of memory with {len(batch)} items: going on with a budget of {self._budget:,}.")
             return
         self._store.put([ready.work.key for ready in batch], vectors)
         window.drop(batch)
@@ -196,7 +211,7 @@ class Encoder:
         report.cost += sum(ready.cost for ready in batch)
         report.truncated += sum(ready.features.truncated for ready in batch)
         report.padded_cost += padded_cost
-        listener.advance(len(batch))
+        progress.advance(len(batch))
 
     def _embed(self, batch: Sequence[_Ready]) -> FloatArray | None:
         """Checked vectors of a batch; None if it did not fit into memory."""

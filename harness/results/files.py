@@ -32,6 +32,14 @@ _JSON = {"int": int, "str": str, "str | None": str | None, "Mapping": dict, "Seq
 """What a field of each kind is in the file."""
 
 
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
+
+
+_JSON_ONLY = json.JSONDecoder(parse_constant=_refuse)
+"""Python reads NaN and Infinity, which no other reader of a record takes, and which could not be written again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Score:
     """A metric over all queries, as a fraction (or a rank), with its 95 % interval."""
@@ -143,7 +151,7 @@ def load_result(path: Path) -> Result:
         what = "is a folder, not a result" if path.is_dir() else "does not exist"
         raise UserError(f"{path} {what}.", "Results are at OUT/<model>/<revision>/<task>.json.")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = _JSON_ONLY.decode(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.", "Check the file and its permissions.") from None
     except ValueError as error:
@@ -210,7 +218,7 @@ def _step_aside(folder: Path, stem: str, identity: str) -> None:
         return
     data = path.read_bytes()
     try:
-        record = json.loads(data)
+        record = _JSON_ONLY.decode(data.decode("utf-8"))
         known = str(record["identity"])
         file = record["queries"]["file"]
     except (ValueError, TypeError, KeyError):

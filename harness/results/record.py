@@ -1,46 +1,48 @@
-"""What a result says: the record of a scored task, put together from all that led to it."""
+"""The record of a scored task, put together from all that led to it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from harness.data.dataset import Dataset
 from harness.encoding.encoder import EncodeReport
 from harness.identity import model_fingerprint
-from harness.plan import EvalConfig, TaskPlan
 from harness.results.environment import environment, peak_memory
 from harness.results.files import FORMAT, Result
 from harness.scoring.score import Scored
-from harness.types import ModelSpec
+from harness.types import EvalConfig, ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """How a result came about: the model, and what it took."""
+    """How a result came about: the model, and what the run took."""
 
     spec: ModelSpec
     width: int | None
-    """Of the vectors; None where nothing could be embedded."""
+    """Width of the vectors; None where nothing could be embedded."""
     report: EncodeReport
+    needed: int
+    """Number of distinct items of the task that need a vector."""
     seconds: float
     processes: int
     device: str
 
 
-def make_record(assignment: TaskPlan, scored: Scored, question: EvalConfig, made: Provenance) -> Result:
-    """The record, complete but for the file of its rows."""
-    task, dataset = assignment.dataset.task, assignment.dataset
+def make_record(dataset: Dataset, identity: str, scored: Scored, config: EvalConfig, made: Provenance) -> Result:
+    """The record of a scored task. Only the name and digest of its file of rows are missing."""
+    task = dataset.task
     return Result(
         format=FORMAT,
         status="done",
-        identity=assignment.identity,
+        identity=identity,
         task=task.name,
         meta_task=task.meta_task,
         split=task.split,
         scope=task.scope,
         main_metric=task.metrics[0],
         model=_model(made, kinds={medium.kind for medium in dataset.media}),
-        protocol=question.protocol,
+        protocol=config.protocol,
         metrics=scored.metrics,
         strict=scored.strict,
         official=scored.official,
@@ -55,16 +57,16 @@ def make_record(assignment: TaskPlan, scored: Scored, question: EvalConfig, made
             "notes": dict(dataset.data.notes),
         },
         settings={
-            "limit": question.limit,
-            "seed": question.seed,
-            "on_bad_media": "count-as-wrong" if question.skip_bad_media else "stop",
+            "limit": config.limit,
+            "seed": config.seed,
+            "on_bad_media": "count-as-wrong" if config.skip_bad_media else "stop",
         },
         bad_media=[
             {"media": medium.name, "why": error.what}
             for medium, error in sorted(dataset.bad.items(), key=lambda pair: pair[0].name)
         ],
         environment=environment(made.device),
-        cost=_cost(made, len(assignment.work)),
+        cost=_cost(made),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -86,14 +88,14 @@ def _model(made: Provenance, kinds: set[str]) -> dict[str, object]:
     }
 
 
-def _cost(made: Provenance, needed: int) -> dict[str, object]:
-    """What a task took. Items and batches are those of the main process; the wall clock is everybody's."""
+def _cost(made: Provenance) -> dict[str, object]:
+    """What a task took. Items and batches are those of the main process. Seconds are wall-clock time."""
     report = made.report
     return {
         "seconds": round(made.seconds, 3),
         "processes": made.processes,
         "items_embedded": report.items,
-        "items_needed": needed,
+        "items_needed": made.needed,
         "items_per_second": round(report.items / report.seconds, 2) if report.items else None,
         "batches": report.batches,
         "padding_waste": round(report.padding_waste, 4),

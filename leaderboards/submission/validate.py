@@ -9,9 +9,9 @@ from typing import cast
 
 from harness.errors import UserError, unknown_name
 from harness.identity import model_fingerprint
-from harness.plan import EvalConfig, identity_of
+from harness.plan import identity_of
 from harness.results.files import Result, load_result, load_rows
-from harness.types import ModelSpec, Scalar, Scope, Task
+from harness.types import EvalConfig, ModelSpec, Scalar, Scope, Task
 from leaderboards.exchange.files import SUFFIX
 from leaderboards.load import stepped_aside
 from leaderboards.submission.recount import disagreements, rule_of

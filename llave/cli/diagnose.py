@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from harness.embed import EmbedSettings
     from harness.models import open_model
-    from llave.cli.progress import Bar, Lines
+    from llave.cli.progress import ProgressBar
     from trainers.monitor.plots import check_plot, plot
     from trainers.monitor.similarity import diagnose_samples
 
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
     workers = min(8, processors()) if options.workers is None else options.workers
     how = EmbedSettings(options.store, options.budget, workers)
     notes = console(stderr=True)
-    with Bar(notes) if notes.is_terminal else Lines(notes) as listener:
+    with ProgressBar(notes) as listener:
         samples = _samples(options, workers, listener)
         found = {
             name: diagnose_samples(samples, handle, how, listener, options.alpha) for name, handle in handles.items()
@@ -94,8 +94,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _samples(options: argparse.Namespace, workers: int, listener: Progress) -> Mapping[str, Sample]:
     """By dataset."""
+    from harness.data.cache import DatasetCache
     from harness.media.digests import Digests
-    from harness.plan import DatasetCache, EvalConfig
+    from harness.types import EvalConfig
     from tasks.catalog import resolve_tasks
     from trainers.monitor.similarity import sample_pairs, sample_task
 

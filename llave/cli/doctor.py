@@ -36,17 +36,17 @@ def run(options: argparse.Namespace) -> int:
     from harness.doctor.answers import check_known, known_answers
     from harness.doctor.finding import ModelUnderTest
     from harness.models import open_model
-    from llave.cli.progress import Bar, Lines
+    from llave.cli.progress import ProgressBar
 
     handle = open_model(options.model, model_settings(options))
     if options.known_answers:
         check_known(handle.spec, options.known_answers)
     notes = console(stderr=True)
-    with Bar(notes) if notes.is_terminal else Lines(notes) as listener:
-        listener.phase(f"loading {handle.spec.name}", 0)
+    with ProgressBar(notes) as progress:
+        progress.phase(f"loading {handle.spec.name}", 0)
         patient = ModelUnderTest(handle.load())
         answers = known_answers(patient, options.known_answers) if options.known_answers else []
-        findings = [*examine(patient, listener), *answers]
+        findings = [*examine(patient, progress), *answers]
     if options.json:
         print(json.dumps({"model": _model(handle.spec), "findings": list(map(_fields, findings))}, indent=2))
     else:

@@ -6,9 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.encoding.encoder import DEFAULT_BUDGET
 from harness.errors import UserError
-from llave.cli.flags import DONE, add_model_flags, console, model_settings, natural, positive, processors, say
+from llave.cli.flags import DONE, add_engine_flags, add_model_flags, console, model_settings, say, workers_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,10 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("items", type=Path, metavar="ITEMS.jsonl", help="lines with id, text, image, video, instruction, role")
     add("-o", "--output", type=Path, required=True, metavar="VECTORS.safetensors", help="the file to write")
     add("--root", type=Path, metavar="DIR", help="what media paths are relative to (the folder of ITEMS.jsonl)")
-    add("--store", type=Path, metavar="DIR", default=Path("runs/store"), help="embedding store (runs/store)")
     add("--on-bad-media", choices=("stop", "skip"), default="stop", help="what to do with broken or missing media")
-    add("--budget", type=positive, default=DEFAULT_BUDGET, metavar="N", help="most tokens (or pixels) in a batch")
-    add("--workers", type=natural, metavar="N", help="threads that prepare items (one for each processor, up to 8)")
+    add_engine_flags(parser)
     add_model_flags(parser)
 
 
@@ -38,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     from harness.embed import EmbedSettings, embed_items, write_vectors
     from harness.models import open_model
     from harness.results.files import check_writable
-    from llave.cli.progress import Bar, Lines
+    from llave.cli.progress import ProgressBar
     from tasks.items import read_items
 
     items = read_items(options.items, options.root)
@@ -46,11 +43,11 @@ def run(options: argparse.Namespace) -> int:
     check_writable(options.output.parent)
     world = join(options.device)
     handle = open_model(options.model, model_settings(options))
-    workers = min(8, processors()) if options.workers is None else options.workers
+    workers = workers_of(options.workers)
     how = EmbedSettings(options.store, options.budget, workers, options.on_bad_media == "skip")
     notes = console(stderr=True, quiet=not world.is_main)
-    with Bar(notes) if notes.is_terminal else Lines(notes) as listener:
-        embedded = embed_items(items, handle, how, listener, world)
+    with ProgressBar(notes) as progress:
+        embedded = embed_items(items, handle, how, progress, world)
     if embedded is not None:
         write_vectors(options.output, embedded, handle.spec)
         _report(embedded, handle.spec.name, options.output, notes)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.encoding.encoder import DEFAULT_BUDGET
 from harness.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from harness.types import ModelSettings
 
 DONE, FAILED, USER_ERROR, STOPPED = 0, 1, 2, 130
+
+RESULTS, STORE = Path("runs/results"), Path("runs/store")
+"""Where results and vectors are kept unless a flag says otherwise."""
 
 
 def console(*, stderr: bool = False, quiet: bool = False, wide: bool = False) -> Console:
@@ -78,19 +82,21 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
 
 def model_settings(options: argparse.Namespace) -> ModelSettings:
     """What the flags say about loading a model. Raises UserError for an option that is not KEY=VALUE."""
+    from harness.settings import pairs_of
     from harness.types import ModelSettings
 
-    given = _model_options(options.model_option)
+    given = pairs_of(options.model_option, "--model-option", "max_length=2048")
     return ModelSettings(options.device, options.dtype, options.seed, given, options.trust_remote_code)
 
 
-def _model_options(pairs: Sequence[str]) -> Mapping[str, str]:
-    options: dict[str, str] = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not key or not equals:
-            raise UserError(f"--model-option {pair!r} is not of the form KEY=VALUE.", "Such as max_length=2048.")
-        if key in options:
-            raise UserError(f"--model-option gives {key} twice.", "Give it once.")
-        options[key] = value
-    return options
+def add_engine_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of every command that embeds: the store, the budget of a batch, the number of threads."""
+    add = parser.add_argument
+    add("--store", type=Path, metavar="DIR", default=STORE, help=f"embedding store ({STORE})")
+    add("--budget", type=positive, default=DEFAULT_BUDGET, metavar="N", help="most tokens (or pixels) in a batch")
+    add("--workers", type=natural, metavar="N", help="threads that prepare items (one for each processor, up to 8)")
+
+
+def workers_of(given: int | None) -> int:
+    """The number of threads that prepare items; None: one for each processor, up to 8."""
+    return min(8, processors()) if given is None else given

@@ -1,4 +1,4 @@
-"""Listeners that show a run to a person: a moving bar in a terminal, a line now and then elsewhere."""
+"""How a run shows itself to a person: a moving bar in a terminal or a notebook, a line every ten seconds in a log."""
 
 from __future__ import annotations
 
@@ -8,84 +8,61 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-_QUIET_SECONDS = 10.0
+_SECONDS_BETWEEN_LINES = 10.0
 
 
-class Bar:
-    """One moving line: the task at hand, how far, how fast, how long still. Use as a context manager."""
-
-    def __init__(self, console: Console) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-        )
-        self._bar: TaskID | None = None
-        self._start = 0.0
-        self._done = 0
-
-    def phase(self, name: str, total: int) -> None:
-        if self._bar is not None:
-            self._progress.remove_task(self._bar)
-        self._bar = self._progress.add_task(name, total=total or None, rate="")
-        self._start, self._done = time.monotonic(), 0
-
-    def advance(self, steps: int = 1) -> None:
-        self._done += steps
-        if self._bar is not None:
-            rate = self._done / max(time.monotonic() - self._start, 1e-3)
-            self._progress.update(self._bar, advance=steps, rate=f"{rate:,.1f} items/s")
-
-    def note(self, text: str) -> None:
-        self._progress.console.print(text, markup=False, highlight=False)
-
-    def __enter__(self) -> Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self, _type: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        self._progress.stop()
-
-
-class Lines:
-    """A line when a model is loaded, then one every ten seconds: for logs. Use as a context manager."""
+class ProgressBar:
+    """A `harness.progress.Progress` on a console. Use as a context manager."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._moves = console.is_terminal or console.is_jupyter
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[state]}"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not self._moves,
+        )
+        self._task: TaskID | None = None
         self._name, self._total, self._done = "", 0, 0
-        self._start = self._spoke = time.monotonic()
+        self._start = self._last_line = time.monotonic()
 
     def phase(self, name: str, total: int) -> None:
+        """Starts a phase of `total` steps; 0 if their number is unknown."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(name, total=total or None, state="")
         self._name, self._total, self._done = name, total, 0
         self._start = time.monotonic()
-        if name.startswith("loading "):
-            self._say(name)
+        if not self._moves and name.startswith("loading "):
+            self.note(name)
 
-    def advance(self, steps: int = 1) -> None:
+    def advance(self, steps: int = 1, state: str = "") -> None:
+        """Counts steps as done. `state` is shown in place of the rate."""
         self._done += steps
         now = time.monotonic()
-        if now - self._spoke >= _QUIET_SECONDS:
-            rate = self._done / max(now - self._start, 1e-3)
+        rate = self._done / max(now - self._start, 1e-3)
+        state = state or f"{rate:,.1f} items/s"
+        if self._task is not None:
+            self._bar.update(self._task, advance=steps, state=state)
+        if not self._moves and now - self._last_line >= _SECONDS_BETWEEN_LINES:
             left = (self._total - self._done) / rate
-            self._say(f"{self._name}: {self._done:,} of {self._total:,}, {rate:,.1f} items/s, {left:,.0f} s left")
+            self.note(f"{self._name}: {self._done:,} of {self._total:,}, {state}, {left:,.0f} s left")
 
     def note(self, text: str) -> None:
-        self._say(text)
-
-    def _say(self, text: str) -> None:
-        self._spoke = time.monotonic()
+        """Prints a line above the bar."""
+        self._last_line = time.monotonic()
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    def __enter__(self) -> Lines:
+    def __enter__(self) -> ProgressBar:
+        self._bar.start()
         return self
 
     def __exit__(
         self, _type: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
     ) -> None:
-        return None
+        self._bar.stop()

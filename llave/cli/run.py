@@ -10,20 +10,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.encoding.encoder import DEFAULT_BUDGET
 from harness.errors import UserError
 from harness.types import Task
 from llave.cli.flags import (
     DONE,
     FAILED,
+    RESULTS,
+    add_engine_flags,
     add_model_flags,
     complain,
     console,
     model_settings,
-    natural,
     positive,
-    processors,
     say,
+    workers_of,
 )
 
 if TYPE_CHECKING:
@@ -44,14 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--tasks", metavar="A,B", help="tasks by name; with --data, all: every subset there; NAME@global: whole pool")
     add("--data", type=Path, metavar="DIR", help="a folder in MMEB's layout, or a .jsonl file, instead of the hub")
     add("--images", type=Path, metavar="DIR", help="what image paths are relative to (images/ or eval_images/)")
-    add("--out", type=Path, metavar="DIR", default=Path("runs/results"), help="results (runs/results)")
-    add("--store", type=Path, metavar="DIR", default=Path("runs/store"), help="embedding store (runs/store)")
-    add("--limit", type=positive, metavar="N", help="the first N queries of each task alone")
+    add("--out", type=Path, metavar="DIR", default=RESULTS, help=f"results ({RESULTS})")
+    add("--limit", type=positive, metavar="N", help="only the first N queries of each task")
     add("--protocol", choices=("strict", "official"), default="strict", help="strict: ties are neutral (default)")
     add("--on-bad-media", choices=("stop", "count-as-wrong"), default="stop", help="what to do with broken images")
-    add("--budget", type=positive, default=DEFAULT_BUDGET, metavar="N", help="most tokens (or pixels) in a batch")
-    add("--workers", type=natural, metavar="N", help="threads that prepare items (one for each processor, up to 8)")
     add("--json", action="store_true", help="print results as JSON")
+    add_engine_flags(parser)
     add_model_flags(parser)
 
 
@@ -88,20 +86,20 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _runner(options: argparse.Namespace, world: World, screen: Console, stack: ExitStack) -> Run:
+    from harness.data.cache import DatasetCache
     from harness.evaluate import Run, RunSettings
     from harness.media.digests import Digests
-    from harness.plan import DatasetCache, EvalConfig
-    from llave.cli.progress import Bar, Lines
+    from harness.types import EvalConfig
+    from llave.cli.progress import ProgressBar
 
-    listener: Bar | Lines = Bar(screen) if screen.is_terminal else Lines(screen)
-    stack.enter_context(listener)
-    workers = min(8, processors()) if options.workers is None else options.workers
+    progress = stack.enter_context(ProgressBar(screen))
+    workers = workers_of(options.workers)
     return Run(
         EvalConfig(options.protocol, options.limit, options.seed, options.on_bad_media == "count-as-wrong"),
         RunSettings(options.out, options.store, options.budget, workers, options.device),
-        DatasetCache(Digests(), listener, workers),
+        DatasetCache(Digests(), progress, workers),
         world,
-        listener,
+        progress,
     )
 
 
@@ -120,23 +118,23 @@ def _report(
         screen = console(wide=True)
         screen.print(board_table(board, screen.width))
     for name, evaluation in done:
-        say(notes, f"{name}: {_receipt(evaluation, len(tasks))}")
+        say(notes, f"{name}: {_counts(evaluation, len(tasks))}")
         for warning in _warnings(name, evaluation.results):
             say(notes, f"{name}: {warning}")
     if results:
         say(notes, f"Results: {options.out.resolve()}")
 
 
-def _receipt(evaluation: Evaluation, asked: int) -> str:
-    receipt, found = evaluation.receipt, evaluation.found
+def _counts(evaluation: Evaluation, asked: int) -> str:
+    counts, found = evaluation.counts, evaluation.found
     parts = [f"{found} result{'s' if found != 1 else ''} stood already"] if found else []
     if evaluation.failure:
         parts.append(f"failed after {len(evaluation.results)} of {asked} task{'s' if asked != 1 else ''}")
-    elif receipt.uses:
-        repeats, embedded = receipt.uses - receipt.distinct, receipt.distinct - receipt.stored
+    elif counts.uses:
+        repeats, embedded = counts.uses - counts.distinct, counts.distinct - counts.stored
         parts.append(
-            f"{embedded:,} encodings for {receipt.uses:,} uses; {receipt.uses - embedded:,} saved "
-            f"({repeats:,} repeats, {receipt.stored:,} in the store)"
+            f"{embedded:,} encodings for {counts.uses:,} uses; {counts.uses - embedded:,} saved "
+            f"({repeats:,} repeats, {counts.stored:,} in the store)"
         )
     return "; ".join(parts)
 

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from harness.data.cache import DatasetCache
 from harness.distributed import World, join
 from harness.evaluate import Run, RunSettings
 from harness.media.digests import Digests
 from harness.models import open_model
-from harness.plan import DatasetCache, EvalConfig
 from harness.progress import NoProgress
 from harness.results.files import load_result
-from harness.types import ModelSettings
+from harness.types import EvalConfig, ModelSettings
 from tasks.mmeb.folder import local_tasks
 from tests.conftest import Folder, Place
 
@@ -153,7 +153,7 @@ def test_a_process_waits_as_often_whatever_it_finds_to_do(tiny, place):
         evaluation = run.evaluate(open_model("null/random", ModelSettings()), local_tasks(tiny.data))
         if evaluation.found:
             shutil.rmtree(place.out)  # the vectors alone are left
-    assert evaluation.receipt.stored == evaluation.receipt.distinct > 0
+    assert evaluation.counts.stored == evaluation.counts.distinct > 0
     assert len(set(waits)) == 1
 
 

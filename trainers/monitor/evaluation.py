@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.data.cache import DatasetCache
 from harness.distributed import World
 from harness.evaluate import Run, RunSettings
 from harness.media.digests import Digests
 from harness.models.llave.embedder import PREFIX, open_llave
-from harness.plan import DatasetCache, EvalConfig
 from harness.progress import Progress
-from harness.types import ModelSettings, Task
+from harness.types import EvalConfig, ModelSettings, Task
 from tasks.catalog import resolve_tasks
 from trainers.config import TrainingConfig
 

@@ -148,6 +148,15 @@ class TestRecord:
             Console(quiet=True).print(result_table(result), board_table(Board.of([result], SUITE)))
             load_rows(path, result)
 
+    def test_a_record_with_a_number_that_is_not_json_steps_aside(self, tmp_path):
+        path = tmp_path / "Task.json"
+        write_result(tmp_path, _result(), ROWS)
+        path.write_text(path.read_text().replace('"cost": {', '"cost": {"x": NaN, ', 1))
+        with pytest.raises(UserError, match="NaN is not JSON"):
+            load_result(path)
+        assert write_result(tmp_path, _result(), ROWS) == load_result(path)
+        assert len(list(tmp_path.glob("Task.*.json"))) == 1
+
     @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": 1}', '{"format": "x"}', "\x00\xff", "{}"])
     def test_what_is_no_record_is_named(self, tmp_path, text):
         path = tmp_path / "Task.json"

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leaderboards.published import PublishedRow, Citation, printed_rows, published_rows
+from leaderboards.published import Citation, PublishedRow, printed_rows, published_rows
 from leaderboards.published.audit import audit, differences
 from leaderboards.published.mmeb_v2 import VIDEO
 from tasks.mmeb.datasets import META_TASKS

@@ -320,7 +320,7 @@ class TestOutput:
     def test_in_a_terminal_a_bar_names_the_task_at_hand(self, tiny, place):
         command = [sys.executable, "-m", "llave", "run", HASHED, "--data", str(tiny.data), "--budget", "256"]
         shown = _in_terminal([*command, *place.flags], EMBEDDER_SECONDS="0.02")
-        assert "hashed: Find (2 of 3)" in shown
+        assert "hashed, Find (2 of 3)" in shown
         assert "items/s" in shown
         assert re.search(r"\d+/24", shown)
         assert "3 tasks: hit@1 in percent" in shown
