@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.mmeb.datasets import ROWS, Row
+from harness.types import Task
+from tasks.mmeb.datasets import ROWS
 
 _TOKEN = "<|image_1|>\n"
 _WORDS = ("red", "small", "old", "open", "bright", "round", "dog", "street", "table", "train", "window", "boat")
@@ -92,15 +93,15 @@ def settle() -> None:
     time.sleep(_SETTLED)
 
 
-def _write_like(row: Row, folder: Path, images: list[str], scale: Scale) -> None:
-    rng = np.random.default_rng(len(row.name))
-    candidates = min(row.num_candidates, scale.candidates)
-    shared_labels = row.meta_task == "classification"
+def _write_like(task: Task, folder: Path, images: list[str], scale: Scale) -> None:
+    rng = np.random.default_rng(len(task.name))
+    candidates = min(task.num_candidates or scale.candidates, scale.candidates)
+    shared_labels = task.meta_task == "classification"
     pool = candidates if shared_labels else max(scale.pool, candidates)
     lists = candidate_lists(rng, Scale(scale.queries, candidates, pool))
-    instruction = (row.query_instruction.partition("{")[0], (row.target_instruction or "{").partition("{")[0])
-    queries = _items(row.query_modality, instruction[0], sentences(f"{row.name} query", scale.queries), images)
-    targets = _items(row.target_modality, instruction[1], sentences(f"{row.name} answer", pool), images[::-1])
+    instruction = ((task.query_instruction or "").partition("{")[0], (task.target_instruction or "{").partition("{")[0])
+    queries = _items(task.query_modality or "", instruction[0], sentences(f"{task.name} query", scale.queries), images)
+    targets = _items(task.target_modality or "", instruction[1], sentences(f"{task.name} answer", pool), images[::-1])
     write_subset(folder, queries, targets, lists)
 
 

@@ -10,12 +10,13 @@ from pathlib import Path
 from harness.errors import UserError, unknown_name
 from harness.types import Task
 from tasks.jsonl import jsonl_task
-from tasks.mmeb.datasets import mmeb_tasks
+from tasks.mmeb.datasets import ROWS as MMEB_ROWS
 from tasks.mmeb.folder import FolderSource, local_tasks
 from tasks.names import parse_name
 from tasks.suites import find_suite
 from tasks.video.files import VideoSet, video_sets
-from tasks.video.retrieval import VideoSource, local_video_tasks, registered_video_tasks, stands_in_for, with_data
+from tasks.video.retrieval import ROWS as VIDEO_ROWS
+from tasks.video.retrieval import VideoSource, local_video_tasks, stands_in_for, with_data
 
 ENTRY_POINTS = "llave.tasks"
 """Where other packages add tasks: each entry is a callable that returns a tuple of them."""
@@ -27,9 +28,8 @@ ALL = "all"
 def all_tasks() -> dict[str, Task]:
     """Every registered task: MMEB from the hub, text-video retrieval, the demo, and those of other packages."""
     from tasks.demo.suite import demo_tasks
-    from tasks.mmeb.hub import HubSource
 
-    tasks = {task.name: task for task in (*mmeb_tasks(HubSource()), *registered_video_tasks(), *demo_tasks())}
+    tasks = {task.name: task for task in (*MMEB_ROWS, *VIDEO_ROWS, *demo_tasks())}
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             added: tuple[Task, ...] = entry.load()()

@@ -9,8 +9,7 @@ from typing import Protocol
 
 from harness.errors import unknown_name
 from tasks.mmeb.datasets import META_TASKS, ROWS
-from tasks.video.retrieval import LLAVE, MMEB_V2
-from tasks.video.retrieval import ROWS as VIDEO_ROWS
+from tasks.video.retrieval import LLAVE, MMEB_V2, task_names
 
 MEAN_OF_META_TASKS = "mean-of-meta-tasks"
 """The unweighted mean of the meta-task means. Some papers print it as their overall score; MMEB's is `overall`."""
@@ -101,8 +100,7 @@ def suites() -> dict[str, Suite]:
 
 def _video_suite(protocol: str, summary: str) -> Suite:
     """With a mean for each direction where there are two."""
-    rows = [row for row in VIDEO_ROWS if row.protocol == protocol]
-    names = {way: tuple(row.task_name(way) for row in rows) for way in rows[0].directions}
+    names = task_names(protocol)
     groups = tuple(names.items()) if len(names) > 1 else ()
     return Suite(protocol, summary, tuple(name for group in names.values() for name in group), groups)
 

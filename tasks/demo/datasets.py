@@ -1,39 +1,19 @@
-"""The tasks of the demo suite: one row each, and their questions, in words and pictures, for test and training."""
+"""The questions of the demo suite's tasks, in words and pictures, for test and training."""
 
 from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import dataclass
 from random import Random
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from harness.types import Task
 from tasks.demo import questions as ask
 from tasks.demo.scenes import HARD_EDITS, Picture, Scene, hard_edits
 
-NUM_QUERIES = 100
 _NUM_PAIRS = 768
 
 _IMAGE_TOKEN = "<|image_1|>"
-
-
-@dataclass(frozen=True, slots=True)
-class DemoRow:
-    """One task. Braces in an instruction are where the text of a query goes."""
-
-    name: str
-    meta_task: str
-    split: Literal["IND", "OOD"]
-    query_modality: str
-    target_modality: str
-    query_instruction: str
-    target_instruction: str | None
-    num_candidates: int
-    num_queries: int = NUM_QUERIES
-
-    @property
-    def train_subset(self) -> str | None:
-        return self.name if self.split == "IND" else None
 
 
 class DemoQuestion(NamedTuple):
@@ -49,38 +29,6 @@ class DemoSide(NamedTuple):
 
     text: str
     path: str
-
-
-_CLASSIFY = "Represent the given image for classification"
-_SHAPE = "Identify the shape shown in the image"
-_ASK = "Represent the given image with the following question: {question}"
-_FIND = "Find me an image that matches the given caption: {caption}"
-_CAPTION = "Find an image caption describing the given image."
-_SIMILAR = "Find an image that shows the same scene as the provided image."
-_EDIT = "Given an image, find a similar image with the described changes: {text}"
-_CROP = 'Select the portion of the image that isolates the object labeled as "{label}"'
-_IMAGE = "Represent the given image."
-_OBJECT = "Represent the given cropped image of the object"
-
-DEMO_ROWS = (
-    DemoRow("demo-shape", "classification", "IND", "image", "text", _SHAPE, None, 5),
-    DemoRow("demo-object", "classification", "IND", "image", "text", _CLASSIFY, None, 32),
-    DemoRow("demo-object-ood", "classification", "OOD", "image", "text", _CLASSIFY, None, 32),
-    DemoRow("demo-color", "vqa", "IND", "image+text", "text", _ASK, None, 6),
-    DemoRow("demo-count", "vqa", "IND", "image+text", "text", _ASK, None, 5),
-    DemoRow("demo-relation", "vqa", "IND", "image+text", "text", _ASK, None, 12),
-    DemoRow("demo-word", "vqa", "IND", "image+text", "text", _ASK, None, 12),
-    DemoRow("demo-color-ood", "vqa", "OOD", "image+text", "text", _ASK, None, 6),
-    DemoRow("demo-word-ood", "vqa", "OOD", "image+text", "text", _ASK, None, 12),
-    DemoRow("demo-caption-t2i", "retrieval", "IND", "text", "image", _FIND, _IMAGE, 32),
-    DemoRow("demo-caption-i2t", "retrieval", "IND", "image", "text", _CAPTION, None, 32),
-    DemoRow("demo-similar", "retrieval", "IND", "image", "image", _SIMILAR, _IMAGE, 32),
-    DemoRow("demo-edit", "retrieval", "IND", "image+text", "image", _EDIT, _IMAGE, 32),
-    DemoRow("demo-caption-t2i-ood", "retrieval", "OOD", "text", "image", _FIND, _IMAGE, 32),
-    DemoRow("demo-edit-ood", "retrieval", "OOD", "image+text", "image", _EDIT, _IMAGE, 32),
-    DemoRow("demo-crop", "visual_grounding", "IND", "image+text", "image", _CROP, _OBJECT, 16),
-    DemoRow("demo-crop-ood", "visual_grounding", "OOD", "image+text", "image", _CROP, _OBJECT, 16),
-)
 
 
 class _Kind(NamedTuple):
@@ -107,29 +55,36 @@ _KINDS = {
 }
 
 
-def eval_questions(row: DemoRow, seed: int) -> tuple[DemoQuestion, ...]:
+def eval_questions(task: Task, seed: int) -> tuple[DemoQuestion, ...]:
     """`num_queries` questions of `num_candidates` answers each, from scenes of the test part."""
-    kind = _KINDS[row.name.removesuffix("-ood")]
-    scenes = _scenes(kind, "test", row.split == "OOD", row.num_queries, seed)
-    return _questions(kind, scenes, row.num_queries, row.num_candidates, f"{seed} {row.name} test")
+    assert task.num_queries is not None
+    assert task.num_candidates is not None
+    kind = _KINDS[task.name.removesuffix("-ood")]
+    scenes = _scenes(kind, "test", task.split == "OOD", task.num_queries, seed)
+    return _questions(kind, scenes, task.num_queries, task.num_candidates, f"{seed} {task.name} test")
 
 
-def train_questions(row: DemoRow, seed: int) -> tuple[DemoQuestion, ...]:
-    """The training pairs of a task: a right answer, then the hard negative if the task has any. None if it is OOD."""
-    if row.train_subset is None:
+def train_questions(task: Task, seed: int) -> tuple[DemoQuestion, ...]:
+    """The training pairs of a task. An out-of-distribution task has none.
+
+    The first answer is the right one. The second, where the task has one, is a hard negative.
+    """
+    if task.train_subset is None:
         return ()
-    kind = _KINDS[row.name]
+    kind = _KINDS[task.name]
     scenes = _scenes(kind, "train", False, kind.num_pairs, seed)
-    return _questions(kind, scenes, kind.num_pairs, 1 + kind.num_negatives, f"{seed} {row.name} train")
+    return _questions(kind, scenes, kind.num_pairs, 1 + kind.num_negatives, f"{seed} {task.name} train")
 
 
-def query_side(row: DemoRow, question: DemoQuestion) -> DemoSide:
-    head, _, rest = row.query_instruction.partition("{")
+def query_side(task: Task, question: DemoQuestion) -> DemoSide:
+    """A question as MMEB writes a query. Its text goes where the task's instruction has braces."""
+    head, _, rest = (task.query_instruction or "").partition("{")
     return _side(f"{head}{question.text}{rest.partition('}')[2]}", question.picture)
 
 
-def target_side(row: DemoRow, answer: ask.Answer) -> DemoSide:
-    return DemoSide(answer, "") if isinstance(answer, str) else _side(row.target_instruction or "", answer)
+def target_side(task: Task, answer: ask.Answer) -> DemoSide:
+    """An answer as MMEB writes a candidate. A text is only the text, a picture follows the task's instruction."""
+    return DemoSide(answer, "") if isinstance(answer, str) else _side(task.target_instruction or "", answer)
 
 
 def words_of(text: str) -> list[str]:

@@ -10,16 +10,9 @@ from typing import NamedTuple, TypeAlias
 
 from PIL import Image
 
+from harness.types import Task
 from tasks.demo.clips import write_clips
-from tasks.demo.datasets import (
-    DEMO_ROWS,
-    DemoQuestion,
-    DemoRow,
-    eval_questions,
-    query_side,
-    target_side,
-    train_questions,
-)
+from tasks.demo.datasets import DemoQuestion, eval_questions, query_side, target_side, train_questions
 from tasks.demo.draw import draw
 from tasks.demo.scenes import Picture
 
@@ -39,26 +32,26 @@ class DemoFiles(NamedTuple):
     """By the name of their file, sorted."""
 
 
-def demo_files(seed: int) -> DemoFiles:
+def demo_files(tasks: Sequence[Task], seed: int) -> DemoFiles:
     tables: dict[str, _Table] = {}
     pictures: set[Picture] = set()
-    for row in DEMO_ROWS:
-        tested, trained = eval_questions(row, seed), train_questions(row, seed)
-        tables[f"eval/{row.name}/test-00000-of-00001.parquet"] = _eval_table(row, tested)
+    for task in tasks:
+        tested, trained = eval_questions(task, seed), train_questions(task, seed)
+        tables[f"eval/{task.name}/test-00000-of-00001.parquet"] = _eval_table(task, tested)
         if trained:
-            tables[f"train/{row.train_subset}/original-00000-of-00001.parquet"] = _train_table(row, trained)
+            tables[f"train/{task.train_subset}/original-00000-of-00001.parquet"] = _train_table(task, trained)
         for question in (*tested, *trained):
             pictures.update(side for side in (question.picture, *question.answers) if isinstance(side, Picture))
     return DemoFiles(tables, dict(sorted((picture.name, picture) for picture in pictures)))
 
 
-def write_demo(folder: Path, version: int, seed: int) -> None:
+def write_demo(folder: Path, tasks: Sequence[Task], version: int, seed: int) -> None:
     """Writes the suite into a folder that does not exist yet, the manifest last.
 
     The manifest's digest is the SHA-256 of each table's path and columns as one line of JSON, then of each image's
     name and its 48 x 48 x 3 bytes of pixels, then of each clip's line in the table of captions and its frames' pixels.
     """
-    tables, pictures = demo_files(seed)
+    tables, pictures = demo_files(tasks, seed)
     digest = hashlib.sha256()
     for path, table in tables.items():
         digest.update(json.dumps([path, table]).encode() + b"\n")
@@ -75,9 +68,9 @@ def write_demo(folder: Path, version: int, seed: int) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
-def _eval_table(row: DemoRow, questions: Sequence[DemoQuestion]) -> _Table:
-    queries = [query_side(row, question) for question in questions]
-    targets = [[target_side(row, answer) for answer in question.answers] for question in questions]
+def _eval_table(task: Task, questions: Sequence[DemoQuestion]) -> _Table:
+    queries = [query_side(task, question) for question in questions]
+    targets = [[target_side(task, answer) for answer in question.answers] for question in questions]
     return {
         "qry_text": [side.text for side in queries],
         "qry_img_path": [side.path for side in queries],
@@ -86,12 +79,12 @@ def _eval_table(row: DemoRow, questions: Sequence[DemoQuestion]) -> _Table:
     }
 
 
-def _train_table(row: DemoRow, questions: Sequence[DemoQuestion]) -> _Table:
+def _train_table(task: Task, questions: Sequence[DemoQuestion]) -> _Table:
     """A pair for each question; columns for a hard negative only where the questions have one."""
-    queries = [query_side(row, question) for question in questions]
+    queries = [query_side(task, question) for question in questions]
     table: _Table = {"qry": [side.text for side in queries], "qry_image_path": [side.path for side in queries]}
     for at, place in enumerate(("pos", "neg")[: len(questions[0].answers)]):
-        sides = [target_side(row, question.answers[at]) for question in questions]
+        sides = [target_side(task, question.answers[at]) for question in questions]
         table[f"{place}_text"] = [side.text for side in sides]
         table[f"{place}_image_path"] = [side.path for side in sides]
     return table

@@ -15,24 +15,19 @@ from harness.errors import UserError
 from harness.paths import cache_dir, explain_os_errors
 from harness.types import DataInfo, Task, TaskData
 from tasks.demo.clips import CAPTIONS, demo_clips
-from tasks.demo.datasets import DEMO_ROWS, eval_questions, query_side, target_side, train_questions, words_of
+from tasks.demo.datasets import eval_questions, query_side, target_side, train_questions, words_of
 from tasks.demo.files import MANIFEST, VIDEO, write_demo
+from tasks.mmeb.datasets import mmeb_task
 from tasks.video.files import VideoSet
-from tasks.video.retrieval import LLAVE, Direction, Row, VideoSource, video_tasks
+from tasks.video.retrieval import LLAVE, VideoSource, video_tasks
 
 if TYPE_CHECKING:
     from tasks.mmeb.folder import FolderSource
 
-__all__ = ["DEMO_ROWS", "DEMO_SEED", "DEMO_VERSION", "DemoSource", "demo_tasks", "demo_vocabulary", "ensure_demo"]
-
 DEMO_VERSION = 2
 """A change of any row or pixel needs a new one: it is part of the folder's name."""
 DEMO_SEED = 0
-
-
-_CLIPS = Row(
-    "demo-video", LLAVE, "Find me a video that matches the given caption: ", "Represent the given video.", 60, 60
-)
+NUM_QUERIES, NUM_CLIPS = 100, 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +36,8 @@ class DemoSource:
 
     folder: Path | None = None
     """None: in the cache."""
-    clips: Direction | None = None
-    """None: the tasks of images; else text to video, or video to text."""
+    clips: VideoSource | None = None
+    """How the clips are read. None: the task is one of images."""
 
     def describe(self) -> str:
         return f"drawn by code (version {DEMO_VERSION}, seed {DEMO_SEED}) into {self._place()}"
@@ -62,34 +57,56 @@ class DemoSource:
         folder = ensure_demo(self._place())
         if self.clips:
             video = folder / VIDEO
-            return VideoSource(_CLIPS, self.clips, VideoSet(video, "", (video / CAPTIONS,), video))
+            return replace(self.clips, found=VideoSet(video, "", (video / CAPTIONS,), video))
         return FolderSource(data=folder / "eval", images=folder / "images")
 
 
+_CLASSIFY = "Represent the given image for classification"
+_SHAPE = "Identify the shape shown in the image"
+_ASK = "Represent the given image with the following question: {question}"
+_FIND = "Find me an image that matches the given caption: {caption}"
+_CAPTION = "Find an image caption describing the given image."
+_SIMILAR = "Find an image that shows the same scene as the provided image."
+_EDIT = "Given an image, find a similar image with the described changes: {text}"
+_CROP = 'Select the portion of the image that isolates the object labeled as "{label}"'
+_IMAGE = "Represent the given image."
+_OBJECT = "Represent the given cropped image of the object"
+_FIND_CLIP = "Find me a video that matches the given caption: "
+_CLIP = "Represent the given video."
+
+_ROWS = (
+    mmeb_task("demo-shape", "classification", "IND", "image", "text", 5, _SHAPE),
+    mmeb_task("demo-object", "classification", "IND", "image", "text", 32, _CLASSIFY),
+    mmeb_task("demo-object-ood", "classification", "OOD", "image", "text", 32, _CLASSIFY),
+    mmeb_task("demo-color", "vqa", "IND", "image+text", "text", 6, _ASK),
+    mmeb_task("demo-count", "vqa", "IND", "image+text", "text", 5, _ASK),
+    mmeb_task("demo-relation", "vqa", "IND", "image+text", "text", 12, _ASK),
+    mmeb_task("demo-word", "vqa", "IND", "image+text", "text", 12, _ASK),
+    mmeb_task("demo-color-ood", "vqa", "OOD", "image+text", "text", 6, _ASK),
+    mmeb_task("demo-word-ood", "vqa", "OOD", "image+text", "text", 12, _ASK),
+    mmeb_task("demo-caption-t2i", "retrieval", "IND", "text", "image", 32, _FIND, _IMAGE),
+    mmeb_task("demo-caption-i2t", "retrieval", "IND", "image", "text", 32, _CAPTION),
+    mmeb_task("demo-similar", "retrieval", "IND", "image", "image", 32, _SIMILAR, _IMAGE),
+    mmeb_task("demo-edit", "retrieval", "IND", "image+text", "image", 32, _EDIT, _IMAGE),
+    mmeb_task("demo-caption-t2i-ood", "retrieval", "OOD", "text", "image", 32, _FIND, _IMAGE),
+    mmeb_task("demo-edit-ood", "retrieval", "OOD", "image+text", "image", 32, _EDIT, _IMAGE),
+    mmeb_task("demo-crop", "visual_grounding", "IND", "image+text", "image", 16, _CROP, _OBJECT),
+    mmeb_task("demo-crop-ood", "visual_grounding", "OOD", "image+text", "image", 16, _CROP, _OBJECT),
+)
+DEMO_ROWS = tuple(replace(row, source=DemoSource(), num_queries=NUM_QUERIES) for row in _ROWS)
+"""The tasks of images. Braces in an instruction are where the text of a query goes."""
+
+
 def demo_tasks(folder: Path | None = None) -> tuple[Task, ...]:
-    """The tasks of the suite, in the order of their rows, then those of clips."""
-    source = DemoSource(folder)
-    images = (
-        Task(
-            name=row.name,
-            meta_task=row.meta_task,
-            split=row.split,
-            query_modality=row.query_modality,
-            target_modality=row.target_modality,
-            source=source,
-            num_queries=row.num_queries,
-            num_candidates=row.num_candidates,
-            query_instruction=row.query_instruction,
-            target_instruction=row.target_instruction,
-            train_subset=row.train_subset,
-        )
-        for row in DEMO_ROWS
-    )
-    clips = (
-        replace(task, name=f"{_CLIPS.dataset}-{direction}", source=DemoSource(folder, direction))
-        for task, direction in zip(video_tasks(_CLIPS), _CLIPS.directions, strict=True)
-    )
-    return *images, *clips
+    """The tasks of images, then those of clips. Their data lie in `folder`. None: in the cache."""
+    images = (replace(task, source=DemoSource(folder)) for task in DEMO_ROWS)
+    clips = video_tasks("demo-video", LLAVE, _FIND_CLIP, _CLIP, (NUM_CLIPS, NUM_CLIPS))
+    return *images, *(_clip_task(task, folder) for task in clips)
+
+
+def _clip_task(task: Task, folder: Path | None) -> Task:
+    assert isinstance(task.source, VideoSource)
+    return replace(task, name=f"demo-video-{task.source.direction}", source=DemoSource(folder, task.source))
 
 
 def ensure_demo(folder: Path, seed: int = DEMO_SEED) -> Path:
@@ -105,7 +122,7 @@ def ensure_demo(folder: Path, seed: int = DEMO_SEED) -> Path:
                     partial = folder.parent / f".{folder.name}.partial"
                     if partial.exists():
                         shutil.rmtree(partial)
-                    write_demo(partial, DEMO_VERSION, seed)
+                    write_demo(partial, DEMO_ROWS, DEMO_VERSION, seed)
                     partial.rename(folder)
     return folder
 
@@ -133,9 +150,9 @@ def _is_there(folder: Path, seed: int) -> bool:
 @cache
 def demo_vocabulary() -> tuple[str, ...]:
     """Every word of every text of the suite, as `words_of` splits them, sorted."""
-    texts = {_CLIPS.caption_prompt, _CLIPS.video_prompt, *(clip.caption for clip in demo_clips(DEMO_SEED))}
-    for row in DEMO_ROWS:
-        for question in (*eval_questions(row, DEMO_SEED), *train_questions(row, DEMO_SEED)):
-            texts.add(query_side(row, question).text)
-            texts.update(target_side(row, answer).text for answer in question.answers)
+    texts = {_FIND_CLIP, _CLIP, *(clip.caption for clip in demo_clips(DEMO_SEED))}
+    for task in DEMO_ROWS:
+        for question in (*eval_questions(task, DEMO_SEED), *train_questions(task, DEMO_SEED)):
+            texts.add(query_side(task, question).text)
+            texts.update(target_side(task, answer).text for answer in question.answers)
     return tuple(sorted({word for text in texts for word in words_of(text)}))

@@ -1,13 +1,14 @@
-"""Zero-shot text-video retrieval. Two protocols, told apart by name, because their scores are not comparable.
+"""Zero-shot text-video retrieval under two protocols. Their scores are not comparable, so their tasks' names differ.
 
-`MSR-VTT_t2v`, `MSVD_v2t` and so on are LLaVE's protocol (arXiv 2503.04812, section 4.4, on CLIP4Clip's splits): its two
-fixed prompts, every caption a query, both directions. `MSR-VTT-v2` and so on are MMEB-V2's (arXiv 2507.04590): a prompt
-for each dataset, the first caption of each video, text to video alone. All rank the whole pool.
+LLaVE's protocol is that of arXiv 2503.04812, section 4.4, on CLIP4Clip's splits. Its tasks are `MSR-VTT_t2v`,
+`MSVD_v2t` and so on. It has two fixed prompts, takes every caption as a query, and measures both directions.
+MMEB-V2's protocol is that of arXiv 2507.04590. Its tasks are `MSR-VTT-v2` and so on. It has a prompt for each dataset,
+takes the first caption of each video, and measures only text to video. Both protocols rank the whole pool.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal, TypeAlias
@@ -22,116 +23,96 @@ from tasks.video.files import VideoSet, annotated, find_videos
 Direction: TypeAlias = Literal["t2v", "v2t"]
 
 LLAVE, MMEB_V2 = "text-video", "video-retrieval-v2"
-"""The protocols, called as their suites are."""
-DIRECTIONS: tuple[Direction, ...] = ("t2v", "v2t")
+"""The two protocols. Their suites have the same names."""
 METRICS = ("hit@1", "hit@5", "hit@10", "median_rank", "mean_rank", "mrr")
-"""With one right video to a caption, and one set of captions to a video, `hit@k` is R@k."""
-_NONE: IndexArray = np.empty(0, dtype=np.int32)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A dataset under a protocol. Counts are those of its published test split; None: nothing to check."""
-
-    dataset: str
-    protocol: str
-    caption_prompt: str
-    video_prompt: str
-    num_videos: int | None = None
-    num_captions: int | None = None
-    notes: tuple[str, ...] = ()
-
-    def task_name(self, direction: Direction, stem: str = "") -> str:
-        return f"{stem or self.dataset}{f'_{direction}' if self.protocol == LLAVE else '-v2'}"
-
-    @property
-    def video_text(self) -> str:
-        """The whole text of a video's item."""
-        return f"{MEDIA_TOKEN}{chr(10) if self.protocol == LLAVE else ' '}{self.video_prompt}"
-
-    @property
-    def counts(self) -> tuple[int | None, int | None]:
-        return self.num_videos, self.num_captions
-
-    @property
-    def directions(self) -> tuple[Direction, ...]:
-        return DIRECTIONS if self.protocol == LLAVE else ("t2v",)
-
+"""`hit@k` equals R@k here: a caption has one right video, and a video has one set of captions."""
+VIDEO_FOLDER = "text-video folder"
+"""What records of results call the source of these tasks."""
 
 _LLAVE_CAPTION = "Find me an video that matches the given caption: "
 _LLAVE_VIDEO = "Represent the given video."
 _V2_VIDEO = "Understand the content of the provided video."
 _SIC = "LLaVE's protocol; the prompt's `an video` is its own."
 _V2 = "MMEB-V2's protocol: the first caption of each video is the query."
-
-ROWS = (
-    Row("MSR-VTT", LLAVE, _LLAVE_CAPTION, _LLAVE_VIDEO, 1000, 1000, (_SIC, "The 1k-A split.")),
-    Row("MSVD", LLAVE, _LLAVE_CAPTION, _LLAVE_VIDEO, 670, 27_763, (_SIC, "Every caption is a query.")),
-    Row(
-        "DiDeMo", MMEB_V2, "Find a video that includes the following described scenes: ", _V2_VIDEO, 1004, 1004, (_V2,)
-    ),
-    Row("MSR-VTT", MMEB_V2, "Find a video that contains the following visual content: ", _V2_VIDEO, 1000, 1000, (_V2,)),
-    Row("MSVD", MMEB_V2, "Find the video snippet that corresponds to the given summary: ", _V2_VIDEO, 670, 670, (_V2,)),
-    Row("VATEX", MMEB_V2, "Select a video that fits the description provided: ", _V2_VIDEO, 4478, 4478, (_V2,)),
-    Row(
-        "YouCook2",
-        MMEB_V2,
-        "Find a video that demonstrates the following action while making a recipe: ",
-        _V2_VIDEO,
-        3179,
-        3179,
-        (_V2,),
-    ),
-)
-OWN = Row("", LLAVE, _LLAVE_CAPTION, _LLAVE_VIDEO)
-"""A set of the user's own."""
+_NONE: IndexArray = np.empty(0, dtype=np.int32)
 
 
 @dataclass(frozen=True, slots=True)
 class VideoSource:
-    """A dataset in one direction. Without a set there is no data at hand, and asking for it says where to get it."""
+    """A text-video dataset under one protocol, in one direction."""
 
-    row: Row
+    protocol: str
     direction: Direction
+    dataset: str = ""
+    """The published dataset. Empty for a set of the user's own."""
+    counts: tuple[int, int] | None = None
+    """Numbers of videos and of captions that the data must have. None: they are not checked."""
     found: VideoSet | None = None
+    """The data. None: there is none yet, and `info` and `load` say where to get it."""
+
+    def task_name(self, stem: str = "") -> str:
+        """The name of the task whose dataset is called `stem`, by default the published name."""
+        return f"{stem or self.dataset}{f'_{self.direction}' if self.protocol == LLAVE else '-v2'}"
 
     def describe(self) -> str:
+        """Says where the data comes from, in one line."""
         return f"the folder {self.found.folder}" if self.found else "a folder that --data names"
 
     def info(self, task: Task) -> DataInfo:
+        """Names the files of captions. Raises UserError if there is no data."""
         found = self._found(task)
-        return DataInfo("text-video folder", "local", found.files, found.videos)
+        return DataInfo(VIDEO_FOLDER, "local", found.files, found.videos)
 
     def load(self, task: Task) -> TaskData:
+        """Reads the captions and finds the video files. The prompts are the task's instructions.
+
+        Text to video has a query for each caption and a target for each video. Video to text is the reverse.
+        Raises UserError for bad files of captions, for wrong counts, and for two files of one video.
+        """
         found = self._found(task)
-        captions = used_captions(self.row, found)
-        _check_counts(self.row, captions, task, found)
+        captions = used_captions(self.protocol, found)
+        self._check_counts(captions, task, found)
         named: dict[str, str] = {}
         for caption in captions:
             named.setdefault(caption.video, caption.where)
         files = find_videos(found.videos, list(named))
-        shown = {
-            video: Item("", (Media("video", files[video], found.videos, where),), self.row.video_text)
+        prompts = [task.query_instruction or "", task.target_instruction or ""]
+        caption_prompt, video_prompt = prompts if self.direction == "t2v" else reversed(prompts)
+        video_text = f"{MEDIA_TOKEN}{chr(10) if self.protocol == LLAVE else ' '}{video_prompt}"
+        videos = {
+            video: Item("", (Media("video", files[video], found.videos, where),), video_text)
             for video, where in named.items()
         }
-        said = [Item(caption.text, (), self.row.caption_prompt) for caption in captions]
-        return (
-            _text_to_video(captions, said, shown) if self.direction == "t2v" else _video_to_text(captions, said, shown)
-        )
+        texts = [Item(caption.text, (), caption_prompt) for caption in captions]
+        make = _text_to_video if self.direction == "t2v" else _video_to_text
+        return make(captions, texts, videos)
 
     def _found(self, task: Task) -> VideoSet:
         if self.found is None:
             raise UserError(
                 f"{task.name} is not on the hub in a form that can be fetched from here.",
-                f"Name a folder that holds {annotated(self.row.dataset)}, and the videos, with --data.",
+                f"Name a folder that holds {annotated(self.dataset)}, and the videos, with --data.",
             )
         return self.found
 
+    def _check_counts(self, captions: Sequence[Caption], task: Task, found: VideoSet) -> None:
+        videos, texts = _counts(captions)
+        if self.counts is not None and (videos, texts) != self.counts:
+            raise UserError(
+                f"{found.folder} has {videos:,} videos and {texts:,} captions, but {task.name} has {self.counts[0]:,} "
+                f"and {self.counts[1]:,}.",
+                "Fetch the files again. If these are rows of your own, give the folder a name of your own and run it "
+                "with --tasks all.",
+            )
 
-def used_captions(row: Row, found: VideoSet) -> tuple[Caption, ...]:
-    """The captions that a protocol uses, in the order of the files. Raises UserError."""
+
+def used_captions(protocol: str, found: VideoSet) -> tuple[Caption, ...]:
+    """The captions that a protocol uses, in the order of the files.
+
+    LLaVE's protocol uses all captions, MMEB-V2's the first of each video. Raises UserError for bad files.
+    """
     captions = found.captions()
-    if row.protocol == LLAVE:
+    if protocol == LLAVE:
         return captions
     first: dict[str, Caption] = {}
     for caption in captions:
@@ -139,107 +120,165 @@ def used_captions(row: Row, found: VideoSet) -> tuple[Caption, ...]:
     return tuple(first.values())
 
 
-def video_tasks(row: Row, found: VideoSet | None = None, *, name: str = "") -> tuple[Task, ...]:
-    """The tasks of a dataset, one for each direction; under another `name` they are not the published ones."""
-    published = not name
-    note = f"not {row.dataset}'s own rows; scores are not comparable" if row.dataset and name else ""
-    return tuple(
-        Task(
-            name=row.task_name(direction, name),
-            meta_task="retrieval",
-            split=None,
-            query_modality="text" if direction == "t2v" else "video",
-            target_modality="video" if direction == "t2v" else "text",
-            source=VideoSource(row, direction, found),
-            scope="global",
-            metrics=METRICS,
-            num_queries=(row.num_captions if direction == "t2v" else row.num_videos) if published else None,
-            num_candidates=row.num_videos if published else None,
-            query_instruction=row.caption_prompt if direction == "t2v" else row.video_prompt,
-            target_instruction=row.video_prompt if direction == "t2v" else row.caption_prompt,
-            notes=(*row.notes, note) if note else row.notes,
-            query_role="query" if direction == "t2v" else "target",  # one and the same matrix, turned round
-        )
-        for direction in row.directions
+def video_tasks(
+    dataset: str,
+    protocol: str,
+    caption_prompt: str,
+    video_prompt: str,
+    counts: tuple[int, int] | None = None,
+    notes: tuple[str, ...] = (),
+) -> tuple[Task, ...]:
+    """The tasks of a dataset under a protocol, without data: text to video, and for LLaVE video to text.
+
+    `counts` are the numbers of videos and of captions in the published test split.
+    """
+    videos, captions = counts or (None, None)
+    source = VideoSource(protocol, "t2v", dataset, counts)
+    text_to_video = Task(
+        name=source.task_name(),
+        meta_task="retrieval",
+        split=None,
+        query_modality="text",
+        target_modality="video",
+        source=source,
+        scope="global",
+        metrics=METRICS,
+        num_queries=captions,
+        num_candidates=videos,
+        query_instruction=caption_prompt,
+        target_instruction=video_prompt,
+        notes=notes,
     )
+    if protocol != LLAVE:
+        return (text_to_video,)
+    reverse = replace(source, direction="v2t")
+    video_to_text = replace(
+        text_to_video,
+        name=reverse.task_name(),
+        query_modality="video",
+        target_modality="text",
+        source=reverse,
+        num_queries=videos,
+        query_instruction=video_prompt,
+        target_instruction=caption_prompt,
+        query_role="target",  # the same matrix of scores, transposed
+    )
+    return text_to_video, video_to_text
 
 
-def registered_video_tasks() -> tuple[Task, ...]:
-    """Every published dataset under every protocol, without data."""
-    return tuple(task for row in ROWS for task in video_tasks(row))
+def _llave(dataset: str, videos: int, captions: int, note: str) -> tuple[Task, ...]:
+    return video_tasks(dataset, LLAVE, _LLAVE_CAPTION, _LLAVE_VIDEO, (videos, captions), (_SIC, note))
+
+
+def _mmeb_v2(dataset: str, videos: int, caption_prompt: str) -> tuple[Task, ...]:
+    return video_tasks(dataset, MMEB_V2, caption_prompt, _V2_VIDEO, (videos, videos), (_V2,))
+
+
+ROWS = (
+    *_llave("MSR-VTT", 1000, 1000, "The 1k-A split."),
+    *_llave("MSVD", 670, 27_763, "Every caption is a query."),
+    *_mmeb_v2("DiDeMo", 1004, "Find a video that includes the following described scenes: "),
+    *_mmeb_v2("MSR-VTT", 1000, "Find a video that contains the following visual content: "),
+    *_mmeb_v2("MSVD", 670, "Find the video snippet that corresponds to the given summary: "),
+    *_mmeb_v2("VATEX", 4478, "Select a video that fits the description provided: "),
+    *_mmeb_v2("YouCook2", 3179, "Find a video that demonstrates the following action while making a recipe: "),
+)
+"""The tasks of every published dataset under every protocol, without data."""
+_OWN = video_tasks("", LLAVE, _LLAVE_CAPTION, _LLAVE_VIDEO)
+"""The tasks of a set of the user's own, still without a name."""
+
+
+def task_names(protocol: str) -> Mapping[Direction, tuple[str, ...]]:
+    """The names of a protocol's tasks, by direction."""
+    names: dict[Direction, tuple[str, ...]] = {}
+    for task in ROWS:
+        source = _source_of(task)
+        if source.protocol == protocol:
+            names[source.direction] = (*names.get(source.direction, ()), task.name)
+    return names
 
 
 def local_video_tasks(sets: Iterable[VideoSet]) -> tuple[Task, ...]:
-    """What sets on disk are measured by, under each protocol that has the dataset; the user's own by LLaVE's.
+    """The tasks of sets on disk, under each protocol that has the dataset. A set of the user's own follows LLaVE's.
 
-    It is the published task if the folder bears that name or the counts are right, else a task of the folder's name.
+    A task is the published one if the folder has the dataset's name or if the counts match.
+    Otherwise it is named after the folder. Raises UserError for bad files of captions.
     """
     tasks: list[Task] = []
     for found in sets:
-        folder = found.folder.resolve().name
-        for row in [row for row in ROWS if row.dataset == found.dataset] or [OWN]:
-            is_published = row.dataset and (folder == row.dataset or _counts(used_captions(row, found)) == row.counts)
-            tasks += video_tasks(row, found, name="" if is_published else folder)
+        rows = [task for task in ROWS if _source_of(task).dataset == found.dataset]
+        tasks += (_local_task(task, found) for task in rows or _OWN)
     return tuple(tasks)
 
 
+def _local_task(task: Task, found: VideoSet) -> Task:
+    source, folder = replace(_source_of(task), found=found), found.folder.resolve().name
+    notes = task.notes
+    if source.dataset:
+        if folder == source.dataset or _counts(used_captions(source.protocol, found)) == source.counts:
+            return replace(task, source=source)
+        notes = (*notes, f"not {source.dataset}'s own rows; scores are not comparable")
+    return replace(
+        task,
+        name=source.task_name(folder),
+        source=replace(source, counts=None),
+        num_queries=None,
+        num_candidates=None,
+        notes=notes,
+    )
+
+
 def with_data(task: Task, sets: Iterable[VideoSet]) -> Task:
-    """A registered task with the set of its dataset, if there is one."""
-    assert isinstance(task.source, VideoSource)
-    dataset = task.source.row.dataset
-    return replace(task, source=replace(task.source, found=next((s for s in sets if s.dataset == dataset), None)))
+    """A registered task with the set of its dataset attached, if there is one."""
+    source = _source_of(task)
+    found = next((each for each in sets if each.dataset == source.dataset), None)
+    return replace(task, source=replace(source, found=found))
 
 
 def stands_in_for(task: Task) -> str:
-    """The published task that a task has some of the data of; else its own name."""
-    return task.source.row.task_name(task.source.direction) if isinstance(task.source, VideoSource) else task.name
+    """The name of the published task whose dataset a task has a part of. Other tasks: their own name."""
+    return task.source.task_name() if isinstance(task.source, VideoSource) else task.name
+
+
+def _source_of(task: Task) -> VideoSource:
+    assert isinstance(task.source, VideoSource)
+    return task.source
 
 
 def _counts(captions: Sequence[Caption]) -> tuple[int, int]:
     return len({caption.video for caption in captions}), len(captions)
 
 
-def _check_counts(row: Row, captions: Sequence[Caption], task: Task, found: VideoSet) -> None:
-    videos, texts = _counts(captions)
-    if task.num_queries is not None and (videos, texts) != row.counts:
-        raise UserError(
-            f"{found.folder} has {videos:,} videos and {texts:,} captions, but {task.name} has {row.num_videos:,} and "
-            f"{row.num_captions:,}.",
-            "Fetch the files again. If these are rows of your own, give the folder a name of your own and run it "
-            "with --tasks all.",
-        )
-
-
-def _text_to_video(captions: Sequence[Caption], said: Sequence[Item], shown: dict[str, Item]) -> TaskData:
-    place = {video: index for index, video in enumerate(shown)}
+def _text_to_video(captions: Sequence[Caption], texts: Sequence[Item], videos: Mapping[str, Item]) -> TaskData:
+    number = {video: index for index, video in enumerate(videos)}
     queries = tuple(
-        Query(name, item, _NONE, np.array([place[caption.video]], dtype=np.int32))
-        for name, caption, item in zip(_numbered(captions), captions, said, strict=True)
+        Query(name, item, _NONE, np.array([number[caption.video]], dtype=np.int32))
+        for name, caption, item in zip(_caption_ids(captions), captions, texts, strict=True)
     )
-    return TaskData(queries, tuple(shown.values()))
+    return TaskData(queries, tuple(videos.values()))
 
 
-def _video_to_text(captions: Sequence[Caption], said: Sequence[Item], shown: dict[str, Item]) -> TaskData:
-    """A video's captions are one candidate. Equal captions are one target, and videos with equal ones one candidate."""
-    place: dict[Item, int] = {}
-    own: dict[str, list[int]] = {video: [] for video in shown}
-    for caption, item in zip(captions, said, strict=True):
-        own[caption.video].append(place.setdefault(item, len(place)))
+def _video_to_text(captions: Sequence[Caption], texts: Sequence[Item], videos: Mapping[str, Item]) -> TaskData:
+    """A video's captions are one candidate. Equal captions are one target, and equal sets of captions one candidate."""
+    number: dict[Item, int] = {}
+    own: dict[str, list[int]] = {video: [] for video in videos}
+    for caption, item in zip(captions, texts, strict=True):
+        own[caption.video].append(number.setdefault(item, len(number)))
     sets = {video: np.array(sorted(set(numbers)), dtype=np.int32) for video, numbers in own.items()}
-    queries = tuple(Query(video, item, _NONE, sets[video]) for video, item in shown.items())
+    queries = tuple(Query(video, item, _NONE, sets[video]) for video, item in videos.items())
     several = any(len(members) > 1 for members in sets.values())
     groups = tuple({members.tobytes(): members for members in sets.values()}.values()) if several else ()
-    repeats = len(said) - len(place)
+    repeats = len(texts) - len(number)
     notes = MappingProxyType({"duplicate_candidates": repeats} if repeats else {})
-    return TaskData(queries, tuple(place), notes, groups)
+    return TaskData(queries, tuple(number), notes, groups)
 
 
-def _numbered(captions: Sequence[Caption]) -> list[str]:
-    """Ids of captions: that of the video, and where it has several the number of the caption, from 0."""
+def _caption_ids(captions: Sequence[Caption]) -> list[str]:
+    """The video's id. If any video has several captions, the number of the caption, from 0, follows it."""
     several = len({caption.video for caption in captions}) < len(captions)
-    turn: dict[str, int] = {}
+    seen: dict[str, int] = {}
     names = []
     for caption in captions:
-        number = turn[caption.video] = turn.get(caption.video, -1) + 1
+        number = seen[caption.video] = seen.get(caption.video, -1) + 1
         names.append(f"{caption.video}#{number}" if several else caption.video)
     return names

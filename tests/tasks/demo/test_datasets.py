@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from harness.types import Task
 from tasks.demo.clips import demo_clips
 from tasks.demo.datasets import (
     DemoQuestion,
-    DemoRow,
     eval_questions,
     query_side,
     target_side,
@@ -32,7 +32,7 @@ STEPS = {"left of": (0, 1), "right of": (0, -1), "above": (1, 0), "below": (-1, 
 every_row = pytest.mark.parametrize("row", DEMO_ROWS, ids=lambda row: row.name)
 
 
-def is_true(row: DemoRow, question: DemoQuestion, answer: str | Picture) -> bool:
+def is_true(row: Task, question: DemoQuestion, answer: str | Picture) -> bool:
     """Whether an answer is right, from the text and the scenes alone."""
     text, picture = question.text, question.picture
     match row.name.removesuffix("-ood"):
@@ -114,7 +114,7 @@ def meaning(answer: str | Picture) -> str | bytes:
 
 
 @every_row
-def test_only_the_first_candidate_is_true_and_none_comes_twice(row: DemoRow) -> None:
+def test_only_the_first_candidate_is_true_and_none_comes_twice(row: Task) -> None:
     assert len(EVAL[row.name]) == row.num_queries
     for question in EVAL[row.name]:
         assert [is_true(row, question, answer) for answer in question.answers] == [True] + [False] * (
@@ -124,7 +124,7 @@ def test_only_the_first_candidate_is_true_and_none_comes_twice(row: DemoRow) -> 
 
 
 @pytest.mark.parametrize("row", [row for row in DEMO_ROWS if row.train_subset], ids=lambda row: row.name)
-def test_training_pairs_are_true_distinct_and_their_negatives_wrong(row: DemoRow) -> None:
+def test_training_pairs_are_true_distinct_and_their_negatives_wrong(row: Task) -> None:
     questions = TRAIN[row.name]
     assert len(set(questions)) == len(questions) >= 2 * row.num_queries
     for question in questions:
@@ -186,7 +186,7 @@ def variants(scene: Scene) -> set[Scene]:
     return found - {scene}
 
 
-def is_near(row: DemoRow, question: DemoQuestion, answer: str | Picture) -> bool:
+def is_near(row: Task, question: DemoQuestion, answer: str | Picture) -> bool:
     """Whether an answer differs in one attribute from the right one (an edited scene: from the one to edit)."""
     right, picture = question.answers[0], question.picture
     match row.name.removesuffix("-ood"):
@@ -209,7 +209,7 @@ def is_near(row: DemoRow, question: DemoQuestion, answer: str | Picture) -> bool
 
 
 @every_row
-def test_hard_candidates_differ_from_the_right_one_in_one_attribute(row: DemoRow) -> None:
+def test_hard_candidates_differ_from_the_right_one_in_one_attribute(row: Task) -> None:
     found = [sum(is_near(row, question, answer) for answer in question.answers[1:]) for question in EVAL[row.name]]
     assert min(found) >= min(4, row.num_candidates - 1)
     assert sum(found) / len(found) >= min(5, row.num_candidates - 1)
@@ -273,6 +273,6 @@ def test_the_vocabulary_is_every_word_of_every_text() -> None:
     assert len(words) <= 120
 
 
-def sides(row: DemoRow, question: DemoQuestion) -> Iterator[tuple[str, str]]:
+def sides(row: Task, question: DemoQuestion) -> Iterator[tuple[str, str]]:
     yield query_side(row, question)
     yield from (target_side(row, answer) for answer in question.answers)

@@ -17,7 +17,7 @@ from PIL import Image, ImageSequence
 
 from harness.errors import UserError
 from harness.media.images import open_image
-from tasks.demo.datasets import DemoRow
+from harness.types import Task
 from tasks.demo.files import demo_files
 from tasks.demo.suite import DEMO_ROWS, DEMO_SEED, DEMO_VERSION, DemoSource, demo_tasks, ensure_demo
 
@@ -75,7 +75,7 @@ def test_every_image_is_used_and_there(demo: Path) -> None:
 
 
 @every_row
-def test_rows_are_in_the_layout_of_mmeb_eval(demo: Path, row: DemoRow) -> None:
+def test_rows_are_in_the_layout_of_mmeb_eval(demo: Path, row: Task) -> None:
     table = pq.read_table(demo / "eval" / row.name / "test-00000-of-00001.parquet")
     assert table.column_names == ["qry_text", "qry_img_path", "tgt_text", "tgt_img_path"]
     assert len(table) == row.num_queries
@@ -89,7 +89,7 @@ def test_rows_are_in_the_layout_of_mmeb_eval(demo: Path, row: DemoRow) -> None:
 
 
 @every_row
-def test_pairs_are_in_the_layout_of_mmeb_train(demo: Path, row: DemoRow) -> None:
+def test_pairs_are_in_the_layout_of_mmeb_train(demo: Path, row: Task) -> None:
     folder = demo / "train" / row.name
     assert folder.exists() == (row.train_subset is not None) == (row.split == "IND")
     if row.train_subset is None:
@@ -160,7 +160,7 @@ def described(demo: Path, name: str) -> np.ndarray:
 
 
 def test_another_seed_is_another_suite() -> None:
-    assert set(demo_files(1).pictures) != set(demo_files(0).pictures)
+    assert set(demo_files(DEMO_ROWS, 1).pictures) != set(demo_files(DEMO_ROWS, 0).pictures)
 
 
 def test_a_finished_folder_is_left_alone(demo: Path) -> None:
@@ -200,7 +200,7 @@ import os, signal, sys
 from pathlib import Path
 from tasks.demo import suite as demo
 from tasks.demo import files as demo_files
-demo_files.DEMO_ROWS = demo_files.DEMO_ROWS[:2]
+demo.DEMO_ROWS = demo.DEMO_ROWS[:2]
 draw, drawn = demo_files.draw, []
 def watched(picture):
     drawn.append(picture)
@@ -238,8 +238,9 @@ def test_a_killed_writer_leaves_nothing_and_two_at_once_write_once(tmp_path: Pat
 
 
 def test_no_order_depends_on_the_hash_seed() -> None:
-    code = """import hashlib, json; from tasks.demo.files import demo_files
-files = demo_files(0); print(hashlib.sha256(json.dumps([files.tables, list(files.pictures)]).encode()).hexdigest())"""
+    code = """import hashlib, json; from tasks.demo.files import demo_files; from tasks.demo.suite import DEMO_ROWS
+files = demo_files(DEMO_ROWS, 0); content = json.dumps([files.tables, list(files.pictures)])
+print(hashlib.sha256(content.encode()).hexdigest())"""
     digests = {
         subprocess.run(
             [sys.executable, "-c", code], cwd=ROOT, env={"PYTHONHASHSEED": seed}, capture_output=True, check=True

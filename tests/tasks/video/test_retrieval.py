@@ -15,7 +15,6 @@ from harness.types import MEDIA_TOKEN, Task
 from tasks.catalog import all_tasks, resolve_tasks
 from tasks.suites import find_suite
 from tasks.video.files import EXTENSIONS, find_videos, video_sets
-from tasks.video.retrieval import ROWS
 from tests.helpers.mmeb_files import shared
 
 COUNTS = {"MSR-VTT": (1000, 1000), "MSVD": (670, 27_763), "DiDeMo": (1004, 1004)}
@@ -87,17 +86,15 @@ def test_the_other_protocol_takes_one_caption_and_its_own_prompts() -> None:
     tasks = {task.name: task for task in resolve_tasks(suite="video-retrieval-v2", data=data)}
     assert list(tasks) == ["DiDeMo-v2", "MSR-VTT-v2", "MSVD-v2"]
     captions = json.loads((data / "MSVD" / "test_captions.json").read_text())
-    for row in ROWS:
-        if f"{row.dataset}-v2" not in tasks or row.directions != ("t2v",):
-            continue
-        task = tasks[f"{row.dataset}-v2"]
+    for name, task in tasks.items():
+        dataset = name.removesuffix("-v2")
         loaded = task.source.load(task)
-        assert len(loaded.queries) == len(loaded.targets) == COUNTS[row.dataset][0]
+        assert len(loaded.queries) == len(loaded.targets) == COUNTS[dataset][0]
         assert {item.full_text for item in loaded.targets} == {
             f"{MEDIA_TOKEN} Understand the content of the provided video."
         }
-        assert all(query.item.full_text == row.caption_prompt + query.item.text for query in loaded.queries)
-        if row.dataset == "MSVD":
+        assert all(query.item.full_text == task.query_instruction + query.item.text for query in loaded.queries)
+        if dataset == "MSVD":
             assert [query.item.text for query in loaded.queries] == [captions[query.id][0] for query in loaded.queries]
 
 
