@@ -1,7 +1,8 @@
-"""A user's own queries and candidates in a JSON Lines file.
+"""A user's own data in JSON Lines files: queries and candidates of a task, or items to embed.
 
-A line is a target, `{"target": id, ...}`, or a query, `{"query": id, ..., "positives": [ids], "candidates": [ids]}`.
-Both take `text`, `image`, `video` and `instruction`. A query without `candidates` ranks all targets of the file.
+An item has the fields of `harness.data.items`. In the file of a task, a line is a target, `{"target": id, ...}`, or a
+query, `{"query": id, ..., "positives": [ids], "candidates": [ids]}`. A query without `candidates` ranks all targets of
+the file. In a file of items, a line is `{"id": id, ...}`, and may have a `role`. An item without one is a target.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from typing import NamedTuple
 import jsonlines
 import numpy as np
 
+from harness.data.items import ITEM_FIELDS, parse_item, parse_role, string_of, unknown_keys
+from harness.embed import OwnItem
 from harness.errors import UserError
-from harness.types import MEDIA_TOKEN, DataInfo, IndexArray, Item, Media, MediaKind, Query, Task, TaskData
+from harness.types import DataInfo, IndexArray, Item, Query, Task, TaskData
 
-_ITEM_KEYS = ("text", "image", "video", "instruction")
-_KEYS = {"target": ("target", *_ITEM_KEYS), "query": ("query", *_ITEM_KEYS, "positives", "candidates")}
-_MEDIA: tuple[MediaKind, ...] = ("image", "video")
+_KEYS = {"target": ("target", *ITEM_FIELDS), "query": ("query", *ITEM_FIELDS, "positives", "candidates")}
+_OWN_KEYS = ("id", *ITEM_FIELDS, "role")
 
-_CANDIDATES_KEY = re.compile(rb'"candidates"\s*:')  # within a JSON string the quotation marks would be escaped
-NUMBERED_TOKEN = re.compile(r"<\|image_\d+\|>")
+_CANDIDATES_KEY = re.compile(rb'"candidates"\s*:')  # inside a JSON string the quotation marks would be escaped
 
 
 class _Draft(NamedTuple):
-    """A query whose targets may stand further down."""
+    """A query whose targets may come later in the file."""
 
     line: int
     item: Item
@@ -38,27 +39,24 @@ class _Draft(NamedTuple):
 
 @dataclass(slots=True)
 class _Content:
-    """What the lines so far hold. Its methods raise ValueError for a bad line."""
+    """The content of the lines read so far. The methods raise ValueError for a bad line."""
 
+    path: Path
     root: Path
     items: dict[Item, int] = field(default_factory=dict)
-    """Distinct targets and their indexes; two ids of one content share one."""
+    """The index of each distinct target. Two ids with equal content share one."""
     targets: dict[str, int] = field(default_factory=dict)
     queries: dict[str, _Draft] = field(default_factory=dict)
+    lines: dict[tuple[str, str], int] = field(default_factory=dict)
+    """The line of each (kind, id)."""
 
     def add(self, number: int, line: Mapping[str, object]) -> None:
         kind = next((kind for kind in _KEYS if kind in line), None)
         if kind is None:
             raise ValueError('it is neither a target (key "target") nor a query (key "query")')
-        unknown = [key for key in line if key not in _KEYS[kind]]
-        if unknown:
-            raise ValueError(f"a {kind} has no key {', '.join(unknown)}; its keys are {', '.join(_KEYS[kind])}")
-        name = string_of(line, kind)
-        if not name:
-            raise ValueError(f"{kind} must be an id that is not empty")
-        if name in (self.targets if kind == "target" else self.queries):
-            raise ValueError(f"there is another {kind} {name!r} before this one")
-        item = _item(line, self.root)
+        unknown_keys(line, _KEYS[kind], f"a {kind}")
+        name = _id(line, kind, number, self.lines)
+        item = parse_item(line, self.root, _place(self.path, number))
         if kind == "target":
             self.targets[name] = self.items.setdefault(item, len(self.items))
         else:
@@ -69,9 +67,9 @@ class _Content:
         if not draft.positives:
             raise ValueError(f"query {name!r} has no positives")
         candidates, positives = self._indexes(draft.candidates), self._indexes(draft.positives)
-        stray = [each for each in draft.positives if candidates.size and self.targets[each] not in candidates]
-        if stray:
-            raise ValueError(f"{stray[0]!r} is among the positives of query {name!r}, but not among its candidates")
+        missing = [each for each in draft.positives if candidates.size and self.targets[each] not in candidates]
+        if missing:
+            raise ValueError(f"{missing[0]!r} is among the positives of query {name!r}, but not among its candidates")
         return Query(name, draft.item, candidates, np.asarray(list(dict.fromkeys(positives.tolist())), dtype=np.int32))
 
     def _indexes(self, names: Sequence[str]) -> IndexArray:
@@ -83,16 +81,18 @@ class _Content:
 
 @dataclass(frozen=True, slots=True)
 class JsonlSource:
-    """One file, one task."""
+    """Reads a task from one file."""
 
     path: Path
     images: Path | None = None
-    """What image and video paths are relative to; None: the folder of the file."""
+    """The folder that paths of images and videos are relative to. None: the folder of the file."""
 
     def describe(self) -> str:
+        """Says where the data comes from, in one line."""
         return f"the file {self.path}"
 
     def info(self, task: Task) -> DataInfo:  # noqa: ARG002 -- the file is the task
+        """Names the file. Raises UserError if the file or the folder of media is missing."""
         if not self.path.is_file():
             raise UserError(f"{self.path} is not a file.", "Check --data.")
         if self.images is not None and not self.images.is_dir():
@@ -100,14 +100,18 @@ class JsonlSource:
         return DataInfo("JSON Lines file", "local", (self.path,), self.images or self.path.parent)
 
     def load(self, task: Task) -> TaskData:
-        """Targets of equal content are one target; notes count `duplicate_candidates` as for the other layouts."""
+        """Reads the queries and the distinct targets, both in the order of the file.
+
+        Targets of equal content are one target. The notes count `duplicate_candidates`, as for the other layouts.
+        Raises UserError that names the line, and for a file without a query or without a target.
+        """
         self.info(task)
-        content = _Content(self.images or self.path.parent)
+        content = _Content(self.path, self.images or self.path.parent)
         for number, line in read_lines(self.path):
             try:
                 content.add(number, line)
             except ValueError as error:
-                raise bad_line(self.path, number, error) from None
+                raise _bad_line(self.path, number, error) from None
         for kind, found in {"target": content.targets, "query": content.queries}.items():
             if not found:
                 raise UserError(f"{self.path} has no {kind}.", f'Add lines such as {{"{kind}": "id", "text": "..."}}.')
@@ -116,14 +120,17 @@ class JsonlSource:
             try:
                 queries.append(content.query(name))
             except ValueError as error:
-                raise bad_line(self.path, draft.line, error) from None
+                raise _bad_line(self.path, draft.line, error) from None
         repeats = sum(query.candidates.size - np.unique(query.candidates).size for query in queries)
         notes = {"duplicate_candidates": repeats} if repeats else {}
         return TaskData(tuple(queries), tuple(content.items), MappingProxyType(notes))
 
 
 def jsonl_task(path: Path, images: Path | None = None) -> Task:
-    """A file as a task, named after it. Its scope is global if no query lists candidates of its own."""
+    """The task of a file, with the name of the file. Its scope is global if no query lists candidates.
+
+    Raises UserError if the file or the folder of media is missing.
+    """
     task = Task(path.stem, None, None, None, None, JsonlSource(path, images), scope="local")
     task.source.info(task)
     with path.open("rb") as file:
@@ -131,8 +138,35 @@ def jsonl_task(path: Path, images: Path | None = None) -> Task:
     return task if scope_is_local else replace(task, scope="global")
 
 
+def read_items(path: Path, root: Path | None = None) -> tuple[OwnItem, ...]:
+    """The items of a file, in its order. Media lie in `root`, by default the file's folder, and must stay inside.
+
+    Raises UserError that names the line for a bad item and for an id that is missing or repeated.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is not a file.", 'Write a JSON Lines file: {"id": "a", "text": "..."} on each line.')
+    if root is not None and not root.is_dir():
+        raise UserError(f"{root} is not a folder.", "Name the folder that media paths are relative to with --root.")
+    lines: dict[tuple[str, str], int] = {}
+    items = []
+    for number, line in read_lines(path):
+        place = _place(path, number)
+        try:
+            unknown_keys(line, _OWN_KEYS, "an item")
+            name = _id(line, "id", number, lines)
+            items.append(OwnItem(name, parse_item(line, root or path.parent, place), parse_role(line), place))
+        except ValueError as error:
+            raise _bad_line(path, number, error) from None
+    if not items:
+        raise UserError(f"{path} has no items.", 'Write lines such as {"id": "a", "text": "..."}.')
+    return tuple(items)
+
+
 def read_lines(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
-    """The objects of a file with their line numbers, from 1. Blank lines are passed over."""
+    """The objects of a file with their line numbers, from 1. Blank lines are skipped.
+
+    Raises UserError that names the line for bad JSON, for a line that is not an object, and for text that is not UTF-8.
+    """
     number = 0
 
     def texts() -> Iterator[str]:
@@ -147,39 +181,20 @@ def read_lines(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
         for line in reader.iter(type=dict):
             yield number, line
     except jsonlines.InvalidLineError as error:
-        raise bad_line(path, number, str(error).partition(" (line")[0]) from None
+        raise _bad_line(path, number, str(error).partition(" (line")[0]) from None
     except UnicodeDecodeError:
-        raise bad_line(path, number + 1, "it is not UTF-8") from None
+        raise _bad_line(path, number + 1, "it is not UTF-8") from None
 
 
-def _item(line: Mapping[str, object], root: Path) -> Item:
-    media = tuple(Media(kind, name, root) for kind in _MEDIA if (name := string_of(line, kind)))
-    return make_item(string_of(line, "text"), media, string_of(line, "instruction"))
-
-
-def make_item(text: str, media: tuple[Media, ...], instruction: str) -> Item:
-    """An item as a line describes it, instruction and text parted by white space. Raises ValueError for none."""
-    if instruction and text and not instruction[-1].isspace():
-        instruction += " "
-    item = Item(text, media, instruction)
-    tokens = item.full_text.count(MEDIA_TOKEN)
-    if not item.full_text.strip() and not media:
-        raise ValueError("it has no text, no image and no video")
-    if NUMBERED_TOKEN.search(item.full_text):
-        raise ValueError(f"in this layout an image token is written {MEDIA_TOKEN}")
-    if tokens not in (0, len(media)):
-        raise ValueError(
-            f"{MEDIA_TOKEN} stands {tokens} times in the text, but there are {len(media)} images and videos"
-        )
-    return item
-
-
-def string_of(line: Mapping[str, object], key: str) -> str:
-    """A field that may be absent. Raises ValueError for anything but a string."""
-    value = line.get(key)
-    if value is not None and not isinstance(value, str):
-        raise ValueError(f"{key} must be a string, not {value!r}")
-    return value or ""
+def _id(line: Mapping[str, object], key: str, number: int, lines: dict[tuple[str, str], int]) -> str:
+    """The id of a line, which is noted in `lines`."""
+    name = string_of(line, key)
+    if not name:
+        raise ValueError(f"{key} must be a string that is not empty")
+    first = lines.setdefault((key, name), number)
+    if first != number:
+        raise ValueError(f"line {first} has the {key} {name!r} too")
+    return name
 
 
 def _ids(line: Mapping[str, object], key: str) -> tuple[str, ...]:
@@ -191,6 +206,9 @@ def _ids(line: Mapping[str, object], key: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def bad_line(path: Path, number: int, why: object) -> UserError:
-    """An error that says where in a file."""
-    return UserError(f"{path}, line {number}: {why}.", "Correct the file.")
+def _place(path: Path, number: int) -> str:
+    return f"{path}, line {number}"
+
+
+def _bad_line(path: Path, number: int, why: object) -> UserError:
+    return UserError(f"{_place(path, number)}: {why}.", "Correct the file.")

@@ -1,4 +1,4 @@
-"""Named groups of tasks, and how each is averaged. A mean with anything missing is incomplete and says what."""
+"""Named groups of tasks, and their means. A mean with a task missing has no value, and says what is missing."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from harness.errors import unknown_name
 from tasks.mmeb.datasets import META_TASKS, ROWS
 from tasks.video.retrieval import LLAVE, MMEB_V2, task_names
 
+OVERALL = "overall"
 MEAN_OF_META_TASKS = "mean-of-meta-tasks"
-"""The unweighted mean of the meta-task means. Some papers print it as their overall score; MMEB's is `overall`."""
+"""The mean of the meta-task means, each with the same weight. Some papers print it as their overall score.
+
+MMEB's overall score is `overall`.
+"""
+_SPLITS = ("IND", "OOD")
+_CUTS = (1, 5, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,25 +27,44 @@ class Mean:
 
     name: str
     value: float | None
-    """None if a task is missing."""
+    """The mean. None: a task is missing."""
     present: int
-    """Tasks that have a score."""
+    """Number of tasks that have a score."""
     missing: tuple[str, ...]
+    """The tasks without a score."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """A group of tasks."""
+    """A group of tasks, its means, and its columns on a board."""
 
     name: str
     summary: str
     tasks: tuple[str, ...]
     groups: tuple[tuple[str, tuple[str, ...]], ...]
     """The means beside `overall`, each a name and its tasks: meta-tasks, IND and OOD."""
+    recalls: frozenset[str] = frozenset()
+    """Tasks of text-video retrieval. A board shows their R@1, R@5 and R@10, as papers do."""
+
+    @property
+    def means(self) -> tuple[str, ...]:
+        """Names of the means: `overall`, the groups, and the mean of the meta-task means if there are any."""
+        names = (OVERALL, *(name for name, _ in self.groups))
+        return (*names, MEAN_OF_META_TASKS) if any(name in META_TASKS for name in names) else names
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The means in the order in which a board shows them: `overall`, IND, OOD, then the others."""
+        first = (OVERALL, *_SPLITS)
+        return tuple(dict.fromkeys((*(name for name in first if name in self.means), *self.means)))
+
+    def recall_columns(self, task: str) -> dict[str, str]:
+        """The columns of a task that has several: the metric of each, by the column's name."""
+        return {f"{task} R@{cut}": f"hit@{cut}" for cut in _CUTS} if task in self.recalls else {}
 
 
 class SuiteMember(Protocol):
-    """A task, as far as a suite is concerned."""
+    """What a suite must know of a task."""
 
     @property
     def name(self) -> str: ...
@@ -49,21 +74,22 @@ class SuiteMember(Protocol):
     def split(self) -> str | None: ...
 
 
-def suite_of(name: str, summary: str, tasks: Iterable[SuiteMember]) -> Suite:
+def suite_of(name: str, summary: str, tasks: Iterable[SuiteMember], recalls: Iterable[str] = ()) -> Suite:
     """A suite of tasks, with a mean for each meta-task and split that some of them have, but not all."""
     members = tuple(tasks)
     groups = {meta: tuple(task.name for task in members if task.meta_task == meta) for meta in META_TASKS}
-    groups |= {split: tuple(task.name for task in members if task.split == split) for split in ("IND", "OOD")}
+    groups |= {split: tuple(task.name for task in members if task.split == split) for split in _SPLITS}
     parts = tuple((group, names) for group, names in groups.items() if 0 < len(names) < len(members))
-    return Suite(name, summary, tuple(task.name for task in members), parts)
+    return Suite(name, summary, tuple(task.name for task in members), parts, frozenset(recalls))
 
 
 def aggregate(suite: Suite, scores: Mapping[str, float]) -> tuple[Mean, ...]:
-    """The means of a suite: `overall` over all its tasks, its groups, and the mean of the meta-task means.
+    """The suite's means of the scores of its tasks (`suite.means`, in that order). Other scores are ignored.
 
-    Each task counts the same, in any order to the last bit. Scores of other tasks are ignored.
+    Each task of a mean has the same weight, and so has each meta-task in the mean of the meta-task means.
+    The order of the tasks changes no bit of a mean.
     """
-    means = [_mean("overall", suite.tasks, scores)]
+    means = [_mean(OVERALL, suite.tasks, scores)]
     means += [_mean(name, tasks, scores) for name, tasks in suite.groups]
     meta = [mean for mean in means if mean.name in META_TASKS]
     if meta:
@@ -91,7 +117,7 @@ def suites() -> dict[str, Suite]:
     ]
     for meta in META_TASKS:
         name = f"mmeb-{meta.removeprefix('visual_')}"
-        every.append(suite_of(name, f"MMEB, {meta.replace('_', ' ')} alone", [r for r in ROWS if r.meta_task == meta]))
+        every.append(suite_of(name, f"MMEB, {meta.replace('_', ' ')} only", [r for r in ROWS if r.meta_task == meta]))
     every.append(_video_suite(LLAVE, "MSR-VTT (1k-A) and MSVD as LLaVE measures them, in both directions"))
     every.append(_video_suite(MMEB_V2, "text to video as MMEB-V2 measures it"))
     every.append(suite_of("demo", "small drawn scenes and clips; no download", demo_tasks()))
@@ -99,14 +125,15 @@ def suites() -> dict[str, Suite]:
 
 
 def _video_suite(protocol: str, summary: str) -> Suite:
-    """With a mean for each direction where there are two."""
+    """A suite with a mean for each direction if there are two."""
     names = task_names(protocol)
     groups = tuple(names.items()) if len(names) > 1 else ()
-    return Suite(protocol, summary, tuple(name for group in names.values() for name in group), groups)
+    tasks = tuple(name for group in names.values() for name in group)
+    return Suite(protocol, summary, tasks, groups, frozenset(tasks))
 
 
 def find_suite(name: str) -> Suite:
-    """The suite of a name. Raises UserError with the closest names."""
+    """The suite with this name. Raises UserError with the closest names for an unknown name."""
     known = suites()
     if name not in known:
         raise unknown_name("suite", name, known, f"Suites: {', '.join(known)}.")

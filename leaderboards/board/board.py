@@ -19,9 +19,6 @@ from tasks.suites import Mean, Suite, aggregate
 if TYPE_CHECKING:
     import pandas as pd
 
-_TEXT_VIDEO = ("_t2v", "_v2t", "-v2")
-"""How `tasks.video.retrieval` ends the names of its tasks."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Board:
@@ -91,7 +88,7 @@ class Board:
         """One row for each model, in the order of the board; fractions, not percent."""
         import pandas as pd
 
-        recalls = {task: recall_columns(task) for task in self.tasks}
+        recalls = {task: self.suite.recall_columns(task) for task in self.tasks}
         return pd.DataFrame(
             [_row(standing, self) | _datasets(standing.entry, recalls) for standing in self.standings()]
         )
@@ -178,11 +175,6 @@ def _datasets(entry: Entry, recalls: Mapping[str, Mapping[str, str]]) -> dict[st
         }
         row |= {name: entry.others(task).get(metric) for name, metric in more.items()}
     return row
-
-
-def recall_columns(task: str) -> dict[str, str]:
-    """Columns for R@1, R@5 and R@10 of text-video retrieval, where the field compares all three."""
-    return {f"{task} R@{k}": f"hit@{k}" for k in (1, 5, 10)} if task.endswith(_TEXT_VIDEO) else {}
 
 
 def _plain(model: str, result: Result) -> dict[str, object]:

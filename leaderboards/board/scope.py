@@ -10,6 +10,7 @@ from leaderboards.board.standings import mean_weights
 from leaderboards.load import Record
 from leaderboards.published.rows import PublishedRow
 from tasks.suites import Suite, find_suite, suite_of, suites
+from tasks.video.retrieval import VIDEO_FOLDER
 
 DEFAULT_SUITE = "mmeb"
 _TEXT_TO_VIDEO = "text-to-video"
@@ -34,7 +35,8 @@ def suite_for(name: str | None, records: Sequence[Record]) -> Suite:
     if fitting:
         return min(fitting, key=lambda suite: len(suite.tasks))
     members = [_Member(task, result.meta_task, result.split) for task, result in tasks.items()]
-    return suite_of("these", f"{len(members)} dataset{'s' if len(members) != 1 else ''}", members)
+    recalls = [task for task, result in tasks.items() if result.dataset.get("source") == VIDEO_FOLDER]
+    return suite_of("these", f"{len(members)} dataset{'s' if len(members) != 1 else ''}", members, recalls)
 
 
 def rows_for(suite: Suite, rows: Iterable[PublishedRow]) -> list[PublishedRow]:

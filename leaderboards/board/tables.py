@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.errors import unknown_name
-from leaderboards.board.board import Board, facts, official_effect, recall_columns
+from leaderboards.board.board import Board, facts, official_effect
 from leaderboards.board.entries import MEASURED, some
 from leaderboards.board.remarks import remarks
 from leaderboards.board.standings import RULE, MeanScore, Standing
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 FACTS = ("size", "width", "source", "date", "seconds", "items/s", "GPU-hours")
 _WORDS = frozenset({"model", "source", "date", "protocol", "missing"})
-_FIRST_MEANS = ("overall", "IND", "OOD")
 _SIZES = ((1e9, "B"), (1e6, "M"), (1e3, "K"), (1, ""))
 _NO_EFFECT = 5e-5
 """Less than this would be printed as 0.0 points."""
@@ -36,10 +35,9 @@ def board_grid(board: Board, asked: Sequence[str] = (), *, datasets: bool = Fals
     Raises UserError for a column that is not there.
     """
     standings = board.standings()
-    recalls = [column for task in board.tasks for column in recall_columns(task)]
-    each = [column for task in board.tasks for column in recall_columns(task) or (task,)]
-    there = [*standings[0].cells] if standings else []
-    means = sorted(there, key=lambda name: _FIRST_MEANS.index(name) if name in _FIRST_MEANS else len(_FIRST_MEANS))
+    recalls = [column for task in board.tasks for column in board.suite.recall_columns(task)]
+    each = [column for task in board.tasks for column in board.suite.recall_columns(task) or (task,)]
+    means = dict.fromkeys([*board.suite.columns, *standings[0].cells] if standings else [])
     known = [*means, "official", *each, "protocol", "missing", *FACTS]
     for name in asked:
         if name not in known:
@@ -117,7 +115,7 @@ def _interval(low: float, high: float) -> str:
 
 def _dataset(name: str, standings: Sequence[Standing], board: Board, *, intervals: bool) -> list[Cell]:
     task, metric = next(
-        ((task, more[name]) for task in board.tasks if name in (more := recall_columns(task))), (name, "")
+        ((task, more[name]) for task in board.tasks if name in (more := board.suite.recall_columns(task))), (name, "")
     )
     cells, values = [], []
     for standing in standings:

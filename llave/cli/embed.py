@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     from harness.models import open_model
     from harness.results.files import check_writable
     from llave.cli.progress import ProgressBar
-    from tasks.items import read_items
+    from tasks.jsonl import read_items
 
     items = read_items(options.items, options.root)
     _check_output(options.output)

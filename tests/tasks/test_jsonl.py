@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from harness.errors import UserError
 from harness.types import MEDIA_TOKEN, Item, Media, TaskData
-from tasks.jsonl import jsonl_task
+from tasks.jsonl import jsonl_task, read_items
 
 A, B = {"target": "a", "text": "a dog"}, {"target": "b", "image": "cat.png"}
 Q = {"query": "q", "text": "which?", "positives": ["b"], "candidates": ["a", "b", "a"]}
@@ -58,6 +61,45 @@ def test_targets_of_equal_content_are_one(tmp_path: Path) -> None:
     assert data.queries[0].positives.tolist() == [0, 1]
 
 
+def both(folder: Path, fields: Mapping[str, object]) -> list[Item | str]:
+    """What `llave run` and `llave embed` make of an item, or the reason why they refuse it."""
+    task = write(folder, {"target": "c", **fields}, {"query": "q", "text": "q", "positives": ["c"]})
+    (folder / "items.jsonl").write_text(json.dumps({"id": "c", **fields}))
+    found: list[Item | str] = []
+    for read in (lambda: load(task).targets[0], lambda: read_items(folder / "items.jsonl")[0].item):
+        try:
+            found.append(read())
+        except UserError as error:
+            found.append(error.what.partition(", line 1: ")[2])
+    return found
+
+
+def test_an_item_with_two_images_is_read_by_run_and_by_embed(tmp_path: Path) -> None:
+    fields = {"image": ["i.png", "j.png"], "video": ["v.mp4"], "text": f"{MEDIA_TOKEN} or {MEDIA_TOKEN}: {MEDIA_TOKEN}"}
+    run, embed = both(tmp_path, fields)
+    media = (("image", "i.png"), ("image", "j.png"), ("video", "v.mp4"))
+    assert run == embed == Item(fields["text"], tuple(Media(kind, name, tmp_path) for kind, name in media))
+    assert run.media[1].where == f"{tmp_path / 'mine.jsonl'}, line 1"
+
+
+def test_a_numbered_token_is_refused_by_run_and_by_embed(tmp_path: Path) -> None:
+    run, embed = both(tmp_path, {"text": "<|image_1|> a", "image": "i.png"})
+    assert run == embed == "in this layout an image token is written <|media|>."
+
+
+texts = st.lists(st.sampled_from([MEDIA_TOKEN, "<|image_2|>", "a", " ", "\n", "é"])).map("".join)
+paths = st.one_of(
+    st.none(), st.sampled_from(["", "i.png", "a/ü.png"]), st.lists(st.sampled_from(["i.png", "v", 3, ""]))
+)
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(fields=st.fixed_dictionaries({}, optional={"text": texts, "image": paths, "video": paths, "instruction": texts}))
+def test_run_and_embed_read_equal_items(tmp_path: Path, fields: dict[str, object]) -> None:
+    run, embed = both(tmp_path, fields)
+    assert run == embed
+
+
 def test_an_item_has_its_image_before_its_video(tmp_path: Path) -> None:
     (tmp_path / "media").mkdir()
     query = {**R, "video": "v.mp4", "image": "i.png", "text": f"{MEDIA_TOKEN} then {MEDIA_TOKEN}", "instruction": None}
@@ -92,14 +134,16 @@ def test_an_instruction_is_joined_with_a_space_unless_it_ends_in_one(
         ({**A, "target": "c", "txet": "a"}, "a target has no key txet"),
         ({**A, "positives": ["a"]}, "a target has no key positives"),
         ({**R, "target": "c"}, "a target has no key query"),
-        ({**A, "target": ""}, "must be an id"),
+        ({**A, "target": ""}, "must be a string that is not empty"),
         ({**A, "target": 3}, "target must be a string"),
-        (A, "there is another target 'a'"),
-        (R, "there is another query 'r'"),
+        (A, "line 1 has the target 'a' too"),
+        (R, "line 4 has the query 'r' too"),
         ({**A, "target": "c", "text": 3}, "text must be a string"),
         ({"target": "c"}, "no text, no image and no video"),
         ({**A, "target": "c", "text": "<|image_1|> a"}, MEDIA_TOKEN),
-        ({**A, "target": "c", "text": MEDIA_TOKEN}, "there are 0 images"),
+        ({**A, "target": "c", "text": MEDIA_TOKEN}, "no text, no image and no video"),
+        ({**A, "target": "c", "text": f"{MEDIA_TOKEN} a"}, "there are 0 images"),
+        ({"target": "c", "image": ["a.png", 3]}, "image must be a path or a list of paths"),
         ({"query": "s", "text": "x"}, "no positives"),
         ({"query": "s", "text": "x", "positives": "a"}, "positives must be a list"),
         ({"query": "s", "text": "x", "positives": []}, "positives is an empty list"),

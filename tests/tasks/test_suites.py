@@ -73,6 +73,21 @@ def test_the_suites_are_the_parts_of_mmeb() -> None:
     assert set(known) == {*sizes, "text-video", "video-retrieval-v2", "demo"}
 
 
+def test_a_suite_says_which_means_and_columns_it_has() -> None:
+    for suite in suites().values():
+        assert [mean.name for mean in aggregate(suite, {})] == list(suite.means)
+        assert sorted(suite.columns) == sorted(suite.means)
+    assert find_suite("mmeb").columns == ("overall", "IND", "OOD", *META_TASKS, MEAN_OF_META_TASKS)
+    assert find_suite("text-video").columns == ("overall", "t2v", "v2t")
+    assert find_suite("video-retrieval-v2").recall_columns("MSVD-v2") == {
+        "MSVD-v2 R@1": "hit@1",
+        "MSVD-v2 R@5": "hit@5",
+        "MSVD-v2 R@10": "hit@10",
+    }
+    for name in ("mmeb", "demo"):
+        assert not any(find_suite(name).recall_columns(task) for task in (*find_suite(name).tasks, "GQA_t2v"))
+
+
 def test_an_unknown_suite_is_an_error_with_a_guess() -> None:
     with pytest.raises(UserError, match=r"no suite named 'mmeb-iid'.*\n.*mmeb-ind"):
         find_suite("mmeb-iid")

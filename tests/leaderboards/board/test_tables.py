@@ -15,7 +15,7 @@ from harness.errors import UserError
 from harness.results.files import Score
 from leaderboards.board.board import Board
 from leaderboards.board.pareto import curve_grid
-from leaderboards.board.scope import every_published, rows_for
+from leaderboards.board.scope import every_published, rows_for, suite_for
 from leaderboards.board.tables import board_csv, board_grid, board_json
 from leaderboards.exchange.files import Imported, write_imported
 from leaderboards.page.data import page_data
@@ -115,6 +115,13 @@ class TestGrid:
         shown = {row[2].text: [cell.text for cell in row[3:]] for row in grid.rows}
         assert shown["m"] == ["40.0", "70.0", "80.0"]
         assert shown["LLaVE-7B (self-reported)"] == ["52.9", "80.1", "87.0"]
+
+    def test_recalls_of_video_tasks_of_ones_own(self):
+        made_of = {"source": "text-video folder", "revision": "local", "digest": "d" * 64}
+        records = [in_memory("pets_t2v", "m", _hits(40), dataset=made_of), in_memory("cats_t2v", "m", _hits(40))]
+        suite = suite_for(None, records)
+        assert set(suite.recall_columns("pets_t2v")) == {f"pets_t2v R@{k}" for k in (1, 5, 10)}
+        assert not suite.recall_columns("cats_t2v")
 
     def test_cost_is_summed_over_datasets(self):
         fields = {"cost": {"seconds": 1800.0, "items_embedded": 100, "items_per_second": 50.0, "processes": 2}}

@@ -161,11 +161,14 @@ def test_a_kill_costs_one_batch_at_most(folder: Path, log: Callable[[], list[lis
     [
         ('{"id": "b", "text": ', "line 2"),
         ('["b"]', "line 2"),
-        ({"text": "x"}, "line 2: it has no id"),
+        ({"text": "x"}, "line 2: id must be a string that is not empty"),
         ({"id": 7, "text": "x"}, "line 2: id must be a string, not 7"),
-        ({"id": "a", "text": "x"}, "line 2: the id 'a' stands on line 1 already"),
-        ({"id": "b", "txt": "x"}, "line 2: There is no field named 'txt'.\nDid you mean text?"),
-        ({"id": "b", "images": "a.png"}, "line 2: There is no field named 'images'.\nDid you mean image?"),
+        ({"id": "a", "text": "x"}, "line 2: line 1 has the id 'a' too"),
+        (
+            {"id": "b", "txt": "x"},
+            "line 2: an item has no key txt; its keys are id, text, image, video, instruction, role",
+        ),
+        ({"id": "b", "images": "a.png"}, "line 2: an item has no key images; "),
         ({"id": "b"}, "line 2: it has no text, no image and no video"),
         ({"id": "b", "text": "x", "role": "document"}, "line 2: role must be query or target, not 'document'"),
         ({"id": "b", "image": ["a.png", 3]}, "line 2: image must be a path or a list of paths"),
