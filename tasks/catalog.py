@@ -1,4 +1,4 @@
-"""Every task by its name, and what the command line's choice of tasks and data means."""
+"""Finds tasks by name, suite and data, as the command line gives them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ from tasks.names import parse_name
 from tasks.suites import find_suite
 from tasks.video.files import VideoSet, video_sets
 from tasks.video.retrieval import ROWS as VIDEO_ROWS
-from tasks.video.retrieval import VideoSource, local_video_tasks, stands_in_for, with_data
+from tasks.video.retrieval import VideoSource, local_video_tasks, published_name, with_data
 
 ENTRY_POINTS = "llave.tasks"
-"""Where other packages add tasks: each entry is a callable that returns a tuple of them."""
+"""The group of entry points by which other packages add tasks. Each is a callable that returns a tuple of tasks."""
 
 ALL = "all"
-"""Every subset of a folder, or the one task of a file."""
+"""The name that means all subsets of a folder, or the task of a file."""
 
 
 def all_tasks() -> dict[str, Task]:
-    """Every registered task: MMEB from the hub, text-video retrieval, the demo, and those of other packages."""
+    """Every registered task by name: MMEB, text-video retrieval, the demo, and the tasks of other packages.
+
+    Raises UserError if another package's tasks cannot be loaded, or if a name is taken.
+    """
     from tasks.demo.suite import demo_tasks
 
     tasks = {task.name: task for task in (*MMEB_ROWS, *VIDEO_ROWS, *demo_tasks())}
@@ -47,15 +50,20 @@ def resolve_tasks(
 ) -> tuple[Task, ...]:
     """The tasks of a suite, then those of a comma-separated list, each once. `NAME@global` overrides the scope.
 
-    `data` may be a folder in the MMEB-eval layout: rows are read from there, and subsets need not be registered. `all`,
-    which is also what no choice means, is every subset under its own name. Of a suite it takes what is there; the
-    suite's means then come out incomplete. Or `data` is a JSON Lines file, which is one task.
-    Raises UserError for an unknown name, and for a suite of which nothing is there.
+    Args:
+        names: comma-separated names of tasks. `all` is every subset of a folder, or the task of a file.
+        suite: the name of a suite. Of a folder, those of its tasks that are there, so its means may be incomplete.
+        data: a folder in a layout of MMEB or of text-video retrieval, or a JSON Lines file, which is one task. With a
+            folder, subsets need not be registered, and `all` is the default. None: the registered sources.
+        images: the folder that paths of images and videos are relative to.
+
+    Raises:
+        UserError: for an unknown name, for no choice without data, and for a suite of which nothing is there.
     """
     wanted = [name.strip() for name in (names or "").split(",") if name.strip()]
     if data is None:
         if not wanted and suite is None:
-            raise UserError("There is nothing to run.", "Choose with --suite or --tasks; `llave tasks` lists them.")
+            raise UserError("There is nothing to run.", "Choose with --suite or --tasks. `llave tasks` lists them.")
         chosen = _registered(wanted, suite)
     elif data.is_dir():
         chosen = _in_folder(wanted if wanted or suite else [ALL], suite, data, images)
@@ -84,7 +92,7 @@ def _in_folder(wanted: list[str], suite: str | None, data: Path, images: Path | 
     }
     where = f"{data} holds {', '.join(local)}."
     picked = _pick(wanted, {**local, **registered}, local.values(), where)
-    for task in picked:  # a registered task may be missing from the folder
+    for task in picked:  # a registered task may be missing in the folder
         if isinstance(task.source, VideoSource):
             task.source.info(task)
         else:
@@ -99,7 +107,7 @@ def _in_folder(wanted: list[str], suite: str | None, data: Path, images: Path | 
 
 
 def _local(data: Path, images: Path | None, sets: tuple[VideoSet, ...]) -> dict[str, Task]:
-    """Everything in a folder, by name: subsets in MMEB's layouts, and text-video datasets."""
+    """All tasks of a folder by name: subsets in MMEB's layouts, and text-video datasets."""
     try:
         subsets = local_tasks(data, images)
     except UserError:
@@ -109,14 +117,14 @@ def _local(data: Path, images: Path | None, sets: tuple[VideoSet, ...]) -> dict[
     local: dict[str, Task] = {}
     for task in (*subsets, *local_video_tasks(sets)):
         if task.name in local:
-            raise UserError(f"{data} holds {task.name} twice.", "Name one of the two folders with --data.")
+            raise UserError(f"{data} has {task.name} twice.", "Name one of the two folders with --data.")
         local[task.name] = task
     return local
 
 
 def _members(name: str, local: Mapping[str, Task], registered: Mapping[str, Task]) -> list[Task]:
-    """What a folder has of a suite's task: itself, and text-video sets that are a part of it, under their own names."""
-    parts = [task for task in local.values() if task.name != name and stands_in_for(task) == name]
+    """A suite's task as a folder has it: the task, and text-video sets that are a part of it."""
+    parts = [task for task in local.values() if task.name != name and published_name(task) == name]
     return [registered[name], *parts] if name in local else parts
 
 
@@ -128,7 +136,7 @@ def _in_file(wanted: list[str], suite: str | None, data: Path, images: Path | No
 
 
 def _pick(wanted: Iterable[str], known: dict[str, Task], every: Iterable[Task], where: str) -> list[Task]:
-    """Tasks by name. `every` is what `all` stands for."""
+    """The tasks with the given names. `every` are the tasks that `all` stands for."""
     picked: list[Task] = []
     for name in wanted:
         dataset, scope = parse_name(name)

@@ -1,4 +1,4 @@
-"""Names of tasks: a dataset's name, then `@local` or `@global` where the candidate scope is not the registered one."""
+"""Names of tasks: the name of a dataset, and `@local` or `@global` if the scope is not the registered one."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from harness.types import Scope
 
 
 class TaskName(NamedTuple):
-    """A name taken apart."""
+    """The parts of a task's name."""
 
     dataset: str
     scope: Scope | None
-    """None: as the task is registered."""
+    """The scope in the name. None: the registered scope."""
 
 
 def parse_name(name: str) -> TaskName:
-    """`MSCOCO_t2i@global` is the dataset MSCOCO_t2i with global scope."""
+    """Splits a task's name. `MSCOCO_t2i@global` is the dataset MSCOCO_t2i with global scope."""
     scopes: tuple[Scope, ...] = ("local", "global")
     for scope in scopes:
         if name.endswith(f"@{scope}"):

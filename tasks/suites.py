@@ -67,11 +67,16 @@ class SuiteMember(Protocol):
     """What a suite must know of a task."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The name of the task."""
+
     @property
-    def meta_task(self) -> str | None: ...
+    def meta_task(self) -> str | None:
+        """The meta-task, if the task has one."""
+
     @property
-    def split(self) -> str | None: ...
+    def split(self) -> str | None:
+        """IND or OOD, if the task has a split."""
 
 
 def suite_of(name: str, summary: str, tasks: Iterable[SuiteMember], recalls: Iterable[str] = ()) -> Suite:
@@ -117,7 +122,7 @@ def suites() -> dict[str, Suite]:
     ]
     for meta in META_TASKS:
         name = f"mmeb-{meta.removeprefix('visual_')}"
-        every.append(suite_of(name, f"MMEB, {meta.replace('_', ' ')} only", [r for r in ROWS if r.meta_task == meta]))
+        every.append(suite_of(name, f"MMEB, only {meta.replace('_', ' ')}", [r for r in ROWS if r.meta_task == meta]))
     every.append(_video_suite(LLAVE, "MSR-VTT (1k-A) and MSVD as LLaVE measures them, in both directions"))
     every.append(_video_suite(MMEB_V2, "text to video as MMEB-V2 measures it"))
     every.append(suite_of("demo", "small drawn scenes and clips; no download", demo_tasks()))

@@ -1,8 +1,8 @@
-"""Demo clips: a thing that moves, or two that come one after the other, and captions that differ in no more than that.
+"""Demo clips and their captions. In a clip, one thing moves, or two things appear one after the other.
 
-Beside each clip stand its hardest rivals: the same frames in another order (`moves left` and `moves right`, `first` and
-`then`), and the same clip in another colour. So a model that takes the mean of the frames finds colours and shapes, and
-no more.
+Each clip has two hard negatives. One has the same frames in another order: `moves left` and `moves right`, or `first`
+and `then` exchanged. The other is the same clip in another colour. So a model that takes the mean of the frames
+can find only colours and shapes.
 """
 
 from __future__ import annotations
@@ -28,22 +28,24 @@ _BACKGROUND = 243
 
 @dataclass(frozen=True, slots=True)
 class DemoClip:
-    """One thing that moves, or, with no `move`, two that rise a little, first one and then the other."""
+    """A clip of one thing that moves. Without a `move`, two things rise a little, one after the other."""
 
     things: tuple[Thing, ...]
     move: str = ""
 
     @property
     def caption(self) -> str:
+        """What the clip shows, in words."""
         names = [thing.name for thing in self.things]
         return f"a {names[0]} moves {self.move}" if self.move else f"first a {names[0]}, then a {names[1]}"
 
     @property
     def id(self) -> str:
+        """The name of the clip's file without its extension, which follows from the caption."""
         return hashlib.sha256(self.caption.encode()).hexdigest()[:12]
 
-    def rivals(self) -> tuple[DemoClip, DemoClip]:
-        """The same frames in another order; the same in the next colour."""
+    def negatives(self) -> tuple[DemoClip, DemoClip]:
+        """The two hard negatives: the frames in another order, and the clip in the next colour."""
         first, *rest = self.things
         colour = COLORS[(COLORS.index(first.color) + 1) % len(COLORS)]
         painted = replace(self, things=(replace(first, color=colour), *rest))
@@ -53,20 +55,20 @@ class DemoClip:
 
 
 def demo_clips(seed: int) -> tuple[DemoClip, ...]:
-    """Distinct clips, each followed by its rivals."""
+    """Distinct clips, each followed by its two hard negatives."""
     rng = Random(f"{seed} video")  # noqa: S311
     clips: dict[DemoClip, None] = {}
     for number in range(2 * _PER_KIND):
         wanted = len(clips) + 3
         while len(clips) < wanted:
             clip = _any_move(rng) if number % 2 else _any_order(rng)
-            if not {clip, *clip.rivals()} & clips.keys():
-                clips |= dict.fromkeys((clip, *clip.rivals()))
+            if not {clip, *clip.negatives()} & clips.keys():
+                clips |= dict.fromkeys((clip, *clip.negatives()))
     return tuple(clips)
 
 
 def draw_clip(clip: DemoClip) -> NDArray[np.uint8]:
-    """`(12, 48, 48, 3)` pixels. No two frames in a row are equal: GIF would make one of them."""
+    """The pixels of a clip, `(12, 48, 48, 3)`. Consecutive frames differ, because GIF merges equal ones."""
     frames = np.full((FRAMES, SIDE, SIDE, 3), _BACKGROUND, np.uint8)
     half = FRAMES // 2
     for number, canvas in enumerate(frames):
@@ -80,7 +82,7 @@ def draw_clip(clip: DemoClip) -> NDArray[np.uint8]:
 
 
 def write_clips(folder: Path, seed: int) -> bytes:
-    """Writes a table of captions and a GIF for each clip; returns all of it as bytes, for the suite's digest."""
+    """Writes a table of captions and a GIF for each clip. Returns the content of both as bytes, for a digest."""
     clips = demo_clips(seed)
     (folder / "clips").mkdir(parents=True)
     with (folder / CAPTIONS).open("w", encoding="utf-8", newline="") as file:

@@ -17,7 +17,7 @@ _IMAGE_TOKEN = "<|image_1|>"
 
 
 class DemoQuestion(NamedTuple):
-    """A row of a task as it was meant. The first answer is the right one."""
+    """A row of a task, with its meaning. The first answer is the right one."""
 
     text: str
     picture: Picture | None
@@ -25,14 +25,14 @@ class DemoQuestion(NamedTuple):
 
 
 class DemoSide(NamedTuple):
-    """A query or a candidate as MMEB writes it; an empty path is no image."""
+    """A query or a candidate as MMEB writes it. An empty path means no image."""
 
     text: str
     path: str
 
 
 class _Kind(NamedTuple):
-    """How the questions of a task come about, in distribution and out of it."""
+    """How the questions of a task are made, in distribution and out of distribution."""
 
     ask: ask.Ask
     invent: ask.Invent
@@ -56,7 +56,7 @@ _KINDS = {
 
 
 def eval_questions(task: Task, seed: int) -> tuple[DemoQuestion, ...]:
-    """`num_queries` questions of `num_candidates` answers each, from scenes of the test part."""
+    """The `num_queries` test questions of a task, each with `num_candidates` answers."""
     assert task.num_queries is not None
     assert task.num_candidates is not None
     kind = _KINDS[task.name.removesuffix("-ood")]
@@ -88,7 +88,7 @@ def target_side(task: Task, answer: ask.Answer) -> DemoSide:
 
 
 def words_of(text: str) -> list[str]:
-    """Splits a text of the suite into the words of its vocabulary: lower case, punctuation apart, no image token."""
+    """Splits a text into words of the suite's vocabulary. They are in lower case, and punctuation marks are words."""
     return re.findall(r"\w+|[^\w\s]", text.replace(_IMAGE_TOKEN, "").lower())
 
 
@@ -97,7 +97,7 @@ def _side(text: str, picture: Picture | None) -> DemoSide:
 
 
 def _scenes(kind: _Kind, part: str, held_out: bool, number: int, seed: int) -> list[Scene]:
-    """Distinct scenes, the same for all kinds that invent them alike, so that tasks share images."""
+    """Distinct scenes. They are the same for all kinds with the same `invent`, so that tasks share images."""
     rng = _random(f"{seed} {kind.invent.__name__} {part} {held_out}")
     scenes: dict[Scene, None] = {}
     while len(scenes) < number:
@@ -108,7 +108,7 @@ def _scenes(kind: _Kind, part: str, held_out: bool, number: int, seed: int) -> l
 
 
 def _is_editable(scene: Scene) -> bool:
-    """Whether there are enough hard candidates, and the first keeps to the scene's split."""
+    """Whether there are enough hard candidates, and the first is in the scene's split."""
     found = hard_edits(scene)
     return len(found) == HARD_EDITS and found[0].scene.held_out == scene.held_out
 
@@ -116,7 +116,7 @@ def _is_editable(scene: Scene) -> bool:
 def _questions(
     kind: _Kind, scenes: list[Scene], number: int, num_answers: int, stream: str
 ) -> tuple[DemoQuestion, ...]:
-    """Distinct questions about the scenes in turn, each from random numbers of its own."""
+    """Distinct questions about the scenes in turn. Each question has its own random numbers."""
     questions: dict[DemoQuestion, None] = {}
     for turn in itertools.count():
         if len(questions) == number:
@@ -130,5 +130,5 @@ def _questions(
 
 
 def _random(stream: str) -> Random:
-    """Python's own generator, seeded by a text: unlike numpy's, its numbers are the same in every version."""
+    """Python's generator with a text as seed. Unlike numpy's, it gives the same numbers in every version."""
     return Random(stream)  # noqa: S311

@@ -1,4 +1,4 @@
-"""Demo scenes to pixels: whole-number arithmetic only, so that every machine draws the same."""
+"""Draws demo scenes. It uses only integer arithmetic, so that every machine draws the same pixels."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ _FONT = {
     "r": (30, 17, 17, 30, 20, 18, 17),
     "t": (31, 4, 4, 4, 4, 4, 4),
 }
-"""Capital letters of seven rows, each row five bits."""
+"""Letters as seven rows of five bits."""
 
 
 def draw(picture: Picture) -> NDArray[np.uint8]:
-    """`(48, 48, 3)` pixels; a cell of a scene comes at twice its size.
+    """The pixels of a picture, `(48, 48, 3)`. A single cell of a scene is drawn at twice its size.
 
-    In variant 0 everything stands where it should, which keeps the suite easy for small models. In variant 1 it is up
-    to two pixels off, in dimmer light.
+    In variant 0 all things are centred in their cells, which keeps the suite easy for small models. In variant 1 they
+    are up to two pixels off, and the picture is darker.
     """
     scene = picture.scene
     noise = hashlib.sha256(scene.content.encode()).digest()
@@ -60,7 +60,7 @@ def draw(picture: Picture) -> NDArray[np.uint8]:
 
 
 def draw_thing(canvas: NDArray[np.uint8], thing: Thing, down: int, right: int) -> None:
-    """Draws a thing in the middle of its cell, or so many pixels below and right of there."""
+    """Draws a thing `down` pixels below and `right` pixels right of the middle of its cell."""
     radius = _RADIUS[thing.size]
     margin = (_CELL - 2 * radius - 1) // 2
     top = thing.cell // 2 * _CELL + margin + down
@@ -81,7 +81,7 @@ def _draw_word(canvas: NDArray[np.uint8], word: Word) -> None:
 
 @cache
 def _shape(shape: str, radius: int) -> NDArray[np.bool_]:
-    """Which pixels of a box of side `2 * radius + 1` belong to a shape."""
+    """The pixels of a box of side `2 * radius + 1` that belong to a shape."""
     down, right = _grid(radius)
     distance = down * down + right * right
     masks = {
@@ -96,7 +96,7 @@ def _shape(shape: str, radius: int) -> NDArray[np.bool_]:
 
 @cache
 def _texture(texture: str, radius: int) -> NDArray[np.bool_]:
-    """Which pixels of the box are darkened."""
+    """The pixels of the box that are darkened."""
     down, right = _grid(radius)
     masks = {
         "solid": np.zeros((2 * radius + 1, 2 * radius + 1), bool),

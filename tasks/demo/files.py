@@ -1,4 +1,4 @@
-"""The demo suite on disk: Parquet tables in the layouts of MMEB-eval and MMEB-train, images, clips, and a manifest."""
+"""Writes the demo suite: Parquet tables in the layouts of MMEB-eval and MMEB-train, images, clips, and a manifest."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ _Table: TypeAlias = dict[str, list[str] | list[list[str]]]
 
 
 class DemoFiles(NamedTuple):
-    """All there is to write."""
+    """The content of the tables and the images."""
 
     tables: dict[str, _Table]
-    """By path in the suite's folder, in the order of the rows: columns of text."""
+    """Columns of text, by path in the suite's folder, in the order of the tasks."""
     pictures: dict[str, Picture]
-    """By the name of their file, sorted."""
+    """Pictures by the name of their file, sorted."""
 
 
 def demo_files(tasks: Sequence[Task], seed: int) -> DemoFiles:
+    """Makes the questions of tasks of images, and names the pictures that they use."""
     tables: dict[str, _Table] = {}
     pictures: set[Picture] = set()
     for task in tasks:
@@ -46,10 +47,11 @@ def demo_files(tasks: Sequence[Task], seed: int) -> DemoFiles:
 
 
 def write_demo(folder: Path, tasks: Sequence[Task], version: int, seed: int) -> None:
-    """Writes the suite into a folder that does not exist yet, the manifest last.
+    """Writes tasks of images and the clips into a folder that does not exist yet. The manifest comes last.
 
-    The manifest's digest is the SHA-256 of each table's path and columns as one line of JSON, then of each image's
-    name and its 48 x 48 x 3 bytes of pixels, then of each clip's line in the table of captions and its frames' pixels.
+    The manifest's digest is a SHA-256. First come the path and the columns of each table as one line of JSON. Then
+    come the name and the 48 x 48 x 3 bytes of pixels of each image. Last come each clip's line in the table of
+    captions and its frames' pixels.
     """
     tables, pictures = demo_files(tasks, seed)
     digest = hashlib.sha256()
@@ -80,7 +82,7 @@ def _eval_table(task: Task, questions: Sequence[DemoQuestion]) -> _Table:
 
 
 def _train_table(task: Task, questions: Sequence[DemoQuestion]) -> _Table:
-    """A pair for each question; columns for a hard negative only where the questions have one."""
+    """A row for each question. There are columns for a hard negative only if the questions have one."""
     queries = [query_side(task, question) for question in questions]
     table: _Table = {"qry": [side.text for side in queries], "qry_image_path": [side.path for side in queries]}
     for at, place in enumerate(("pos", "neg")[: len(questions[0].answers)]):
@@ -91,7 +93,7 @@ def _train_table(task: Task, questions: Sequence[DemoQuestion]) -> _Table:
 
 
 def _write_parquet(path: Path, table: _Table) -> None:
-    """Writes without the progress bar, which is switched off for the whole process meanwhile."""
+    """Writes without a progress bar. Until it is done, progress bars are off in the whole process."""
     import datasets
 
     shown = not datasets.are_progress_bars_disabled()

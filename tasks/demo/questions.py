@@ -1,4 +1,4 @@
-"""How demo scenes are invented, and what is asked about them: the right answer, and wrong ones that are hard."""
+"""Invents demo scenes, and makes questions about them with a right answer and hard wrong answers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Answer: TypeAlias = str | Picture
 
 
 class DraftQuestion(NamedTuple):
-    """A question. Wrong answers come as they are taken: hard ones first, with repeats, the right one among them."""
+    """A question. `wrong` gives the hard answers first. It may repeat answers, and the right one may be among them."""
 
     text: str
     picture: Picture | None
@@ -38,10 +38,11 @@ class DraftQuestion(NamedTuple):
 
 Invent: TypeAlias = Callable[[Random], Scene]
 Ask: TypeAlias = Callable[[Scene, Sequence[Scene], Random], DraftQuestion]
-"""Called with a scene, and all those of its split for wrong answers to come from."""
+"""Makes a question about a scene. The second argument has all scenes of its split, for wrong answers."""
 
 
 def single(rng: Random) -> Scene:
+    """One thing in any cell."""
     return Scene((_any_thing(rng, rng.randrange(4)),))
 
 
@@ -56,14 +57,14 @@ def trio(rng: Random) -> Scene:
 
 
 def crowd(rng: Random) -> Scene:
-    """Two to four things that share few colours and shapes, so that there is something to count."""
+    """Two to four things of few colours and shapes, so that some can be counted."""
     cells = sorted(rng.sample(range(4), rng.choice((2, 3, 4, 4))))
     colors, shapes = rng.sample(COLORS, rng.choice((1, 2, 3))), rng.sample(SHAPES, rng.choice((1, 2, 3)))
     return Scene(tuple(_any_thing(rng, cell, colors, shapes) for cell in cells))
 
 
 def writing(rng: Random) -> Scene:
-    """A word, and in the other row another one in another colour, or a thing that training may see."""
+    """A word. The other row has another word in another colour, or a thing that training may see."""
     (text, other), (color, another), row = rng.sample(WORDS, 2), rng.sample(COLORS, 2), rng.randrange(2)
     if rng.randrange(2):
         return Scene(words=(Word(text, color, 0), Word(other, another, 1)))
@@ -82,22 +83,25 @@ def _any_thing(rng: Random, cell: int, colors: Sequence[str] = COLORS, shapes: S
 
 
 def ask_shape(scene: Scene, _pool: Sequence[Scene], _rng: Random) -> DraftQuestion:
+    """Asks for the shape of a single thing."""
     return DraftQuestion("", Picture(scene), scene.things[0].shape, iter(SHAPES))
 
 
 def ask_object(scene: Scene, pool: Sequence[Scene], rng: Random) -> DraftQuestion:
+    """Asks for all attributes of a single thing. Wrong answers that differ in one attribute come first."""
     thing = scene.things[0]
     wrong = chain(_alike(scene, thing), (other.things[0] for other in _shuffled(pool, rng)))
     return DraftQuestion("", Picture(scene), thing.label, (other.label for other in wrong))
 
 
 def ask_color(scene: Scene, _pool: Sequence[Scene], rng: Random) -> DraftQuestion:
+    """Asks for the colour of the thing with a given shape."""
     thing = _focus(scene, rng)
     return DraftQuestion(f"What color is the {thing.shape}?", Picture(scene), thing.color, iter(COLORS))
 
 
 def ask_count(scene: Scene, _pool: Sequence[Scene], rng: Random) -> DraftQuestion:
-    """Fewer scenes have much of a kind than little, so larger numbers are preferred where there is a choice."""
+    """Asks for a number of things. Large numbers are rarer in scenes, so they are preferred if there is a choice."""
     colors, shapes = [thing.color for thing in scene.things], [thing.shape for thing in scene.things]
     nouns = {f"{color} objects": colors.count(color) for color in COLORS}
     nouns |= {f"{shape}{'es' if shape == 'cross' else 's'}": shapes.count(shape) for shape in SHAPES}
@@ -107,6 +111,7 @@ def ask_count(scene: Scene, _pool: Sequence[Scene], rng: Random) -> DraftQuestio
 
 
 def ask_relation(scene: Scene, pool: Sequence[Scene], rng: Random) -> DraftQuestion:
+    """Asks for the neighbour of a thing in a given direction."""
     sides = [(side, thing, neighbour(scene, thing, side)) for side in DIRECTIONS for thing in scene.things]
     side, thing, right = rng.choice([(side, thing, other) for side, thing, other in sides if other])
     wrong = chain(
@@ -119,27 +124,31 @@ def ask_relation(scene: Scene, pool: Sequence[Scene], rng: Random) -> DraftQuest
 
 
 def ask_word(scene: Scene, _pool: Sequence[Scene], rng: Random) -> DraftQuestion:
+    """Asks for the word with a given colour."""
     word = rng.choice([word for word in scene.words if word.held_out] or scene.words)
     return DraftQuestion(f"What word is written in {word.color}?", Picture(scene), word.text, iter(WORDS))
 
 
 def find_image(scene: Scene, pool: Sequence[Scene], rng: Random) -> DraftQuestion:
+    """Asks for the image of a caption."""
     wrong = (Picture(other) for other in _not_as_captioned(scene, pool, rng))
     return DraftQuestion(_any_caption(scene, rng), None, Picture(scene), wrong)
 
 
 def find_caption(scene: Scene, pool: Sequence[Scene], rng: Random) -> DraftQuestion:
+    """Asks for the caption of an image."""
     wrong = (_any_caption(other, rng) for other in _not_as_captioned(scene, pool, rng))
     return DraftQuestion("", Picture(scene), _any_caption(scene, rng), wrong)
 
 
 def find_similar(scene: Scene, pool: Sequence[Scene], rng: Random) -> DraftQuestion:
+    """Asks for the image of the same scene in the other variant."""
     wrong = (Picture(other) for other in _not_as_captioned(scene, pool, rng))
     return DraftQuestion("", Picture(scene, variant=1), Picture(scene), wrong)
 
 
 def find_edited(scene: Scene, pool: Sequence[Scene], rng: Random) -> DraftQuestion:
-    """The wrong answers are edited too: other edits of this scene, then the right answers of other questions."""
+    """Asks for an edited image. Wrong answers are other edits of the scene, then right answers of other questions."""
     right, *hard = hard_edits(scene)
     others = (hard_edits(other)[0] for other in _shuffled(pool, rng))
     wrong = (Picture(edit.scene) for edit in chain(hard, others) if edit.scene != scene)
@@ -147,6 +156,7 @@ def find_edited(scene: Scene, pool: Sequence[Scene], rng: Random) -> DraftQuesti
 
 
 def find_crop(scene: Scene, pool: Sequence[Scene], rng: Random) -> DraftQuestion:
+    """Asks for the cell that has the thing with a given shape."""
     thing = _focus(scene, rng)
     return DraftQuestion(
         thing.shape, Picture(scene), Picture(scene, cell=thing.cell), _wrong_crops(scene, thing, pool, rng)
@@ -154,7 +164,7 @@ def find_crop(scene: Scene, pool: Sequence[Scene], rng: Random) -> DraftQuestion
 
 
 def _wrong_crops(scene: Scene, thing: Thing, pool: Sequence[Scene], rng: Random) -> Iterator[Answer]:
-    """The scene's other things, then up to seven from elsewhere that differ in one attribute, then any."""
+    """The scene's other things, then up to seven of other scenes that differ in one attribute, then all others."""
     yield from (Picture(scene, cell=other.cell) for other in scene.things)
     here = {other.label for other in scene.things}
     crops = {other.label: Picture(each, cell=other.cell) for each in _shuffled(pool, rng) for other in each.things}
@@ -164,17 +174,17 @@ def _wrong_crops(scene: Scene, thing: Thing, pool: Sequence[Scene], rng: Random)
 
 
 def _focus(scene: Scene, rng: Random) -> Thing:
-    """The thing to ask about: a held-out one if the scene has any."""
+    """The thing to ask about. It is a held-out one if the scene has any."""
     return rng.choice([thing for thing in scene.things if thing.held_out] or scene.things)
 
 
 def _alike(scene: Scene, thing: Thing) -> list[Thing]:
-    """Things that differ in one attribute; held-out ones only beside a scene that is."""
+    """Things that differ in one attribute. Held-out ones are among them only if the scene is held out."""
     return [change.thing for change in changes(thing) if scene.held_out or not change.thing.held_out]
 
 
 def _not_as_captioned(scene: Scene, pool: Sequence[Scene], rng: Random) -> Iterator[Scene]:
-    """Edits of a scene, then others; none that its caption describes as well."""
+    """Edits of a scene, then other scenes. None of them fits the scene's caption."""
     others = chain((edit.scene for edit in hard_edits(scene)), _shuffled(pool, rng))
     return (other for other in others if caption(other) != caption(scene))
 

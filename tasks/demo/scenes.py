@@ -1,4 +1,7 @@
-"""What a demo scene is: its objects and words, which combinations training never sees, and what can be said of it."""
+"""Demo scenes: their objects and words, the combinations that training never sees, and texts about them.
+
+Held-out combinations of shape or word and colour are only in scenes of the test part.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +17,14 @@ COLORS = ("red", "orange", "yellow", "green", "blue", "purple")
 SHAPES = ("circle", "square", "triangle", "cross", "ring")
 WORDS = ("bat", "bin", "cap", "car", "cat", "map", "mat", "pan", "pig", "pin", "tap", "tin")
 DIRECTIONS = {"left of": (0, -1), "right of": (0, 1), "above": (-1, 0), "below": (1, 0)}
-"""Phrase -> (rows, columns) from the object named after it to the one before it."""
+"""The step (rows, columns) of each phrase, from the object after the phrase to the object before it."""
 
 HARD_EDITS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """An object in one of the four cells of a scene: 0 and 1 above, 2 and 3 below."""
+    """An object in one of the four cells of a scene. Cells 0 and 1 are above, 2 and 3 below."""
 
     size: str
     texture: str
@@ -31,10 +34,12 @@ class Thing:
 
     @property
     def label(self) -> str:
+        """All attributes in words, such as `small solid red ring`."""
         return f"{self.size} {self.texture} {self.color} {self.shape}"
 
     @property
     def name(self) -> str:
+        """Colour and shape in words, such as `red ring`."""
         return f"{self.color} {self.shape}"
 
     @property
@@ -45,7 +50,7 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word written across a row of a scene: 0 above, 1 below."""
+    """A word written across a row of a scene. Row 0 is above, row 1 below."""
 
     text: str
     color: str
@@ -59,26 +64,27 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What is shown, without where exactly and on what: equal scenes mean the same."""
+    """The content of an image, without exact positions and background. Equal scenes have the same meaning."""
 
     things: tuple[Thing, ...] = ()
-    """By cell."""
+    """Objects, sorted by cell."""
     words: tuple[Word, ...] = ()
-    """By row."""
+    """Words, sorted by row."""
 
     @property
     def content(self) -> str:
-        """All of the scene as a line of text."""
+        """The whole scene as a line of text."""
         things = [f"{thing.label} @{thing.cell}" for thing in self.things]
         return "; ".join(things + [f"{word.color} {word.text!r} @{word.row}" for word in self.words])
 
     @property
     def held_out(self) -> bool:
+        """Whether training never sees some of the scene's things or words."""
         return any(thing.held_out for thing in self.things) or any(word.held_out for word in self.words)
 
     @property
     def part(self) -> Literal["train", "test"]:
-        """Where the scene may occur, follows from what it is: so training and test cannot share one."""
+        """The part in which the scene may occur. It follows from the content, so training and test share no scene."""
         return "test" if self.held_out or hashlib.sha256(self.content.encode()).digest()[0] % 3 == 0 else "train"
 
     def admits(self, other: Scene) -> bool:
@@ -88,7 +94,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A scene, or one cell of it, as an image. The variant moves and shades it without a change of meaning."""
+    """An image of a scene or of one of its cells. Variant 1 is moved and darker, with the same meaning."""
 
     scene: Scene
     variant: int = 0
@@ -96,6 +102,7 @@ class Picture:
 
     @property
     def name(self) -> str:
+        """The name of the image's file, which follows from the content."""
         spec = f"{self.scene.content} | {self.variant} | {self.cell}"
         return f"{hashlib.sha256(spec.encode()).hexdigest()[:16]}.png"
 
@@ -109,7 +116,7 @@ class AttributeChange(NamedTuple):
 
 
 class Edit(NamedTuple):
-    """A scene that differs from another in one attribute, and the words that say how."""
+    """A scene that differs from another in one attribute, and an instruction that says how."""
 
     attribute: str
     text: str
@@ -117,7 +124,7 @@ class Edit(NamedTuple):
 
 
 def changes(thing: Thing) -> list[AttributeChange]:
-    """Every thing that differs in exactly one attribute."""
+    """Every thing that differs from the given one in exactly one attribute."""
     found = [
         *(AttributeChange("size", size, replace(thing, size=size)) for size in SIZES),
         *(AttributeChange("texture", texture, replace(thing, texture=texture)) for texture in TEXTURES),
@@ -128,7 +135,7 @@ def changes(thing: Thing) -> list[AttributeChange]:
 
 
 def edits(scene: Scene) -> list[Edit]:
-    """Every scene that differs from a scene of two things in one attribute of one, or in their order."""
+    """Every scene that differs from a scene of two things in one attribute of one thing, or in their order."""
     first, second = scene.things
     found = [
         Edit("order", "swap the two objects", _pair(replace(second, cell=first.cell), replace(first, cell=second.cell)))
@@ -147,7 +154,7 @@ def _pair(*things: Thing) -> Scene:
 
 @cache
 def hard_edits(scene: Scene) -> tuple[Edit, ...]:
-    """Up to six edits that the scene admits, always the same ones, as many attributes among them as there are."""
+    """Up to six edits that the scene admits, of as many attributes as possible. They are the same at every call."""
     found = [edit for edit in edits(scene) if scene.admits(edit.scene)]
     Random(scene.content).shuffle(found)  # noqa: S311
     earlier = [sum(one.attribute == edit.attribute for one in found[:at]) for at, edit in enumerate(found)]
@@ -155,7 +162,7 @@ def hard_edits(scene: Scene) -> tuple[Edit, ...]:
 
 
 def caption(scene: Scene, backwards: bool = False) -> str:
-    """Describes a scene of two neighbouring things, the second one first if `backwards`."""
+    """Describes a scene of two neighbouring things. If `backwards`, the second thing comes first."""
     first, second = scene.things
     beside = first.cell // 2 == second.cell // 2
     if backwards:
@@ -164,7 +171,7 @@ def caption(scene: Scene, backwards: bool = False) -> str:
 
 
 def neighbour(scene: Scene, thing: Thing, direction: str) -> Thing | None:
-    """The thing that is directly left of (right of, above, below) another."""
+    """The thing directly left of (right of, above, below) another, if there is one."""
     rows, columns = DIRECTIONS[direction]
     place = (thing.cell // 2 + rows, thing.cell % 2 + columns)
     return next((each for each in scene.things if (each.cell // 2, each.cell % 2) == place), None)

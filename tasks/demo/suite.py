@@ -1,4 +1,4 @@
-"""The embedded suite: scenes drawn by code, written as MMEB's files are and read by the same loaders. No download."""
+"""The demo suite: scenes drawn by code, written and read in MMEB's layout. It needs no download."""
 
 from __future__ import annotations
 
@@ -25,27 +25,30 @@ if TYPE_CHECKING:
     from tasks.mmeb.folder import FolderSource
 
 DEMO_VERSION = 2
-"""A change of any row or pixel needs a new one: it is part of the folder's name."""
+"""The version is part of the folder's name. A change of any row or pixel needs a new version."""
 DEMO_SEED = 0
 NUM_QUERIES, NUM_CLIPS = 100, 60
 
 
 @dataclass(frozen=True, slots=True)
 class DemoSource:
-    """The suite in its folder, which is written when it is first asked for."""
+    """Reads the suite in its folder, which is written at the first use."""
 
     folder: Path | None = None
-    """None: in the cache."""
+    """The folder of the suite. None: a folder in the cache."""
     clips: VideoSource | None = None
     """How the clips are read. None: the task is one of images."""
 
     def describe(self) -> str:
+        """Says where the data comes from, in one line."""
         return f"drawn by code (version {DEMO_VERSION}, seed {DEMO_SEED}) into {self._place()}"
 
     def info(self, task: Task) -> DataInfo:
+        """Writes the suite if it is not there, and names a task's files. Raises UserError as `ensure_demo` does."""
         return replace(self._files().info(task), source="drawn by code", revision=f"{DEMO_VERSION}-seed{DEMO_SEED}")
 
     def load(self, task: Task) -> TaskData:
+        """Reads the rows of a task. Raises UserError as `ensure_demo` does."""
         return self._files().load(task)
 
     def _place(self) -> Path:
@@ -110,9 +113,10 @@ def _clip_task(task: Task, folder: Path | None) -> Task:
 
 
 def ensure_demo(folder: Path, seed: int = DEMO_SEED) -> Path:
-    """Writes `eval`, `train`, `images` and `video` into a folder, all or nothing, unless they are there. Returns it.
+    """Writes the suite into a folder, completely or not at all, unless it is there. Returns the folder.
 
-    Raises UserError if something else is there, or if the disk refuses.
+    The suite has the folders `eval`, `train`, `images` and `video`.
+    Raises UserError if the folder has other content, or if it cannot be written.
     """
     if not _is_there(folder, seed):
         with explain_os_errors(folder):
@@ -128,7 +132,7 @@ def ensure_demo(folder: Path, seed: int = DEMO_SEED) -> Path:
 
 
 def _is_there(folder: Path, seed: int) -> bool:
-    """Whether a folder is the suite; False if it is empty or missing. Raises UserError if it is anything else."""
+    """Whether a folder has the suite. False: it is empty or missing. Raises UserError for other content."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         found = f"version {manifest['version']}, seed {manifest['seed']}"
@@ -141,7 +145,7 @@ def _is_there(folder: Path, seed: int) -> bool:
     wanted = f"version {DEMO_VERSION}, seed {seed}"
     if found != wanted:
         raise UserError(
-            f"{folder} holds {found}, but the demo suite of {wanted} was to be written there.",
+            f"{folder} holds {found}, but the demo suite of {wanted} is needed there.",
             "Choose another folder, or remove this one to have it written again.",
         )
     return True
@@ -149,7 +153,7 @@ def _is_there(folder: Path, seed: int) -> bool:
 
 @cache
 def demo_vocabulary() -> tuple[str, ...]:
-    """Every word of every text of the suite, as `words_of` splits them, sorted."""
+    """The sorted words of all texts of the suite, as `words_of` splits them."""
     texts = {_FIND_CLIP, _CLIP, *(clip.caption for clip in demo_clips(DEMO_SEED))}
     for task in DEMO_ROWS:
         for question in (*eval_questions(task, DEMO_SEED), *train_questions(task, DEMO_SEED)):

@@ -1,4 +1,7 @@
-"""A large zip of media, unpacked once: nothing leaves its folder, a kill loses one file, one process at a time."""
+"""Unpacks a large zip of media once.
+
+Nothing is written outside the folder. A kill loses at most one file. Only one process unpacks at a time.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +26,12 @@ from harness.errors import UserError
 from harness.paths import explain_os_errors, write_atomic
 
 MANIFEST = ".manifest.json"
-"""Written last, so its existence proves that every file is there."""
+"""The manifest is written last, so its existence proves that every file is there."""
 MAX_RATIO = 100
-"""An archive that unpacks to more than this many times its size is refused: images hardly shrink in a zip."""
+"""An archive that unpacks to more than this many times its size is refused. Images hardly shrink in a zip."""
 
 _STARTED = ".manifest.part.json"
-"""The manifest under its first name: says which archive a half-filled folder belongs to."""
+"""The first name of the manifest, which says to which archive a half-filled folder belongs."""
 _PART = ".entry.part"
 _RESERVED = (MANIFEST, _STARTED, _PART)
 _CHUNK = 1 << 20
@@ -37,7 +40,7 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile
 _KINDS = (0, stat.S_IFREG, stat.S_IFDIR)
 _DRIVE = re.compile(r"[A-Za-z]:")
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, RuntimeError)
-"""What zipfile raises for a damaged archive, a format that it does not know, or a disk that fails."""
+"""What zipfile raises for a damaged archive, for an unknown format, and for a disk that fails."""
 
 _log = logging.getLogger(__name__)
 
@@ -48,11 +51,12 @@ def is_unpacked(folder: Path) -> bool:
 
 
 def unpack(zip_path: Path, folder: Path) -> None:
-    """Fills a folder of its own with the files of a zip; returns at once if that is done.
+    """Unpacks a zip into a folder that holds nothing else. Returns at once if this is done already.
 
-    The directory of the zip is checked as a whole before the first file is written, sizes and CRCs while the bytes go
-    by. A file takes its name only when it is complete, so that the same call after a kill goes on with what is missing.
-    A second process waits for the first. What macOS adds (`__MACOSX`, `._*`) is left out. Raises UserError.
+    The directory of the zip is checked as a whole before the first file is written. Sizes and CRCs are checked while
+    the bytes are read. A file gets its name only when it is complete, so the same call after a kill unpacks only what
+    is missing. A second process waits for the first. The files that macOS adds (`__MACOSX`, `._*`) are left out.
+    Raises UserError for a zip that is missing, damaged or refused, for a folder with other content, and a full disk.
     """
     if is_unpacked(folder):
         return
@@ -98,7 +102,7 @@ def _fill(folder: Path, archive: zipfile.ZipFile, files: Mapping[str, zipfile.Zi
 
 
 def _claim(folder: Path, files: Mapping[str, zipfile.ZipInfo]) -> None:
-    """Marks an empty folder as belonging to this archive; refuses one that belongs to anything else."""
+    """Marks an empty folder as this archive's. Raises UserError if the folder has other content."""
     digest = hashlib.sha256()
     for name in sorted(files):
         digest.update(f"{name}\0{files[name].file_size}\0{files[name].CRC}\n".encode())
@@ -115,7 +119,7 @@ def _claim(folder: Path, files: Mapping[str, zipfile.ZipInfo]) -> None:
 
 
 def _is_written(path: Path, info: zipfile.ZipInfo) -> bool:
-    """Only a complete, checked file ever gets its name, so its size is enough to know it by."""
+    """Whether a file is there. Only a complete and checked file gets its name, so it is enough to compare the size."""
     try:
         found = path.lstat()
     except FileNotFoundError:
@@ -132,7 +136,7 @@ def _write(folder: Path, name: str, chunks: Iterator[bytes]) -> None:
 
 
 def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
-    """An entry's bytes, never more than its declared size. Raises UserError unless size and CRC come out right."""
+    """The bytes of an entry, at most its declared size. Raises UserError if size or CRC are wrong."""
     size = 0
     try:
         with archive.open(info) as file:
@@ -146,10 +150,10 @@ def _chunks(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Iterator[bytes]:
 
 
 def _plan(archive: zipfile.ZipFile, zip_path: Path, folds_case: bool) -> dict[str, zipfile.ZipInfo]:
-    """The files to write, by name. Raises UserError for whatever the directory alone shows to be wrong.
+    """The files to write, by name. Raises UserError for each fault that the directory of the zip shows.
 
-    Repeats of one file are one file. Names that differ only by case are refused where the file system (`folds_case`)
-    would make them one.
+    Equal entries with one name are one file. Names that differ only by case are refused if the file system ignores
+    case (`folds_case`).
     """
     files: dict[str, zipfile.ZipInfo] = {}
     folders: set[str] = set()
@@ -164,14 +168,14 @@ def _plan(archive: zipfile.ZipFile, zip_path: Path, folds_case: bool) -> dict[st
             if (first.file_size, first.CRC) != (info.file_size, info.CRC):
                 raise _refused(archive, f"two different files named {name!r}")
     if not files:
-        raise _refused(archive, "no file at all")
+        raise _refused(archive, "no file")
     _check_names(archive, files, folders, folds_case)
     _check_sizes(archive, files, zip_path.stat().st_size)
     return files
 
 
 def _safe_name(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
-    """An entry's name with plain parts only."""
+    """The name of an entry, relative and without `.`. Raises UserError for an entry that is refused."""
     name = info.orig_filename
     parts = PurePosixPath(name).parts
     if not (parts or name.endswith("/")) or name.startswith("/") or ".." in parts or _DRIVE.match(name):
@@ -179,7 +183,7 @@ def _safe_name(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
     if "\\" in name or "\0" in name:
         raise _refused(archive, f"{name!r}, a name with a backslash or a NUL")
     if parts and parts[0].casefold() in _RESERVED:
-        raise _refused(archive, f"{name!r}, a name that is kept for this program's own notes")
+        raise _refused(archive, f"{name!r}, a name that this program uses itself")
     if stat.S_IFMT(info.external_attr >> 16) not in _KINDS:
         raise _refused(archive, f"{name!r}, a link or a special file")
     if info.flag_bits & 1:
@@ -226,7 +230,7 @@ def _size(count: int) -> str:
 def _refused(archive: zipfile.ZipFile, what: str) -> UserError:
     return UserError(
         f"{archive.filename} is refused, and nothing was unpacked: it holds {what}.",
-        "Check where the file comes from. If it is trusted, unpack it by hand and name that folder with --images.",
+        "Check where the file comes from. If you trust it, unpack it by hand and name that folder with --images.",
     )
 
 
@@ -234,7 +238,7 @@ def _unreadable(path: Path | str | None, why: object) -> UserError:
     return UserError(
         f"{path} cannot be read as a zip: {why}.",
         f"It may be damaged or incomplete. Delete {os.path.realpath(path or '')} and run the same command again; "
-        "what was unpacked is kept.",
+        "files that are unpacked stay.",
     )
 
 
@@ -243,5 +247,5 @@ def _full(folder: Path, need: int) -> UserError:
     return UserError(
         f"The disk is too full: {folder} needs {_size(need)} more, and {_size(free)} are free.",
         "Free some space, or set LLAVE_CACHE to a folder on a larger disk, and run the same command again; "
-        "what was unpacked is kept.",
+        "files that are unpacked stay.",
     )

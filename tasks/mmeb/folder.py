@@ -1,4 +1,4 @@
-"""Datasets in a folder: `<subset>/test-*.parquet` and a folder that the image paths are relative to."""
+"""Datasets in a folder: files `<subset>/test-*.parquet`, and a folder that the image paths are relative to."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from tasks.names import parse_name
 
 @dataclass(frozen=True, slots=True)
 class FolderSource:
-    """Subsets in the MMEB-eval or the MMEB_Test_Instruct layout, told apart by their columns."""
+    """Reads subsets in the MMEB-eval or the MMEB_Test_Instruct layout. The columns decide which layout it is."""
 
     data: Path
     images: Path | None = None
-    """None: `images` or `eval_images`, in `data` or beside it, whichever comes first."""
+    """The folder of images. None: the first of `images` and `eval_images` in `data` and then beside it."""
 
     def describe(self) -> str:
+        """Says where the data comes from, in one line."""
         return f"the folder {self.data}, images in {self._first_place() or 'none'}"
 
     def info(self, task: Task) -> DataInfo:
+        """Names the files of a task's subset. Raises UserError for bad columns and a wrong number of rows."""
         files = self.files(task)
         layout = layout_of(files[0])
         if task.num_queries is not None and (found := count_rows(files)) != task.num_queries:
@@ -36,6 +38,10 @@ class FolderSource:
         return DataInfo(f"{layout.name} folder", "local", files, self.media_root())
 
     def load(self, task: Task) -> TaskData:
+        """Reads the rows of a task's subset. Raises UserError as `info` does, and for bad rows.
+
+        Also raises UserError for rows that name images if there is no folder of images.
+        """
         info = self.info(task)
         data = load_rows(info.files, task, info.media_root or self.data / "images")
         if info.media_root is None and any(item.media for item in (*data.targets, *(q.item for q in data.queries))):
@@ -47,7 +53,7 @@ class FolderSource:
         return data
 
     def files(self, task: Task) -> tuple[Path, ...]:
-        """The files of a task's subset, in the order of their names. Raises UserError if there are none."""
+        """The files of a task's subset, sorted by name. Raises UserError if there are none."""
         subset = parse_name(task.name).dataset
         files = _shards(self.data / subset)
         if not files:
@@ -56,7 +62,7 @@ class FolderSource:
         return files
 
     def media_root(self) -> Path | None:
-        """The folder of images, if there is one. Raises UserError if the one asked for is not a folder."""
+        """The folder of images, if there is one. Raises UserError if `images` is not a folder."""
         if self.images is not None and not self.images.is_dir():
             raise UserError(f"{self.images} is not a folder.", "Name the folder of images with --images.")
         return self._first_place()
@@ -72,18 +78,22 @@ class FolderSource:
 
 
 def subsets(data: Path) -> tuple[str, ...]:
-    """The names of a folder's subsets, sorted. Raises UserError if there is none."""
+    """The sorted names of a folder's subsets. Raises UserError if there are none."""
     if not data.is_dir():
         raise UserError(f"{data} is not a folder." if data.exists() else f"{data} does not exist.", "Check --data.")
     names = tuple(sorted(entry.name for entry in data.iterdir() if entry.is_dir() and _shards(entry)))
     if not names:
         hint = f"Name the folder above it: --data {data.absolute().parent}." if _shards(data) else "Check --data."
-        raise UserError(f"{data} holds no subset, that is, no folder with files named test-*.parquet.", hint)
+        raise UserError(f"{data} has no subset, which is a folder with files named test-*.parquet.", hint)
     return names
 
 
 def local_tasks(data: Path, images: Path | None = None) -> tuple[Task, ...]:
-    """Every subset of a folder as a task of its own name. One that bears an MMEB name is it only if the rows match."""
+    """Every subset of a folder as a task with the subset's name, sorted by name.
+
+    A subset with the name of an MMEB dataset is that dataset only if the number of rows is the same.
+    Raises UserError if there is no subset.
+    """
     source = FolderSource(data, images)
     registered = {task.name: task for task in mmeb_tasks(source)}
     return tuple(_local_task(name, registered.get(name), source) for name in subsets(data))

@@ -1,4 +1,7 @@
-"""MMEB-eval from the Hugging Face hub: pinned to a commit, fetched once, unpacked once, then offline for good."""
+"""MMEB-eval from the Hugging Face hub.
+
+It is pinned to a commit, fetched once and unpacked once. Afterwards no connection is needed.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,8 @@ from harness.types import DataInfo, Task, TaskData
 from tasks.mmeb.archive import is_unpacked, unpack
 from tasks.names import parse_name
 
-ROWS = "test-00000-of-00001.parquet"
-IMAGES = "images.zip"
+_ROWS_FILE = "test-00000-of-00001.parquet"
+_IMAGES_FILE = "images.zip"
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -25,51 +28,58 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 class HubSource:
     """A dataset repository in MMEB-eval's layout: `<subset>/test-00000-of-00001.parquet` and one `images.zip`.
 
-    A benchmark must not move under its user. So `revision` is a commit, or a name (None: `main`) that the hub resolves
-    once: the commit is kept in a file, `pin`, and every later use takes it from there, online or not. To move on, name
-    a commit or delete that file. Downloads go to the hub library's own cache (HF_HOME), unpacked images and pins to
-    `cache` (None: LLAVE_CACHE); HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE hold as everywhere. Once the images are
-    unpacked the zip is not needed any more.
+    The data of a benchmark must not change unnoticed. If `revision` is a name, the hub resolves it once to a commit.
+    The commit is kept in a file, `pin`, and every later use reads it there, online or offline. To use a newer
+    commit, name it or delete that file. Downloads go to the cache of the hub library (HF_HOME). HF_ENDPOINT, HF_TOKEN
+    and HF_HUB_OFFLINE work as usual. Once the images are unpacked, the zip is not needed any more.
     """
 
     repo: str = "TIGER-Lab/MMEB-eval"
     revision: str | None = None
+    """A commit, or the name of a branch or tag. None: `main`."""
     cache: Path | None = None
+    """The folder of unpacked images and of pins. None: LLAVE_CACHE."""
 
     @property
     def folder(self) -> Path:
+        """The folder of unpacked images and of pins."""
         return (self.cache or cache_dir()) / "mmeb-eval"
 
     @property
     def pin(self) -> Path:
-        """The file that says which commit a revision's name stands for on this machine."""
+        """The file with the commit of a revision that is a name."""
         return self.folder / "pins" / safe_name(f"{self.repo}@{self.revision or 'main'}")
 
     def describe(self) -> str:
+        """Says where the data comes from, in one line."""
         commit = self._pinned()
         at = f"commit {commit}" if commit else f"the commit that {self.revision or 'main'} has when it is first used"
         return f"{self.repo} on the Hugging Face hub, at {at}"
 
     def info(self, task: Task) -> DataInfo:
-        """Fetches the subset's rows and all images, as far as they are missing; without a request if nothing is."""
+        """Fetches the subset's rows and all images if they are missing. Makes no request if they are there.
+
+        Raises UserError for what cannot be fetched, and for bad files.
+        """
         from tasks.mmeb.folder import FolderSource
 
         commit = self._pinned() or self._pin_now()
-        rows = self._fetch(f"{parse_name(task.name).dataset}/{ROWS}", commit)
-        files = FolderSource(rows.parents[1]).info(task).files  # checks them, before the tens of GB that are the images
+        rows = self._fetch(f"{parse_name(task.name).dataset}/{_ROWS_FILE}", commit)
+        files = FolderSource(rows.parents[1]).info(task).files  # checked before the images, which are tens of GB
         images = self.folder / commit
         if not is_unpacked(images):
-            unpack(self._fetch(IMAGES, commit), images)
+            unpack(self._fetch(_IMAGES_FILE, commit), images)
         return DataInfo(self.repo, commit, files, images)
 
     def load(self, task: Task) -> TaskData:
+        """Reads the rows of a task's subset. Raises UserError as `info` does, and for bad rows."""
         from tasks.mmeb.folder import FolderSource
 
         info = self.info(task)
         return FolderSource(data=info.files[0].parents[1], images=info.media_root).load(task)
 
     def _pinned(self) -> str | None:
-        """The commit, if it can be told without asking the hub."""
+        """The commit, if it is known without a request to the hub."""
         if self.revision and _COMMIT.fullmatch(self.revision):
             return self.revision
         if not self.pin.exists():
@@ -87,7 +97,7 @@ class HubSource:
         with explain_os_errors(self.pin):
             self.pin.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(self.pin.with_name(f"{self.pin.name}.lock")):
-                commit = self._pinned()  # another process may have been first
+                commit = self._pinned()  # another process may have resolved it meanwhile
                 if commit is None:
                     try:
                         found = HfApi().resolve_revision(self.repo, repo_type="dataset", revision=self.revision)
@@ -98,7 +108,7 @@ class HubSource:
         return commit
 
     def _fetch(self, name: str, commit: str) -> Path:
-        """A file of the repository; the hub library asks nothing if its cache holds this commit's file."""
+        """A file of the repository. The hub library makes no request if the file is in its cache."""
         from huggingface_hub import hf_hub_download
         from huggingface_hub.errors import RemoteEntryNotFoundError
 
@@ -117,7 +127,7 @@ class HubSource:
         tree = HfApi().list_repo_tree(self.repo, repo_type="dataset", revision=commit)
         subsets = sorted(entry.path for entry in tree if isinstance(entry, RepoFolder))
         subset = name.partition("/")[0]
-        if name == IMAGES or subset in subsets:
+        if name == _IMAGES_FILE or subset in subsets:
             return UserError(f"{self.repo} has no {name} at commit {commit}.", self._by_hand(commit))
         where = f"{self.repo} has these subsets at commit {commit}: {', '.join(subsets) or 'none'}."
         return unknown_name("subset", subset, subsets, where)
@@ -127,8 +137,8 @@ class HubSource:
 
         page = f"{HfApi().endpoint}/datasets/{self.repo}/tree/{revision}"
         return (
-            f"To do without the hub library, fetch the files of {page} into a folder DIR, unpack images.zip into "
-            "DIR/images, and use --data DIR."
+            f"To do this by hand, fetch the files of {page} into a folder DIR, unpack images.zip into DIR/images, and "
+            "use --data DIR."
         )
 
     def _explain(self, error: Exception, wanted: str, revision: str) -> UserError:
@@ -148,12 +158,12 @@ class HubSource:
             what = f"{missing} needs permission: the hub answered {status}."
             hint = "Accept the conditions on its page, if it has any, and log in with `hf auth login` or set HF_TOKEN."
         elif isinstance(error, unreachable) and is_offline_mode():
-            what = f"{missing} is not on this machine, and HF_HUB_OFFLINE forbids to fetch it."
-            hint = "Run once without HF_HUB_OFFLINE; later runs need no network."
+            what = f"{missing} is not on this machine, and HF_HUB_OFFLINE forbids downloads."
+            hint = "Run once without HF_HUB_OFFLINE. Later runs need no network."
         elif isinstance(error, unreachable):
             why = _first_line(error.__cause__ or error)
             what = f"{missing} is not on this machine, and the hub cannot be reached: {why}."
-            hint = "Run once with a connection; later runs need none."
+            hint = "Run once with a connection. Later runs need none."
         elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             what = f"{missing} could not be downloaded: the disk is full."
             hint = "Free some space, or set HF_HOME to a folder on a larger disk."
@@ -164,7 +174,7 @@ class HubSource:
 
 
 def _hub_errors() -> tuple[type[Exception], ...]:
-    """What the hub library raises for trouble outside of this program; RuntimeError is a broken transfer in hf_xet."""
+    """What the hub library raises for faults outside this program. RuntimeError is a broken transfer in hf_xet."""
     from huggingface_hub.errors import HFValidationError, HTTPError, RevisionResolutionError
 
     return HTTPError, OSError, RuntimeError, RevisionResolutionError, HFValidationError

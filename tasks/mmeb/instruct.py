@@ -1,6 +1,6 @@
-"""The strings of the MMEB_Test_Instruct layout, whose instructions stand in columns of their own.
+"""Joins the strings of the MMEB_Test_Instruct layout, which has separate columns for instructions.
 
-Joined as the public V2 evaluator joins them, which in turn keeps to the strings of MMEB-eval.
+The strings are joined as the public evaluator of MMEB-V2 joins them. Its results equal the strings of MMEB-eval.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ class JoinedText(NamedTuple):
     instruction: str
     text: str
     dropped_token: bool = False
-    """There was an image token, but no image."""
+    """Whether an image token was dropped because there is no image."""
 
 
 def join_query(instruction: str, text: str, has_image: bool, ending: str) -> JoinedText:
-    """Instruction + space + text + ending, after the token and a newline if there is an image. Raises ValueError."""
+    """Instruction + space + text + ending. If there is an image, its token and a newline come first.
+
+    Raises ValueError for a text with other tokens than one image token.
+    """
     if has_image:
         return _join(f"{MEDIA_TOKEN}\n{_without_token(instruction).strip()}", _without_token(text), ending)
     lead, body = place(instruction, False), place(text, False)
@@ -29,19 +32,22 @@ def join_query(instruction: str, text: str, has_image: bool, ending: str) -> Joi
 
 
 def join_target(instruction: str, caption: str, has_image: bool, ending: str) -> JoinedText:
-    """Instruction + space + caption + ending, after the token and a space if there is an image. Raises ValueError."""
+    """Instruction + space + caption + ending. If there is an image, its token and a space come first.
+
+    Raises ValueError for a text with other tokens than one image token.
+    """
     if has_image:
         return _join(f"{MEDIA_TOKEN} {_without_token(instruction)}", _without_token(caption), ending)
     return join_query(instruction, caption, has_image, ending)
 
 
 def is_blank(caption: str) -> bool:
-    """Whether a caption says nothing. A row whose first caption is blank has targets that are images alone."""
+    """Whether a caption is empty. If the first caption of a row is, the row's targets are only images."""
     return not caption.replace(IMAGE_TOKEN, "").strip()
 
 
 def _join(lead: str, body: str, ending: str) -> JoinedText:
-    """Joins with a space; a space before a newline goes, wherever it stands. Without a body all is instruction."""
+    """Joins with a space, and drops every space before a newline. Without a body the whole text is instruction."""
     if not body:
         return JoinedText(lead.replace(" \n", "\n") + ending, "")
     whole = f"{lead} {body}".replace(" \n", "\n") + ending

@@ -1,4 +1,7 @@
-"""Parquet files in the layouts of MMEB, checked: columns, types, nulls, list lengths. Errors name file and row."""
+"""Reads Parquet files in the layouts of MMEB, and checks columns, types, nulls and list lengths.
+
+Errors name the file and the row.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +25,15 @@ class Layout:
 
     name: str
     texts: tuple[str, ...]
-    """Columns of strings."""
+    """Names of the columns of strings."""
     lists: tuple[str, ...]
-    """Columns of lists of strings; the lists of a row are of one length."""
+    """Names of the columns of lists of strings. The lists of a row have one length."""
     optional: tuple[str, ...] = ()
-    """Of the above, those that may be absent, which is as if they held empty strings."""
+    """Names of columns that may be absent. An absent column is read as empty strings."""
 
     @property
     def columns(self) -> tuple[str, ...]:
+        """Names of all columns."""
         return self.texts + self.lists
 
 
@@ -44,7 +48,7 @@ INSTRUCT = Layout(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CodedStrings:
-    """Strings as indexes into the distinct ones."""
+    """Strings as indexes into the distinct ones: string i is `values[index[i]]`."""
 
     values: list[str]
     index: NDArray[np.int64]
@@ -56,36 +60,36 @@ class RowGroup:
 
     file: Path
     first: int
-    """The number, in the file, of its first row."""
+    """The number of its first row in the file."""
     table: pa.Table
 
     def where(self, row: int) -> str:
-        """A row of this part as a person finds it: its file, and its number there, from 0."""
+        """Names a row of this group for a message: its file, and its number in the file, from 0."""
         return f"{self.file}, row {self.first + row} (the first is row 0)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ParquetRows:
-    """The rows of a dataset: all of its files, one after the other."""
+    """The rows of a dataset, over all of its files in order."""
 
     layout: Layout
     parts: tuple[RowGroup, ...]
     lengths: NDArray[np.int64]
-    """(N,) candidates of each row."""
+    """Number of candidates of each row, `(N,)`."""
 
     @property
     def offsets(self) -> NDArray[np.int64]:
-        """(N + 1,) where each row's candidates begin in a column joined end to end, and where the last ones end."""
+        """Where each row's candidates begin in a `flat` column, and where the last ones end, `(N + 1,)`."""
         return np.concatenate([[0], np.cumsum(self.lengths)])
 
     def strings(self, column: str) -> list[str]:
-        """A column of strings, one for each row."""
+        """A column of strings, one for each row. An absent column has empty strings."""
         if column not in self.parts[0].table.column_names:
             return [""] * len(self.lengths)
         return [text for part in self.parts for text in part.table[column].fill_null("").to_pylist()]
 
     def flat(self, column: str) -> CodedStrings:
-        """A column of lists, its lists joined end to end."""
+        """A column of lists, with all lists concatenated. An absent column has empty strings."""
         if column not in self.parts[0].table.column_names:
             return CodedStrings([""], np.zeros(int(self.lengths.sum()), dtype=np.int64))
         numbers: dict[str, int] = {}
@@ -97,23 +101,23 @@ class ParquetRows:
         return CodedStrings(list(numbers), np.concatenate(indexes))
 
     def row_of(self, entry: int) -> int:
-        """The row that an entry of a column joined end to end belongs to."""
+        """The row to which an entry of a `flat` column belongs."""
         return int(np.searchsorted(self.offsets, entry, side="right")) - 1
 
     def where(self, row: int) -> str:
-        """A row as a person finds it."""
+        """Names a row for a message: its file, and its number in the file, from 0."""
         starts = np.cumsum([0] + [part.table.num_rows for part in self.parts])
         number = int(np.searchsorted(starts, row, side="right")) - 1
         return self.parts[number].where(row - int(starts[number]))
 
 
 def count_rows(files: Sequence[Path]) -> int:
-    """Rows of all the files together, from their footers alone."""
+    """Number of rows in all files together, read from their footers."""
     return sum(_open(file).metadata.num_rows for file in files)
 
 
 def layout_of(file: Path) -> Layout:
-    """Which layout a file has. Raises UserError for missing or extra columns, and for columns of another type."""
+    """The layout of a file. Raises UserError for missing or extra columns, and for columns of another type."""
     schema = _open(file).schema_arrow
     found = tuple(schema.names)
     layout = INSTRUCT if "qry_inst" in found else MMEB_EVAL
@@ -135,7 +139,10 @@ def layout_of(file: Path) -> Layout:
 
 
 def read(files: Sequence[Path]) -> ParquetRows:
-    """Reads and checks files of one layout. Distinct strings are kept once, however often lists repeat them."""
+    """Reads and checks files of one layout. Distinct strings are kept once, although lists repeat them.
+
+    Raises UserError that names file and row.
+    """
     layouts = [layout_of(file) for file in files]
     for file, layout in zip(files, layouts, strict=True):
         if layout != layouts[0]:
@@ -164,7 +171,7 @@ def _open(file: Path) -> pq.ParquetFile:
 
 
 def _parts(file: Path, layout: Layout) -> Iterator[RowGroup]:
-    """A file by its row groups: pyarrow cannot join the encoded lists of several."""
+    """The row groups of a file. pyarrow cannot concatenate the encoded lists of several."""
     leaves = _open(file).schema
     paths = [leaves.column(number).path for number in range(len(leaves))]
     # a string in a list is an index into the distinct ones: far less memory, and no limit of 2 GB of text
@@ -183,7 +190,7 @@ def _parts(file: Path, layout: Layout) -> Iterator[RowGroup]:
 
 
 def _checked_lengths(part: RowGroup, layout: Layout) -> NDArray[np.int64]:
-    """How many candidates each row of a part has. Raises UserError for nulls, and for lists that do not pair up."""
+    """Number of candidates of each row. Raises UserError for nulls, and for lists of different lengths."""
     lengths: dict[str, NDArray[np.int64]] = {}
     for name in part.table.column_names:
         column = part.table[name]

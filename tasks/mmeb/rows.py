@@ -1,4 +1,4 @@
-"""From the rows of a Parquet dataset to queries and distinct targets."""
+"""Turns the rows of a Parquet dataset into queries and distinct targets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _EMPTY = "text and image are both empty"
 
 
 class _Context(NamedTuple):
-    """What the targets of a row depend on, beside their own text and image."""
+    """What the targets of a row depend on besides their own text and image."""
 
     instruction: str = ""
     captioned: bool = True
@@ -31,7 +31,7 @@ class _Context(NamedTuple):
 
 
 class _Reader(Protocol):
-    """Makes the items of a layout. Its methods raise ValueError for a text with the wrong tokens."""
+    """Makes the items of a layout. The methods raise ValueError for a text with wrong tokens."""
 
     notes: Counter[str]
 
@@ -43,7 +43,7 @@ class _Reader(Protocol):
 
 
 class _Eval:
-    """MMEB-eval: instruction and text are joined already, so the instruction is found by the task's template."""
+    """MMEB-eval: instruction and text are one string, so the instruction is found by the task's template."""
 
     def __init__(self, rows: ParquetRows, task: Task, root: Path) -> None:
         self.notes: Counter[str] = Counter()
@@ -69,7 +69,7 @@ class _Eval:
 
 
 class _Instruct:
-    """MMEB_Test_Instruct: strings are assembled, as the parsers of the public V2 evaluator do."""
+    """MMEB_Test_Instruct: the strings are joined as the parsers of the public V2 evaluator join them."""
 
     def __init__(self, rows: ParquetRows, task: Task, root: Path) -> None:
         self.notes: Counter[str] = Counter()
@@ -79,7 +79,7 @@ class _Instruct:
         captions, images = rows.flat("tgt_text"), rows.flat("tgt_img_path")
         self._first_captions = [captions.values[each] for each in captions.index[rows.offsets[:-1]]]
         self._text_targets = task.target_modality == "text" or not any(images.values)
-        # every other query ends in one newline; the public evaluator gives VisDial two, as MMEB-eval has
+        # the public evaluator ends VisDial's queries with two newlines, as MMEB-eval does, and all others with one
         self._query_ending = "\n\n" if parse_name(task.name).dataset == "VisDial" else "\n"
 
     def query(self, row: int) -> Item:
@@ -108,16 +108,16 @@ class _Instruct:
 class _Candidates(NamedTuple):
     targets: tuple[Item, ...]
     entries: IndexArray
-    """(E,) the candidate lists of all rows, end to end."""
+    """The concatenated candidate lists of all rows, `(E,)`, as indexes of targets."""
 
 
 def load_rows(files: Sequence[Path], task: Task, root: Path) -> TaskData:
     """Reads the files of a task, whose image paths are relative to `root`. The first candidate is the right one.
 
-    A target is known by its text and its image path together. `targets` stand in the order in which they first appear.
-    Notes count `tokens_without_media` and `media_without_token` over queries and distinct targets, and
+    A target is its text and its image path together. Targets are in the order in which they first appear.
+    The notes count `tokens_without_media` and `media_without_token` over queries and distinct targets. They count
     `duplicate_candidates` (repeats within a list) and `empty_candidates` (neither text nor image) over lists.
-    Raises UserError naming file and row.
+    Raises UserError that names file and row.
     """
     rows = read(files)
     reader: _Reader = _Instruct(rows, task, root) if rows.layout == INSTRUCT else _Eval(rows, task, root)
@@ -146,13 +146,13 @@ def _query(rows: ParquetRows, reader: _Reader, row: int) -> Item:
 
 
 def _candidates(rows: ParquetRows, reader: _Reader) -> _Candidates:
-    """Python touches each distinct (context, text, image) once; the lists, which may be a million long, are arrays."""
+    """Makes each distinct (context, text, image) once. The lists are arrays: they can have a million entries."""
     texts, images = rows.flat("tgt_text"), rows.flat("tgt_img_path")
     contexts: dict[_Context, int] = {}
     of_row = [contexts.setdefault(reader.context(row), len(contexts)) for row in range(len(rows.lengths))]
     sizes = (len(contexts), len(texts.values), len(images.values))
     keys = np.ravel_multi_index((np.repeat(of_row, rows.lengths), texts.index, images.index), sizes)
-    coded = pa.array(keys).dictionary_encode()  # in order of first appearance
+    coded = pa.array(keys).dictionary_encode()  # in the order of first appearance
     distinct = zip(*np.unravel_index(coded.dictionary.to_numpy(), sizes), strict=True)
     codes: NDArray[np.int32] = coded.indices.to_numpy()
 
@@ -166,12 +166,12 @@ def _candidates(rows: ParquetRows, reader: _Reader) -> _Candidates:
             raise _bad(rows, rows.row_of(int(np.argmax(codes == code))), "candidate", error) from None
         number_of[code] = numbers.setdefault(item, len(numbers))
     entries = number_of[codes]
-    entries.flags.writeable = False  # every query holds a view of it
+    entries.flags.writeable = False  # every query has a view of it
     return _Candidates(tuple(numbers), entries)
 
 
 def _count(rows: ParquetRows, candidates: _Candidates, notes: Counter[str]) -> None:
-    """Notes repeats and empty candidates. Raises UserError if a right candidate is empty."""
+    """Counts repeats and empty candidates in `notes`. Raises UserError if a right candidate is empty."""
     lists = np.split(candidates.entries, rows.offsets[1:-1])
     if repeats := sum(each.size - np.count_nonzero(np.bincount(each)) for each in lists):
         notes["duplicate_candidates"] += int(repeats)

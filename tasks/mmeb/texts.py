@@ -1,4 +1,4 @@
-"""What is done to a text on its way in: image tokens become the one canonical token, instructions are told apart."""
+"""Normalises the texts of MMEB: replaces image tokens by the canonical token, and finds instructions."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import NamedTuple
 from harness.types import MEDIA_TOKEN
 
 IMAGE_TOKEN = "<|image_1|>"
-"""Where MMEB's texts name their image."""
+"""The image token of MMEB's texts."""
 
 _ANY_IMAGE_TOKEN = re.compile(r"<\|image_\d+\|>")
 _TOKEN_AND_GAP = re.compile(re.escape(IMAGE_TOKEN) + r"[ \n]?")
 
 
 class PlacedText(NamedTuple):
-    """A text in canonical form, and what was odd about its token."""
+    """A text with the canonical token, and what was irregular about its token."""
 
     text: str
     oddity: str = ""
-    """`tokens_without_media`, `media_without_token`, or nothing."""
+    """`tokens_without_media`, `media_without_token`, or empty for a regular text."""
 
 
 def check_tokens(text: str) -> int:
-    """How many image tokens a text of MMEB holds: none or one. Raises ValueError for what no row should hold."""
+    """Number of image tokens in a text of MMEB: 0 or 1. Raises ValueError for any other tokens."""
     if "<|" not in text:
         return 0
     if MEDIA_TOKEN in text:
@@ -36,9 +36,10 @@ def check_tokens(text: str) -> int:
 
 
 def place(text: str, has_image: bool) -> PlacedText:
-    """Turns the image token into MEDIA_TOKEN, or drops it with the newline or space after it if there is no image.
+    """Replaces the image token by MEDIA_TOKEN. Without an image, drops it and the newline or space after it.
 
-    An image whose text has no token gets none: where it goes is the model's business. Raises ValueError.
+    An image whose text has no token gets none, and the model decides where it goes.
+    Raises ValueError for a text with other tokens than one image token.
     """
     if check_tokens(text):
         if has_image:
@@ -48,10 +49,11 @@ def place(text: str, has_image: bool) -> PlacedText:
 
 
 def splitter(template: str | None) -> Callable[[str], str]:
-    """A function from a canonical text to the leading part of it that is the instruction; empty if it is not there.
+    """Returns a function from a canonical text to its leading instruction, which is empty if it is not there.
 
-    A template's instruction is what stands before its first slot, without the quotation mark that opens the slot; a
-    media token may come before it. A template without a slot must be the whole text, but for a period and white space.
+    The instruction of a template is the part before its first slot, without the quotation mark that opens the slot.
+    A media token may come before it. A template without a slot must match the whole text, except for periods and
+    white space at the end.
     """
     if template is None:
         return lambda _: ""

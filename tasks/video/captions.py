@@ -1,4 +1,4 @@
-"""Captions of videos in the formats in which they are distributed: tables, JSON, and MSVD's pickle."""
+"""Reads captions of videos in their published formats: tables, JSON, Parquet, and MSVD's pickle."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from tasks.video.plain_pickle import read_plain_pickle
 
 
 class Caption(NamedTuple):
-    """A caption, and the video that it is of."""
+    """A caption of a video."""
 
     video: str
-    """Its id: the name of its file, with or without extension and folder."""
+    """The id of the video: the name of its file, with or without extension and folder."""
     text: str
     where: str
     """The file and the place in it, for messages."""
@@ -26,13 +26,13 @@ _Reader: TypeAlias = Callable[[Path], Iterator[Caption]]
 
 _IDS = ("video_id", "videoID", "video_path", "video", "id")
 _TEXTS = ("sentence", "caption", "captions", "enCap", "text")
-"""Columns, in the order in which they are looked for."""
+"""Names of the columns of ids and of texts. The first that is there counts."""
 
 
 def read_captions(path: Path) -> list[Caption]:
-    """All captions of a file, in its order. Raises UserError naming file and row."""
+    """All captions of a file, in its order. Raises UserError that names file and row."""
     if path.suffix not in _READERS:
-        raise UserError(f"{path}: captions are not read from {path.suffix} files.", f"Use {', '.join(_READERS)}.")
+        raise UserError(f"{path}: captions cannot be read from {path.suffix} files.", f"Use {', '.join(_READERS)}.")
     try:
         captions = list(_READERS[path.suffix](path))
     except OSError as error:
@@ -42,7 +42,7 @@ def read_captions(path: Path) -> list[Caption]:
     except (ValueError, csv.Error) as error:
         raise UserError(f"{path} cannot be read: {error}.", "Fetch or write the file again.") from None
     if not captions:
-        raise UserError(f"{path} holds no caption.", "Fetch or write the file again.")
+        raise UserError(f"{path} has no caption.", "Fetch or write the file again.")
     for caption in captions:
         if not caption.video or not caption.text.strip():
             missing = "caption" if caption.video else "video id"
@@ -51,7 +51,7 @@ def read_captions(path: Path) -> list[Caption]:
 
 
 def read_ids(path: Path) -> list[str]:
-    """Video ids, one a line. Raises UserError for none, and for one that stands twice."""
+    """The video ids of a file with one id a line. Raises UserError if there is none, and for a repeated id."""
     try:
         ids = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
@@ -63,7 +63,7 @@ def read_ids(path: Path) -> list[str]:
 
 
 def _table(path: Path) -> Iterator[Caption]:
-    """With a header; or without, tab-separated, as DiDeMo's test file: a caption, then the video."""
+    """Reads a table. Without a header, its columns are caption and video, as in DiDeMo's test file."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         rows = csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
         header: list[str] | None = None
@@ -115,7 +115,7 @@ _READERS: Mapping[str, _Reader] = {
 
 
 def _of_content(content: object, path: Path) -> Iterator[Caption]:
-    """A list of objects, or a dictionary from video ids to captions."""
+    """Captions in a list of objects, or in a dictionary from video ids to captions."""
     if isinstance(content, list):
         for number, each in enumerate(content):
             yield from _of_object(each, f"{path}, row {number} (the first is row 0)")
@@ -124,7 +124,7 @@ def _of_content(content: object, path: Path) -> Iterator[Caption]:
             where = f"{path}, {video}"
             yield from (Caption(_text(video, where), text, where) for text in _captions(captions, where))
     else:
-        raise ValueError(f"it holds a {type(content).__name__}, neither a list of rows nor captions by video id")
+        raise ValueError(f"it holds a {type(content).__name__}, not a list of rows or captions by video id")
 
 
 def _of_object(row: object, where: str) -> Iterator[Caption]:
@@ -135,13 +135,13 @@ def _of_object(row: object, where: str) -> Iterator[Caption]:
     if video is None or text is None:
         names = _TEXTS if video else _IDS
         have = ", ".join(map(str, row))
-        raise UserError(f"{where}: there is none of the columns {', '.join(names)}.", f"Its columns are {have}.")
+        raise UserError(f"{where}: none of the columns {', '.join(names)} is there.", f"Its columns are {have}.")
     found = _text(row[video], where).strip()
     yield from (Caption(found, each, where) for each in _captions(row[text], where))
 
 
 def _captions(value: object, where: str) -> Sequence[str]:
-    """A caption; a list of captions; or a list of captions that are lists of words, which are joined by spaces."""
+    """The captions of a cell: one, a list, or a list of lists of words, which are joined with spaces."""
     if isinstance(value, str | bytes):
         return [_text(value, where)]
     if not isinstance(value, list | tuple):

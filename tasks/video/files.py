@@ -1,4 +1,4 @@
-"""Text-video datasets on disk: which annotation files belong together, and which file is which video."""
+"""Finds text-video datasets on disk: which annotation files belong together, and which file is which video."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ EXTENSIONS = (
     *(".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".gif"),
     *(".mpg", ".mpeg", ".wmv", ".flv", ".ts", ".3gp", ".ogv"),
 )
-"""Of files that are videos, in small letters or large."""
+"""Extensions of video files, in lower or upper case."""
 _TEST_LIST = "test_list.txt"
 _DEPTH = 2
-"""Folders below the one asked about that are looked into for annotations."""
+"""Levels of folders that are searched for annotations."""
 
 _CAPTIONS: Mapping[str, tuple[str, ...]] = {
     "MSR-VTT": ("MSRVTT_JSFUSION_test.csv",),
@@ -29,35 +29,35 @@ _CAPTIONS: Mapping[str, tuple[str, ...]] = {
     "VATEX": ("vatex_*.json", "VATEX_*.json"),
     "YouCook2": ("YouCook2_*.*", "youcook2_*.*"),
 }
-"""What the files are called as they are distributed, the first that is there. MSVD's go with a list of test videos."""
+"""Names of the published files. The first that is there counts. MSVD also needs a list of test videos."""
 _OWN = tuple(f"captions{suffix}" for suffix in (".csv", ".tsv", ".json", ".jsonl", ".pkl", ".parquet"))
 
 
 @dataclass(frozen=True, slots=True)
 class VideoSet:
-    """A folder of annotations, and the folder that its videos are somewhere below."""
+    """A folder of annotations, and a folder with the videos at any depth."""
 
     folder: Path
     dataset: str
-    """Which published dataset it is or is a part of; empty: the user's own."""
+    """The published dataset of which it is all or a part. Empty for the user's own."""
     files: tuple[Path, ...]
-    """The captions; then, if there is one, the list of those videos that count."""
+    """The file of captions, then the list of test videos if there is one."""
     videos: Path
 
     def captions(self) -> tuple[Caption, ...]:
-        """In the order of the file, or of the list. Raises UserError naming file and row."""
+        """The captions, in the order of the file or of the list. Raises UserError that names file and row."""
         return _captions(self.files, tuple(_stamp(file) for file in self.files))
 
 
 def annotated(dataset: str) -> str:
-    """What the annotations of a dataset are called, for messages."""
+    """Names of the annotation files of a dataset, for messages."""
     return f"{_CAPTIONS[dataset][0]}{f' and {_TEST_LIST}' if dataset == 'MSVD' else ''}"
 
 
 def video_sets(data: Path, videos: Path | None = None) -> tuple[VideoSet, ...]:
-    """Every text-video dataset in a folder and those below it, by name. `videos` is where all of theirs are.
+    """Every text-video dataset in a folder and in two levels of folders below it, sorted by path.
 
-    Without it they are in the folder of the annotations, or, if that holds none, anywhere in `data`.
+    `videos` is the folder of all videos. None: the folder of the annotations, or `data` if that has no videos.
     """
     found = []
     for base, folders, names in os.walk(data):
@@ -71,10 +71,10 @@ def video_sets(data: Path, videos: Path | None = None) -> tuple[VideoSet, ...]:
 
 
 def find_videos(root: Path, ids: Sequence[str]) -> dict[str, str]:
-    """The path, relative to `root`, of each video's file, in any folder below and with any usual extension.
+    """The path of each video's file relative to `root`, at any depth and with any extension of `EXTENSIONS`.
 
-    An id may be the name of the file, with or without its extension, and with any folders before it. For an id without
-    a file it is where the file would be expected. Raises UserError if several files bear the name of one id.
+    An id is the name of the file, with or without its extension, and with any folders before it. For an id without
+    a file the path is where the file is expected. Raises UserError if several files match one id.
     """
     files = list(_video_files(root))
     known: dict[str, list[str]] = {}
@@ -99,7 +99,7 @@ def find_videos(root: Path, ids: Sequence[str]) -> dict[str, str]:
 
 @lru_cache(maxsize=16)
 def _captions(files: tuple[Path, ...], _stamps: tuple[tuple[int, int], ...]) -> tuple[Caption, ...]:
-    """Read once in a run: each direction and each protocol asks for them."""
+    """Reads captions once in a process, although each direction and each protocol needs them."""
     captions = tuple(read_captions(files[0]))
     if len(files) == 1:
         return captions
@@ -143,7 +143,7 @@ def _plain(name: str) -> str:
 
 
 def _video_files(root: Path) -> Iterable[str]:
-    """Paths relative to `root`, with forward slashes, in the order of their names."""
+    """Paths relative to `root`, with forward slashes, sorted by folder and name."""
     for base, folders, names in os.walk(root):
         folders.sort()
         here = Path(base).relative_to(root)

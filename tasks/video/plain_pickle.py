@@ -1,4 +1,4 @@
-"""Pickles of plain data, read without pickle: nothing in here can call, import or build anything else."""
+"""Reads pickles of plain data without the module pickle. Nothing here can call or import what a pickle names."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _VALUES = {
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
     *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
 }
-"""Operations that push their own argument."""
+"""Operations that push their argument."""
 _CONSTANTS: Mapping[str, Callable[[], object]] = {
     "NONE": lambda: None,
     "NEWTRUE": lambda: True,
@@ -32,29 +32,29 @@ _NAMES = {"GLOBAL", "INST"}
 
 
 def read_plain_pickle(path: Path) -> object:
-    """What a pickle of containers, strings and numbers holds, written by Python 2 or 3 in any protocol.
+    """The content of a pickle of containers, strings and numbers, written by Python 2 or 3 in any protocol.
 
-    Raises UserError, by name, for anything else that it asks for, and for a damaged file.
+    Raises UserError that names everything else that the pickle asks for, and for a damaged file.
     """
     try:
         return _run(path)
     except _Refused as error:
         hint = "Do not open this file with pickle: it could run any program. Fetch it from where it was published."
-        raise UserError(f"{path} asks for {error}, and plain data needs nothing but itself.", hint) from None
+        raise UserError(f"{path} asks for {error}, which plain data does not need.", hint) from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.", "Check the file and its permissions.") from None
     except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is not a whole pickle: {error}.", "Fetch the file again.") from None
+        raise UserError(f"{path} is not a complete pickle: {error}.", "Fetch the file again.") from None
 
 
 class _Refused(Exception):
-    """What a pickle must not ask for."""
+    """A pickle asks for something that is not plain data. The message names it."""
 
 
 def _run(path: Path) -> object:
     stack: _Stack = []
     below: list[_Stack] = []
-    """The stacks under each mark."""
+    """The stack below each mark."""
     memo: dict[object, object] = {}
     with path.open("rb") as file:
         for operation, argument, _ in pickletools.genops(file):
@@ -95,21 +95,21 @@ def _asked_for(name: str, argument: object, stack: _Stack) -> str:
 def _extend(stack: _Stack, above: _Stack) -> None:
     target = stack[-1]
     if not isinstance(target, list):
-        raise TypeError("it adds to what is no list")
+        raise TypeError("it adds to something that is not a list")
     target.extend(above)
 
 
 def _update(stack: _Stack, above: _Stack) -> None:
     target = stack[-1]
     if not isinstance(target, dict):
-        raise TypeError("it sets items of what is no dictionary")
+        raise TypeError("it sets items of something that is not a dictionary")
     target.update(zip(above[::2], above[1::2], strict=True))
 
 
 def _unite(stack: _Stack, above: _Stack) -> None:
     target = stack[-1]
     if not isinstance(target, set):
-        raise TypeError("it adds to what is no set")
+        raise TypeError("it adds to something that is not a set")
     target.update(above)
 
 
@@ -135,5 +135,5 @@ _FROM_MARK: Mapping[str, Callable[[_Stack, _Stack], None]] = {
     "FROZENSET": lambda stack, above: stack.append(frozenset(above)),
     "DICT": _new_dict,
 }
-"""Operations on what lies above the last mark."""
+"""Operations on the values above the last mark."""
 _FROM_TOP: Mapping[str, Callable[[_Stack], None]] = {"APPEND": _append, "SETITEM": _set_item}

@@ -235,7 +235,7 @@ def with_data(task: Task, sets: Iterable[VideoSet]) -> Task:
     return replace(task, source=replace(source, found=found))
 
 
-def stands_in_for(task: Task) -> str:
+def published_name(task: Task) -> str:
     """The name of the published task whose dataset a task has a part of. Other tasks: their own name."""
     return task.source.task_name() if isinstance(task.source, VideoSource) else task.name
 

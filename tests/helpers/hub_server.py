@@ -1,4 +1,4 @@
-"""A dataset hub on loopback that answers huggingface_hub as the real one does, and remembers what it was asked."""
+"""A dataset hub on loopback that answers huggingface_hub as the real hub does, and records the requests."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Hub:
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     main: str = ""
     gated: bool = False
-    """Files need permission; the information about the repository does not."""
+    """Whether files need permission. The information about the repository needs none."""
     cut: int | None = None
-    """The next download breaks off after so many bytes."""
+    """Number of bytes after which the next download breaks off."""
     status: int | None = None
-    """Answer everything with this error."""
+    """The HTTP status with which every request is answered, if any."""
     requests: list[str] = field(default_factory=list)
     ranges: list[str] = field(default_factory=list)
 

@@ -18,7 +18,7 @@ ONE_FILE = "test-00000-of-00001.parquet"
 
 
 def columns(rows: Sequence[Row]) -> dict[str, list[object]]:
-    """Rows as the columns of MMEB-eval."""
+    """Turns rows into the columns of MMEB-eval."""
     return {
         "qry_text": [text for text, _, _ in rows],
         "qry_img_path": [image for _, image, _ in rows],
@@ -28,7 +28,7 @@ def columns(rows: Sequence[Row]) -> dict[str, list[object]]:
 
 
 def table(values: Mapping[str, Sequence[object]]) -> pa.Table:
-    """Columns as a table of the right types, even where there is nothing to tell them from."""
+    """Columns as a table of the right types, even if a column is empty."""
     kinds = {name: pa.list_(pa.string()) if name in LISTS else pa.string() for name in values}
     return pa.table({name: pa.array(column, kinds[name]) for name, column in values.items()})
 
@@ -44,7 +44,7 @@ def write_subset(
 
 
 def shared(*parts: str) -> Path:
-    """A path in the folder of shared material beside the repository; the test is skipped where it is absent."""
+    """A path in the folder of shared material beside the repository. The test is skipped if it is absent."""
     path = Path(__file__).resolve().parents[3].joinpath("shared", *parts)
     if not path.exists():
         pytest.skip(f"{'/'.join(parts)} is not at hand")

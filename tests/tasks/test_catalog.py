@@ -1,4 +1,4 @@
-"""What a choice of tasks and data means."""
+"""Which tasks a choice of names, suite and data gives."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROW = ("q", "", [("a", ""), ("b", "")])
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """One subset that is MMEB's by name and rows, one by name alone, one not at all."""
+    """A folder with three subsets: one is MMEB's by name and rows, one only by name, one is not."""
     write_subset(tmp_path, "GQA", columns([ROW] * NUM_QUERIES))
     write_subset(tmp_path, "TextVQA", columns([ROW] * 3))
     write_subset(tmp_path, "Own", columns([ROW] * 3))

@@ -1,4 +1,4 @@
-"""Queries and candidates in JSON Lines."""
+"""JSON Lines files of tasks and of items."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_targets_of_equal_content_are_one(tmp_path: Path) -> None:
 
 
 def both(folder: Path, fields: Mapping[str, object]) -> list[Item | str]:
-    """What `llave run` and `llave embed` make of an item, or the reason why they refuse it."""
+    """The item that `llave run` and `llave embed` read, or the reason why they refuse it."""
     task = write(folder, {"target": "c", **fields}, {"query": "q", "text": "q", "positives": ["c"]})
     (folder / "items.jsonl").write_text(json.dumps({"id": "c", **fields}))
     found: list[Item | str] = []

@@ -1,4 +1,4 @@
-"""The demo suite's questions, read by a second pair of eyes: what the texts say is worked out anew from the scenes."""
+"""The demo suite's questions. The tests work out what the texts say from the scenes, with code of their own."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ every_row = pytest.mark.parametrize("row", DEMO_ROWS, ids=lambda row: row.name)
 
 
 def is_true(row: Task, question: DemoQuestion, answer: str | Picture) -> bool:
-    """Whether an answer is right, from the text and the scenes alone."""
+    """Whether an answer is right, judged only by the text and the scenes."""
     text, picture = question.text, question.picture
     match row.name.removesuffix("-ood"):
         case "demo-shape":
@@ -80,7 +80,7 @@ def described(thing: Thing, label: str) -> bool:
 
 
 def is_caption(text: str, scene: Scene) -> bool:
-    """Whether a caption holds, `left of` read as anywhere to the left, and so on."""
+    """Whether a caption is true of a scene. `left of` is read as anywhere to the left, and so on."""
     one, side, other = re.fullmatch(r"a (.+) (left of|right of|above|below) a (.+)", text).groups()
     rows, columns = STEPS[side]
     return any(
@@ -91,7 +91,7 @@ def is_caption(text: str, scene: Scene) -> bool:
 
 
 def edited(text: str, scene: Scene) -> set[Thing]:
-    """What a scene becomes when it is told to."""
+    """The scene after the edit that a text asks for."""
     if text == "swap the two objects":
         first, second = scene.things
         return {replace(first, cell=second.cell), replace(second, cell=first.cell)}
@@ -173,7 +173,7 @@ def test_ood_questions_ask_for_what_is_held_out(task: str) -> None:
 
 
 def variants(scene: Scene) -> set[Scene]:
-    """Every scene that differs in one attribute of one thing, or whose two things have changed places."""
+    """Every scene that differs in one attribute of one thing, or whose two things are exchanged."""
     found = set()
     for at, thing in enumerate(scene.things):
         for name, values in ATTRIBUTES.items():
@@ -217,7 +217,7 @@ def test_hard_candidates_differ_from_the_right_one_in_one_attribute(row: Task) -
 
 @pytest.mark.parametrize("task", ["demo-color", "demo-count", "demo-relation", "demo-word"])
 def test_a_guess_without_the_image_is_near_chance(task: str) -> None:
-    """The best answer that a question's text alone suggests, as training has it, is little better than chance."""
+    """The best answer by only the question's text, learned from training, is little better than chance."""
     known: dict[str, Counter[str]] = defaultdict(Counter)
     for question in TRAIN[task]:
         known[question.text][question.answers[0]] += 1
@@ -237,7 +237,7 @@ def test_no_ood_question_tells_its_answer(task: str) -> None:
 
 
 def test_each_attribute_can_be_seen() -> None:
-    """Any change of one attribute of any thing changes at least a dozen pixels by a lot."""
+    """Every change of one attribute of a thing changes at least a dozen pixels strongly."""
     for shape in SHAPES:
         for size in SIZES:
             for texture in TEXTURES:

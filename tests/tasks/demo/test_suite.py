@@ -1,4 +1,4 @@
-"""The demo suite on disk: the same bytes everywhere, all or nothing, and read as MMEB is."""
+"""The demo suite on disk: the same content everywhere, complete or absent, and loaded as MMEB is."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tasks.demo.suite import DEMO_ROWS, DEMO_SEED, DEMO_VERSION, DemoSource, dem
 
 ROOT = Path(__file__).resolve().parents[3]
 PINNED = "a9c35940dae61781a4faef7c8f7e0bca422035060d7eed2e4c79b7eba609676b"
-"""Of version 2, seed 0. If this must change, so must DEMO_VERSION."""
+"""The digest of version 2, seed 0. If it must change, DEMO_VERSION must change too."""
 
 every_row = pytest.mark.parametrize("row", DEMO_ROWS, ids=lambda row: row.name)
 
@@ -47,7 +47,7 @@ def clip_pixels(path: Path) -> bytes:
 
 
 def test_what_lies_on_disk_is_pinned(demo: Path) -> None:
-    """The manifest's digest is that of what a reader finds, and the same on every machine."""
+    """The manifest's digest is that of the files, and the same on every machine."""
     manifest = json.loads((demo / "manifest.json").read_text())
     digest = hashlib.sha256()
     for path, count in manifest["rows"].items():
@@ -104,7 +104,7 @@ def test_pairs_are_in_the_layout_of_mmeb_train(demo: Path, row: Task) -> None:
 
 
 def assert_side(text: str, path: str, modality: str) -> None:
-    """The image token stands where there is an image, and there is one where the row says so."""
+    """A text has the image token if there is an image. There is an image if the task says so."""
     assert bool(path) == ("image" in modality)
     assert text.count("<|image_1|>") == text.startswith("<|image_1|>\n") == bool(path)
 
@@ -140,7 +140,7 @@ def test_the_folder_is_in_the_cache_unless_said(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_colours_and_places_alone_find_images_by_images_better_than_chance(demo: Path) -> None:
-    """The images say something to the plainest of descriptors, and yet not all."""
+    """Even a simple descriptor scores above chance on the images, and not perfectly."""
     for task in ("demo-similar", "demo-edit", "demo-edit-ood"):
         table = pq.read_table(demo / "eval" / task / "test-00000-of-00001.parquet").to_pylist()
         right = 0
@@ -214,7 +214,7 @@ print(len(drawn), sorted(os.listdir(Path(sys.argv[1]) / "images")))
 
 
 def start(folder: Path, killed_at: int, **environment: str) -> subprocess.Popen[str]:
-    """A process that writes the suite's first two tasks and says how many images it drew, and which are there."""
+    """A process that writes the suite's first two tasks and prints how many images it drew, and which are there."""
     command = [sys.executable, "-c", CHILD, str(folder), str(killed_at)]
     return subprocess.Popen(
         command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={"PATH": "", **environment}

@@ -1,4 +1,4 @@
-"""Unpacking: never outside, never wrong, never twice."""
+"""Unpacking writes no file outside its folder, no wrong file, and no file twice."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Duplicate name")
 ROOT = Path(__file__).resolve().parents[3]
 FILES = {f"Set/{n}.jpg": bytes([n]) * (3000 + n) for n in range(4)} | {"a/b/c/empty.png": b"", "top.txt": b"hello"}
 REPLACES = len(FILES) + 2
-"""Renames of a whole run: the half manifest, each file, the manifest."""
+"""Number of renames in a complete run: the first manifest, each file, the manifest."""
 
 
 def zipped(path: Path, files: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> Path:
@@ -51,7 +51,7 @@ def stamps(folder: Path) -> dict[str, tuple[int, int]]:
 
 
 def refusal(zip_path: Path, folder: Path, kept: Mapping[str, bytes] = MappingProxyType({})) -> str:
-    """The message, after a check of what was unpacked nevertheless."""
+    """The message of the refusal. Also checks that the folder has only `kept`."""
     with pytest.raises(UserError) as caught:
         unpack(zip_path, folder)
     assert contents(folder) == kept
@@ -120,9 +120,9 @@ def special(name: str, kind: int) -> zipfile.ZipInfo:
         (".", "leaves the folder"),
         ("..\\evil", "backslash"),
         ("a\\b", "backslash"),
-        (MANIFEST, "own notes"),
-        (f"./{MANIFEST.upper()}", "own notes"),
-        (".entry.part/x", "own notes"),
+        (MANIFEST, "uses itself"),
+        (f"./{MANIFEST.upper()}", "uses itself"),
+        (".entry.part/x", "uses itself"),
         ("__MACOSX/../../evil", "leaves the folder"),
         (special("link", stat.S_IFLNK), "a link"),
         (special("pipe", stat.S_IFIFO), "a special file"),
@@ -145,7 +145,7 @@ def test_a_hostile_entry_stops_all_before_anything_is_written(
 
 
 def forged(path: Path, start: int, value: bytes) -> Path:
-    """The zip with something else in the directory's record of its last entry."""
+    """The zip with other values in the record of its last entry in the directory."""
     data = bytearray(path.read_bytes())
     record = data.rindex(b"PK\x01\x02")
     data[record + start : record + start + len(value)] = value
@@ -182,7 +182,7 @@ def test_bombs(tmp_path: Path) -> None:
 
 
 def test_an_archive_of_nothing(tmp_path: Path) -> None:
-    assert "no file at all" in refusal(zipped(tmp_path / "x.zip", {}), tmp_path / "out")
+    assert "it holds no file." in refusal(zipped(tmp_path / "x.zip", {}), tmp_path / "out")
 
 
 def test_names_that_differ_by_case_need_a_disk_that_tells_them_apart(tmp_path: Path) -> None:

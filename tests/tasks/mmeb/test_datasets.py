@@ -1,4 +1,4 @@
-"""The 36 rows, against the facts they were written from."""
+"""The 36 rows, against the facts from which they were written."""
 
 from __future__ import annotations
 

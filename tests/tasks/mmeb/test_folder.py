@@ -90,7 +90,7 @@ def test_subsets_are_the_folders_with_test_files(tmp_path: Path) -> None:
 def test_a_folder_that_holds_no_subset_says_so(tmp_path: Path) -> None:
     for folder, words in [
         (tmp_path / "gone", "does not exist"),
-        (tmp_path, "holds no subset"),
+        (tmp_path, "has no subset"),
         (write_subset(tmp_path / "up", "Own", TEXT).parent, f"--data {tmp_path / 'up'}."),
     ]:
         with pytest.raises(UserError, match=re.escape(words)):

@@ -1,4 +1,4 @@
-"""The hub source, end to end, against a hub on loopback."""
+"""The hub source from end to end, against a hub on loopback."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def hub() -> Iterator[Hub]:
 
 @pytest.fixture
 def source(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> HubSource:
-    """A fresh machine. The library reads its variables on import, so within one process its constants are set."""
+    """A fresh machine. The library reads its variables on import, so here its constants are set instead."""
     monkeypatch.setattr(constants, "ENDPOINT", hub.endpoint)
     monkeypatch.setattr(
         constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.endpoint + "/{repo_id}/resolve/{revision}/{filename}"

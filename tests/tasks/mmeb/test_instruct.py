@@ -1,4 +1,4 @@
-"""The MMEB_Test_Instruct layout, against the strings that MMEB-eval holds for the same rows."""
+"""The MMEB_Test_Instruct layout, against the strings of MMEB-eval for the same rows."""
 
 from __future__ import annotations
 

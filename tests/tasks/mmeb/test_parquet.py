@@ -1,4 +1,4 @@
-"""What a Parquet file must be like, and what is said of one that is not."""
+"""Which Parquet files are read, and the errors for all others."""
 
 from __future__ import annotations
 

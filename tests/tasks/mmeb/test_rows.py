@@ -1,4 +1,4 @@
-"""Loading rows, against a loader that is plain and slow."""
+"""Loading rows, against a simple and slow loader."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ rows = st.tuples(full_sides, full_sides, st.lists(sides, max_size=6)).map(lambda
 
 
 def reference(rows: list[Row]) -> TaskData:
-    """The same, one candidate at a time."""
+    """Loads rows one candidate at a time."""
     notes: Counter[str] = Counter()
 
     def item(text: str, image: str, instruction: str) -> Item:

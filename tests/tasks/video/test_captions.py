@@ -1,4 +1,4 @@
-"""Captions as they are distributed, and a pickle reader that can do nothing but read."""
+"""Captions in their published formats, and a pickle reader that only reads."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_damaged_pickle_is_an_error_that_names_it(tmp_path: Path, content: byt
 
 
 def write_all(folder: Path) -> list[Path]:
-    """The same captions in every format."""
+    """Writes the same captions in every format."""
     rows = [{"video_id": video, "sentence": text} for video, text in WANTED]
     by_id = {"v1": ["a dog runs", "one dog"], "v2": ["a cat"]}
     words = {video: [text.split() for text in texts] for video, texts in by_id.items()}
@@ -134,16 +134,16 @@ def test_every_format_holds_the_same(tmp_path: Path) -> None:
         ("x.csv", "video_id,sentence\nv1,a\nv2\n", r"x\.csv, line 3: 1 columns, not 2"),
         ("x.csv", "video_id,sentence\nv1,a\nv2,\n", r"x\.csv, line 3: the caption is empty"),
         ("x.csv", "video_id,sentence\n,a\n", r"x\.csv, line 2: the video id is empty"),
-        ("x.csv", "video_id,words\nv1,a\n", r"line 2: there is none of the columns sentence"),
-        ("x.csv", "video_id,sentence\n", "holds no caption"),
+        ("x.csv", "video_id,words\nv1,a\n", r"line 2: none of the columns sentence"),
+        ("x.csv", "video_id,sentence\n", "has no caption"),
         ("x.json", '{"v1": 3}', r"x\.json, v1: a caption cannot be int"),
         ("x.json", '{"v1": [3]}', "3 is not a text"),
         ("x.json", "[3]", r"row 0 .*not an object"),
         ("x.json", "3", "holds a int"),
         ("x.json", '{"v1": ', "cannot be read"),
-        ("x.jsonl", '{"video_id": "v1", "caption": "a"}\n{"video_id": "v2"}\n', r"x\.jsonl, line 2: there is none"),
+        ("x.jsonl", '{"video_id": "v1", "caption": "a"}\n{"video_id": "v2"}\n', r"x\.jsonl, line 2: none of"),
         ("x.parquet", "PAR1", "cannot be read"),
-        ("x.doc", "", r"not read from \.doc"),
+        ("x.doc", "", r"cannot be read from \.doc"),
     ],
 )
 def test_a_bad_row_is_named(tmp_path: Path, name: str, text: str, match: str) -> None:
