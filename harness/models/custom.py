@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import cast
 
 from harness.errors import UserError, unknown_name
@@ -28,6 +28,15 @@ def open_custom(name: str, settings: ModelSettings) -> ModelHandle:
     if not inspect.isclass(found):
         names = [each for each, value in vars(sys.modules[module_name]).items() if inspect.isclass(value)]
         raise unknown_name(f"class in {module_name}", class_name, names, PAGE)
+    return open_class(name, found, settings)
+
+
+def open_class(name: str, found: type, settings: ModelSettings) -> ModelHandle:
+    """A handle on a class. `name` is `package.module:Class`, by which messages and the identity know it.
+
+    Raises:
+        UserError: for a class without `prepare`, `embed` or `spec`, and for an option that its constructor lacks.
+    """
     _check_methods(name, found)
     arguments = _arguments(name, found, settings)
 
@@ -101,7 +110,7 @@ def _as_default(key: str, text: str, default: object) -> Scalar:
 
 def _identified(name: str, found: type, spec: ModelSpec, arguments: Mapping[str, Scalar]) -> ModelSpec:
     """The spec with all that the class cannot be trusted to put in: its source, and what its constructor was given."""
-    source = hashlib.sha256(Path(inspect.getfile(found)).read_bytes()).hexdigest()[:12]
+    source = hashlib.sha256(_source(found)).hexdigest()[:12]
     dtype = arguments.get("dtype", "auto")
     return replace(
         spec,
@@ -110,6 +119,68 @@ def _identified(name: str, found: type, spec: ModelSpec, arguments: Mapping[str,
         options={**spec.options, **{key: value for key, value in arguments.items() if key not in ("device", "dtype")}},
     )
 
+
+def open_object(embedder: object) -> ModelHandle:
+    """A handle on an embedder that exists already, with the identity that its class has by name.
+
+    A spec that the object has of its own is taken as it is. One that is an attribute of the class is the same for every
+    object, so what the constructor was given is added, as `open_class` adds it: it is read from the attribute of the
+    same name.
+
+    Raises:
+        UserError: for an object without `prepare`, `embed` or `spec`, and for a parameter that cannot be read.
+    """
+    found = type(embedder)
+    name = f"{found.__module__}:{found.__qualname__}"
+    _check_methods(name, found)
+    spec = getattr(embedder, "spec", None)
+    if not isinstance(spec, ModelSpec):
+        raise UserError(f"{name} has no `spec` that is a harness.types.ModelSpec.", PAGE)
+    arguments = _arguments_of(name, embedder) if spec is getattr(found, "spec", None) else {}
+    return handle(_identified(name, found, spec, arguments), lambda: cast("Embedder[object]", embedder))
+
+
+def _arguments_of(name: str, embedder: object) -> Mapping[str, Scalar]:
+    """What an object's constructor was given, without what is as by default."""
+    arguments: dict[str, Scalar] = {}
+    for key, parameter in inspect.signature(type(embedder)).parameters.items():
+        if key == "device":
+            continue
+        value = getattr(embedder, key, getattr(embedder, f"_{key}", _ABSENT))
+        if not isinstance(value, str | int | float | bool | None):
+            raise UserError(
+                f"{name} is made with {key}, and its spec does not say which.",
+                f"Set `self.spec` in its constructor, with {key} among its options, or keep it as `self.{key}`.",
+            )
+        if key == "seed" or value != parameter.default:
+            arguments[key] = value
+    return arguments
+
+
+def _source(found: type) -> bytes:
+    """The file that holds a class. Of a class typed into a notebook, the code of its methods."""
+    try:
+        return Path(inspect.getfile(found)).read_bytes()
+    except (TypeError, OSError):
+        own = [each for each in found.__mro__ if each.__module__ == found.__module__]
+        values = [pair for each in own for pair in sorted(vars(each).items()) if pair[0] != "__firstlineno__"]
+        parts = [f"{name}={_text(value)}" for name, value in values]
+        return "\n".join(parts).encode("utf-8", "surrogatepass")
+
+
+def _text(value: object) -> str:
+    """What an attribute of a class says: a function's source or instructions, or a constant; else nothing."""
+    function = inspect.unwrap(getattr(value, "__func__", getattr(value, "fget", value)))  # type: ignore[arg-type]
+    code = function.__code__ if inspect.isfunction(function) else function
+    if not isinstance(code, CodeType):
+        return repr(code) if isinstance(code, str | int | float | bool | None) else ""
+    try:
+        return inspect.getsource(code)
+    except (TypeError, OSError):
+        return f"{code.co_names} {code.co_code.hex()} {[_text(each) for each in code.co_consts]}"
+
+
+_ABSENT = object()
 
 ROW = ModelRow(
     "package.module:Class", "your own class: docs/add-a-model.md", ("text", "image", "video"), open_custom, "tests"

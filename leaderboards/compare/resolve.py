@@ -33,8 +33,10 @@ class ResolvedModels:
         ]
 
 
-def sides(names: Sequence[str], results: Path) -> ResolvedModels:
-    """A folder of several models stands for all of them; results of models and checkpoints are below `results`.
+def sides(names: Sequence[str | tuple[Path, ...]], results: Path) -> ResolvedModels:
+    """A folder of several models stands for all of them, and so do some result files, which are given as a tuple.
+
+    Results of models and checkpoints are below `results`.
 
     Raises UserError for a name that is neither a path nor a model with results nor a published one, and for fewer than
     two models.
@@ -43,11 +45,12 @@ def sides(names: Sequence[str], results: Path) -> ResolvedModels:
     records: list[Record] = []
     warnings: list[str] = []
     for name in names:
-        place = _place(name, results)
-        if place is None:
+        places = _places(name, results) if isinstance(name, str) else name
+        if not places:
+            assert isinstance(name, str)
             entries.append(_published(name))
             continue
-        loaded = load([place])
+        loaded = load(places)
         chosen = comparable(loaded.records, mix=False)
         records += chosen.records
         warnings += [*loaded.warnings, *chosen.notes]
@@ -57,8 +60,8 @@ def sides(names: Sequence[str], results: Path) -> ResolvedModels:
     return ResolvedModels(tuple(_told_apart(entries)), tuple(records), tuple(warnings))
 
 
-def _place(name: str, results: Path) -> Path | None:
-    """Where the results of what was named lie; None: it is no path and has none."""
+def _places(name: str, results: Path) -> tuple[Path, ...]:
+    """Where the results of what was named lie; nowhere if it is no path and has none."""
     if (Path(name) / "config.json").is_file():
         folder = result_folder(results, open_model(name, ModelSettings()).spec)
         if not folder.is_dir():
@@ -66,11 +69,11 @@ def _place(name: str, results: Path) -> Path | None:
                 f"The checkpoint {name} has no results in {results}.",
                 f"Evaluate it first: llave run {name} --suite demo. If that had an --out, name it with --results.",
             )
-        return folder
+        return (folder,)
     if Path(name).exists():
-        return Path(name)
+        return (Path(name),)
     folder = results / safe_name(name)
-    return folder if folder.is_dir() else None
+    return (folder,) if folder.is_dir() else ()
 
 
 def _published(name: str) -> Entry:

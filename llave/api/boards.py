@@ -1,0 +1,223 @@
+"""`llave.board` and `llave.compare`: what results mean, from Python."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from harness.errors import UserError
+from llave.api.results import EvalResults, short
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from leaderboards.board.board import Board
+    from leaderboards.compare.compare import Comparison
+
+Results: TypeAlias = str | Path | EvalResults
+"""A result file, a folder of results, or what `evaluate` returned."""
+
+RESULTS = "runs/results"
+
+
+@dataclass(frozen=True, slots=True)
+class Leaderboard:
+    """Models ranked by their results, with 95 % CIs and ranges of ranks."""
+
+    board: Board = field(repr=False)
+    """The board as the package `leaderboards` has it."""
+
+    def frame(self) -> pd.DataFrame:
+        """One row for each model, in the order of the board. Scores are fractions.
+
+        Columns: rank, rank_best, rank_worst, group, model, kind, run, step; each mean of the suite and each dataset
+        with its `low` and `high`; missing, official effect, tied queries, size, width, protocol, source, date, costs.
+        """
+        return self.board.frame()
+
+    def html(self, path: str | Path, *, queries: int = 0, images: str | Path | None = None) -> Path:
+        """Writes the board as one HTML page with plots, which opens without network. Returns its path.
+
+        Args:
+            path: the file to write.
+            queries: number of the most telling queries of each dataset that the page shows.
+            images: the folder that media names are relative to, for their pictures.
+
+        Raises:
+            UserError: if the file cannot be written.
+        """
+        from leaderboards.page.page import write_page
+
+        write_page(Path(path), self.board, queries=queries, images=None if images is None else Path(images))
+        return Path(path)
+
+    def __repr__(self) -> str:
+        standings = self.board.standings()
+        first = next((each.entry.label for each in standings if each.place and each.place.rank == 1), None)
+        best = f", first {short(first)}" if first else ""
+        return f"Leaderboard({len(standings)} models on {short(self.board.suite.name)}{best})"
+
+    def _repr_html_(self) -> str:
+        from leaderboards.board.tables import board_grid
+        from leaderboards.tables import html_table
+
+        return html_table(board_grid(self.board))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelComparison:
+    """Model B against model A."""
+
+    comparison: Comparison = field(repr=False)
+    """The comparison as the package `leaderboards` has it."""
+
+    @property
+    def verdict(self) -> str:
+        """The headline in a sentence: the difference of the means with its 95 % CI and p."""
+        from leaderboards.compare.tables import verdict
+
+        return verdict(self.comparison)
+
+    def frame(self) -> pd.DataFrame:
+        """One row for each mean, the headline first, then for each dataset. Fractions, B minus A.
+
+        Columns: name, kind (mean, dataset), a, b, difference, low and high (95 % CI, other queries of the same
+        datasets), hierarchical_low and hierarchical_high (other datasets too), p, holm, wins, ties, losses, paired.
+        """
+        import pandas as pd
+
+        rows = []
+        for each in (*self.comparison.means, *self.comparison.datasets):
+            low, high = each.interval or (None, None)
+            wide_low, wide_high = each.hierarchical or (None, None)
+            wide = {"hierarchical_low": wide_low, "hierarchical_high": wide_high}
+            plain = {name: value for name, value in asdict(each).items() if name not in ("interval", "hierarchical")}
+            head = {name: plain.pop(name) for name in ("name", "kind", "a", "b")}
+            rows.append(
+                head | {"difference": each.value, "low": low, "high": high} | wide | plain | {"paired": each.paired}
+            )
+        return pd.DataFrame(rows)
+
+    def __repr__(self) -> str:
+        return " ".join(self.verdict.split())
+
+    def _repr_html_(self) -> str:
+        import html
+
+        from leaderboards.compare.tables import difference_grid
+        from leaderboards.tables import html_table
+
+        return f"<p>{html.escape(self.verdict)}</p>\n{html_table(difference_grid(self.comparison))}"
+
+
+def board(
+    results: Results | Sequence[Results] | None = None,
+    *,
+    published: bool = False,
+    suite: str | None = None,
+    rank_by: str | None = None,
+    mix: bool = False,
+) -> Leaderboard:
+    """Ranks models by their results.
+
+    Args:
+        results: files or folders of results or imported scores, or what `evaluate` returned. None: `runs/results`, or
+            no results of your own with `published`.
+        published: whether the rows that others have published stand beside them.
+        suite: a group of tasks, such as `mmeb`; the smallest that has every task of the results if None.
+        rank_by: a mean, such as `overall`, `IND` or `retrieval`, or a dataset.
+        mix: whether results under another protocol or on other data are shown too, marked.
+
+    Returns:
+        The board. Files that cannot be used are named in a warning.
+
+    Raises:
+        UserError: if no result can be used, and for an unknown suite or mean.
+    """
+    made, warned = make_board(
+        None if published and results is None else _paths(RESULTS if results is None else results),
+        published=published,
+        suite=suite,
+        rank_by=rank_by,
+        mix=mix,
+    )
+    _warn(warned)
+    return Leaderboard(made)
+
+
+def make_board(
+    places: Sequence[Path] | None, *, published: bool, suite: str | None, rank_by: str | None, mix: bool
+) -> tuple[Board, tuple[str, ...]]:
+    """A board, and a sentence on each thing that could not be used. `llave board` makes its board by this too.
+
+    Args:
+        places: files and folders of results and imported scores; None: only published rows.
+
+    Raises:
+        UserError: if no result can be used, and for an unknown suite or mean.
+    """
+    from leaderboards.board.board import Board
+    from leaderboards.board.entries import some
+    from leaderboards.board.scope import check_rank_by, every_published, rows_for, sizes_of, suite_for
+    from leaderboards.load import load
+
+    loaded = None if places is None else load(places)
+    records, imported = (loaded.records, loaded.imported) if loaded else ((), ())
+    warned = list(loaded.warnings) if loaded else []
+    chosen = suite_for(suite, records)
+    rows = rows_for(chosen, imported)
+    shown = {row.source.where for row in rows}
+    if without := [row.model for row in imported if row.source.where not in shown]:
+        warned.append(f"Imported, but without a dataset of {chosen.name}, so not shown: {some(without)}.")
+    rows += rows_for(chosen, every_published()) if published else []
+    sizes = sizes_of(chosen) if rows else {}
+    made = Board.of_records(records, chosen, rows, sizes=sizes, rank_by=check_rank_by(rank_by, chosen), mix=mix)
+    return made, tuple(warned)
+
+
+def compare(a: Results, b: Results, *, results: str | Path = RESULTS, suite: str | None = None) -> ModelComparison:
+    """Compares two models: by how much B is better than A, on which datasets, and whether that is significant.
+
+    Args:
+        a: a model's name, a checkpoint, a folder or file of results, a published model, or what `evaluate` returned.
+        b: the same for the other model.
+        results: where results of models and checkpoints are looked for.
+        suite: a group of tasks, such as `mmeb`; the smallest that has every task of the results if None.
+
+    Returns:
+        The comparison. Files that cannot be used are named in a warning.
+
+    Raises:
+        UserError: for a model without results, for results of several models, and if the two have nothing in common.
+    """
+    from leaderboards.board.scope import sizes_of, suite_for
+    from leaderboards.compare.compare import compare as compare_entries
+    from leaderboards.compare.resolve import sides
+
+    given = [tuple(_paths(each)) if isinstance(each, EvalResults) else str(each) for each in (a, b)]
+    found = sides(given, Path(results))
+    _warn(found.warnings)
+    chosen = suite_for(suite, found.records)
+    entries = found.of(chosen)
+    if len(entries) != 2:
+        names = ", ".join(each.label for each in entries)
+        raise UserError(f"These are results of {len(entries)} models: {names}.", "Give results of one model each.")
+    sizes = sizes_of(chosen) if any(each.published for each in entries) else {}
+    return ModelComparison(compare_entries(entries[0], entries[1], chosen, sizes))
+
+
+def _paths(given: Results | Sequence[Results]) -> list[Path]:
+    """Files and folders of results. Of what `evaluate` returned these are the files of its records."""
+    if isinstance(given, EvalResults):
+        return [each.path for each in given]
+    if isinstance(given, str | Path):
+        return [Path(given)]
+    return [path for each in given for path in _paths(each)]
+
+
+def _warn(sentences: Sequence[str]) -> None:
+    for sentence in sentences:
+        warnings.warn(sentence, stacklevel=3)

@@ -1,0 +1,72 @@
+"""The evaluation of several models on several tasks: what `llave.evaluate` and `llave run` have in common."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.distributed import World
+    from harness.evaluate import Evaluation, RunSettings
+    from harness.plan import EvalConfig
+    from harness.progress import Progress
+    from harness.types import ModelHandle, Task
+
+_MOST_WORKERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of each model, and the errors of models that failed."""
+
+    done: tuple[tuple[ModelHandle, Evaluation], ...]
+    """Models in the order given. One that failed part-way has the results of the tasks before."""
+    failures: tuple[UserError, ...]
+
+
+def evaluate_models(
+    handles: Sequence[ModelHandle],
+    tasks: Sequence[Task],
+    config: EvalConfig,
+    settings: RunSettings,
+    world: World,
+    progress: Progress,
+) -> Outcome:
+    """Evaluates every model on every task. Datasets are read once for all models.
+
+    A model that fails after another one was evaluated does not stop the rest.
+
+    Raises:
+        UserError: if the first model cannot be evaluated, so that nothing is lost. Of several processes each raises, so
+            that the launcher stops the others.
+    """
+    from harness.evaluate import Run
+    from harness.media.digests import Digests
+    from harness.plan import DatasetCache
+
+    run = Run(config, settings, DatasetCache(Digests(), progress, settings.workers), world, progress)
+    done: list[tuple[ModelHandle, Evaluation]] = []
+    failures: list[UserError] = []
+    for handle in handles:
+        try:
+            evaluation = run.evaluate(handle, tasks)
+        except UserError as error:
+            if world.size > 1 or not done:
+                raise
+            failures.append(error)
+        else:
+            done.append((handle, evaluation))
+            failures += [evaluation.failure] if evaluation.failure else []
+    return Outcome(tuple(done), tuple(failures))
+
+
+def worker_count(workers: int | None) -> int:
+    """Number of threads that prepare items: as asked for, else one for each processor, up to 8."""
+    if workers is not None:
+        return workers
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(_MOST_WORKERS, available)

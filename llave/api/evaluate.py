@@ -1,0 +1,116 @@
+"""`llave.evaluate`: models on tasks, from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from harness.errors import RunFailed, UserError
+from harness.types import ProtocolName, Scalar
+from llave.api.choose import Tasks, choose_tasks
+from llave.api.models import Model, model_settings, open_models
+
+if TYPE_CHECKING:
+    from llave.api.results import EvalResults
+
+BUDGET = 16_384
+"""`harness.encoding.encoder.DEFAULT_BUDGET`, which a quick import does not load."""
+
+
+def evaluate(
+    model: Model | Sequence[Model],
+    tasks: Tasks = "demo",
+    *,
+    data: str | Path | None = None,
+    images: str | Path | None = None,
+    limit: int | None = None,
+    protocol: ProtocolName = "strict",
+    on_bad_media: Literal["stop", "count-as-wrong"] = "stop",
+    out: str | Path = "runs/results",
+    store: str | Path = "runs/store",
+    budget: int = BUDGET,
+    workers: int | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    seed: int = 0,
+    model_options: Mapping[str, Scalar] | None = None,
+    trust_remote_code: bool = False,
+    progress: bool = True,
+) -> EvalResults:
+    """Evaluates a model, or several, on tasks. The result files are those that `llave run` writes.
+
+    What was finished before is found and not computed again; items are embedded once for all tasks and calls.
+
+    Args:
+        model: a name from `models()`, a folder, `package.module:Class`, a class, an object with `spec`, `prepare` and
+            `embed`, or a list of these.
+        tasks: names of tasks and suites with commas between, a folder in MMEB's layout, a .jsonl file, a `Task` such as
+            `task()` makes, or a list of these.
+        data: a folder in MMEB's layout or a .jsonl file, which the named tasks are read from.
+        images: the folder that image paths are relative to.
+        limit: number of queries of each task that are used, from the first; all if None.
+        protocol: `strict`: ties are neutral; `official`: ties are won, as in the public code.
+        on_bad_media: whether an unusable image or video is an error, or queries that need it count as wrong.
+        out: folder of the results.
+        store: folder of the embedding store.
+        budget: the largest cost of a batch, in tokens or pixels.
+        workers: number of threads that prepare items; one for each processor, up to 8, if None.
+        device: `cpu`, `cuda`, `cuda:1`, or `auto`.
+        dtype: `float32`, `bfloat16`, `float16`, or `auto`.
+        seed: seed of the bootstrap intervals, and of models that draw at random.
+        model_options: settings of the model, such as `{"max_length": 2048}`.
+        trust_remote_code: whether code that a checkpoint brings may run, from pinned revisions only.
+        progress: whether to show a progress bar.
+
+    Returns:
+        The results. They show as a table in a notebook.
+
+    Raises:
+        UserError: for a name, a file or a setting that cannot be used. What was finished before the error is kept, and
+            the same call continues from there.
+
+    Example:
+        >>> import llave
+        >>> result = llave.evaluate("classical", tasks="demo-object", limit=5, progress=False)
+        >>> result["demo-object"].score.value <= 1
+        True
+    """
+    from harness.distributed import join
+    from harness.evaluate import RunSettings
+    from harness.plan import EvalConfig
+    from llave.api.engine import evaluate_models, worker_count
+    from llave.api.progress import shown
+    from llave.api.results import EvalResults, TaskResult
+
+    _check(limit, budget, workers, protocol, on_bad_media)
+    chosen = choose_tasks(tasks, data, images)
+    world = join(device)
+    handles = open_models(model, model_settings(device, dtype, seed, model_options, trust_remote_code))
+    config = EvalConfig(protocol, limit, seed, on_bad_media == "count-as-wrong")
+    settings = RunSettings(Path(out), Path(store), budget, worker_count(workers), device)
+    with shown(progress and world.is_main) as bar:
+        outcome = evaluate_models(handles, chosen.tasks, config, settings, world, bar)
+    if outcome.failures:
+        first = outcome.failures[0]
+        raise RunFailed(first.what, f"{first.hint}\nWhat was finished is in {settings.out}.".strip()) from first
+    evaluations = [evaluation for _, evaluation in outcome.done]
+    return EvalResults(
+        tuple(TaskResult(result, settings.out) for each in evaluations for result in each.results),
+        chosen.suite,
+        sum(each.found for each in evaluations),
+        sum(each.receipt.distinct - each.receipt.stored for each in evaluations),
+    )
+
+
+def _check(limit: int | None, budget: int, workers: int | None, protocol: str, on_bad_media: str) -> None:
+    """Raises UserError for values that the command line refuses too."""
+    for name, value, least in (("limit", limit, 1), ("budget", budget, 1), ("workers", workers, 0)):
+        if value is not None and (not isinstance(value, int) or value < least):
+            raise UserError(f"{name} cannot be {value!r}.", f"Give a whole number from {least}.")
+    for name, word, known in (
+        ("protocol", protocol, ("strict", "official")),
+        ("on_bad_media", on_bad_media, ("stop", "count-as-wrong")),
+    ):
+        if word not in known:
+            raise UserError(f"{name} cannot be {word!r}.", f"Choose from {', '.join(known)}.")

@@ -1,0 +1,95 @@
+"""`llave.tasks` and `llave.models`: what there is to choose from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_COUNTS = ("num_queries", "num_candidates")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Rows of plain data: one for each task or model."""
+
+    noun: str
+    rows: tuple[Mapping[str, object], ...] = field(repr=False)
+
+    def frame(self) -> pd.DataFrame:
+        """One row for each task or model."""
+        import pandas as pd
+
+        frame = pd.DataFrame([dict(row) for row in self.rows])
+        return frame.astype({name: "Int64" for name in _COUNTS if name in frame})
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __contains__(self, name: object) -> bool:
+        return any(row["name"] == name for row in self.rows)
+
+    def __repr__(self) -> str:
+        return f"Listing({len(self)} {self.noun}{'s' if len(self) != 1 else ''})"
+
+    def _repr_html_(self) -> str:
+        from leaderboards.tables import Cell, Table, html_table
+
+        shown = [name for name in (self.rows[0] if self.rows else ()) if any(row[name] for row in self.rows)]
+        shown = [name for name in shown if name not in ("metrics", "notes", "query_instruction", "target_instruction")]
+        rows = tuple(tuple(Cell(_text(row[name])) for name in shown) for row in self.rows)
+        words = frozenset(shown) - set(_COUNTS)
+        names = tuple(name.replace("_", " ") for name in shown)
+        return html_table(Table(repr(self)[8:-1], names, rows, frozenset(each.replace("_", " ") for each in words)))
+
+
+def tasks(suite: str | None = None) -> Listing:
+    """The tasks that can be named, of all suites or of one.
+
+    Args:
+        suite: a suite, such as `mmeb`, `mmeb-vqa` or `demo`.
+
+    Returns:
+        A table with name, meta_task, split, modalities, scope, metrics, num_queries, num_candidates, instructions,
+        notes and source of each task.
+
+    Raises:
+        UserError: for an unknown suite.
+
+    Example:
+        >>> import llave
+        >>> "demo-object" in llave.tasks(suite="demo")
+        True
+    """
+    from llave.cli.listings import task_fields
+    from tasks.catalog import all_tasks, resolve_tasks
+
+    chosen = all_tasks().values() if suite is None else resolve_tasks(suite=suite)
+    return Listing("task", tuple(task_fields(task) for task in chosen))
+
+
+def models() -> Listing:
+    """The models that can be named. A name that ends in `/` takes a name on the hub or a folder after it.
+
+    Returns:
+        A table with name, summary, modalities and verified (how far the adapter is known to be right) of each model.
+
+    Raises:
+        UserError: if a plug-in that brings models cannot be loaded.
+
+    Example:
+        >>> import llave
+        >>> "classical" in llave.models()
+        True
+    """
+    from harness.models import ROWS, installed_rows
+    from llave.cli.listings import model_fields
+
+    return Listing("model", tuple(model_fields(row) for row in (*ROWS, *installed_rows())))
+
+
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else "" if value is None else f"{value}"

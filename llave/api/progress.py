@@ -1,0 +1,96 @@
+"""The progress bar of the Python API: in a terminal, in a notebook, and as lines in a log."""
+
+from __future__ import annotations
+
+import html
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Protocol
+
+from harness.progress import NoProgress, Progress
+
+
+class DisplayHandle(Protocol):
+    """An output of IPython that can be changed."""
+
+    def update(self, obj: object, *, raw: bool) -> None:
+        """Shows something else in the same place."""
+
+
+_SECONDS = 0.2
+"""Time between two updates of a notebook's output."""
+
+
+@contextmanager
+def shown(show: bool) -> Iterator[Progress]:
+    """Shows progress on stderr, or under the cell of a notebook; shows nothing if `show` is false."""
+    if not show:
+        yield NoProgress()
+        return
+    if in_notebook():
+        bar = NotebookProgress()
+        try:
+            yield bar
+        finally:
+            bar.close()
+        return
+    from rich.console import Console
+
+    from llave.cli.progress import Bar, Lines
+
+    screen = Console(stderr=True, highlight=False)
+    with Bar(screen) if screen.is_terminal else Lines(screen) as listener:
+        yield listener
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython is not None else None
+    return shell is not None and type(shell).__name__ in ("ZMQInteractiveShell", "Shell")
+
+
+class NotebookProgress:
+    """One output that is updated in place. It needs no widgets, so every kind of notebook shows it."""
+
+    def __init__(self) -> None:
+        self._handle: DisplayHandle | None = None
+        self._name, self._total, self._done = "", 0, 0
+        self._start = self._drawn = time.monotonic()
+
+    def phase(self, name: str, total: int) -> None:
+        """Begins a stretch of work of `total` steps; 0 if their number is not known."""
+        self._name, self._total, self._done = name, total, 0
+        self._start = time.monotonic()
+        self._draw()
+
+    def advance(self, steps: int = 1) -> None:
+        """Counts steps that are done."""
+        self._done += steps
+        if time.monotonic() - self._drawn >= _SECONDS:
+            self._draw()
+
+    def note(self, text: str) -> None:
+        """Prints a line that stays."""
+        print(text, file=sys.stderr)  # noqa: T201 -- a notebook shows it under the cell
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        if self._handle is not None:
+            self._handle.update({"text/plain": "", "text/html": ""}, raw=True)
+
+    def _draw(self) -> None:
+        self._drawn = time.monotonic()
+        line, share = self._name, ""
+        if self._total:
+            rate = self._done / max(self._drawn - self._start, 1e-3)
+            line += f": {self._done:,} of {self._total:,}, {rate:,.1f} items/s"
+            share = f'<progress value="{self._done}" max="{self._total}"></progress> '
+        data = {"text/plain": line, "text/html": f"{share}{html.escape(line)}"}
+        if self._handle is None:
+            self._handle = import_module("IPython.display").display(data, raw=True, display_id=True)
+        else:
+            self._handle.update(data, raw=True)

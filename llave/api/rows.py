@@ -1,0 +1,167 @@
+"""Queries, candidates and positives made in Python, as a task. `llave.task` is the front of it."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from harness.data.items import ITEM_FIELDS
+from harness.errors import UserError
+from harness.identity import fingerprint
+from harness.types import DataInfo, IndexArray, Item, Query, Task, TaskData
+from llave.api.items import Records, records_of, to_item
+
+_KEYS = ("id", *ITEM_FIELDS)
+_FIX = "Correct the data that was given."
+
+
+@dataclass(frozen=True, slots=True)
+class PythonRows:
+    """Rows that lie in memory. Equal rows are known by one digest; where media lie is not part of it."""
+
+    content: str
+    """SHA-256 over ids, texts, instructions, kinds of media and positives."""
+    data: TaskData = field(compare=False, repr=False)
+
+    def describe(self) -> str:
+        """One line for a person: where the data comes from."""
+        return f"rows made in Python (digest {self.content[:12]})"
+
+    def info(self, task: Task) -> DataInfo:  # noqa: ARG002 -- the rows are the task
+        """Says that no file decides the rows."""
+        return DataInfo("Python", "local", (), content=self.content)
+
+    def load(self, task: Task) -> TaskData:  # noqa: ARG002 -- the rows are the task
+        """The rows, which were checked when the task was made."""
+        return self.data
+
+
+def task(
+    name: str,
+    *,
+    queries: Records,
+    candidates: Records,
+    positives: Iterable[object],
+    metrics: Sequence[str] = (),
+    root: str | Path | None = None,
+) -> Task:
+    """A task made of your own queries and candidates, for `evaluate`. Every query ranks all candidates.
+
+    Args:
+        name: what tables and result files call the task.
+        queries: Q items: texts, dictionaries with `text`, `image`, `video`, `instruction` and `id`, or PIL images. A
+            list, a pandas Series or DataFrame, a column or a whole `datasets.Dataset`, or a mapping from id to item.
+            `image` and `video` are a path, an opened PIL image, a dictionary with `bytes` or `path`, or a list of them.
+        candidates: the items that are ranked, in any of the same forms. Candidates of equal content are one candidate.
+        positives: for each of the Q queries the right candidate, or a list of them: positions, from 0, or ids.
+        metrics: names of metrics, such as `hit@1`, `recall@5`, `ndcg@10`; the first is the main one. Empty: those of
+            MMEB, with `hit@1` (P@1) as the main one.
+        root: the folder that relative paths start from; the working folder if None.
+
+    Returns:
+        The task. Its rows are checked. Images that are in no file are written to the cache folder, by their content.
+
+    Raises:
+        UserError: for an item that is none, a positive that is no candidate, and lengths that do not match.
+
+    Example:
+        >>> import llave
+        >>> animals = llave.task(
+        ...     "animals",
+        ...     queries=["it barks", "it purrs"],
+        ...     candidates=["a dog", "a cat", "a fish"],
+        ...     positives=[0, 1],
+        ... )
+    """
+    from harness.scoring.metrics import Metric
+
+    if not name.strip():
+        raise UserError("A task needs a name.", "Give one, such as 'animals'.")
+    for metric in metrics:
+        Metric.parse(metric)
+    folder = Path.cwd() if root is None else Path(root).absolute()
+    pool = _Candidates(name, folder, candidates)
+    asked = list(_items(name, "query", queries, folder))
+    right = list(positives)
+    if len(asked) != len(right):
+        raise UserError(f"{name} has {len(asked)} queries, but positives for {len(right)}.", "Give each query some.")
+    if not asked or not pool.items:
+        raise UserError(f"{name} has no {'candidate' if asked else 'query'}.", "Give at least one.")
+    none: IndexArray = np.empty(0, dtype=np.int32)
+    rows = tuple(
+        Query(own or str(number), item, none, pool.indexes(each, f"query {number}"))
+        for number, ((own, item), each) in enumerate(zip(asked, right, strict=True))
+    )
+    data = TaskData(rows, tuple(pool.items))
+    made = Task(name, None, None, None, None, PythonRows(_digest(data), data), scope="global")
+    return replace(made, metrics=tuple(metrics)) if metrics else made
+
+
+class _Candidates:
+    """The candidates, unique by content, and where each position and id leads."""
+
+    def __init__(self, task_name: str, folder: Path, given: Records) -> None:
+        self._task = task_name
+        self.items: dict[Item, int] = {}
+        self._places: list[int] = []
+        self._ids: dict[str, int] = {}
+        for own, item in _items(task_name, "candidate", given, folder):
+            place = self.items.setdefault(item, len(self.items))
+            self._places.append(place)
+            if own:
+                self._ids[own] = place
+
+    def indexes(self, given: object, where: str) -> IndexArray:
+        """Indexes `(P,)` of a query's positives. Raises UserError for what is no candidate."""
+        several = not isinstance(given, str) and isinstance(given, Iterable)
+        chosen = list(given) if several and isinstance(given, Iterable) else [given]
+        if not chosen:
+            raise UserError(f"{self._task}: {where} has no positive.", "Give each query at least one.")
+        return np.asarray(list(dict.fromkeys(self._index(each, where) for each in chosen)), dtype=np.int32)
+
+    def _index(self, given: object, where: str) -> int:
+        if isinstance(given, str):
+            if given not in self._ids:
+                has = f"The ids are {', '.join(list(self._ids)[:5])}, ..." if self._ids else "No candidate has an id."
+                raise UserError(f"{self._task}: {where}: there is no candidate with the id {given!r}.", has)
+            return self._ids[given]
+        try:
+            place = operator.index(given)  # type: ignore[arg-type]  # what is no number is the case below
+        except TypeError:
+            what = f"{self._task}: {where}: a positive is a position or an id, not {given!r:.80}."
+            raise UserError(what, _FIX) from None
+        if isinstance(given, bool) or not 0 <= place < len(self._places):
+            count = len(self._places)
+            raise UserError(
+                f"{self._task}: {where}: there is no candidate at position {given!r}.",
+                f"There are {count} candidates, at positions 0 to {count - 1}.",
+            )
+        return self._places[place]
+
+
+def _items(task_name: str, kind: str, given: Records, folder: Path) -> Iterator[tuple[str, Item]]:
+    """Id, empty if there is none, and item of each record."""
+    for number, (own, record) in enumerate(records_of(given, f"{task_name}, {kind}")):
+        where = f"{task_name}, {kind} {number}"
+        try:
+            yield own, to_item(record, folder, _KEYS, where)
+        except ValueError as error:
+            raise UserError(f"{where}: {error}.", _FIX) from None
+
+
+def _digest(data: TaskData) -> str:
+    """What decides the rows, apart from the bytes of media, which every dataset is known by anyway."""
+    return fingerprint(
+        {
+            "queries": [[query.id, *_fields(query.item), query.positives.tolist()] for query in data.queries],
+            "candidates": [_fields(item) for item in data.targets],
+        }
+    )
+
+
+def _fields(item: Item) -> list[object]:
+    return [item.instruction, item.text, [medium.kind for medium in item.media]]

@@ -1,0 +1,92 @@
+"""`llave.train`: from a recipe to a checkpoint, from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from harness.errors import UserError
+from harness.types import Scalar
+
+if TYPE_CHECKING:
+    from harness.progress import Progress
+
+Setting: TypeAlias = Scalar | Sequence[str | int | float] | Mapping[str, float]
+"""A value of a training setting: as in Python, or as `--set` has it."""
+
+
+def train(
+    recipe: str,
+    *,
+    data: str | Path | None = None,
+    images: str | Path | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+    progress: bool = True,
+    **settings: Setting,
+) -> Path:
+    """Trains a model by a recipe, in this process.
+
+    Args:
+        recipe: such as `demo`, `demo-infonce`, `llave-2b`, `infonce-2b`.
+        data: a folder in the layout of MMEB-train, a .jsonl file of pairs, or a name on the hub; else the recipe's.
+        images: the folder that image paths are relative to; found beside the data if None.
+        out: where checkpoints go; `runs/RECIPE` if None.
+        resume: whether to continue from the newest checkpoint in `out`, if there is one.
+        progress: whether to show a progress bar.
+        **settings: changes of the recipe, such as `max_steps=100`; docs/training.md lists them all.
+
+    Returns:
+        The folder of the last checkpoint, which `evaluate` takes as a model.
+
+    Raises:
+        UserError: for an unknown recipe or setting, for data that cannot be used, and for a folder that holds another
+            run. An error after the first step is a RunFailed; checkpoints until then are kept.
+    """
+    from llave.api.progress import shown
+    from trainers.config import override
+    from trainers.recipes import find_recipe
+
+    given = {name: str(value) for name, value in (("data", data), ("images", images)) if value is not None}
+    changes = [f"{name}={_written(name, value)}" for name, value in {**given, **settings}.items()]
+    config = override(find_recipe(recipe), changes)
+    from trainers.train import train as run
+
+    with shown(progress) as bar:
+        return run(config, Path("runs", config.recipe) if out is None else Path(out), _Watcher(bar), resume=resume)
+
+
+class _Watcher:
+    """Tells a progress bar about a training run."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def begin(self, done: int, steps: int) -> None:
+        self._progress.phase("training", steps)
+        self._progress.advance(done)
+
+    def step(self, loss: float, pairs_per_second: float) -> None:  # noqa: ARG002 -- the log has them
+        self._progress.advance()
+
+    def note(self, text: str) -> None:
+        self._progress.note(text)
+
+    def evaluating(self) -> Progress:
+        from harness.progress import NoProgress
+
+        return NoProgress()
+
+
+def _written(name: str, value: object) -> str:
+    """A value as `--set` has it."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return ",".join(f"{key}:{each}" for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    if not isinstance(value, str | int | float | Path):
+        raise UserError(f"The setting {name} cannot be {value!r:.80}.", "Give a number, a text, or a list of them.")
+    return str(value)
