@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from functools import partial
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
@@ -45,11 +47,19 @@ def score_figure(frame: pd.DataFrame, heading: str) -> Figure:
         chance = "chance" if number == 0 else None
         axes.plot(rows["chance"] * scale, places, "|", color="grey", markersize=12, label=chance)
     axes.set_yticks(range(len(tasks)), [_plain(task) for task in tasks])
-    axes.invert_yaxis()
+    axes.set_ylim(len(tasks) - 0.5, -0.5)  # the first task on top
     axes.grid(axis="x", alpha=0.3)
     axes.set_xlabel(f"{heading}; bars: 95 % CI")
     figure.legend(loc="outside upper center", ncols=3)
+    # a notebook shows it, whether pyplot was imported or not
+    figure._repr_png_ = partial(_png, figure)  # type: ignore[attr-defined]
     return figure
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
 
 
 def _plain(name: object) -> str:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UserError, unknown_name
 from harness.paths import safe_name
-from harness.results.files import QueryRow, Result, Score, load_result, load_rows
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from harness.results.files import QueryRow, Result, Score
     from leaderboards.board.board import Board
     from leaderboards.tables import Table
     from tasks.suites import Suite
@@ -60,6 +60,8 @@ class TaskResult:
     @property
     def path(self) -> Path:
         """The result file. Raises UserError if it was moved away."""
+        from harness.results.files import load_result
+
         record = self.record
         folder = self.out / safe_name(self.model) / safe_name(str(record.model["revision"]))
         stem = safe_name(record.task)
@@ -98,7 +100,10 @@ class TaskResult:
         """
         import pandas as pd
 
-        return pd.DataFrame([_flat(row) for row in load_rows(self.path, self.record)])
+        from harness.results.files import load_result, load_rows
+
+        path = self.path
+        return pd.DataFrame([_flat(row) for row in load_rows(path, load_result(path))])
 
     def __repr__(self) -> str:
         return f"TaskResult({short(self.model)} on {short(self.task)}: {self.metric} {_interval(self.record)})"
@@ -192,12 +197,15 @@ class EvalResults:
         return len(self.results)
 
     def __repr__(self) -> str:
+        if not self.results:
+            return "EvalResults(empty: the main process has the results)"
         models, tasks = self.models, self.tasks
         who = short(models[0]) if len(models) == 1 else f"{len(models)} models"
         if len(self.results) == 1:
             what = f"{short(tasks[0])}: {self.results[0].metric} {_interval(self.results[0].record)}"
         else:
-            what = f"{len(tasks)} tasks" + (f": {self._overall()}" if len(models) == 1 else "")
+            what = f"{len(tasks)} task{'s' if len(tasks) != 1 else ''}"
+            what += f": {self._overall()}" if len(models) == 1 else ""
         return f"EvalResults({who} on {what})"
 
     def _repr_html_(self) -> str:
@@ -211,9 +219,12 @@ class EvalResults:
         return Board.of([each.record for each in self.results], self.suite)
 
     def _heading(self) -> str:
+        from harness.scoring.metrics import Metric
+
         metrics = dict.fromkeys(each.metric for each in self.results)
         protocols = dict.fromkeys(each.record.protocol for each in self.results)
-        return f"{', '.join(metrics)} in percent, or ranks; protocol {', '.join(protocols)}"
+        unit = "" if all(Metric.parse(name).is_rank for name in metrics) else " in percent"
+        return f"{', '.join(metrics)}{unit}; protocol {', '.join(protocols)}"
 
     def _overall(self) -> str:
         mean = self._board().means(self.models[0])[0]
