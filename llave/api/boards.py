@@ -33,8 +33,8 @@ class Leaderboard:
     def frame(self) -> pd.DataFrame:
         """One row for each model, in the order of the board. Scores are fractions.
 
-        Columns: rank, rank_best, rank_worst, group, model, kind, run, step; each mean of the suite and each dataset
-        with its `low` and `high`; missing, official effect, tied queries, size, width, protocol, source, date, costs.
+        Columns: rank, rank_best, rank_worst, group, model, kind, run, step. Then each mean of the suite and each
+        dataset, with its `low` and `high`. Then facts, such as missing, tied queries, size, width, source and costs.
         """
         return self.board.frame()
 
@@ -84,8 +84,9 @@ class ModelComparison:
     def frame(self) -> pd.DataFrame:
         """One row for each mean, the headline first, then for each dataset. Fractions, B minus A.
 
-        Columns: name, kind (mean, dataset), a, b, difference, low and high (95 % CI, other queries of the same
-        datasets), hierarchical_low and hierarchical_high (other datasets too), p, holm, wins, ties, losses, paired.
+        Columns: name, kind (mean, dataset), a, b, difference. Then its 95 % CIs: low and high (other queries of the
+        same datasets), hierarchical_low and hierarchical_high (other datasets too). Then p, holm, wins, ties, losses
+        and paired.
         """
         import pandas as pd
 
@@ -136,6 +137,12 @@ def board(
 
     Raises:
         UserError: if no result can be used, and for an unknown suite or mean.
+
+    Example:
+        >>> import llave
+        >>> result = llave.evaluate(["classical", "null/random"], "demo-object", limit=5, progress=False)
+        >>> len(llave.board(result).frame())
+        2
     """
     made, warned = make_board(
         None if published and results is None else _paths(RESULTS if results is None else results),
@@ -192,6 +199,12 @@ def compare(a: Results, b: Results, *, results: str | Path = RESULTS, suite: str
 
     Raises:
         UserError: for a model without results, for results of several models, and if the two have nothing in common.
+
+    Example:
+        >>> import llave
+        >>> a, b = (llave.evaluate(name, "demo-color", progress=False) for name in ("null/random", "null/oracle"))
+        >>> llave.compare(a, b).verdict.partition(":")[0]
+        'null/oracle is better than null/random'
     """
     from leaderboards.board.scope import sizes_of, suite_for
     from leaderboards.compare.compare import compare as compare_entries

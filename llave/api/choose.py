@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tasks.suites import Suite
 
 Tasks: TypeAlias = str | Path | Task | Sequence[str | Path | Task]
-"""Names of tasks and suites with commas between, a folder in MMEB's layout, a .jsonl file, a `Task`, or a list."""
+"""Names of tasks and suites with commas between, a folder, a .jsonl file, a `Task`, or a list of these."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,8 +37,7 @@ def embed(
 
     Args:
         model: as for `evaluate`, one of them.
-        items: N items, in any form that `task` takes: texts, dictionaries with `text`, `image`, `video`, `instruction`
-            and `role`, PIL images, a pandas Series or DataFrame, a `datasets.Dataset`.
+        items: N items, in any form that the queries of `task` have. A dictionary may have a `role` too.
         role: `query` or `target`, for items that do not say. Many models treat the two differently.
         root: the folder that relative paths start from; the working folder if None.
         store: folder of the embedding store.
@@ -56,7 +55,7 @@ def embed(
         only the main one gets them; the others get an array of shape `(0, 0)`.
 
     Raises:
-        UserError: for an item that is none, media that cannot be used, and an item of which the model sees nothing.
+        UserError: for an item that is none, for unusable media, and for an item of which the model sees nothing.
 
     Example:
         >>> import llave

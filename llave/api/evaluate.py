@@ -43,10 +43,9 @@ def evaluate(
     What was finished before is found and not computed again; items are embedded once for all tasks and calls.
 
     Args:
-        model: a name from `models()`, a folder, `package.module:Class`, a class, an object with `spec`, `prepare` and
-            `embed`, or a list of these.
-        tasks: names of tasks and suites with commas between, a folder in MMEB's layout, a .jsonl file, a `Task` such as
-            `task()` makes, or a list of these.
+        model: a name from `models()`, a folder, `package.module:Class`, a class, or an embedder object. Or a list.
+        tasks: names of tasks and suites with commas between, a folder in MMEB's layout, or a .jsonl file. Or a `Task`,
+            such as `task()` makes, or a list of all these.
         data: a folder in MMEB's layout or a .jsonl file, which the named tasks are read from.
         images: the folder that image paths are relative to.
         limit: number of queries of each task that are used, from the first; all if None.

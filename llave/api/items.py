@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Records: TypeAlias = Iterable[object]
-"""Items in a list, a pandas Series or DataFrame, a `datasets.Dataset` or a column of it, or a mapping by id."""
+"""A list of items, a pandas Series or DataFrame, a `datasets.Dataset` or its column, or a mapping by id."""
 
 _MEDIA = ("image", "video")
 _PNG = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})

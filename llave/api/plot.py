@@ -18,7 +18,7 @@ _LEAST_HEIGHT = 2.0
 
 
 def score_figure(frame: pd.DataFrame, heading: str) -> Figure:
-    """Points with their 95 % CI: a row for each task, a colour for each model, a grey tick for chance.
+    """Points with their 95 % CI, a row for each task and a colour for each model. Grey ticks are chance.
 
     Args:
         frame: rows with model, task, metric, value, low, high and chance, in the order to show.

@@ -92,8 +92,8 @@ class TaskResult:
     def queries(self) -> pd.DataFrame:
         """One row for each query, in the order of the data, read from the file beside the record.
 
-        Columns: query (id), the main metric, right, best_rank, worst_rank, official_rank (lists: one rank for each
-        positive), candidates (their number), text, media, positives and top (lists of dictionaries, best first).
+        Columns: query (id), the main metric, right, and best_rank, worst_rank and official_rank. These three are lists
+        with a rank for each positive. Then candidates (their number), text, media, positives, top (best first).
 
         Raises:
             UserError: if the file was moved away or changed.
@@ -160,8 +160,8 @@ class EvalResults:
     def frame(self) -> pd.DataFrame:
         """Tidy data: one row for each model and task.
 
-        Columns: model, revision, task, meta_task, split, metric, protocol, value, low and high (the 95 % CI), strict,
-        official, chance, tied_queries, num_queries, num_targets, dataset_digest, seconds. Scores are fractions.
+        Columns: model, revision, task, meta_task, split, metric, protocol, value, low, high (the 95 % CI). Then
+        strict, official, chance, tied_queries, num_queries, num_targets, dataset_digest, seconds. Scores are fractions.
         """
         return self._board().results_frame()
 

@@ -30,7 +30,7 @@ def train(
 
     Args:
         recipe: such as `demo`, `demo-infonce`, `llave-2b`, `infonce-2b`.
-        data: a folder in the layout of MMEB-train, a .jsonl file of pairs, or a name on the hub; else the recipe's.
+        data: a folder in MMEB-train's layout, a .jsonl file of pairs, or a name on the hub; else the recipe's.
         images: the folder that image paths are relative to; found beside the data if None.
         out: where checkpoints go; `runs/RECIPE` if None.
         resume: whether to continue from the newest checkpoint in `out`, if there is one.
@@ -41,8 +41,12 @@ def train(
         The folder of the last checkpoint, which `evaluate` takes as a model.
 
     Raises:
-        UserError: for an unknown recipe or setting, for data that cannot be used, and for a folder that holds another
-            run. An error after the first step is a RunFailed; checkpoints until then are kept.
+        UserError: for an unknown recipe or setting, for unusable data, and for a folder that holds another run. After
+            the first step too; checkpoints until then are kept.
+
+    Example:
+        >>> import llave
+        >>> checkpoint = llave.train("demo", seed=1)  # doctest: +SKIP
     """
     from llave.api.progress import shown
     from trainers.config import override
