@@ -14,6 +14,10 @@ class UserError(Exception):
         self.what = what
         self.hint = hint
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback, which would say nothing to a user."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class BadMedia(UserError):
     """An image or a video that cannot be used. `--on-bad-media count-as-wrong` goes on past these."""

@@ -12,9 +12,8 @@ from harness.errors import UserError
 if TYPE_CHECKING:
     from harness.distributed import World
     from harness.evaluate import Evaluation, RunSettings
-    from harness.plan import EvalConfig
     from harness.progress import Progress
-    from harness.types import ModelHandle, Task
+    from harness.types import EvalConfig, ModelHandle, Task
 
 _MOST_WORKERS = 8
 
@@ -44,9 +43,9 @@ def evaluate_models(
         UserError: if the first model cannot be evaluated, so that nothing is lost. Of several processes each raises, so
             that the launcher stops the others.
     """
+    from harness.data.cache import DatasetCache
     from harness.evaluate import Run
     from harness.media.digests import Digests
-    from harness.plan import DatasetCache
 
     run = Run(config, settings, DatasetCache(Digests(), progress, settings.workers), world, progress)
     done: list[tuple[ModelHandle, Evaluation]] = []

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import RunFailed, UserError
-from harness.types import ProtocolName, Scalar
+from harness.types import EvalConfig, ProtocolName, Scalar
 from llave.api.choose import Tasks, choose_tasks
 from llave.api.models import Model, model_settings, open_models
 
@@ -77,7 +77,6 @@ def evaluate(
     """
     from harness.distributed import join
     from harness.evaluate import RunSettings
-    from harness.plan import EvalConfig
     from llave.api.engine import evaluate_models, worker_count
     from llave.api.progress import shown
     from llave.api.results import EvalResults, TaskResult
@@ -98,7 +97,7 @@ def evaluate(
         tuple(TaskResult(result, settings.out) for each in evaluations for result in each.results),
         chosen.suite,
         sum(each.found for each in evaluations),
-        sum(each.receipt.distinct - each.receipt.stored for each in evaluations),
+        sum(each.counts.distinct - each.counts.stored for each in evaluations),
     )
 
 

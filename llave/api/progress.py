@@ -31,19 +31,18 @@ def shown(show: bool) -> Iterator[Progress]:
         yield NoProgress()
         return
     if in_notebook():
-        bar = NotebookProgress()
+        notebook = NotebookProgress()
         try:
-            yield bar
+            yield notebook
         finally:
-            bar.close()
+            notebook.close()
         return
     from rich.console import Console
 
-    from llave.cli.progress import Bar, Lines
+    from llave.cli.progress import ProgressBar
 
-    screen = Console(stderr=True, highlight=False)
-    with Bar(screen) if screen.is_terminal else Lines(screen) as listener:
-        yield listener
+    with ProgressBar(Console(stderr=True, highlight=False)) as bar:
+        yield bar
 
 
 def in_notebook() -> bool:
@@ -58,7 +57,7 @@ class NotebookProgress:
 
     def __init__(self) -> None:
         self._handle: DisplayHandle | None = None
-        self._name, self._total, self._done = "", 0, 0
+        self._name, self._state, self._total, self._done = "", "", 0, 0
         self._start = self._drawn = time.monotonic()
 
     def phase(self, name: str, total: int) -> None:
@@ -67,9 +66,10 @@ class NotebookProgress:
         self._start = time.monotonic()
         self._draw()
 
-    def advance(self, steps: int = 1) -> None:
-        """Counts steps that are done."""
+    def advance(self, steps: int = 1, state: str = "") -> None:
+        """Counts steps that are done. `state` is shown in place of the rate."""
         self._done += steps
+        self._state = state
         if time.monotonic() - self._drawn >= _SECONDS:
             self._draw()
 
@@ -87,7 +87,7 @@ class NotebookProgress:
         line, share = self._name, ""
         if self._total:
             rate = self._done / max(self._drawn - self._start, 1e-3)
-            line += f": {self._done:,} of {self._total:,}, {rate:,.1f} items/s"
+            line += f": {self._done:,} of {self._total:,}, {self._state or f'{rate:,.1f} items/s'}"
             share = f'<progress value="{self._done}" max="{self._total}"></progress> '
         data = {"text/plain": line, "text/html": f"{share}{html.escape(line)}"}
         if self._handle is None:

@@ -71,8 +71,8 @@ class _Watcher:
         self._progress.phase("training", steps)
         self._progress.advance(done)
 
-    def step(self, loss: float, pairs_per_second: float) -> None:  # noqa: ARG002 -- the log has them
-        self._progress.advance()
+    def step(self, loss: float, pairs_per_second: float) -> None:
+        self._progress.advance(1, f"loss {loss:.3f}, {pairs_per_second:,.0f} pairs/s")
 
     def note(self, text: str) -> None:
         self._progress.note(text)

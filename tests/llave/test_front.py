@@ -54,6 +54,10 @@ def test_every_function_says_what_it_takes_and_raises():
             assert parameter.annotation is not inspect.Parameter.empty
 
 
+def test_a_notebook_shows_an_error_without_a_traceback():
+    assert front.UserError("It is wrong.", "Do this.")._render_traceback_() == ["UserError: It is wrong.\nDo this."]
+
+
 class TestPage:
     def test_it_is_made_from_the_docstrings(self):
         assert PAGE.read_text(encoding="utf-8") == page(), "python -m tests.helpers.api_page makes it anew"
