@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from harness.data.items import ITEM_FIELDS, parse_role
 from harness.errors import UserError
 from harness.types import FloatArray, Role, Scalar
-from llave.api.evaluate import BUDGET
+from llave.api.evaluate import BUDGET, check_count
 from llave.api.items import Records, records_of, to_item
 from llave.api.models import Model, model_settings, open_one
+
+if TYPE_CHECKING:
+    from harness.embed import OwnItem
 
 _KEYS = ("id", *ITEM_FIELDS, "role")
 
@@ -63,11 +67,26 @@ def embed(
         2
     """
     from harness.distributed import join
-    from harness.embed import EmbedSettings, OwnItem, embed_items
+    from harness.embed import EmbedSettings, embed_items
     from llave.api.engine import worker_count
     from llave.api.progress import shown
 
-    folder = Path.cwd() if root is None else Path(root).absolute()
+    check_count("budget", budget, 1)
+    check_count("workers", workers, 0)
+    own = _own_items(items, role, Path.cwd() if root is None else Path(root).absolute())
+    handle = open_one(model, model_settings(device, dtype, seed, model_options, trust_remote_code))
+    world = join(device)
+    with shown(progress and world.is_main) as bar:
+        found = embed_items(own, handle, EmbedSettings(Path(store), budget, worker_count(workers)), bar, world)
+    return np.empty((0, 0), dtype=np.float32) if found is None else found.vectors
+
+
+def _own_items(items: Records, role: Role, folder: Path) -> list[OwnItem]:
+    """The items with their roles. Raises UserError that names the place of what is none."""
+    from harness.embed import OwnItem
+
+    if role not in ("query", "target"):
+        raise UserError(f"role cannot be {role!r}.", "Choose from query, target.")
     own = []
     for number, (_, record) in enumerate(records_of(items, "item")):
         place = f"item {number}"
@@ -78,8 +97,4 @@ def embed(
             raise UserError(f"{place}: {error}.", "Correct the items that were given.") from None
     if not own:
         raise UserError("There is no item to embed.", "Give a list of texts or dictionaries.")
-    handle = open_one(model, model_settings(device, dtype, seed, model_options, trust_remote_code))
-    world = join(device)
-    with shown(progress and world.is_main) as bar:
-        found = embed_items(own, handle, EmbedSettings(Path(store), budget, worker_count(workers)), bar, world)
-    return np.empty((0, 0), dtype=np.float32) if found is None else found.vectors
+    return own

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import RunFailed, UserError
-from harness.types import EvalConfig, ProtocolName, Scalar
-from llave.api.choose import Tasks, choose_tasks
+from harness.types import EvalConfig, ModelSettings, ProtocolName, Scalar
+from llave.api.choose import TaskChoice, Tasks, choose_tasks
 from llave.api.models import Model, model_settings, open_models
 
 if TYPE_CHECKING:
+    from harness.evaluate import RunSettings
     from llave.api.results import EvalResults
 
 BUDGET = 16_384
@@ -40,12 +41,11 @@ def evaluate(
 ) -> EvalResults:
     """Evaluates a model, or several, on tasks. The result files are those that `llave run` writes.
 
-    What was finished before is found and not computed again; items are embedded once for all tasks and calls.
+    What was finished before is found, not computed again. Items are embedded once for all tasks and calls.
 
     Args:
         model: a name from `models()`, a folder, `package.module:Class`, a class, or an embedder object. Or a list.
-        tasks: names of tasks and suites with commas between, a folder in MMEB's layout, or a .jsonl file. Or a `Task`,
-            such as `task()` makes, or a list of all these.
+        tasks: names of tasks and suites with commas between, a folder, a .jsonl file, or a `Task`. Or a list.
         data: a folder in MMEB's layout or a .jsonl file, which the named tasks are read from.
         images: the folder that image paths are relative to.
         limit: number of queries of each task that are used, from the first; all if None.
@@ -66,8 +66,7 @@ def evaluate(
         The results. They show as a table in a notebook.
 
     Raises:
-        UserError: for a name, a file or a setting that cannot be used. What was finished before the error is kept, and
-            the same call continues from there.
+        UserError: for what cannot be used. What was finished before is kept; the same call continues from there.
 
     Example:
         >>> import llave
@@ -75,18 +74,27 @@ def evaluate(
         >>> result["demo-object"].score.value <= 1
         True
     """
+    config = _config(protocol, limit, seed, on_bad_media)
+    settings = _run_settings(out, store, budget, workers, device)
+    load = model_settings(device, dtype, seed, model_options, trust_remote_code)
+    return _evaluate(model, choose_tasks(tasks, data, images), load, config, settings, progress)
+
+
+def _evaluate(
+    model: Model | Sequence[Model],
+    chosen: TaskChoice,
+    load: ModelSettings,
+    config: EvalConfig,
+    settings: RunSettings,
+    progress: bool,
+) -> EvalResults:
     from harness.distributed import join
-    from harness.evaluate import RunSettings
-    from llave.api.engine import evaluate_models, worker_count
+    from llave.api.engine import evaluate_models
     from llave.api.progress import shown
     from llave.api.results import EvalResults, TaskResult
 
-    _check(limit, budget, workers, protocol, on_bad_media)
-    chosen = choose_tasks(tasks, data, images)
-    world = join(device)
-    handles = open_models(model, model_settings(device, dtype, seed, model_options, trust_remote_code))
-    config = EvalConfig(protocol, limit, seed, on_bad_media == "count-as-wrong")
-    settings = RunSettings(Path(out), Path(store), budget, worker_count(workers), device)
+    world = join(settings.device)  # a model may be made as soon as it is opened, and then on this process's device
+    handles = open_models(model, load)
     with shown(progress and world.is_main) as bar:
         outcome = evaluate_models(handles, chosen.tasks, config, settings, world, bar)
     if outcome.failures:
@@ -101,14 +109,30 @@ def evaluate(
     )
 
 
-def _check(limit: int | None, budget: int, workers: int | None, protocol: str, on_bad_media: str) -> None:
-    """Raises UserError for values that the command line refuses too."""
-    for name, value, least in (("limit", limit, 1), ("budget", budget, 1), ("workers", workers, 0)):
-        if value is not None and (not isinstance(value, int) or value < least):
-            raise UserError(f"{name} cannot be {value!r}.", f"Give a whole number from {least}.")
+def _config(protocol: ProtocolName, limit: int | None, seed: int, on_bad_media: str) -> EvalConfig:
+    """The conditions of the evaluation. Raises UserError for values that the command line refuses too."""
+    check_count("limit", limit, 1)
+    check_count("seed", seed, 0)
     for name, word, known in (
         ("protocol", protocol, ("strict", "official")),
         ("on_bad_media", on_bad_media, ("stop", "count-as-wrong")),
     ):
         if word not in known:
             raise UserError(f"{name} cannot be {word!r}.", f"Choose from {', '.join(known)}.")
+    return EvalConfig(protocol, limit, seed, on_bad_media == "count-as-wrong")
+
+
+def _run_settings(out: str | Path, store: str | Path, budget: int, workers: int | None, device: str) -> RunSettings:
+    """Where to write and how hard to work. Raises UserError for values that the command line refuses too."""
+    from harness.evaluate import RunSettings
+    from llave.api.engine import worker_count
+
+    check_count("budget", budget, 1)
+    check_count("workers", workers, 0)
+    return RunSettings(Path(out), Path(store), budget, worker_count(workers), device)
+
+
+def check_count(name: str, value: int | None, least: int) -> None:
+    """Raises UserError for anything but None and a whole number from `least`."""
+    if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < least):
+        raise UserError(f"{name} cannot be {value!r}.", f"Give a whole number from {least}.")

@@ -178,6 +178,8 @@ class EvalResults:
     def __getitem__(self, key: str | tuple[str, str]) -> TaskResult:
         """The result of a task; of several models that of `(model, task)`. Raises UserError for what is not there."""
         columns = self._board().columns
+        if not isinstance(key, str) and not (isinstance(key, tuple) and len(key) == 2):
+            raise UserError(f"{key!r} is no task.", "Write result[task], or result[model, task] for several models.")
         if isinstance(key, str) and len(columns) > 1:
             raise UserError(
                 f"Several models have a result of {key}.", f"Write result[model, task], with one of {_list(columns)}."

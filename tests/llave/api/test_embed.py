@@ -91,6 +91,11 @@ def test_what_is_wrong_is_named(place, items, what):
     assert not place.store.exists() or not any(place.store.rglob("*.safetensors"))
 
 
+def test_an_unknown_role(place):
+    with pytest.raises(front.UserError, match="role cannot be 'judge'"):
+        _embed(place, HASHED, ["a"], role="judge")
+
+
 def test_an_item_of_which_the_model_sees_nothing(place):
     with pytest.raises(front.UserError, match="item 1"):
         _embed(place, TextOnly, ["a", Image.new("RGB", (8, 8))])

@@ -63,6 +63,11 @@ class TestText:
         assert repr(_results(record(), record(task="B", value=0.3))) == "EvalResults(m on 2 tasks: overall 40.0 %)"
         assert repr(_results(record(), record(model="n"))) == "EvalResults(2 models on 1 task)"
 
+    def test_what_is_no_key(self):
+        for key in (0, ("m", "Task", "hit@1")):
+            with pytest.raises(front.UserError, match="is no task"):
+                _results(record())[key]
+
     def test_an_incomplete_mean_says_so(self):
         part = replace(_results(record(), record(task="B")), suite=suite_of("s", "s", _members("ABC")))
         assert repr(part) == "EvalResults(m on 2 tasks: overall incomplete, 1 of 3)"

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import llave as front
 from llave.api.train import _written
+
+SHORT = {"steps": 2, "batch": 8, "device": "cpu", "workers": 1}
 
 
 @pytest.mark.slow
 def test_a_checkpoint_that_can_be_evaluated(tmp_path, place, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = front.train("demo", progress=False, **SHORT)
-    assert folder == front.train.__globals__["Path"]("runs/demo/checkpoint-2")
+    assert folder == Path("runs/demo/checkpoint-2")
     result = front.evaluate(folder, "demo-object", limit=2, out=place.out, store=place.store, progress=False)
     assert len(result) == 1
-
-
-SHORT = {"steps": 2, "batch": 8, "device": "cpu", "workers": 1}
 
 
 @pytest.mark.parametrize(
