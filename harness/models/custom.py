@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, ModuleType, NoneType
 from typing import cast
 
 from harness.errors import UserError, unknown_name
@@ -158,14 +158,18 @@ def _arguments_of(name: str, embedder: object) -> Mapping[str, Scalar]:
 
 
 def _source(found: type) -> bytes:
-    """The file that holds a class. Of a class typed into a notebook, the code of its methods."""
+    """The file that holds a class. Of a class that was typed into a notebook, or is in a script, its code too."""
     try:
-        return Path(inspect.getfile(found)).read_bytes()
+        file = Path(inspect.getfile(found)).read_bytes()
     except (TypeError, OSError):
-        own = [each for each in found.__mro__ if each.__module__ == found.__module__]
-        values = [pair for each in own for pair in sorted(vars(each).items()) if pair[0] != "__firstlineno__"]
-        parts = [f"{name}={_text(value)}" for name, value in values]
-        return "\n".join(parts).encode("utf-8", "surrogatepass")
+        file = b""
+    if file and found.__module__ != "__main__":
+        return file
+    # what a notebook names as its file, if anything, does not change with its cells
+    own = [each for each in found.__mro__ if each.__module__ == found.__module__]
+    values = [pair for each in own for pair in sorted(vars(each).items()) if pair[0] != "__firstlineno__"]
+    parts = [f"{name}={_text(value)}" for name, value in values]
+    return file + "\n".join(parts).encode("utf-8", "surrogatepass")
 
 
 def _text(value: object) -> str:
@@ -173,7 +177,7 @@ def _text(value: object) -> str:
     function = inspect.unwrap(getattr(value, "__func__", getattr(value, "fget", value)))  # type: ignore[arg-type]
     code = function.__code__ if inspect.isfunction(function) else function
     if not isinstance(code, CodeType):
-        return repr(code) if isinstance(code, str | int | float | bool | None) else ""
+        return repr(code) if isinstance(code, _CONSTANTS) else ""
     try:
         return inspect.getsource(code)
     except (TypeError, OSError):
@@ -181,6 +185,7 @@ def _text(value: object) -> str:
 
 
 _ABSENT = object()
+_CONSTANTS = (str, bytes, int, float, bool, NoneType, tuple, list, dict, set, frozenset)
 
 ROW = ModelRow(
     "package.module:Class", "your own class: docs/add-a-model.md", ("text", "image", "video"), open_custom, "tests"

@@ -34,7 +34,7 @@ _SUFFIX = re.compile(r"\.[A-Za-z0-9]{1,5}")
 def records_of(given: Records, noun: str) -> Iterator[tuple[str, object]]:
     """Id, empty if there is none, and record of each item of a table or list, in order.
 
-    A missing value of a table is an absent field. Columns of images of a `datasets.Dataset` are read as bytes, so that
+    A missing value of a table is an absent field. Images and videos of a `datasets.Dataset` are read as bytes, so that
     nothing is decoded and encoded again.
 
     Raises:
@@ -66,6 +66,8 @@ def to_item(record: object, folder: Path, known: tuple[str, ...], where: str) ->
         ValueError: that says what is wrong, as the end of a sentence.
     """
     if isinstance(record, Item):
+        if not record.media and not record.full_text.strip():
+            raise ValueError("it has no text, no image and no video")
         return record
     if _is_image(record) or (isinstance(record, Mapping) and "bytes" in record):
         record = {"image": record}
@@ -103,8 +105,8 @@ def _of_dataset(dataset: object) -> Iterator[object]:
     import datasets
 
     for name, feature in dataset.features.items():  # type: ignore[attr-defined]  # the library has no types
-        if isinstance(feature, datasets.Image):
-            dataset = dataset.cast_column(name, datasets.Image(decode=False))  # type: ignore[attr-defined]
+        if isinstance(feature, datasets.Image | datasets.Video):
+            dataset = dataset.cast_column(name, type(feature)(decode=False))  # type: ignore[attr-defined]
     return iter(dataset)  # type: ignore[call-overload,no-any-return]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -57,7 +57,8 @@ def task(
             lie in a list, a pandas Series or DataFrame, a `datasets.Dataset` or a column of it, or a mapping by id.
             `image` and `video` are a path, an opened PIL image, or a dictionary with `bytes` or `path`. Or a list.
         candidates: the items that are ranked, in any of the same forms. Candidates of equal content are one candidate.
-        positives: for each of the Q queries the right candidate, or a list of them: positions, from 0, or ids.
+        positives: for each of the Q queries the right candidate, or a list of them: positions, from 0, or ids. They lie
+            in the order of the queries, or in a mapping by the queries' ids.
         metrics: names of metrics, such as `hit@1`, `recall@5`, `ndcg@10`; the first is the main one. Empty: those of
             MMEB, with `hit@1` (P@1) as the main one.
         root: the folder that relative paths start from; the working folder if None.
@@ -86,9 +87,7 @@ def task(
     folder = Path.cwd() if root is None else Path(root).absolute()
     pool = _Candidates(name, folder, candidates)
     asked = list(_items(name, "query", queries, folder))
-    right = list(positives)
-    if len(asked) != len(right):
-        raise UserError(f"{name} has {len(asked)} queries, but positives for {len(right)}.", "Give each query some.")
+    right = _in_order(name, positives, [own for own, _ in asked])
     if not asked or not pool.items:
         raise UserError(f"{name} has no {'candidate' if asked else 'query'}.", "Give at least one.")
     none: IndexArray = np.empty(0, dtype=np.int32)
@@ -99,6 +98,18 @@ def task(
     data = TaskData(rows, tuple(pool.items))
     made = Task(name, None, None, None, None, PythonRows(_digest(data), data), scope="global")
     return replace(made, metrics=tuple(metrics)) if metrics else made
+
+
+def _in_order(task_name: str, positives: Iterable[object], ids: Sequence[str]) -> list[object]:
+    """The positives of each query. Raises UserError unless every query has some, and nothing else has."""
+    if isinstance(positives, Mapping):
+        if unknown := [each for each in positives if each not in ids or not each]:
+            raise UserError(f"{task_name} has positives for {unknown[0]!r}, which is no query's id.", _FIX)
+        positives = [positives[each] for each in ids if each in positives]
+    right = list(positives)
+    if len(ids) != len(right):
+        raise UserError(f"{task_name} has {len(ids)} queries, but positives for {len(right)}.", "Give each query some.")
+    return right
 
 
 class _Candidates:

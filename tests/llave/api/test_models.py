@@ -64,17 +64,17 @@ class TestIdentity:
         assert "self.width" in error.value.hint
 
     def test_a_class_of_a_notebook_is_known_by_its_code(self):
-        def typed(change: str) -> type:
+        def typed(change: str, sizes: str = "(1, 2)", module: str = "__notebook__") -> type:
             code = (
                 "class Typed:\n"
                 "    spec = ModelSpec('typed', '1', 'typed/1')\n"
-                f"    scale = {change}\n"
+                f"    sizes = {sizes}\n"
                 "    def prepare(self, item, role):\n"
                 "        return Features(len(item.text))\n"
                 "    def embed(self, features):\n"
                 f"        return [[f.data * {change}] for f in features]\n"
             )
-            names: dict[str, object] = {"__name__": "__notebook__", "ModelSpec": ModelSpec, "Features": Features}
+            names: dict[str, object] = {"__name__": module, "ModelSpec": ModelSpec, "Features": Features}
             exec(code, names)
             kind = names["Typed"]
             assert isinstance(kind, type)
@@ -82,6 +82,10 @@ class TestIdentity:
 
         assert _fingerprint(typed("2")()) == _fingerprint(typed("2")()) == _fingerprint(typed("2"))
         assert _fingerprint(typed("2")()) != _fingerprint(typed("3")())
+        assert _fingerprint(typed("2")()) != _fingerprint(typed("2", "(1, 3)")())
+        # a kernel that names a file of its own, as this test's does
+        assert _fingerprint(typed("2", module="__main__")()) == _fingerprint(typed("2", module="__main__")())
+        assert _fingerprint(typed("2", module="__main__")()) != _fingerprint(typed("3", module="__main__")())
 
     def test_evaluating_an_object_finds_what_its_class_finished_by_name(self, llave, tiny, place, log):
         assert llave("run", "tests.helpers.embedders:Hashed", "--data", tiny.data, *place.flags).code == 0

@@ -86,9 +86,10 @@ class TestForms:
         assert len(data.targets) == 2
         assert data.queries[0].positives.tolist() == [0]
 
-    def test_ids_of_queries_are_kept(self):
-        task = _task(queries={"x": "red"}, positives=[0])
-        assert task.source.load(task).queries[0].id == "x"
+    def test_ids_of_queries_are_kept_and_positives_may_be_by_id(self):
+        task = _task(queries={"x": "red", "y": "green"}, positives=[0, [1, 2]])
+        assert [query.id for query in task.source.load(task).queries] == ["x", "y"]
+        assert _same(_task(queries={"x": "red", "y": "green"}, positives={"y": [1, 2], "x": 0}), task)
 
 
 class TestDigest:
@@ -218,6 +219,9 @@ class TestWrongRows:
             ({"queries": [], "positives": []}, "t has no query"),
             ({"candidates": []}, "t has no candidate"),
             ({"positives": [0, 1]}, "t has 3 queries, but positives for 2"),
+            ({"positives": {"0": 1}}, "t has positives for '0', which is no query's id"),
+            ({"queries": {"a": "x", "b": "y"}, "positives": {"a": 1}}, "t has 2 queries, but positives for 1"),
+            ({"queries": [*QUERIES[:2], front.Item(" ")]}, "t, query 2: it has no text"),
             ({"positives": [0, 1, 4]}, "query 2: there is no candidate at position 4"),
             ({"positives": [0, 1, -1]}, "query 2: there is no candidate at position -1"),
             ({"positives": [0, 1, True]}, "query 2: there is no candidate at position True"),
