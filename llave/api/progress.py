@@ -39,7 +39,7 @@ def shown(show: bool) -> Iterator[Progress]:
         return
     from rich.console import Console
 
-    from llave.cli.progress import ProgressBar
+    from llave.api.console_progress import ProgressBar
 
     with ProgressBar(Console(stderr=True, highlight=False)) as bar:
         yield bar

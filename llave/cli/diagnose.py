@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from harness.encoding.encoder import DEFAULT_BUDGET
 from harness.errors import UserError
-from llave.cli.flags import DONE, add_model_flags, console, model_settings, natural, positive, processors, say
+from llave.cli.flags import DONE, add_model_flags, console, model_settings, natural, positive, say
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -64,7 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     from harness.embed import EmbedSettings
     from harness.models import open_model
-    from llave.cli.progress import ProgressBar
+    from llave.api.console_progress import ProgressBar
+    from llave.api.engine import worker_count
     from trainers.monitor.plots import check_plot, plot
     from trainers.monitor.similarity import diagnose_samples
 
@@ -72,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         check_plot(path)
     settings = model_settings(options)
     handles = {name: open_model(name, settings) for name in options.models}
-    workers = min(8, processors()) if options.workers is None else options.workers
+    workers = worker_count(options.workers)
     how = EmbedSettings(options.store, options.budget, workers)
     notes = console(stderr=True)
     with ProgressBar(notes) as listener:

@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     from harness.doctor.answers import check_known, known_answers
     from harness.doctor.finding import ModelUnderTest
     from harness.models import open_model
-    from llave.cli.progress import ProgressBar
+    from llave.api.console_progress import ProgressBar
 
     handle = open_model(options.model, model_settings(options))
     if options.known_answers:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
-from llave.cli.flags import DONE, add_engine_flags, add_model_flags, console, model_settings, say, workers_of
+from llave.cli.flags import DONE, add_engine_flags, add_model_flags, console, model_settings, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,7 +35,8 @@ def run(options: argparse.Namespace) -> int:
     from harness.embed import EmbedSettings, embed_items, write_vectors
     from harness.models import open_model
     from harness.results.files import check_writable
-    from llave.cli.progress import ProgressBar
+    from llave.api.console_progress import ProgressBar
+    from llave.api.engine import worker_count
     from tasks.jsonl import read_items
 
     items = read_items(options.items, options.root)
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     check_writable(options.output.parent)
     world = join(options.device)
     handle = open_model(options.model, model_settings(options))
-    workers = workers_of(options.workers)
+    workers = worker_count(options.workers)
     how = EmbedSettings(options.store, options.budget, workers, options.on_bad_media == "skip")
     notes = console(stderr=True, quiet=not world.is_main)
     with ProgressBar(notes) as progress:

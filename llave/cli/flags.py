@@ -44,11 +44,6 @@ def complain(error: UserError) -> None:
         print(f"  {error.hint}".replace("\n", "\n  "), file=sys.stderr)
 
 
-def processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def positive(text: str) -> int:
     """A whole number from 1, for argparse."""
     value = natural(text)
@@ -95,8 +90,3 @@ def add_engine_flags(parser: argparse.ArgumentParser) -> None:
     add("--store", type=Path, metavar="DIR", default=STORE, help=f"embedding store ({STORE})")
     add("--budget", type=positive, default=DEFAULT_BUDGET, metavar="N", help="most tokens (or pixels) in a batch")
     add("--workers", type=natural, metavar="N", help="threads that prepare items (one for each processor, up to 8)")
-
-
-def workers_of(given: int | None) -> int:
-    """The number of threads that prepare items; None: one for each processor, up to 8."""
-    return min(8, processors()) if given is None else given

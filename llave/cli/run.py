@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import UserError
 from harness.types import Task
 from llave.cli.flags import (
     DONE,
@@ -23,14 +21,12 @@ from llave.cli.flags import (
     model_settings,
     positive,
     say,
-    workers_of,
 )
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.distributed import World
-    from harness.evaluate import Evaluation, Run
+    from harness.evaluate import Evaluation
     from harness.results.files import Result
     from tasks.suites import Suite
 
@@ -56,51 +52,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """`llave run`: every model on every task; then the table."""
     from harness.distributed import join
+    from harness.evaluate import RunSettings
     from harness.models import open_model
+    from harness.types import EvalConfig
+    from llave.api.console_progress import ProgressBar
+    from llave.api.engine import evaluate_models, worker_count
     from tasks.catalog import resolve_tasks
 
     tasks = resolve_tasks(options.tasks, options.suite, options.data, options.images)
     world = join(options.device)  # a model may be made as soon as it is opened, and then on this process's device
     settings = model_settings(options)
     handles = [open_model(name, settings) for name in dict.fromkeys(options.models)]
+    config = EvalConfig(options.protocol, options.limit, options.seed, options.on_bad_media == "count-as-wrong")
+    where = RunSettings(options.out, options.store, options.budget, worker_count(options.workers), options.device)
     notes = console(stderr=True, quiet=not world.is_main)
-    done: list[tuple[str, Evaluation]] = []
-    failures: list[UserError] = []
-    with ExitStack() as stack:
-        runner = _runner(options, world, notes, stack)
-        for handle in handles:
-            try:
-                evaluation = runner.evaluate(handle, tasks)
-            except UserError as error:
-                if world.size > 1 or not done:
-                    raise  # nothing is lost yet; and of several processes the launcher stops the others
-                failures.append(error)
-            else:
-                done.append((handle.spec.name, evaluation))
-                failures += [evaluation.failure] if evaluation.failure else []
+    with ProgressBar(notes) as progress:
+        outcome = evaluate_models(handles, tasks, config, where, world, progress)
     if world.is_main:
-        _report(options, done, tasks, notes)
-    for failure in failures:
+        _report(options, [(handle.spec.name, evaluation) for handle, evaluation in outcome.done], tasks, notes)
+    for failure in outcome.failures:
         complain(failure)
-    return FAILED if failures else DONE
-
-
-def _runner(options: argparse.Namespace, world: World, screen: Console, stack: ExitStack) -> Run:
-    from harness.data.cache import DatasetCache
-    from harness.evaluate import Run, RunSettings
-    from harness.media.digests import Digests
-    from harness.types import EvalConfig
-    from llave.cli.progress import ProgressBar
-
-    progress = stack.enter_context(ProgressBar(screen))
-    workers = workers_of(options.workers)
-    return Run(
-        EvalConfig(options.protocol, options.limit, options.seed, options.on_bad_media == "count-as-wrong"),
-        RunSettings(options.out, options.store, options.budget, workers, options.device),
-        DatasetCache(Digests(), progress, workers),
-        world,
-        progress,
-    )
+    return FAILED if outcome.failures else DONE
 
 
 def _report(

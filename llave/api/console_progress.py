@@ -1,4 +1,4 @@
-"""How a run shows itself to a person: a moving bar in a terminal or a notebook, a line every ten seconds in a log."""
+"""Progress on a console: a moving bar in a terminal, a line every ten seconds in a log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ProgressBar:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._moves = console.is_terminal or console.is_jupyter
+        self._moves = console.is_terminal
         self._bar = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
