@@ -207,7 +207,7 @@ def test_spelling_out_a_default_changes_nothing(clip):
         ({"frames": "uniform:0"}, "cannot be chosen by"),
         ({"frames": "8"}, "uniform:8"),
         ({"max_length": "many"}, "whole number"),
-        ({"max_length": "17"}, "has 16 places"),
+        ({"max_length": "17"}, "has 16 positions"),
     ],
 )
 def test_nonsense_is_refused(clip, options, says):

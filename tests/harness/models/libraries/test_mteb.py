@@ -224,10 +224,10 @@ def test_a_revision_that_mteb_leaves_open_is_resolved_or_the_users_own(listed, m
         ({"model_type": ["cross-encoder"]}, "of the kind cross-encoder"),
         ({"similarity_fn_name": "MaxSim"}, "MaxSim"),
         ({"modalities": ["image"]}, "no text"),
-        ({"framework": ["API"]}, "over the network"),
+        ({"framework": ["API"]}, "behind an API"),
         ({"revision": "1"}, "no commit"),
         ({"loader": None}, "no loader"),
-        ({"loader_kwargs": {"trust_remote_code": True}}, "code of its own"),
+        ({"loader_kwargs": {"trust_remote_code": True}}, "its own code"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_before_it_is_loaded(listed, fields, says):

@@ -11,7 +11,8 @@ import pytest
 
 from harness.errors import UserError
 from harness.identity import model_fingerprint
-from harness.models.libraries.remote_code import HONOURED, check_trust, only_code_of, split_commit
+from harness.models.checkpoints import split_commit
+from harness.models.libraries.remote_code import HONOURED, check_trust, only_code_of
 from harness.types import Item, ModelSettings
 from tests.helpers.sentence_files import COMMIT, copied, embed, opened, refuse_connections
 

@@ -108,7 +108,7 @@ def test_the_padding_side_is_not_a_setting_but_the_mask_is_right(model, items):
 
 
 def test_a_literal_image_token_in_a_text_is_no_place_for_an_image(model, tmp_path):
-    token = model._recipe.family.token
+    token = model._recipe.family.image_token
     image = picture(tmp_path, 60, 40)
     plain, literal = Item(f"{M}\na cat", (image,)), Item(f"{M}\na {token}cat", (image,))
     np.testing.assert_allclose(embed(model, [literal]), embed(model, [plain]), atol=ROUNDING)
@@ -336,7 +336,7 @@ def test_rows_are_whole():
         assert recipe.source
         assert recipe.hub in row.summary
         assert "not run" in row.verified
-        assert (recipe.limits is None) == (recipe.family.factor == 1)
+        assert (recipe.pixel_limits is None) == (recipe.family.size_multiple == 1)
 
 
 def test_a_gpu_that_is_not_there_is_refused(folders):

@@ -241,7 +241,18 @@ def test_vectors_are_those_of_the_public_code(recipe, folders, tmp_path):
 @pytest.mark.parametrize("recipe", [each for each in RECIPES if each.name[-2:] in SAME], ids=lambda each: each.name)
 def test_a_larger_model_is_used_as_the_smaller_one_is(recipe):
     smaller = next(each for each in RECIPES if PUBLIC[each.name] is PUBLIC[recipe.name])
-    names = ("family", "fit", "limits", "max_length", "flat", "pooling", "bidirectional", "frames", "film", "mark")
+    names = (
+        "family",
+        "fit_limits",
+        "pixel_limits",
+        "max_length",
+        "flat_positions",
+        "pooling",
+        "bidirectional",
+        "frames",
+        "native_video",
+        "timestamps",
+    )
     assert [getattr(recipe, name) for name in names] == [getattr(smaller, name) for name in names]
     assert recipe.prompt.func is smaller.prompt.func
     assert recipe.prompt.keywords == smaller.prompt.keywords

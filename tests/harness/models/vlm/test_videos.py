@@ -181,14 +181,14 @@ def test_a_single_frame_is_shown_twice_and_a_literal_token_is_no_place(name, fol
         np.testing.assert_allclose(found[1], found[0], atol=ROUNDING)
 
 
-@pytest.mark.parametrize("film", [recipe.film for recipe in RECIPES if recipe.film], ids=str)
-def test_a_longer_video_has_smaller_frames_down_to_a_floor(film: NativeVideo):
-    mosts = [film.limits(frames)[1] for frames in range(2, 4000, 2)]
+@pytest.mark.parametrize("native", [each.native_video for each in RECIPES if each.native_video], ids=str)
+def test_a_longer_video_has_smaller_frames_down_to_a_floor(native: NativeVideo):
+    mosts = [native.frame_limits(frames)[1] for frames in range(2, 4000, 2)]
     assert mosts == sorted(mosts, reverse=True)
-    assert mosts[0] == film.frame[1]
-    assert min(mosts) >= film.frame[0]
-    within = [at for at, most in enumerate(mosts) if most > film.frame[0] * 1.06]
-    assert all(mosts[at] * (at + 1) <= film.total for at in within)
+    assert mosts[0] == native.frame_pixels[1]
+    assert min(mosts) >= native.frame_pixels[0]
+    within = [at for at, most in enumerate(mosts) if most > native.frame_pixels[0] * 1.06]
+    assert all(mosts[at] * (at + 1) <= native.total_pixels for at in within)
 
 
 def test_what_follows_a_video_stands_behind_its_longest_side():
