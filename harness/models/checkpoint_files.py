@@ -76,7 +76,7 @@ class JsonFile:
 def read_tokenizer_json(folder: Path) -> Tokenizer:
     """Loads the tokenizer of a folder, without truncation and padding.
 
-    The file is used as it stands, so that the class a version of transformers would choose for it does not matter.
+    The file itself is used, because the class that transformers chooses for it depends on the version.
 
     Raises:
         UserError: if tokenizer.json does not hold a tokenizer.

@@ -1,4 +1,4 @@
-"""Checkpoints: what a user writes is resolved to a folder, a name on the hub at a commit, or an alias of one."""
+"""Resolves what a user writes to a checkpoint: a folder, a name on the hub at a commit, or an alias."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def find_checkpoint(
 
     Args:
         written: what the user wrote, with or without `prefix`.
-        prefix: what stands before a folder or a name, such as `llave/`.
+        prefix: the prefix of a folder or a name, such as `llave/`.
         aliases: names on the hub by short name.
         owner: the owner of a name on the hub that is written without one. Without it such a name is refused.
         check: raises UserError for a local folder that cannot be used.

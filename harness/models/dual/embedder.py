@@ -40,7 +40,7 @@ Processors that resize by the shorter side would make more than 50 megapixels of
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DualInput:
-    """A prepared item: the token ids of its text, if it has one, and the pixels of each image or frame."""
+    """A prepared item: token ids of its text, if it has one, and pixels of each image or frame."""
 
     text: TextTokens | None
     pictures: tuple[Pixels, ...]
@@ -253,8 +253,8 @@ def _load(spec: ModelSpec, checkpoint: DualCheckpoint, settings: ModelSettings) 
 
 def _processor_name(folder: Path) -> str | None:
     """The class of the image processor in preprocessor_config.json or, for newer checkpoints, processor_config.json."""
-    alone, joint = folder / "preprocessor_config.json", folder / "processor_config.json"
-    fields = JsonFile.read(joint if joint.is_file() and not alone.is_file() else alone).fields
+    separate, joint = folder / "preprocessor_config.json", folder / "processor_config.json"
+    fields = JsonFile.read(joint if joint.is_file() and not separate.is_file() else separate).fields
     inner = fields.get("image_processor")
     named = (inner if isinstance(inner, dict) else fields).get("image_processor_type")
     return named if isinstance(named, str) else None

@@ -40,7 +40,7 @@ Message: TypeAlias = "Mapping[str, str | Sequence[Mapping[str, str | Image]]]"
 Part: TypeAlias = "str | Mapping[str, str | Image] | Sequence[Message]"
 """One input of the library.
 
-A model that takes images gets its texts in a mapping, because the library fetches a plain string that is an address.
+A model that takes images gets its texts in a mapping. The library would fetch a plain string that is an address.
 """
 
 
@@ -150,7 +150,7 @@ def _kind(part: Part) -> str:
 
 
 def _message(full_text: str, images: Sequence[Image]) -> Message:
-    """A user's message, with images at their tokens, or in front if the text does not have one token for each."""
+    """A user's message, with images at their tokens. Without one token for each image all come first."""
     texts = full_text.split(MEDIA_TOKEN)
     if len(texts) != len(images) + 1:
         texts = [*("" for _ in images), plain_text(full_text)]

@@ -46,7 +46,7 @@ class LlaveNetwork(nn.Module):
     def forward(self, prompts: Sequence[LlaveInput]) -> Tensor:
         """Returns unit vectors `(n, width)` in fp32: the final norm's output at each prompt's last token.
 
-        Prompts are padded on the right. With causal attention no token attends to padding behind it. So no mask is
+        Prompts are padded on the right. With causal attention no token attends to padding after it. So no mask is
         needed, and the fast kernels can be used.
         """
         rows = list(self._rows(prompts))

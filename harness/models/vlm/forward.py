@@ -50,7 +50,7 @@ def embed(network: PreTrainedModel, recipe: Recipe, prompts: Sequence[VlmInput])
 def _forward(network: PreTrainedModel, recipe: Recipe, prompts: Sequence[VlmInput]) -> Tensor:
     """Computes vectors of prompts that are padded on the right.
 
-    With causal attention no token attends to padding behind it. So no mask is needed, and the padding side of a
+    With causal attention no token attends to padding after it. So no mask is needed, and the padding side of a
     model's public code does not matter.
     """
     device = network.device

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _PATCH = 28 * 28
-"""Pixels that a visual token stands for, in Qwen2-VL and Qwen2.5-VL."""
+"""Number of pixels of a visual token in Qwen2-VL and Qwen2.5-VL."""
 _PATCH3 = 32 * 32
 """The same for Qwen3-VL."""
 _CONTEXT = 9 * 128_000 // 10

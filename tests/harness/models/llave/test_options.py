@@ -1,4 +1,4 @@
-"""Options as a user writes them."""
+"""Tests of LLaVE's options as a user writes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The laws of the generative families: company, order and threads change nothing; nothing loads by half."""
+"""Tests of the generative families: batches, order and threads change no vector; all weights must load."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ONE_OF_EACH = {
 }
 
 
-pytestmark = pytest.mark.usefixtures("alone")
+pytestmark = pytest.mark.usefixtures("offline_cache")
 
 
 @pytest.fixture(scope="module", params=ONE_OF_EACH, ids=str)
@@ -154,7 +154,7 @@ def test_pixel_limits_decide_the_tokens(folders, tmp_path):
     assert costs[2] - costs[1] == 20
 
 
-def test_frames_are_so_many_images_where_the_recipe_says_so(folders, tmp_path):
+def test_frames_are_images_where_the_recipe_says_so(folders, tmp_path):
     frames = np.random.default_rng(0).integers(0, 256, (9, 48, 64, 3), dtype=np.uint8)
     video = lossless_video(tmp_path / "clip.mkv", frames, 3)
     stills = []

@@ -1,4 +1,4 @@
-"""How images are sized, counted and placed, for sizes of all kinds, against transformers' own code."""
+"""Tests of resizing, token counts and positions of images of all sizes, against transformers' own code."""
 
 from __future__ import annotations
 

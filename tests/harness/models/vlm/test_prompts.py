@@ -1,4 +1,4 @@
-"""Prompts at the edges of their templates; the usual ones stand as literals in test_families.py."""
+"""Tests of unusual prompts. The usual ones are literals in test_families.py."""
 
 from __future__ import annotations
 

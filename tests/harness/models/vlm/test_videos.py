@@ -1,8 +1,8 @@
-"""Videos with tokens of their own, against the networks' own computation.
+"""Tests of videos with their own tokens, against the networks' own computation.
 
-The reference cuts the patches itself, one by one, writes the prompt as a literal with all its tokens, takes the whole
-model with its vocabulary's head and, but for VLM2Vec, lets it place the tokens (`get_rope_index`). Frames are 64 x 48;
-128 blocks of 28 x 28 or 32 x 32 make them 14 by 10 blocks, worked out by hand from qwen_vl_utils' rule.
+The reference cuts the patches one by one and writes the prompt as a literal with all its tokens. It uses the whole
+model with its LM head, which places the tokens, except for VLM2Vec (`get_rope_index`). Frames are 64 x 48 pixels. With
+at least 128 blocks they become 14 by 10 blocks, computed by hand from the rule of qwen_vl_utils.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ LAMRA = (
 
 
 class Public(NamedTuple):
-    """The family, the frames that are seen, with an odd last one twice, and the prompts of target and query."""
+    """The family, the frames (an odd last one twice), and the prompts of target and query."""
 
     family: str
     frames: tuple[int, ...]
@@ -54,7 +54,7 @@ class Public(NamedTuple):
     block: int = 28
     flat: bool = False
     seconds: float | None = None
-    """Between pairs, for the network that asks for it."""
+    """Seconds between pairs, for the network that needs them."""
 
 
 TWO_A_SECOND, ONE_A_SECOND = (0, 2, 4, 6, 8, 8), (0, 3, 6, 6)
@@ -81,7 +81,7 @@ def frames() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory, frames) -> dict[str, Media]:
-    """A video, the same backwards, its first frame alone and twice, and an image."""
+    """A video, the same reversed, its first frame once and twice, and an image."""
     root = tmp_path_factory.mktemp("media")
     cuts = {"clip": frames, "back": frames[::-1], "one": frames[:1], "two": frames[[0, 0]]}
     videos = {name: lossless_video(root / f"{name}.mkv", each, RATE) for name, each in cuts.items()}
