@@ -15,12 +15,10 @@ import numpy as np
 from PIL.Image import Image
 
 from harness.media.frame_policy import FramePolicy
-from harness.media.images import open_image
-from harness.media.video import read_frames
-from harness.models.common import cpu_only, handle, plain_text
+from harness.models.common import cpu_only, handle, open_pictures, plain_text
 from harness.models.options import FRAMES
 from harness.settings import read_settings
-from harness.types import Features, FloatArray, Item, Media, ModelHandle, ModelRow, ModelSettings, ModelSpec, Role
+from harness.types import Features, FloatArray, Item, ModelHandle, ModelRow, ModelSettings, ModelSpec, Role
 
 SIDE = 64
 CELLS, DIRECTIONS = 8, 8
@@ -45,7 +43,7 @@ class ClassicalEmbedder:
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
-        self._frames = FramePolicy.parse(str(spec.options["frames"]))
+        self._choose = FramePolicy.parse(str(spec.options["frames"])).choose
 
     def prepare(self, item: Item, role: Role) -> Features[FloatArray]:  # noqa: ARG002 - the same for both roles
         """Computes the vector from the media and the text after the instruction. Raises BadMedia.
@@ -57,7 +55,7 @@ class ClassicalEmbedder:
         if not text and not item.media:
             text = plain_text(item.full_text).strip()
         image_part = (
-            _mean([_describe(picture) for medium in item.media for picture in self._pictures(medium)])
+            _mean([_describe(picture) for medium in item.media for picture in open_pictures(medium, self._choose)])
             if item.media
             else np.zeros(IMAGE_WIDTH)
         )
@@ -67,9 +65,6 @@ class ClassicalEmbedder:
     def embed(self, features: Sequence[Features[FloatArray]]) -> FloatArray:
         """Returns the vectors `(n, IMAGE_WIDTH + TEXT_WIDTH)` in fp32."""
         return np.stack([feature.data for feature in features])
-
-    def _pictures(self, medium: Media) -> Sequence[Image]:
-        return [open_image(medium)] if medium.kind == "image" else read_frames(medium, self._frames.choose)
 
 
 def _describe(picture: Image) -> FloatArray:

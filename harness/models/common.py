@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar, cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from harness.encoding.oom import enough_to_load
 from harness.errors import UserError
-from harness.types import MEDIA_TOKEN, Embedder, ModelHandle, ModelSettings, ModelSpec
+from harness.media.images import open_image
+from harness.media.video import read_frames
+from harness.types import MEDIA_TOKEN, Embedder, Media, ModelHandle, ModelSettings, ModelSpec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 T = TypeVar("T")
 
@@ -76,6 +81,19 @@ def half_on_gpu(settings: ModelSettings) -> str:
     """
     on_gpu = settings.dtype == "auto" and settings.device != "cpu" and torch_device(settings).startswith("cuda")
     return "bfloat16" if on_gpu else float_type(settings)
+
+
+def open_pictures(medium: Media, choose: Callable[[int, float], Sequence[int]]) -> Sequence[Image]:
+    """Opens an image, or decodes frames of a video.
+
+    Args:
+        medium: the image or the video.
+        choose: returns indexes of frames from the number of frames and the rate per second.
+
+    Raises:
+        BadMedia: if the file cannot be used.
+    """
+    return [open_image(medium)] if medium.kind == "image" else read_frames(medium, choose)
 
 
 def plain_text(text: str) -> str:

@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING
 from harness.errors import BadMedia, UserError
 from harness.identity import library_version
 from harness.media.frame_policy import FramePolicy
-from harness.media.images import open_image
-from harness.media.video import read_frames
 from harness.models.checkpoint_files import JsonFile, read_image_processor
 from harness.models.checkpoints import FoundCheckpoint, find_checkpoint
-from harness.models.common import float_type, handle, plain_text, torch_device
+from harness.models.common import float_type, handle, open_pictures, plain_text, torch_device
 from harness.models.dual.families import FAMILIES, DualFamily, Pixels
 from harness.models.dual.options import DualOptions
 from harness.models.dual.text import TextReader, TextTokens, read_tokenizer
@@ -73,7 +71,7 @@ class DualEmbedder:
         self.spec = spec
         self._family = checkpoint.family
         self._options = checkpoint.options
-        self._frames = FramePolicy.parse(checkpoint.options.frames)
+        self._choose = FramePolicy.parse(checkpoint.options.frames).choose
         self._reader = reader
         self._image_processor = image_processor
         self._network = network
@@ -87,7 +85,9 @@ class DualEmbedder:
         """
         full = self._full_text(item, role)
         text = self._reader.read(full) if full.strip() or not item.media else None
-        pictures = tuple(self._process(medium, image) for medium in item.media for image in self._open(medium))
+        pictures = tuple(
+            self._process(medium, image) for medium in item.media for image in open_pictures(medium, self._choose)
+        )
         patches = sum(each["pixel_values"].numel() // (3 * self._patch**2) for each in pictures)
         cost = patches + (self._length(text) if text else 0)
         return Features(DualInput(text, pictures), cost, truncated=text is not None and text.cut)
@@ -112,9 +112,6 @@ class DualEmbedder:
         included = {"all": True, "queries": role == "query", "none": False}[self._options.instructions]
         text = item.full_text if included else item.text
         return text.replace(MEDIA_TOKEN, self._options.media_token) if self._options.media_token else plain_text(text)
-
-    def _open(self, medium: Media) -> Sequence[Image]:
-        return [open_image(medium)] if medium.kind == "image" else read_frames(medium, self._frames.choose)
 
     def _process(self, medium: Media, image: Image) -> Pixels:
         if max(image.size) > MAX_ASPECT_RATIO * min(image.size):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +15,7 @@ from harness.media.images import open_image
 from harness.models.common import handle, plain_text, torch_device
 from harness.models.libraries.mteb_list import PREFIX, MtebMeta, find_meta, place_of_instructions
 from harness.models.libraries.remote_code import only_code_of
-from harness.models.libraries.sentence_transformers import image_cost, mean_direction, token_counter
+from harness.models.libraries.sentence_transformers import embed_parts, image_cost, token_counter
 from harness.types import Features, FloatArray, Item, ModelHandle, ModelRow, ModelSettings, ModelSpec, Role, Scalar
 
 if TYPE_CHECKING:
@@ -111,17 +110,11 @@ class MtebEmbedder:
         """
         import torch
 
-        calls: dict[tuple[Role, str, tuple[str, ...]], list[tuple[int, Row]]] = defaultdict(list)
-        for at, feature in enumerate(features):
-            for row in feature.data.rows:
-                calls[feature.data.role, feature.data.instruction, tuple(row)].append((at, row))
-        vectors: list[list[Tensor]] = [[] for _ in features]
+        items = [
+            [((each.data.role, each.data.instruction, tuple(row)), row) for row in each.data.rows] for each in features
+        ]
         with torch.no_grad(), only_code_of(self.spec.name, self._commits):
-            for (role, instruction, _), members in calls.items():
-                found = self._encode([row for _, row in members], role, instruction)
-                for (at, _), vector in zip(members, found, strict=True):
-                    vectors[at].append(vector)
-        return torch.stack([mean_direction(of_item) for of_item in vectors])
+            return embed_parts(items, lambda key, rows: self._encode(rows, key[0], key[1]))
 
     def _guess(self, text: str) -> int:
         """Estimates the number of tokens, up to the limit, because the encoder does not give its tokenizer."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 from harness.encoding.oom import is_out_of_memory
 from harness.errors import UserError
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import Tensor
 
+K = TypeVar("K")
+P = TypeVar("P")
 PIXELS_PER_TOKEN = 28 * 28
 MIN_IMAGE_COST = 256
 _FROM_FILE = "_is_hf_initialized"
@@ -76,17 +78,8 @@ class SentenceEmbedder:
 
         The vector of an item with several inputs is the mean of their unit vectors.
         """
-        import torch
-
-        calls: dict[tuple[Role, str], list[tuple[int, Part]]] = defaultdict(list)
-        for at, feature in enumerate(features):
-            for part in feature.data.parts:
-                calls[feature.data.role, _kind(part)].append((at, part))
-        vectors: list[list[Tensor]] = [[] for _ in features]
-        for (role, _), members in calls.items():
-            for (at, _), vector in zip(members, self._encode(role, [part for _, part in members]), strict=True):
-                vectors[at].append(vector)
-        return torch.stack([mean_direction(of_item) for of_item in vectors])
+        items = [[((each.data.role, _kind(part)), part) for part in each.data.parts] for each in features]
+        return embed_parts(items, lambda key, parts: self._encode(key[0], parts))
 
     def _parts(self, full_text: str, images: Sequence[Image]) -> tuple[Part, ...]:
         """One message with all images, if the model takes messages; else images and text, paired if possible."""
@@ -113,6 +106,29 @@ def image_cost(image: Image) -> int:
     It is right for models that see all pixels. For models that shrink the image it bounds the memory of open images.
     """
     return max(MIN_IMAGE_COST, image.width * image.height // PIXELS_PER_TOKEN)
+
+
+def embed_parts(items: Sequence[Sequence[tuple[K, P]]], encode: Callable[[K, Sequence[P]], Iterable[Tensor]]) -> Tensor:
+    """Embeds items that have one or several parts.
+
+    Args:
+        items: the parts of each item, each with a key. Parts with one key can share a call.
+        encode: returns the vectors of parts, called once for each key.
+
+    Returns:
+        Vectors `(n, width)` in fp32: the `mean_direction` of the parts of each item.
+    """
+    import torch
+
+    calls: dict[K, list[tuple[int, P]]] = defaultdict(list)
+    for at, parts in enumerate(items):
+        for key, part in parts:
+            calls[key].append((at, part))
+    vectors: list[list[Tensor]] = [[] for _ in items]
+    for key, members in calls.items():
+        for (at, _), vector in zip(members, encode(key, [part for _, part in members]), strict=True):
+            vectors[at].append(vector)
+    return torch.stack([mean_direction(of_item) for of_item in vectors])
 
 
 def mean_direction(vectors: Sequence[Tensor]) -> Tensor:

@@ -14,9 +14,7 @@ import numpy as np
 from harness.errors import BadMedia, unknown_name
 from harness.identity import library_version
 from harness.media.frame_policy import FramePolicy
-from harness.media.images import open_image
-from harness.media.video import read_frames
-from harness.models.common import half_on_gpu, handle, torch_device
+from harness.models.common import half_on_gpu, handle, open_pictures, torch_device
 from harness.models.vlm.family import Ids, PixelLimits, Tensors, TokenSpan, Turn, VisualTokens
 from harness.models.vlm.loading import VlmFiles, find_files, load_vlm
 from harness.models.vlm.options import VlmOptions, parse_options
@@ -106,7 +104,7 @@ class VlmEmbedder:
         if not media:
             return VisualTokens({}, ())
         recipe = self._recipe
-        images = [_resized(image, recipe) for medium in media for image in _open(medium, recipe)]
+        images = [_resized(image, recipe) for medium in media for image in open_pictures(medium, self._choose)]
         try:
             return recipe.family.process_images(
                 images, self._image_processor, self._network.config, recipe.pixel_limits
@@ -119,9 +117,14 @@ class VlmEmbedder:
         recipe = self._recipe
         if not media or recipe.native_video is None:
             return VisualTokens({}, ())
-        choose = FramePolicy.parse(recipe.frames).choose
-        clips = [read_timed_frames(medium, choose, self._image_processor.temporal_patch_size) for medium in media]
+        pair = self._image_processor.temporal_patch_size
+        clips = [read_timed_frames(medium, self._choose, pair) for medium in media]
         return video_tokens(clips, recipe.native_video, recipe.timestamps, self._image_processor, self._network.config)
+
+    def _choose(self, total: int, rate: float) -> Sequence[int]:
+        """Indexes of the frames that the recipe selects."""
+        frames = self._recipe.frames
+        return middle(total, rate) if frames == MIDDLE else FramePolicy.parse(frames).choose(total, rate)
 
     def _tokenize(
         self, item: Item, role: Role, kinds: tuple[MediaKind, ...], images: VisualTokens, clips: VisualTokens
@@ -160,12 +163,6 @@ class VlmEmbedder:
         if not images.tensors:
             return {}
         return self._recipe.family.finish_inputs(images, ids, self._network.config.image_token_id)
-
-
-def _open(medium: Media, recipe: Recipe) -> Sequence[Image]:
-    if medium.kind == "image":
-        return [open_image(medium)]
-    return read_frames(medium, middle if recipe.frames == MIDDLE else FramePolicy.parse(recipe.frames).choose)
 
 
 def _resized(image: Image, recipe: Recipe) -> Image:
