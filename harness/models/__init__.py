@@ -1,4 +1,4 @@
-"""The models: one file for each family, one row for each name. Importing this loads no heavy library."""
+"""The models, listed by name. Importing this package loads no heavy library."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.models.vlm.embedder import ROWS as VLM_ROWS
 from harness.types import ModelHandle, ModelRow, ModelSettings
 
 GROUP = "llave.models"
-"""The entry-point group through which other packages add rows: each entry a `ModelRow` or a tuple of them."""
+"""The entry-point group with which other packages add rows. Each entry is a `ModelRow` or a tuple of them."""
 
 ROWS: tuple[ModelRow, ...] = (
     *null.ROWS,
@@ -34,21 +34,27 @@ ROWS: tuple[ModelRow, ...] = (
 
 
 def open_model(name: str, settings: ModelSettings) -> ModelHandle:
-    """Finds a model by the name that a user writes and identifies it, without loading its weights."""
+    """Finds and identifies a model by the name that a user writes, without loading its weights.
+
+    Names of this package come before those of other packages. A folder is recognized by its `model_type`.
+
+    Raises:
+        UserError: if there is no such model, or if its row refuses the settings.
+    """
     row = _match(name, ROWS) or _of_folder(Path(name), ROWS)
     if row is None and custom.NAME.fullmatch(name):
         row = custom.ROW
     row = row or _match(name, installed_rows()) or _of_folder(Path(name), installed_rows())
     if row is None:
         names = [row.name for row in (*ROWS, *installed_rows())]
-        where = "See `llave models`. A folder of another kind has its family in front: sentence-transformers/FOLDER."
+        where = "See `llave models`. A folder of another kind needs its prefix, such as sentence-transformers/FOLDER."
         raise unknown_name("model", name, names, where)
     check_trust(row.name, name, settings)
     return row.open(name, settings)
 
 
 def installed_rows() -> tuple[ModelRow, ...]:
-    """The rows that other installed packages bring. Raises UserError if one of them cannot be loaded."""
+    """Returns the rows of other installed packages. Raises UserError if one of them cannot be loaded."""
     return tuple(row for point in sorted(entry_points(group=GROUP)) for row in _load_rows(point))
 
 
@@ -60,7 +66,7 @@ def _match(name: str, rows: tuple[ModelRow, ...]) -> ModelRow | None:
 
 
 def _of_folder(folder: Path, rows: tuple[ModelRow, ...]) -> ModelRow | None:
-    """The row for the `model_type` that a folder's config.json names, if it names one that a row has."""
+    """The row for the `model_type` in a folder's config.json, if there is one."""
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,52 +1,66 @@
-"""Checkpoints of transformers: found in a folder or on the hub, loaded with every weight accounted for."""
+"""Resolves what a user writes to a checkpoint: a folder, a name on the hub at a commit, or an alias."""
 
 from __future__ import annotations
 
 import json
-import math
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import NamedTuple
 
-from harness.encoding.oom import is_out_of_memory
 from harness.errors import UserError
 from harness.media.digests import folder_digest
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedConfig, PreTrainedModel
+from harness.models.weights import count_parameters
 
 SETTINGS = ("*.json", "*.txt", "*.model", "*.jinja")
-"""What tells how a checkpoint is used: configuration and tokenizer, no weights."""
+"""Files of a checkpoint that hold configuration and tokenizer, and no weights."""
 WEIGHTS = ("*.safetensors",)
-_CHECKPOINT = re.compile(r"checkpoint-\d+")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+"""A full commit on the hub."""
 CONVERT = """If the weights come as .bin files, convert them in their folder, without running code:
 python -c 'import glob, torch; from safetensors.torch import save_file; w = {}
 for f in glob.glob("pytorch_model*.bin"): w |= torch.load(f, map_location="cpu", weights_only=True)
 save_file({k: v.clone().contiguous() for k, v in w.items()}, "model.safetensors", {"format": "pt"})'"""
 TRAINING = "llave_training.json"
-"""What our trainer writes beside the weights: recipe, settings, step, counts of pairs."""
-_SHOWN, _REASON = 5, 300
-_FAR_LARGER = 2
+"""The file that the trainer writes beside the weights: recipe, settings, step, counts of pairs."""
+_RUN_CHECKPOINT = re.compile(r"checkpoint-\d+")
+
+
+class HubName(NamedTuple):
+    """A name on the hub, and the commit that the user pinned, if any."""
+
+    name: str
+    commit: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class FoundCheckpoint:
-    """A checkpoint that was found. `folder` holds at least its settings; `commit` is None for a local folder."""
+    """A checkpoint that was found, before its weights are read."""
 
     name: str
+    """The folder's name, or the full name on the hub."""
     folder: Path
+    """The folder with at least the settings. A user's own folder has the weights too."""
     commit: str | None
+    """The commit on the hub; None for a user's own folder."""
+    pinned: bool = True
+    """Whether the user named something that cannot move: a folder, or a name with its commit."""
 
     @property
     def revision(self) -> str:
-        """What vectors are known by: the commit, or a digest of all files of the folder."""
+        """The commit, or a digest of all files in the folder. It is part of the identity of every vector."""
         return self.commit or folder_digest(self.folder)
 
     def about(self) -> dict[str, object]:
-        """`parameters`, if the weights are here, and how a checkpoint of our trainer was trained. Raises UserError."""
+        """Returns what is known of a checkpoint besides its identity.
+
+        These are `parameters`, if the weights are local, and `step` and `training`, if our trainer wrote it.
+
+        Raises:
+            UserError: if the record of training is damaged.
+        """
         parameters = count_parameters(self.folder) if self.commit is None else None
         found: dict[str, object] = {} if parameters is None else {"parameters": parameters}
         record = self.folder / TRAINING
@@ -55,64 +69,84 @@ class FoundCheckpoint:
             found |= {"step": training.get("step"), "training": training}
         return found
 
-    def whole(self) -> Path:
-        """The folder with the weights in it, downloaded if need be. Raises UserError if it has none to load."""
+    def weights_folder(self) -> Path:
+        """Returns the folder with the weights, downloaded if need be. Raises UserError if there are none to load."""
         if self.commit is None:
             return self.folder
         return with_weights(download(self.name, self.commit, (*SETTINGS, *WEIGHTS)))
 
 
-def find_checkpoint(rest: str, prefix: str, names: Collection[str]) -> FoundCheckpoint:
-    """Finds a folder, or resolves a name on the hub to a commit; from the cache where the hub cannot be reached.
+def split_commit(written: str) -> HubName:
+    """Reads `NAME` or `NAME@COMMIT`. Raises UserError for a branch, a tag or a short commit, which can move."""
+    name, at, commit = written.partition("@")
+    if at and not COMMIT.fullmatch(commit):
+        raise UserError(f"{commit!r} in {written} is no full commit.", "Write all 40 hexadecimal digits after the @.")
+    return HubName(name, commit or None)
 
-    `rest` is what the user wrote, without `prefix` and with an alias resolved; `prefix` and `names`, the aliases, are
-    for the error. No weights are downloaded or read, but a local folder without usable ones is refused at once.
+
+def with_weights(folder: Path) -> Path:
+    """Returns the folder. Raises UserError unless it has a config.json and weights in safetensors files."""
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} holds no model: it has no config.json.", "Name the folder of a whole checkpoint.")
+    if not any((folder / name).is_file() for name in ("model.safetensors", "model.safetensors.index.json")):
+        pickles = [path for ending in ("bin", "pth", "pt") for path in folder.glob(f"*.{ending}")]
+        others = ", only pickle files, which can run code when opened" if pickles else ""
+        raise UserError(f"{folder} has no model.safetensors{others}.", f"Copy all of the checkpoint. {CONVERT}")
+    return folder
+
+
+def find_checkpoint(
+    written: str,
+    prefix: str = "",
+    *,
+    aliases: Mapping[str, str] = MappingProxyType({}),
+    owner: str = "",
+    check: Callable[[Path], Path] = with_weights,
+    patterns: Sequence[str] = SETTINGS,
+    run_in_name: bool = True,
+) -> FoundCheckpoint:
+    """Resolves what a user writes: a folder, `NAME` or `NAME@COMMIT` on the hub, or an alias.
+
+    No weights are downloaded or read. Without a commit a name resolves to the newest one. Where the hub cannot be
+    reached, it resolves to the newest one in the cache.
+
+    Args:
+        written: what the user wrote, with or without `prefix`.
+        prefix: the prefix of a folder or a name, such as `llave/`.
+        aliases: names on the hub by short name.
+        owner: the owner of a name on the hub that is written without one. Without it such a name is refused.
+        check: raises UserError for a local folder that cannot be used.
+        patterns: the files to fetch from the hub.
+        run_in_name: whether the name of a training run's folder `checkpoint-N` begins with the run's name.
+
+    Raises:
+        UserError: if there is no such folder, or if the hub does not have the name.
     """
+    rest = aliases.get(written, written.removeprefix(prefix))
     folder = Path(rest).expanduser()
     if rest and folder.is_dir():
-        return FoundCheckpoint(_name(folder.resolve()), with_weights(folder), None)
-    if rest.count("/") != 1 or rest.startswith((".", "/", "~")):
+        return FoundCheckpoint(_folder_name(folder.resolve(), run_in_name), check(folder), None)
+    full = f"{owner}/{rest}" if owner and rest and "/" not in rest else rest
+    if full.count("/") != 1 or rest.startswith((".", "/", "~")):
         raise UserError(
             f"There is no folder {rest!r}.",
-            f"Write {prefix}FOLDER, {prefix}NAME for a checkpoint on the hub"
-            + (f", or one of {', '.join(names)}." if names else "."),
+            f"Write {prefix}FOLDER, or {prefix}NAME or {prefix}NAME@COMMIT for a checkpoint on the hub"
+            + (f", or one of {', '.join(aliases)}." if aliases else "."),
         )
-    folder = download(rest, None, SETTINGS)
-    return FoundCheckpoint(rest, folder, folder.name)
-
-
-def _read_training(path: Path) -> Mapping[str, object]:
-    """A record of training, whose infinite numbers (such as a clip of infinity) become words, as results need."""
-    try:
-        training = json.loads(path.read_text(encoding="utf-8"), parse_constant=str)
-    except ValueError as error:
-        raise UserError(f"{path} is damaged: {error}.", "Copy the checkpoint again.") from None
-    if not isinstance(training, dict):
-        raise UserError(f"{path} holds no record of training.", "Copy the checkpoint again.")
-    return training
-
-
-def _name(folder: Path) -> str:
-    """The folder's own; a checkpoint of a training run is called by its run as well."""
-    return f"{folder.parent.name}/{folder.name}" if _CHECKPOINT.fullmatch(folder.name) else folder.name
-
-
-def count_parameters(folder: Path) -> int | None:
-    """Numbers in the tensors of a folder's model, as the headers of its files tell; None if one is damaged."""
-    from safetensors import SafetensorError, safe_open
-
-    total = 0
-    for file in sorted(folder.glob("model*.safetensors")):
-        try:
-            with safe_open(file, framework="np") as tensors:
-                total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
-        except (SafetensorError, OSError):
-            return None  # whoever loads it says why
-    return total or None
+    name, commit = split_commit(full)
+    folder = download(name, commit, patterns)
+    return FoundCheckpoint(name, folder, folder.name, pinned=commit is not None)
 
 
 def download(name: str, commit: str | None, patterns: Sequence[str]) -> Path:
-    """The folder of a snapshot of the hub, named after its commit, with at least the files that `patterns` name."""
+    """Fetches the files that match `patterns` from the hub.
+
+    Returns:
+        The folder of the snapshot, whose name is the commit.
+
+    Raises:
+        UserError: if the hub does not have the name or cannot be reached.
+    """
     from huggingface_hub import snapshot_download
 
     try:
@@ -125,103 +159,18 @@ def download(name: str, commit: str | None, patterns: Sequence[str]) -> Path:
         ) from None
 
 
-def with_weights(folder: Path) -> Path:
-    """The folder itself. Raises UserError unless it has a config.json and weights in safetensors files."""
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder} holds no model: it has no config.json.", "Name the folder of a whole checkpoint.")
-    if not any((folder / name).is_file() for name in ("model.safetensors", "model.safetensors.index.json")):
-        pickles = [path for ending in ("bin", "pth", "pt") for path in folder.glob(f"*.{ending}")]
-        others = ", only pickle files, which can run code when opened" if pickles else ""
-        raise UserError(f"{folder} has no model.safetensors{others}.", f"Copy all of the checkpoint. {CONVERT}")
-    return folder
+def _folder_name(folder: Path, run_in_name: bool) -> str:
+    """The folder's name, after its run's name where it is the checkpoint of a training run."""
+    is_run = run_in_name and _RUN_CHECKPOINT.fullmatch(folder.name)
+    return f"{folder.parent.name}/{folder.name}" if is_run else folder.name
 
 
-def load_network(
-    kind: type[PreTrainedModel],
-    folder: Path,
-    dtype: str,
-    device: str,
-    *,
-    unused: Sequence[str] = (),
-    weights: Mapping[str, torch.Tensor] | None = None,
-) -> PreTrainedModel:
-    """A network of the class `kind` with the weights of a folder, ready to embed.
-
-    `weights`, if given, are used in place of the files of the folder; `unused` are the beginnings of names of weights
-    that the network rightly has no place for. Raises UserError naming every other weight that is missing, unexpected or
-    misshapen.
-    """
-    import torch
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
-
+def _read_training(path: Path) -> Mapping[str, object]:
+    """Reads a record of training. Infinite numbers become words, because results are strict JSON."""
     try:
-        config = kind.config_class.from_pretrained(folder)
-        _check_size(kind, config, folder, weights)
-        network, report = kind.from_pretrained(
-            folder if weights is None else None,
-            config=config,
-            state_dict=None if weights is None else dict(weights),
-            dtype=getattr(torch, dtype),
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            local_files_only=True,
-            trust_remote_code=False,
-        )
-    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError, StrictDataclassError) as error:
-        if is_out_of_memory(error):
-            raise
-        reason = " ".join(str(error).split())[:_REASON]
-        raise UserError(f"{folder} cannot be loaded: {reason}", "Copy or download the checkpoint again.") from error
-    misshapen = [f"{name} {list(had)} instead of {list(due)}" for name, had, due in report["mismatched_keys"]]
-    account(
-        folder,
-        report["missing_keys"],
-        [name for name in report["unexpected_keys"] if not name.startswith(tuple(unused))],
-        misshapen,
-    )
-    return network.to(device).eval().requires_grad_(False)
-
-
-def _check_size(
-    kind: type[PreTrainedModel],
-    config: PreTrainedConfig,
-    folder: Path,
-    weights: Mapping[str, torch.Tensor] | None,
-) -> None:
-    """Raises UserError for a config.json of a far larger network than the weights are of.
-
-    Where it lacks keys transformers fills in those of some large model, whose missing weights would fill the memory
-    before anybody could be told that they are missing.
-    """
-    import torch
-
-    given = count_parameters(folder) if weights is None else sum(each.numel() for each in weights.values())
-    with torch.device("meta"):
-        needed = sum(each.numel() for each in kind(config).parameters())
-    if given is not None and needed > _FAR_LARGER * given:
-        raise UserError(
-            f"{folder / 'config.json'} describes a network of {needed:,} numbers; its weights hold {given:,}. "
-            "A key that says how large it is may be missing.",
-            "Take config.json from where the weights came from.",
-        )
-
-
-def account(folder: Path, missing: Collection[str], unexpected: Collection[str], misshapen: Collection[str]) -> None:
-    """Raises UserError naming the weights that are not what config.json describes, if there are any."""
-    refuse(folder, {"missing": sorted(missing), "unexpected": sorted(unexpected), "misshapen": sorted(misshapen)})
-
-
-def refuse(folder: Path, faults: Mapping[str, Sequence[str]]) -> None:
-    """Raises UserError if there is any fault; weights are listed by what is wrong with them."""
-    if any(faults.values()):
-        raise UserError(
-            f"The weights in {folder} are not those that its config.json describes. "
-            + " ".join(f"{len(names)} {fault}: {_some(names)}." for fault, names in faults.items() if names),
-            "Nothing was embedded. Copy or download the checkpoint again, config.json and weights together.",
-        )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+        training = json.loads(path.read_text(encoding="utf-8"), parse_constant=str)
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: {error}.", "Copy the checkpoint again.") from None
+    if not isinstance(training, dict):
+        raise UserError(f"{path} holds no record of training.", "Copy the checkpoint again.")
+    return training

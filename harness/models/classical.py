@@ -1,53 +1,61 @@
-"""A baseline without a network: shape and colour of images and frames, character n-grams of text. Needs no download.
+"""A baseline without a network: shape and colour of images and frames, and character n-grams of texts.
 
-Image and text have a half of the vector each, so an image says nothing about a text; where a task needs that, every
-candidate scores the same and the result says that they tie.
+It needs no download. Images and texts fill separate halves of the vector, so an image cannot match a text. In a task
+that compares images with texts, all candidates tie, and the result says so.
 """
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import numpy as np
 from PIL.Image import Image
 
-from harness.errors import unknown_name
 from harness.media.frame_policy import FramePolicy
-from harness.media.images import open_image
-from harness.media.video import read_frames
-from harness.models.common import cpu_only, handle, plain_text
-from harness.types import Features, FloatArray, Item, Media, ModelHandle, ModelRow, ModelSettings, ModelSpec, Role
+from harness.models.common import cpu_only, handle, open_pictures, plain_text
+from harness.models.options import FRAMES
+from harness.settings import read_settings
+from harness.types import Features, FloatArray, Item, ModelHandle, ModelRow, ModelSettings, ModelSpec, Role
 
 SIDE = 64
 CELLS, DIRECTIONS = 8, 8
 COLOURS = (16, 8, 4)
-"""Bins of hue, saturation and value."""
+"""Number of bins of hue, saturation and value."""
 IMAGE_WIDTH = CELLS * CELLS * DIRECTIONS + COLOURS[0] * COLOURS[1] * COLOURS[2]
 TEXT_WIDTH = 1024
 NGRAMS = (3, 4, 5)
-FRAMES = "uniform:8"
-"""Which frames of a video are seen, unless the option `frames` says otherwise; their descriptors are averaged."""
 MODALITIES = ("text", "image", "video")
 
 
+@dataclass(frozen=True, slots=True)
+class ClassicalOptions:
+    """What a user can change."""
+
+    frames: Annotated[str, FRAMES] = "uniform:8"
+    """The frames of a video that the model sees. Their descriptors are averaged."""
+
+
 class ClassicalEmbedder:
-    """Vectors of `IMAGE_WIDTH + TEXT_WIDTH`. Each is made alone, from its item only, so no batch can change it."""
+    """An embedder whose vectors have `IMAGE_WIDTH + TEXT_WIDTH` numbers and do not depend on the batch."""
 
     def __init__(self, spec: ModelSpec) -> None:
         self.spec = spec
-        self._frames = FramePolicy.parse(str(spec.options["frames"]))
+        self._choose = FramePolicy.parse(str(spec.options["frames"])).choose
 
     def prepare(self, item: Item, role: Role) -> Features[FloatArray]:  # noqa: ARG002 - the same for both roles
-        """Reads the text after the instruction: what all items of a task say in common tells none of them apart.
+        """Computes the vector from the media and the text after the instruction. Raises BadMedia.
 
-        An item with neither text of its own nor media stands for its full text, empty or not.
+        The instruction is the same for all items of a task, so it does not distinguish them. It is used only if an item
+        has neither media nor another text.
         """
         text = plain_text(item.text).strip()
         if not text and not item.media:
             text = plain_text(item.full_text).strip()
         image_part = (
-            _mean([_describe(picture) for medium in item.media for picture in self._pictures(medium)])
+            _mean([_describe(picture) for medium in item.media for picture in open_pictures(medium, self._choose)])
             if item.media
             else np.zeros(IMAGE_WIDTH)
         )
@@ -55,17 +63,15 @@ class ClassicalEmbedder:
         return Features(np.concatenate([image_part, text_part]).astype(np.float32))
 
     def embed(self, features: Sequence[Features[FloatArray]]) -> FloatArray:
+        """Returns the vectors `(n, IMAGE_WIDTH + TEXT_WIDTH)` in fp32."""
         return np.stack([feature.data for feature in features])
-
-    def _pictures(self, medium: Media) -> Sequence[Image]:
-        return [open_image(medium)] if medium.kind == "image" else read_frames(medium, self._frames.choose)
 
 
 def _describe(picture: Image) -> FloatArray:
     """Gradient directions in each cell of a grid (HOG) and a colour histogram, both after a square root (Hellinger).
 
-    OpenCV 5 no longer has `HOGDescriptor`, hence the few lines here. The mean of the gradient part is taken out: it is
-    much the same in every photograph and would hide the rest.
+    OpenCV 5 no longer has `HOGDescriptor`, so HOG is computed here. The mean of the gradient part is subtracted, since
+    it is similar in all photographs and would hide the rest.
     """
     import cv2
 
@@ -83,7 +89,7 @@ def _describe(picture: Image) -> FloatArray:
 
 
 def _hash_ngrams(text: str) -> FloatArray:
-    """Signed hashing of character n-grams that cross word borders; counts enter as `1 + log(count)`."""
+    """Signed hashing of character n-grams, which cross word borders. Counts enter as `1 + log(count)`."""
     padded = f" {' '.join(text.casefold().split())} "
     grams = (padded[i : i + n] for n in NGRAMS for i in range(max(1, len(padded) - n + 1)))
     codes, counts = np.unique([zlib.crc32(gram.encode("utf-8", "surrogatepass")) for gram in grams], return_counts=True)
@@ -96,7 +102,7 @@ def _mean(vectors: Sequence[FloatArray]) -> FloatArray:
 
 
 def _unit(vector: FloatArray) -> FloatArray:
-    """The vector at length 1; zeros stay zeros."""
+    """The vector at length 1. A vector of zeros stays as it is."""
     length = np.linalg.norm(vector)
     return vector / length if length else vector
 
@@ -105,16 +111,13 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
     import cv2
 
     cpu_only(name, settings)
-    for key in settings.options:
-        if key != "frames":
-            raise unknown_name(f"option of {name}", key, ["frames"], "Its option is frames, such as frames=fps:3:32.")
     spec = ModelSpec(
         name,
         revision="1",
         adapter="classical/1",
         options={
             "opencv": cv2.__version__,
-            "frames": str(FramePolicy.parse(settings.options.get("frames", FRAMES))),
+            **asdict(read_settings(ClassicalOptions(), settings.options, f"option of {name}")),
             "instruction": "ignored",
             "frame_order": "ignored",
         },
@@ -124,5 +127,7 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
 
 
 ROWS = (
-    ModelRow("classical", "colour, gradients and character n-grams: a floor, no download", MODALITIES, _open, "tests"),
+    ModelRow(
+        "classical", "colour, gradients and character n-grams: a weak baseline, no download", MODALITIES, _open, "tests"
+    ),
 )

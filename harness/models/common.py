@@ -1,13 +1,18 @@
-"""What adapters share: settings that are honoured or refused, never ignored; plain text; handles."""
+"""What all models share: handles, settings that are honoured or refused but never ignored, and plain text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar, cast
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from harness.encoding.oom import enough_to_load
 from harness.errors import UserError
-from harness.types import MEDIA_TOKEN, Embedder, ModelHandle, ModelSettings, ModelSpec
+from harness.media.images import open_image
+from harness.media.video import read_frames
+from harness.types import MEDIA_TOKEN, Embedder, Media, ModelHandle, ModelSettings, ModelSpec
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 T = TypeVar("T")
 
@@ -15,7 +20,13 @@ FLOAT_TYPES = ("float32", "bfloat16", "float16")
 
 
 def handle(spec: ModelSpec, load: Callable[[], Embedder[T]], *, needs_answers: bool = False) -> ModelHandle:
-    """A handle on an embedder whose type of features stays its own business: `embed` gets what `prepare` returned."""
+    """Returns the handle on a model.
+
+    Args:
+        spec: the model's identity.
+        load: loads the weights and returns the embedder. A lack of memory becomes a UserError.
+        needs_answers: whether the model is a `Learner`.
+    """
 
     def guarded() -> Embedder[object]:
         with enough_to_load(spec.name):
@@ -25,20 +36,18 @@ def handle(spec: ModelSpec, load: Callable[[], Embedder[T]], *, needs_answers: b
 
 
 def cpu_only(name: str, settings: ModelSettings) -> None:
-    """Refuses a device or a dtype that a model without a network cannot honour."""
+    """Raises UserError for a device or a dtype that a model without a network cannot use."""
     for flag, value, plain in (("--device", settings.device, "cpu"), ("--dtype", settings.dtype, "float32")):
         if value not in ("auto", plain):
             raise UserError(f"{name} runs in {plain} only, not in {value}.", f"Leave {flag} out for this model.")
 
 
-def no_options(name: str, settings: ModelSettings) -> None:
-    """Refuses every `--model-option`, for models that have none."""
-    for key in settings.options:
-        raise UserError(f"{name} has no option {key!r}; it has none at all.", "Leave --model-option out.")
-
-
 def torch_device(settings: ModelSettings) -> str:
-    """The device to run on; `auto` is CUDA where there is one, else the CPU. Raises UserError if it cannot be used."""
+    """Returns the device to run on. `auto` is CUDA if it is available, else the CPU.
+
+    Raises:
+        UserError: if the device cannot be used.
+    """
     import torch
 
     if settings.device == "auto":
@@ -52,7 +61,11 @@ def torch_device(settings: ModelSettings) -> str:
 
 
 def float_type(settings: ModelSettings) -> str:
-    """The dtype to run in; `auto` is float32 on every device, so that no device changes what a vector is known by."""
+    """Returns the dtype to run in. `auto` is float32, so that the device does not change the model's identity.
+
+    Raises:
+        UserError: for an unknown dtype.
+    """
     if settings.dtype == "auto":
         return "float32"
     if settings.dtype not in FLOAT_TYPES:
@@ -61,11 +74,28 @@ def float_type(settings: ModelSettings) -> str:
 
 
 def half_on_gpu(settings: ModelSettings) -> str:
-    """The dtype to run in, for models that were trained in bfloat16: `auto` is that on a GPU, float32 on the CPU."""
+    """Returns the dtype of models that were trained in bfloat16. `auto` is bfloat16 on a GPU and float32 on the CPU.
+
+    Raises:
+        UserError: for an unknown dtype.
+    """
     on_gpu = settings.dtype == "auto" and settings.device != "cpu" and torch_device(settings).startswith("cuda")
     return "bfloat16" if on_gpu else float_type(settings)
 
 
+def open_pictures(medium: Media, choose: Callable[[int, float], Sequence[int]]) -> Sequence[Image]:
+    """Opens an image, or decodes frames of a video.
+
+    Args:
+        medium: the image or the video.
+        choose: returns indexes of frames from the number of frames and the rate per second.
+
+    Raises:
+        BadMedia: if the file cannot be used.
+    """
+    return [open_image(medium)] if medium.kind == "image" else read_frames(medium, choose)
+
+
 def plain_text(text: str) -> str:
-    """The text without its media tokens and the newline after each, for models that have no place for them."""
+    """Returns the text without media tokens and the newline after each, for models that have no media tokens."""
     return text.replace(f"{MEDIA_TOKEN}\n", "").replace(MEDIA_TOKEN, "")

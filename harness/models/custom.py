@@ -1,4 +1,4 @@
-"""A user's own class, named on the command line as `package.module:Class`. See docs/add-a-model.md."""
+"""A user's own class, named on the command line as `package.module:Class` (docs/add-a-model.md)."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import cast
 
 from harness.errors import UserError, unknown_name
 from harness.models.common import handle
+from harness.settings import read_value
 from harness.types import Embedder, ModelHandle, ModelRow, ModelSettings, ModelSpec, Scalar
 
 NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
@@ -22,7 +23,13 @@ PAGE = "docs/add-a-model.md shows a complete one."
 
 
 def open_custom(name: str, settings: ModelSettings) -> ModelHandle:
-    """A handle on the class. Where `spec` is an attribute of the class, nothing is made before `load`."""
+    """Imports the class and returns its handle.
+
+    If `spec` is an attribute of the class, the model is not made before `load`.
+
+    Raises:
+        UserError: if the class cannot be found, lacks a member, or does not take the settings.
+    """
     module_name, _, class_name = name.partition(":")
     found = getattr(_import(module_name), class_name, None)
     if not inspect.isclass(found):
@@ -53,7 +60,7 @@ def open_class(name: str, found: type, settings: ModelSettings) -> ModelHandle:
 
 
 def _import(name: str) -> ModuleType:
-    """Imports a module from the current folder too, but never in place of an installed one."""
+    """Imports a module, also from the current folder, where it cannot replace an installed one."""
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)
@@ -77,16 +84,18 @@ def _check_methods(name: str, found: type) -> None:
 
 
 def _arguments(name: str, found: type, settings: ModelSettings) -> Mapping[str, Scalar]:
-    """What the constructor is given: of `device`, `dtype` and `seed` those it has a parameter for, and every option.
+    """The arguments of the constructor: every option, and `device`, `dtype` and `seed` if it has such parameters.
 
-    `auto` is left to the parameter's own default where there is one.
+    `auto` is not passed to a parameter that has a default.
     """
     parameters = inspect.signature(found).parameters
     arguments: dict[str, Scalar] = {}
     for key, value in (("device", settings.device), ("dtype", settings.dtype), ("seed", settings.seed)):
         if key not in parameters:
             if key != "seed" and value != "auto":
-                raise UserError(f"{name} takes no {key}.", f"Leave --{key} out, or give its constructor `{key}`.")
+                raise UserError(
+                    f"{name} takes no {key}.", f"Leave --{key} out, or give its constructor a parameter `{key}`."
+                )
         elif value != "auto" or parameters[key].default is inspect.Parameter.empty:
             arguments[key] = value
     for key, text in settings.options.items():
@@ -98,18 +107,16 @@ def _arguments(name: str, found: type, settings: ModelSettings) -> Mapping[str, 
 
 
 def _as_default(key: str, text: str, default: object) -> Scalar:
-    """What a user wrote, as the kind of value that the parameter has by default; text where it has none."""
+    """Reads an option as a value of its default's type. Without a default it is a text."""
+    kind = next((each for each in (bool, int, float) if isinstance(default, each)), str)
     try:
-        if isinstance(default, bool):
-            return {"true": True, "false": False}[text.lower()]
-        return type(default)(text) if isinstance(default, int | float) else text
-    except (KeyError, ValueError):
-        kind = type(default).__name__
-        raise UserError(f"The option {key} cannot be {text!r}.", f"Write a {kind}, as in {key}={default}.") from None
+        return cast("Scalar", read_value(text, kind))
+    except ValueError as error:
+        raise UserError(f"The option {key} cannot be {text!r}: {error}.", f"For example: {key}={default}") from None
 
 
 def _identified(name: str, found: type, spec: ModelSpec, arguments: Mapping[str, Scalar]) -> ModelSpec:
-    """The spec with all that the class cannot be trusted to put in: its source, and what its constructor was given."""
+    """The spec with two things added: a digest of the class's source, and the arguments of its constructor."""
     source = hashlib.sha256(_source(found)).hexdigest()[:12]
     dtype = arguments.get("dtype", "auto")
     return replace(

@@ -1,7 +1,7 @@
-"""Null models: what no benchmark should reward, and the one that knows the answers.
+"""Null models, whose scores are known: chance, an error, or 100 %.
 
-`null/constant` scores chance to the last digit, `null/random` scores chance, `null/nan` is refused, `null/oracle`
-scores 100 %. Whatever else they score is a fault of the task or of the engine.
+`null/constant` scores exactly chance and `null/random` scores chance. `null/nan` is refused, and `null/oracle` scores
+100 %. Any other score shows a fault in the task or in the engine.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numpy as np
 
 from harness.identity import fingerprint, item_key
 from harness.media.images import resolve
-from harness.models.common import cpu_only, handle, no_options
+from harness.models.common import cpu_only, handle
+from harness.models.options import no_options
 from harness.types import (
     Embedder,
     Features,
@@ -32,31 +33,33 @@ from harness.types import (
 
 MODALITIES = ("text", "image", "video")
 WIDTH = 1024
-"""Wide enough that thousands of random directions stay far apart."""
+"""Width of random vectors, at which thousands of random directions are far apart."""
 
 Content: TypeAlias = bytes
-"""What an item is known by: role, texts, and the bytes of its media."""
+"""A key made from an item's role, its texts, and the bytes of its media."""
 
 
 class NullEmbedder:
-    """An embedder whose vector is a function of an item's content and role alone."""
+    """An embedder whose vector depends only on an item's content and role."""
 
     def __init__(self, spec: ModelSpec, vector: Callable[[Item, Role], FloatArray]) -> None:
         self.spec = spec
         self._vector = vector
 
     def prepare(self, item: Item, role: Role) -> Features[FloatArray]:
+        """Computes the vector."""
         return Features(self._vector(item, role))
 
     def embed(self, features: Sequence[Features[FloatArray]]) -> FloatArray:
+        """Returns the vectors `(n, width)` in fp32."""
         return np.stack([feature.data for feature in features])
 
 
 class OracleEmbedder(NullEmbedder):
-    """A target has a random direction of its own; a query points to the middle of its right targets.
+    """An embedder that knows the right answers, so that every right target ranks before every wrong one.
 
-    So every right target comes before every wrong one. Two cases where no function of the item can reach 100 %: queries
-    of identical content whose answers differ, and a query with more than about thirty right answers.
+    A target has a random direction, and a query has the mean direction of its right targets. It cannot reach 100 % in
+    two cases: queries with the same content and different answers, and queries with more than about thirty answers.
     """
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -64,6 +67,7 @@ class OracleEmbedder(NullEmbedder):
         self._answers: Mapping[Content, Sequence[Content]] = {}
 
     def learn(self, pairs: Iterable[tuple[Item, Item]]) -> ModelSpec:
+        """Stores the right targets of every query, and returns the spec with their digest. Raises BadMedia."""
         answers: dict[Content, set[Content]] = {}
         for query, target in pairs:
             answers.setdefault(_content(query, "query"), set()).add(_content(target, "target"))
@@ -86,7 +90,7 @@ def _content(item: Item, role: Role) -> Content:
 
 
 def _noise(content: bytes) -> FloatArray:
-    """A random direction `(WIDTH,)`, the same for the same bytes on every machine and in every version of numpy."""
+    """A random unit vector `(WIDTH,)` that depends only on the bytes, on every machine and in every numpy version."""
     values = np.frombuffer(hashlib.shake_256(content).digest(WIDTH), np.uint8)
     return _unit(values.astype(np.float32) - np.float32(127.5))
 
@@ -128,6 +132,6 @@ ROWS = (
         "null/constant", "one vector for everything: exactly chance, and 100 % under the official protocol", _constant
     ),
     _row("null/random", "a random vector for each content and role: chance (--seed)", _random),
-    _row("null/oracle", "is told the right answers: 100 %", OracleEmbedder),
+    _row("null/oracle", "knows the right answers: 100 %", OracleEmbedder),
     _row("null/nan", "vectors that are not numbers: must be refused", _nan),
 )

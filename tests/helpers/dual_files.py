@@ -23,14 +23,14 @@ SPECIAL = {"<pad>": 0, "<eos>": 1, "<bos>": 2, "<unk>": 3, "<mask>": 4}
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """How to write a checkpoint of a family into a folder, and its vendor's vector of a text or an image."""
+    """A family: a function that writes a checkpoint, and its vendor's vectors of texts and images."""
 
     write: Callable[[Path], None]
     text: Callable[[Path, str], torch.Tensor]
-    """Of a text that was cleaned already, where the tokenizer does not do it."""
+    """Returns the vector of a text, which is already cleaned if the tokenizer does not clean it."""
     image: Callable[[Path, Image.Image], torch.Tensor]
     clean: str
-    """What the vendor's code makes of `TEXT`."""
+    """`TEXT`, cleaned as in the vendor's code."""
 
 
 def save(model: transformers.PreTrainedModel, folder: Path) -> None:
@@ -75,7 +75,7 @@ def _siglip_config(kind: type, vocabulary: int, **vision: int) -> transformers.P
 
 
 def write_siglip(folder: Path) -> None:
-    """The tokenizer as a Unigram model with SigLIP's special tokens; its cleaning is left to whoever calls it."""
+    """Writes a SigLIP whose tokenizer is a Unigram model with SigLIP's special tokens and no cleaning."""
     pieces = [("<unk>", 0.0), ("</s>", 0.0), *((letter, -4.0) for letter in LETTERS)]
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=0, byte_fallback=False))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -88,7 +88,7 @@ def write_siglip(folder: Path) -> None:
 
 
 def siglip_text(folder: Path, text: str) -> torch.Tensor:
-    """`text` is clean already. The class that transformers has for the tokenizer needs sentencepiece."""
+    """Takes a clean text. The tokenizer's class in transformers is not used, because it needs sentencepiece."""
     tokenizer = transformers.PreTrainedTokenizerFast(
         tokenizer_file=str(folder / "tokenizer.json"), eos_token="</s>", pad_token="</s>"
     )

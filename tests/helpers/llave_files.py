@@ -135,7 +135,7 @@ def change_weights(folder: Path, changes: Mapping[str, torch.Tensor | None]) -> 
 
 
 def copied(source: Path, target: Path) -> Path:
-    """A copy that may be written to, whatever the original's permissions."""
+    """A writable copy of a folder."""
     target.mkdir()
     for path in sorted(source.rglob("*")):
         place = target / path.relative_to(source)
@@ -176,12 +176,12 @@ def lossless_video(path: Path, frames: np.ndarray, rate: float) -> Media:
 
 
 def shown(text: str, *media: Media) -> Item:
-    """An item whose text says `<image>` where its media go."""
+    """An item whose text has `<image>` in the place of its media."""
     return Item(text.replace("<image>", MEDIA_TOKEN), media)
 
 
 def one_thread() -> Iterator[None]:
-    """Networks this small are slower on many threads, and far slower on a busy machine."""
+    """Runs torch on one thread: small networks are slower on many threads, above all on a busy machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

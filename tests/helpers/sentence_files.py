@@ -1,4 +1,4 @@
-"""Small random models that sentence-transformers and mteb load, pictures for them, and how they are run in tests."""
+"""Small random models for sentence-transformers and mteb, pictures for them, and functions that run them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHAT = (
 
 
 def refuse_connections(monkeypatch) -> None:
-    """No test may reach for the network, not even by an address that stands in a text."""
+    """Makes every connection to the network an error, also for an address in a text."""
 
     def refuse(*_, **__):
         raise AssertionError("a connection was tried")
@@ -62,7 +62,7 @@ def opened_pictures(media: list[Media]) -> list[Image.Image]:
 
 
 def write_clip(folder: Path) -> Path:
-    """A CLIP as transformers writes it: nothing of sentence-transformers' own."""
+    """Writes a CLIP without files of sentence-transformers."""
     import torch
     from transformers import CLIPConfig, CLIPModel, CLIPProcessor
 
@@ -74,12 +74,12 @@ def write_clip(folder: Path) -> Path:
     )
     torch.manual_seed(0)
     CLIPModel(config).save_pretrained(folder)
-    CLIPProcessor(image_processor=_eye(), tokenizer=_reader(16)).save_pretrained(folder)
+    CLIPProcessor(image_processor=_image_processor(), tokenizer=_reader(16)).save_pretrained(folder)
     return folder
 
 
 def write_llava(folder: Path) -> Path:
-    """A LLaVA with a chat template, as sentence-transformers writes it; its prompts become what the system says."""
+    """Writes a LLaVA with a chat template, as sentence-transformers does. Its prompts are system messages."""
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
@@ -95,7 +95,7 @@ def write_llava(folder: Path) -> Path:
     torch.manual_seed(0)
     LlavaForConditionalGeneration(config).save_pretrained(folder / "bare")
     processor = LlavaProcessor(
-        image_processor=_eye(),
+        image_processor=_image_processor(),
         tokenizer=_reader(40, additional_special_tokens=["<image>"], padding_side="left"),
         patch_size=16,
         vision_feature_select_strategy="default",
@@ -111,7 +111,7 @@ def write_llava(folder: Path) -> Path:
     return folder / "whole"
 
 
-def _eye():
+def _image_processor():
     from transformers import CLIPImageProcessorPil
 
     return CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})

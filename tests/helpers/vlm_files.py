@@ -54,7 +54,7 @@ CLIP_MEAN, CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.261302
 
 
 def write_qwen2(folder: Path) -> Path:
-    """Qwen2-VL, as the 2B is released: a flat config, its vocabulary's head tied."""
+    """Qwen2-VL, as the 2B is released: a flat config, with a tied LM head."""
     vision = {"depth": 2, "embed_dim": 16, "mlp_ratio": 2, "num_heads": 2, "in_chans": 3, "hidden_size": WIDTH}
     vision |= {"patch_size": 14, "spatial_merge_size": 2, "spatial_patch_size": 14, "temporal_patch_size": 2}
     config = {**TEXT, **QWEN_IDS, "vocab_size": VOCABULARY, "rope_theta": 1e6, "rope_scaling": MROPE}
@@ -64,7 +64,7 @@ def write_qwen2(folder: Path) -> Path:
 
 
 def write_qwen25(folder: Path) -> Path:
-    """Qwen2.5-VL, as released: a flat config, windows in its vision tower, a head of its own."""
+    """Qwen2.5-VL, as released: a flat config, windows in its vision tower, a separate LM head."""
     vision = {"depth": 2, "hidden_size": 16, "intermediate_size": 24, "num_heads": 2, "in_chans": 3, "patch_size": 14}
     vision |= {"out_hidden_size": WIDTH, "spatial_merge_size": 2, "temporal_patch_size": 2, "window_size": 56}
     vision |= {"fullatt_block_indexes": [1], "tokens_per_second": 2, "hidden_act": "silu"}
@@ -102,7 +102,7 @@ def write_llava_next(folder: Path) -> Path:
 
 
 def write_mllama(folder: Path) -> Path:
-    """Mllama: a text model that attends across in one of its layers."""
+    """Mllama: a text model with cross-attention in one of its layers."""
     vision = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_global_layers": 1}
     vision |= {"attention_heads": 2, "image_size": 28, "patch_size": 14, "max_num_tiles": 4, "vision_output_dim": 32}
     vision |= {"intermediate_layers_indices": [0], "supported_aspect_ratios": [[1, 1], [1, 2], [2, 1], [2, 2]]}

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
+from harness.models.checkpoint_files import JsonFile
 from harness.models.checkpoints import SETTINGS, WEIGHTS, FoundCheckpoint, download
-from harness.models.llave.config import MODEL_TYPE, JsonFile, LlaveConfig, read_config
+from harness.models.llave.config import MODEL_TYPE, LlaveConfig, read_config
 from harness.models.llave.embedder import LlaveCheckpoint, LlaveEmbedder
 from harness.models.llave.options import LlaveOptions
 from harness.models.llave.prompt import read_prompter

@@ -1,4 +1,4 @@
-"""The dual encoders that have a name of their own, and where each fact about them comes from."""
+"""The dual encoders that have short names, and the sources of their recipes."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ class DualModel:
     """A checkpoint on the hub. Width, text limit and image size are read from its own files."""
 
     name: str
+    """The short name."""
     hub: str
+    """The name on the hub."""
     source: str
-    """Of its recipe, beyond the class in transformers that its family names."""
+    """The source of its recipe, besides its family's class in transformers."""
 
 
 MODELS = (

@@ -1,4 +1,4 @@
-"""Dual encoders: a text and an image each go through a tower of their own, and what an item has of both is added up."""
+"""Dual encoders: texts and images go through separate towers, and the vectors of an item are added."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from harness.errors import BadMedia, UserError
 from harness.identity import library_version
 from harness.media.frame_policy import FramePolicy
-from harness.media.images import open_image
-from harness.media.video import read_frames
-from harness.models.checkpoints import FoundCheckpoint, find_checkpoint, load_network
-from harness.models.common import float_type, handle, plain_text, torch_device
+from harness.models.checkpoint_files import JsonFile, read_image_processor
+from harness.models.checkpoints import FoundCheckpoint, find_checkpoint
+from harness.models.common import float_type, handle, open_pictures, plain_text, torch_device
 from harness.models.dual.families import FAMILIES, DualFamily, Pixels
-from harness.models.dual.options import DualOptions, parse_options
+from harness.models.dual.options import DualOptions
 from harness.models.dual.text import TextReader, TextTokens, read_tokenizer
-from harness.models.llave.config import JsonFile
+from harness.models.weights import load_network
+from harness.settings import read_settings
 from harness.types import MEDIA_TOKEN, Features, Item, Media, ModelHandle, ModelSettings, ModelSpec, Role
 
 if TYPE_CHECKING:
@@ -27,15 +27,18 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import BaseImageProcessor, PreTrainedModel
 
-_USUAL = DualOptions()
+_DEFAULTS = DualOptions()
 MODALITIES = ("text", "image", "video")
-WORST_RATIO = 1000
-"""Of the sides of an image. Processors that resize by the shorter side would make more than 50 megapixels of these."""
+MAX_ASPECT_RATIO = 1000
+"""Images with a larger ratio of their sides are refused.
+
+Processors that resize by the shorter side would make more than 50 megapixels of them.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DualInput:
-    """An item made ready: token ids unless it has no text, and pictures, one for each image or frame."""
+    """A prepared item: token ids of its text, if it has one, and pixels of each image or frame."""
 
     text: TextTokens | None
     pictures: tuple[Pixels, ...]
@@ -43,46 +46,54 @@ class DualInput:
 
 @dataclass(frozen=True, slots=True)
 class DualCheckpoint:
-    """A checkpoint that was found, and how it is to be used. `options.max_length` is known."""
+    """A checkpoint that was found, and how it is used. `options.max_length` is a number."""
 
     found: FoundCheckpoint
     family: DualFamily
     options: DualOptions
     vocabulary: int
+    """Number of token ids that have an embedding."""
     width: int
+    """Width of the vectors."""
 
 
 class DualEmbedder:
-    """Vectors in fp32, not normalised."""
+    """An embedder whose vectors are in fp32 and not normalised."""
 
     def __init__(
         self,
         spec: ModelSpec,
         checkpoint: DualCheckpoint,
         reader: TextReader,
-        eye: BaseImageProcessor,
+        image_processor: BaseImageProcessor,
         network: PreTrainedModel,
     ) -> None:
         self.spec = spec
         self._family = checkpoint.family
         self._options = checkpoint.options
-        self._frames = FramePolicy.parse(checkpoint.options.frames)
+        self._choose = FramePolicy.parse(checkpoint.options.frames).choose
         self._reader = reader
-        self._eye = eye
+        self._image_processor = image_processor
         self._network = network
         self._patch: int = network.config.vision_config.patch_size
 
     def prepare(self, item: Item, role: Role) -> Features[DualInput]:
-        """An item with media and nothing but white space for text has no text part; one without media always has."""
-        wording = self._wording(item, role)
-        text = self._reader.read(wording) if wording.strip() or not item.media else None
-        pictures = tuple(self._see(medium, image) for medium in item.media for image in self._open(medium))
+        """Tokenizes the text and processes the media. The cost is the number of patches and tokens.
+
+        An item with media whose text is only white space has no text part. An item without media always has one.
+        Raises BadMedia.
+        """
+        full = self._full_text(item, role)
+        text = self._reader.read(full) if full.strip() or not item.media else None
+        pictures = tuple(
+            self._process(medium, image) for medium in item.media for image in open_pictures(medium, self._choose)
+        )
         patches = sum(each["pixel_values"].numel() // (3 * self._patch**2) for each in pictures)
         cost = patches + (self._length(text) if text else 0)
         return Features(DualInput(text, pictures), cost, truncated=text is not None and text.cut)
 
     def embed(self, features: Sequence[Features[DualInput]]) -> Tensor:
-        """Each text of the batch goes through its tower once, and so does each picture."""
+        """Returns vectors `(n, width)` in fp32. All texts share one pass of their tower, and so do all pictures."""
         import torch
 
         parts = [feature.data for feature in features]
@@ -97,21 +108,18 @@ class DualEmbedder:
                 vectors.append(self._fuse(sides))
         return torch.stack(vectors)
 
-    def _wording(self, item: Item, role: Role) -> str:
-        wanted = {"all": True, "queries": role == "query", "none": False}[self._options.instructions]
-        text = item.full_text if wanted else item.text
+    def _full_text(self, item: Item, role: Role) -> str:
+        included = {"all": True, "queries": role == "query", "none": False}[self._options.instructions]
+        text = item.full_text if included else item.text
         return text.replace(MEDIA_TOKEN, self._options.media_token) if self._options.media_token else plain_text(text)
 
-    def _open(self, medium: Media) -> Sequence[Image]:
-        return [open_image(medium)] if medium.kind == "image" else read_frames(medium, self._frames.choose)
-
-    def _see(self, medium: Media, image: Image) -> Pixels:
-        if max(image.size) > WORST_RATIO * min(image.size):
+    def _process(self, medium: Media, image: Image) -> Pixels:
+        if max(image.size) > MAX_ASPECT_RATIO * min(image.size):
             raise BadMedia(
                 f"{medium.name} is {image.width} x {image.height} pixels, too narrow for {self.spec.name}.",
-                f"Crop it or leave it out: one side is more than {WORST_RATIO} times the other.",
+                f"Crop it or leave it out: one side is more than {MAX_ASPECT_RATIO} times the other.",
             )
-        pixels: Pixels = dict(self._eye(image, return_tensors="pt"))
+        pixels: Pixels = dict(self._image_processor(image, return_tensors="pt"))
         return pixels
 
     def _length(self, text: TextTokens) -> int:
@@ -154,16 +162,24 @@ def open_dual(
     *,
     families: Sequence[DualFamily] = FAMILIES,
     aliases: Mapping[str, str] = MappingProxyType({}),
-    usual: DualOptions = _USUAL,
+    defaults: DualOptions = _DEFAULTS,
 ) -> ModelHandle:
-    """Finds and identifies a checkpoint: `clip/NAME`, `siglip/FOLDER`, an alias, or a folder. Raises UserError.
+    """Finds and identifies a checkpoint: `clip/NAME`, `siglip/FOLDER`, an alias, or a folder.
 
-    The family is the one that config.json names. `aliases` lead to names on the hub.
+    Args:
+        name: what the user wrote.
+        settings: what the command line says about loading.
+        families: the families to choose from. The one that config.json names is used.
+        aliases: names on the hub by short name.
+        defaults: the options that hold where the user gives none.
+
+    Raises:
+        UserError: if there is no such checkpoint, or if it belongs to none of the families.
     """
     prefix = next((each for family in families for each in family.prefixes if name.startswith(each)), "")
-    found = find_checkpoint(aliases.get(name, name.removeprefix(prefix)), prefix or families[0].prefixes[0], aliases)
+    found = find_checkpoint(name, prefix or families[0].prefixes[0], aliases=aliases)
     checkpoint = _read(
-        found, [family for family in families if not prefix or prefix in family.prefixes], settings, usual
+        found, [family for family in families if not prefix or prefix in family.prefixes], settings, defaults
     )
     spec = ModelSpec(
         checkpoint.family.prefixes[0] + found.name,
@@ -185,9 +201,9 @@ def open_dual(
 
 
 def _read(
-    found: FoundCheckpoint, families: Sequence[DualFamily], settings: ModelSettings, usual: DualOptions
+    found: FoundCheckpoint, families: Sequence[DualFamily], settings: ModelSettings, defaults: DualOptions
 ) -> DualCheckpoint:
-    """Reads config.json as far as the text side needs it. Raises UserError if it is of no family asked for."""
+    """Reads config.json as far as the text side needs it. Raises UserError if it belongs to none of the families."""
     file = JsonFile.read(found.folder / "config.json")
     kind = file.fields.get("model_type")
     family = next((each for each in families if each.model_type == kind), None)
@@ -196,63 +212,46 @@ def _read(
             f"{file.path} has model_type {kind!r}, not {' or '.join(repr(each.model_type) for each in families)}.",
             "Name a checkpoint of this kind. `llave models` lists the other families.",
         )
-    sizes = _section(file, family.section, family.usual)
-    options = parse_options(settings.options, usual)
-    places = sizes.integer("max_position_embeddings")
-    if (options.max_length or places) > places:
-        raise UserError(f"max_length is {options.max_length}, and {found.name} has {places} places.", "Lower it.")
-    options = replace(options, max_length=options.max_length or places)
-    section, key, usual_width = family.width
-    width = _section(file, section, {key: usual_width}).integer(key)
+    sizes = _section(file, family.text_section, family.text_defaults)
+    options = read_settings(defaults, settings.options, "option of dual encoders")
+    positions = sizes.integer("max_position_embeddings")
+    if (options.max_length or positions) > positions:
+        raise UserError(
+            f"max_length is {options.max_length}, and {found.name} has {positions} positions.",
+            f"Write max_length={positions}, or less.",
+        )
+    options = replace(options, max_length=options.max_length or positions)
+    section, key, default_width = family.width
+    width = _section(file, section, {key: default_width}).integer(key)
     return DualCheckpoint(found, family, options, sizes.integer("vocab_size"), width)
 
 
-def _section(file: JsonFile, name: str, usual: Mapping[str, int]) -> JsonFile:
-    """A part of config.json, or all of it; `usual` is what transformers takes for what is left out."""
+def _section(file: JsonFile, name: str, defaults: Mapping[str, int]) -> JsonFile:
+    """A part of config.json, or all of it. `defaults` are the values of transformers for missing keys."""
     found = file.fields.get(name) if name else file.fields
-    return JsonFile(file.path, {**usual, **(found if isinstance(found, dict) else {})})
+    return JsonFile(file.path, {**defaults, **(found if isinstance(found, dict) else {})})
 
 
 def _load(spec: ModelSpec, checkpoint: DualCheckpoint, settings: ModelSettings) -> DualEmbedder:
-    """Loads tokenizer, image processor and weights. Raises UserError unless all is as it should be."""
+    """Loads tokenizer, image processor and weights. Raises UserError if something is missing or does not fit."""
     import transformers
 
-    family, folder = checkpoint.family, checkpoint.found.whole()
+    family, folder = checkpoint.family, checkpoint.found.weights_folder()
     limit = checkpoint.options.max_length or 0
-    reader = read_tokenizer(folder, family.rule(folder), limit, checkpoint.vocabulary)
-    eye = _read_eye(folder, family)
+    reader = read_tokenizer(folder, family.text_rule(folder), limit, checkpoint.vocabulary)
+    named = (_processor_name(folder) or family.image_processor).removesuffix("Fast").removesuffix("Pil")
+    # the Pillow version is taken, so that vectors do not depend on whether torchvision is installed
+    image_processor = read_image_processor(folder, f"{named}Pil")
     weights = family.weights(folder) if family.weights else None
-    kind = getattr(transformers, family.kind)
+    kind = getattr(transformers, family.network)
     network = load_network(kind, folder, spec.dtype, torch_device(settings), weights=weights)
-    return DualEmbedder(spec, checkpoint, reader, eye, network)
+    return DualEmbedder(spec, checkpoint, reader, image_processor, network)
 
 
-def _read_eye(folder: Path, family: DualFamily) -> BaseImageProcessor:
-    """The Pillow version of the image processor that the checkpoint names.
-
-    It is asked for by its class: AutoImageProcessor wants torchvision for it in some versions of transformers.
-    """
-    import transformers
-
-    named = _eye_named(folder) or family.eye
-    named = named.removesuffix("Fast").removesuffix("Pil")
-    kind = getattr(transformers, f"{named}Pil", None)
-    try:
-        if kind is None:
-            raise ValueError(f"there is no {named} that works with Pillow")
-        return kind.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, TypeError, ImportError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(
-            f"The image processor in {folder} cannot be loaded: {reason}",
-            "Take preprocessor_config.json from where the weights came from.",
-        ) from error
-
-
-def _eye_named(folder: Path) -> str | None:
-    """The class in preprocessor_config.json, or in processor_config.json, where newer checkpoints have it."""
-    alone, joint = folder / "preprocessor_config.json", folder / "processor_config.json"
-    fields = JsonFile.read(joint if joint.is_file() and not alone.is_file() else alone).fields
+def _processor_name(folder: Path) -> str | None:
+    """The class of the image processor in preprocessor_config.json or, for newer checkpoints, processor_config.json."""
+    separate, joint = folder / "preprocessor_config.json", folder / "processor_config.json"
+    fields = JsonFile.read(joint if joint.is_file() and not separate.is_file() else separate).fields
     inner = fields.get("image_processor")
     named = (inner if isinstance(inner, dict) else fields).get("image_processor_type")
     return named if isinstance(named, str) else None

@@ -1,4 +1,4 @@
-"""The families of dual encoders: which network, how texts are written for it, and where its vectors are taken from."""
+"""The families of dual encoders: their networks, how texts are written for them, and where vectors are taken."""
 
 from __future__ import annotations
 
@@ -14,39 +14,43 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 Pixels: TypeAlias = "Mapping[str, Tensor]"
-"""What an image processor of transformers gives: `pixel_values` and, of some, what goes with them."""
+"""The output of an image processor of transformers: `pixel_values` and, for some, further tensors."""
 
 
 @dataclass(frozen=True, slots=True)
 class DualFamily:
-    """One architecture. `text` and `image` give vectors of one width, `(n, d)`."""
+    """One architecture. `text` and `image` return vectors `(n, d)` of the same width."""
 
     prefixes: tuple[str, ...]
-    """What stands before a folder or a name; the first is the model's name in results."""
+    """Prefixes of a folder or a name. The first one is used in results."""
     model_type: str
-    rule: Callable[[Path], TextRule]
-    """How texts are written, for the checkpoint in a folder."""
-    section: str
-    """Where config.json says how large the text side is."""
-    usual: Mapping[str, int]
-    """What transformers takes where that section is silent."""
+    text_rule: Callable[[Path], TextRule]
+    """Returns how texts are written for the checkpoint in a folder."""
+    text_section: str
+    """The section of config.json with the sizes of the text side."""
+    text_defaults: Mapping[str, int]
+    """The values of transformers for keys that the section lacks."""
     width: tuple[str, str, int]
-    """Where config.json says how wide vectors are: section (empty: none), key, what transformers takes otherwise."""
-    kind: str
-    """The class in transformers."""
-    eye: str
-    """The image processor's class there, for checkpoints that do not name theirs."""
+    """Where config.json has the width of vectors: section (empty: the top level), key, and default of transformers."""
+    network: str
+    """The network's class in transformers."""
+    image_processor: str
+    """The image processor's class in transformers, for checkpoints that do not name theirs."""
     text: Callable[[PreTrainedModel, Tensor, Tensor], Tensor]
-    """From ids and the mask of those that are not padding."""
+    """Computes vectors from the network, ids `(n, length)` and the mask of ids that are not padding."""
     image: Callable[[PreTrainedModel, Pixels], Tensor]
+    """Computes vectors from the network and pixels."""
     full_length: bool = False
-    """Texts are padded to the limit, whatever their batch: the vector is taken at the last place."""
+    """Whether all texts are padded to the limit, because the vector is taken at the last position."""
     weights: Callable[[Path], Mapping[str, Tensor]] | None = None
-    """Reads weights that have other names than transformers gives them."""
+    """Reads weights whose names differ from those in transformers, if they do."""
 
 
 def _clip_text(network: PreTrainedModel, ids: Tensor, mask: Tensor) -> Tensor:
-    """At the first end token, as its own code does; but the tokenizer's, since older config.json name another id."""
+    """Vectors at the first end token, as in CLIP's own code.
+
+    The id is the tokenizer's, because older files config.json name another one.
+    """
     import torch
 
     rows = torch.arange(len(ids), device=ids.device)
@@ -57,7 +61,7 @@ def _clip_text(network: PreTrainedModel, ids: Tensor, mask: Tensor) -> Tensor:
 
 
 def _siglip_text(network: PreTrainedModel, ids: Tensor, _mask: Tensor) -> Tensor:
-    """At the last place, without a mask: the model was trained to attend to its padding."""
+    """Vectors at the last position, without a mask: the model was trained to attend to its padding."""
     vectors: Tensor = network.get_text_features(input_ids=ids).pooler_output
     return vectors
 
@@ -68,7 +72,7 @@ def _features(network: PreTrainedModel, pixels: Pixels) -> Tensor:
 
 
 def _blip2_text(network: PreTrainedModel, ids: Tensor, mask: Tensor) -> Tensor:
-    """The Q-Former's first text token ([CLS]), before the projection that training contrasted."""
+    """The Q-Former's state of the first text token ([CLS]), before the projection of the contrastive loss."""
     states = network.qformer(
         query_embeds=network.embeddings(input_ids=ids), query_length=0, attention_mask=mask
     ).last_hidden_state
@@ -77,14 +81,14 @@ def _blip2_text(network: PreTrainedModel, ids: Tensor, mask: Tensor) -> Tensor:
 
 
 def _blip2_image(network: PreTrainedModel, pixels: Pixels) -> Tensor:
-    """The first of the Q-Former's queries, before the projection; the Q-Former keeps fp32 in every dtype."""
+    """The state of the Q-Former's first query, before the projection. The Q-Former stays in fp32 in every dtype."""
     import torch
 
-    seen = network.vision_model(pixels["pixel_values"]).last_hidden_state.to(network.query_tokens.dtype)
+    features = network.vision_model(pixels["pixel_values"]).last_hidden_state.to(network.query_tokens.dtype)
     states = network.qformer(
-        query_embeds=network.query_tokens.expand(len(seen), -1, -1),
-        encoder_hidden_states=seen,
-        encoder_attention_mask=torch.ones(seen.shape[:2], dtype=torch.long, device=seen.device),
+        query_embeds=network.query_tokens.expand(len(features), -1, -1),
+        encoder_hidden_states=features,
+        encoder_attention_mask=torch.ones(features.shape[:2], dtype=torch.long, device=features.device),
     ).last_hidden_state
     vectors: Tensor = states[:, 0]
     return vectors
@@ -93,24 +97,24 @@ def _blip2_image(network: PreTrainedModel, pixels: Pixels) -> Tensor:
 CLIP = DualFamily(
     prefixes=("clip/",),
     model_type="clip",
-    rule=lambda _folder: TextRule("bos_token", "eos_token"),
-    section="text_config",
-    usual={"max_position_embeddings": 77, "vocab_size": 49408},
+    text_rule=lambda _folder: TextRule("bos_token", "eos_token"),
+    text_section="text_config",
+    text_defaults={"max_position_embeddings": 77, "vocab_size": 49408},
     width=("", "projection_dim", 512),
-    kind="CLIPModel",
-    eye="CLIPImageProcessor",
+    network="CLIPModel",
+    image_processor="CLIPImageProcessor",
     text=_clip_text,
     image=_features,
 )
 SIGLIP = DualFamily(
     prefixes=("siglip/", "siglip2/"),
     model_type="siglip",
-    rule=siglip_rule,
-    section="text_config",
-    usual={"max_position_embeddings": 64, "vocab_size": 32000},
+    text_rule=siglip_rule,
+    text_section="text_config",
+    text_defaults={"max_position_embeddings": 64, "vocab_size": 32000},
     width=("vision_config", "hidden_size", 768),
-    kind="SiglipModel",
-    eye="SiglipImageProcessor",
+    network="SiglipModel",
+    image_processor="SiglipImageProcessor",
     text=_siglip_text,
     image=_features,
     full_length=True,
@@ -118,12 +122,12 @@ SIGLIP = DualFamily(
 SIGLIP2 = DualFamily(
     prefixes=("siglip2/", "siglip/"),
     model_type="siglip2",
-    rule=siglip_rule,
-    section="text_config",
-    usual={"max_position_embeddings": 64, "vocab_size": 32000},
+    text_rule=siglip_rule,
+    text_section="text_config",
+    text_defaults={"max_position_embeddings": 64, "vocab_size": 32000},
     width=("vision_config", "hidden_size", 768),
-    kind="Siglip2Model",
-    eye="Siglip2ImageProcessor",
+    network="Siglip2Model",
+    image_processor="Siglip2ImageProcessor",
     text=_siglip_text,
     image=_features,
     full_length=True,
@@ -131,12 +135,12 @@ SIGLIP2 = DualFamily(
 BLIP2 = DualFamily(
     prefixes=("blip2/",),
     model_type="blip-2",
-    rule=lambda _folder: TextRule("cls_token", "sep_token", as_caption, most_words=50),
-    section="qformer_config",
-    usual={"max_position_embeddings": 512, "vocab_size": 30522},
+    text_rule=lambda _folder: TextRule("cls_token", "sep_token", as_caption, most_words=50),
+    text_section="qformer_config",
+    text_defaults={"max_position_embeddings": 512, "vocab_size": 30522},
     width=("qformer_config", "hidden_size", 768),
-    kind="Blip2ForImageTextRetrieval",
-    eye="BlipImageProcessor",
+    network="Blip2ForImageTextRetrieval",
+    image_processor="BlipImageProcessor",
     text=_blip2_text,
     image=_blip2_image,
 )

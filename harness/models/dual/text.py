@@ -1,4 +1,4 @@
-"""Texts for dual encoders: cleaned as the family's own code cleans them, and cut where it cuts them, as token ids."""
+"""Texts for dual encoders as token ids: cleaned and truncated as in each family's own code."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import UserError
-from harness.models.checkpoint_files import read_tokenizer_json
-from harness.models.llave.config import JsonFile
+from harness.models.checkpoint_files import JsonFile, read_tokenizer_json
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -20,7 +19,7 @@ _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 class TextTokens(NamedTuple):
-    """Ids of a text with the tokens around it, and whether a limit took anything away."""
+    """Ids of a text with its special tokens, and whether the text was truncated."""
 
     ids: tuple[int, ...]
     cut: bool
@@ -28,18 +27,21 @@ class TextTokens(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TextRule:
-    """How a family of models writes a text. Tokens are named by their keys in tokenizer_config.json."""
+    """How a family of models writes a text. Special tokens are named by their keys in tokenizer_config.json."""
 
     before: str | None
+    """The token before the text, if there is one."""
     after: str
+    """The token after the text."""
     clean: Callable[[str], str] = str
+    """Cleans the text before it is tokenized."""
     most_words: int | None = None
-    """Words of the cleaned text, between single spaces; what comes after them is left out."""
+    """Maximum number of words of the cleaned text, which are separated by single spaces."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextReader:
-    """Turns texts into token ids. Safe in threads: the tokenizer is only read."""
+    """Turns texts into token ids. It can be used from several threads, because the tokenizer is only read."""
 
     tokenizer: Tokenizer
     rule: TextRule
@@ -47,9 +49,10 @@ class TextReader:
     after: int
     pad: int
     limit: int
-    """Ids of a whole text. What is too long loses its end, but not the token after it."""
+    """Maximum number of ids, special tokens included. A longer text loses its end, but keeps the token after it."""
 
     def read(self, text: str) -> TextTokens:
+        """Cleans, tokenizes and truncates a text."""
         words = self.rule.clean(text).split(" ")
         kept = words[: self.rule.most_words]
         ids = self.tokenizer.encode(" ".join(kept), add_special_tokens=False).ids
@@ -58,10 +61,19 @@ class TextReader:
 
 
 def read_tokenizer(folder: Path, rule: TextRule, limit: int, vocabulary: int) -> TextReader:
-    """Loads tokenizer.json. Raises UserError if it, or a token that the model's recipe needs, is missing.
+    """Loads tokenizer.json.
 
-    The tokens around a text are put there by `TextReader`, so that neither the file's own settings nor the class that a
-    version of transformers would choose for it can change them.
+    Special tokens are added by `TextReader`. So they depend neither on the file's own settings nor on the class that a
+    version of transformers would choose for it.
+
+    Args:
+        folder: the checkpoint's folder.
+        rule: how texts are written.
+        limit: maximum number of ids, special tokens included.
+        vocabulary: the number of ids that have an embedding.
+
+    Raises:
+        UserError: if the file or a special token that the recipe needs is missing.
     """
     settings = JsonFile.read(folder / "tokenizer_config.json")
     tokenizer = read_tokenizer_json(folder)
@@ -73,7 +85,7 @@ def read_tokenizer(folder: Path, rule: TextRule, limit: int, vocabulary: int) ->
         if found is None or found >= vocabulary:
             raise UserError(
                 f"The tokenizer in {folder} does not fit the model: its {key} {token!r} has id {found}, and "
-                f"{vocabulary} ids have a vector.",
+                f"{vocabulary} ids have an embedding.",
                 "Take tokenizer.json and tokenizer_config.json from where the weights came from.",
             )
         return found
@@ -83,11 +95,14 @@ def read_tokenizer(folder: Path, rule: TextRule, limit: int, vocabulary: int) ->
 
 
 def siglip_rule(folder: Path) -> TextRule:
-    """SigLIP's rule for its first version, lower case alone for its second; told apart by the tokenizer's class.
+    """Returns how texts are written for SigLIP: canonicalized for SigLIP, in lower case for SigLIP 2.
 
-    The tokenizer of the second, Gemma's, does not lower the case by itself, though the model was trained so
-    (huggingface.co/google/siglip2-base-patch16-224/discussions/22). No start token, an end token, padding on the right:
-    transformers' convert_siglip2_to_hf.py.
+    The tokenizer's class tells the two apart. SigLIP 2 has the tokenizer of Gemma. It does not lower the case, although
+    the model was trained on lower case (huggingface.co/google/siglip2-base-patch16-224/discussions/22). There is an end
+    token, no start token, and padding on the right, as in transformers' convert_siglip2_to_hf.py.
+
+    Raises:
+        UserError: for a tokenizer of another class.
     """
     settings = JsonFile.read(folder / "tokenizer_config.json")
     kind = str(settings.fields.get("tokenizer_class", ""))
@@ -96,25 +111,31 @@ def siglip_rule(folder: Path) -> TextRule:
     if not kind.startswith("Siglip"):
         raise UserError(
             f"{settings.path} says tokenizer_class {kind!r}, which is neither version of SigLIP.",
-            "How its texts are to be cleaned is not known here. Take the file from where the weights came from.",
+            "It is not known how its texts are cleaned. Take the file from where the weights came from.",
         )
     lower = settings.fields.get("do_lower_case", True) is not False
     return TextRule(None, "eos_token", lambda text: without_punctuation(text.lower() if lower else text))
 
 
 def without_punctuation(text: str) -> str:
-    """The text without ASCII punctuation, and with single spaces: `canonicalize_text` of transformers' SigLIP."""
+    """Removes ASCII punctuation and repeated spaces: `canonicalize_text` of transformers' SigLIP."""
     return " ".join(text.translate(_NO_PUNCTUATION).split())
 
 
 def as_caption(text: str) -> str:
-    """Lower case, some punctuation as spaces: `blip_caption` of LAVIS (lavis/processors/blip_processors.py)."""
+    """Lowers the case and replaces some punctuation by spaces.
+
+    Source: `blip_caption` of LAVIS (lavis/processors/blip_processors.py).
+    """
     text = re.sub(r'[.!"()*#:;~]', " ", text.lower())
     return re.sub(r"\s{2,}", " ", text).rstrip("\n").strip(" ")
 
 
 def as_sentence(text: str) -> str:
-    """Begins with a capital and ends with a mark: `format_string` of UniIR (src/data/preprocessing/utils.py)."""
+    """Adds a capital at the start and a full stop at the end, if there is no end mark.
+
+    Source: `format_string` of UniIR (src/data/preprocessing/utils.py).
+    """
     text = text.replace("\r", "").strip().strip('"')
     if not text:
         return text

@@ -1,4 +1,4 @@
-"""UniIR CLIP_SF: CLIP whose image and text vectors are added (score-level fusion), under OpenAI's names for weights."""
+"""UniIR CLIP_SF: CLIP with score-level fusion, whose weights have OpenAI's names."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _RENAMED: Mapping[str, str] = {
     "text_projection": "text_projection.weight",
     "logit_scale": "logit_scale",
 }
-"""OpenAI's names, or beginnings of them (those that end in a dot), and what transformers has in their place."""
+"""OpenAI's names and their names in transformers. A name that ends in a dot is the beginning of names."""
 _IN_LAYERS: Mapping[str, str] = {
     ".attn.out_proj.": ".self_attn.out_proj.",
     ".ln_1.": ".layer_norm1.",
@@ -42,11 +42,11 @@ _IN_LAYERS: Mapping[str, str] = {
     ".mlp.c_fc.": ".mlp.fc1.",
     ".mlp.c_proj.": ".mlp.fc2.",
 }
-_TURNED = ("visual.proj", "text_projection")
-"""Matrices that OpenAI multiplies from the right."""
+_TRANSPOSED = ("visual.proj", "text_projection")
+"""Matrices that OpenAI's code multiplies from the right."""
 _STACKED = ".attn.in_proj_"
-"""Queries, keys and values in one tensor."""
-CONVERT = """The released .pth is the trainer's whole state, with settings of OmegaConf in it. In a new folder:
+"""Marks a tensor that holds queries, keys and values."""
+CONVERT = """The released .pth holds the trainer's whole state, with settings of OmegaConf. Convert it in a new folder:
 hf download openai/clip-vit-large-patch14 config.json preprocessor_config.json tokenizer.json tokenizer_config.json \\
   --local-dir .
 hf download TIGER-Lab/UniIR checkpoint/CLIP_SF/clip_sf_large.pth --local-dir . && pip install omegaconf
@@ -63,11 +63,11 @@ def open_uniir(name: str, settings: ModelSettings) -> ModelHandle:
     folder = Path(name.removeprefix(PREFIX)).expanduser()
     if folder.is_dir() and not (folder / "model.safetensors").is_file():
         raise UserError(f"{folder} has no model.safetensors, and pickle files are not opened here.", CONVERT)
-    return open_dual(name, settings, families=(UNIIR,), usual=DualOptions(instructions="queries"))
+    return open_dual(name, settings, families=(UNIIR,), defaults=DualOptions(instructions="queries"))
 
 
 def read_weights(folder: Path) -> Mapping[str, Tensor]:
-    """The weights of model.safetensors under the names of transformers. Raises UserError if the file is damaged."""
+    """Reads model.safetensors and renames its weights as in transformers. Raises UserError if it is damaged."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -80,7 +80,7 @@ def read_weights(folder: Path) -> Mapping[str, Tensor]:
 
 
 def _rename(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """A name that is not OpenAI's in UniIR's wrapper gets one that will be reported as unexpected."""
+    """Yields weights by their names in transformers. An unknown weight gets a name that is reported as unexpected."""
     theirs = name.removeprefix(_WRAPPER)
     known = next((each for each in _RENAMED if theirs == each or (each[-1] == "." and theirs.startswith(each))), None)
     if known is None or theirs == name:
@@ -93,13 +93,13 @@ def _rename(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
         for part, piece in zip("qkv", tensor.chunk(3), strict=True):
             yield ours.replace(_STACKED, f".self_attn.{part}_proj."), piece
     else:
-        yield ours, tensor.T if theirs in _TURNED else tensor
+        yield ours, tensor.T if theirs in _TRANSPOSED else tensor
 
 
 UNIIR = replace(
     CLIP,
     prefixes=(PREFIX,),
-    rule=lambda _folder: TextRule("bos_token", "eos_token", as_sentence),
+    text_rule=lambda _folder: TextRule("bos_token", "eos_token", as_sentence),
     weights=read_weights,
 )
 ROWS = (

@@ -1,8 +1,7 @@
-"""Models that mteb knows by name, run as mteb runs them: its loaders, its prompts, its encoder protocol."""
+"""Models of mteb's list, run as mteb runs them: with its loaders, prompts and encoder protocol."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -16,7 +15,7 @@ from harness.media.images import open_image
 from harness.models.common import handle, plain_text, torch_device
 from harness.models.libraries.mteb_list import PREFIX, MtebMeta, find_meta, place_of_instructions
 from harness.models.libraries.remote_code import only_code_of
-from harness.models.libraries.sentence_transformers import image_cost, mean_direction, token_counter
+from harness.models.libraries.sentence_transformers import embed_parts, image_cost, token_counter
 from harness.types import Features, FloatArray, Item, ModelHandle, ModelRow, ModelSettings, ModelSpec, Role, Scalar
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ Batch: TypeAlias = "Mapping[str, Sequence[str | Image]]"
 
 
 class MtebEncoder(Protocol):
-    """mteb's `EncoderProtocol`, as far as it is used."""
+    """The part of mteb's `EncoderProtocol` that is used here."""
 
     def encode(
         self,
@@ -45,29 +44,32 @@ class MtebEncoder(Protocol):
         prompt_type: object,
         batch_size: int,
         show_progress_bar: bool,
-    ) -> Tensor: ...
+    ) -> Tensor:
+        """Returns vectors `(n, width)` of the rows that `inputs` yields."""
 
-    def similarity(self, one: FloatArray, two: FloatArray) -> Tensor: ...
+    def similarity(self, one: FloatArray, two: FloatArray) -> Tensor:
+        """Returns the similarity of each vector of `one` with each of `two`."""
 
 
 @dataclass(frozen=True, slots=True)
 class MtebInput:
-    """An item as mteb's row; with several images as one row for each, every one with the text."""
+    """A prepared item: one row of mteb, or one row for each of several images, all with the text."""
 
     role: Role
     instruction: str
-    """What mteb is told as the prompt of the task; the text does not hold it then."""
+    """The prompt of mteb's task. If it is not empty, the text does not contain it."""
     rows: tuple[Row, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class MtebDataset:
-    """What mteb's encoders look at of a dataset."""
+    """A dataset with the members that mteb's encoders use."""
 
     rows: Sequence[Row]
 
     @property
     def features(self) -> Mapping[str, None]:
+        """The names of the columns."""
         return dict.fromkeys(self.rows[0])
 
     def __len__(self) -> int:
@@ -78,7 +80,7 @@ class MtebDataset:
 
 
 class MtebEmbedder:
-    """Hands items to `encode` in the form of mteb's retrieval tasks: queries and documents."""
+    """An embedder that passes items to `encode` in the form of mteb's retrieval tasks: queries and documents."""
 
     def __init__(self, spec: ModelSpec, meta: MtebMeta, device: str) -> None:
         self.spec = spec
@@ -91,6 +93,7 @@ class MtebEmbedder:
         self._count = token_counter(inner) if inner else self._guess
 
     def prepare(self, item: Item, role: Role) -> Features[MtebInput]:
+        """Opens images and counts tokens. The cost is in tokens, images included. Raises BadMedia."""
         instruction = plain_text(item.instruction).strip() if self._by_task else ""
         text = plain_text(item.text if self._by_task else item.full_text)
         images = [open_image(medium) for medium in item.media]
@@ -101,23 +104,20 @@ class MtebEmbedder:
         return Features(MtebInput(role, instruction, tuple(rows)), cost, truncated=tokens > self._limit)
 
     def embed(self, features: Sequence[Features[MtebInput]]) -> object:
-        """One call of the encoder for each role, instruction and kind of row; several rows are their mean direction."""
+        """Returns vectors `(n, width)`, with one call of the encoder for each role, instruction and kind of row.
+
+        The vector of an item with several rows is the mean of their unit vectors.
+        """
         import torch
 
-        calls: dict[tuple[Role, str, tuple[str, ...]], list[tuple[int, Row]]] = defaultdict(list)
-        for at, feature in enumerate(features):
-            for row in feature.data.rows:
-                calls[feature.data.role, feature.data.instruction, tuple(row)].append((at, row))
-        vectors: list[list[Tensor]] = [[] for _ in features]
+        items = [
+            [((each.data.role, each.data.instruction, tuple(row)), row) for row in each.data.rows] for each in features
+        ]
         with torch.no_grad(), only_code_of(self.spec.name, self._commits):
-            for (role, instruction, _), members in calls.items():
-                found = self._encode([row for _, row in members], role, instruction)
-                for (at, _), vector in zip(members, found, strict=True):
-                    vectors[at].append(vector)
-        return torch.stack([mean_direction(of_item) for of_item in vectors])
+            return embed_parts(items, lambda key, rows: self._encode(rows, key[0], key[1]))
 
     def _guess(self, text: str) -> int:
-        """Tokens of a text, never more than the limit: only the encoder itself knows them."""
+        """Estimates the number of tokens, up to the limit, because the encoder does not give its tokenizer."""
         return min(self._limit, len(text.encode("utf-8", "replace")) // 4 + 1)
 
     def _encode(self, rows: Sequence[Row], role: Role, instruction: str) -> Tensor:
@@ -145,7 +145,7 @@ def _columns(rows: Sequence[Row]) -> Batch:
 
 
 def _task(modalities: Sequence[str], prompt: Mapping[str, str] | None) -> object:
-    """The task that mteb's encoders choose their prompts by: one of retrieval, known to none of them."""
+    """A retrieval task, by which mteb's encoders choose their prompts. None of them knows its name."""
     from mteb.abstasks.task_metadata import TaskMetadata
 
     return TaskMetadata(
@@ -161,7 +161,7 @@ def _task(modalities: Sequence[str], prompt: Mapping[str, str] | None) -> object
 
 
 def _inner(encoder: MtebEncoder) -> SentenceTransformer | None:
-    """The model of sentence-transformers that an encoder wraps, if that is what it does."""
+    """The model of sentence-transformers that an encoder wraps, if it wraps one."""
     from sentence_transformers import SentenceTransformer
 
     inner = getattr(encoder, "model", None)
@@ -169,22 +169,24 @@ def _inner(encoder: MtebEncoder) -> SentenceTransformer | None:
 
 
 def _load(spec: ModelSpec, meta: MtebMeta, device: str) -> MtebEncoder:
-    """Loads through mteb, and tries whether vectors are compared as mteb's list says. Raises UserError if not."""
+    """Loads a model with mteb. Raises UserError if it fails, or if the similarity is not the one in mteb's list."""
     from mteb.models import EncoderProtocol
 
     try:
         loaded = meta.load_model(device=device)
     except (ImportError, OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"mteb cannot load {meta.name}: {error}", "Correct what it says, or choose another.") from error
+        raise UserError(f"mteb cannot load {meta.name}: {error}", "Correct that, or choose another model.") from error
     if not isinstance(loaded, EncoderProtocol):
-        raise UserError(f"What mteb loads for {meta.name} does not encode items.", "Choose a dense embedding model.")
+        raise UserError(
+            f"The model that mteb loads for {meta.name} does not encode items.", "Choose a dense embedding model."
+        )
     encoder = cast("MtebEncoder", loaded)
     one, two = np.array([[3, 0]], np.float32), np.array([[1, 1]], np.float32)
     score = float(np.asarray(encoder.similarity(one, two)).item())
     if not np.isclose(score, {"cosine": 0.5**0.5, "dot": 3.0}[spec.similarity], atol=1e-2):
         raise UserError(
-            f"mteb lists {meta.name} with {spec.similarity} similarity, and it is compared in another way.",
-            "Load it in a class of your own: docs/add-a-model.md.",
+            f"mteb lists {meta.name} with {spec.similarity} similarity, but compares it in another way.",
+            "Load it in your own class: docs/add-a-model.md.",
         )
     return encoder
 
@@ -212,7 +214,7 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
         options["remote_code"] = revision
     elif meta.loader_kwargs.get("trust_remote_code"):
         raise UserError(
-            f"{name} brings code of its own, which is not run.",
+            f"{name} brings its own code, which is not run.",
             f"Read it at https://huggingface.co/{meta.name}/tree/{revision}, then allow it with --trust-remote-code.",
         )
     spec = ModelSpec(

@@ -1,22 +1,31 @@
-"""What mteb lists: which model a name means, whether it can be compared here, and where it wants instructions."""
+"""mteb's list of models: finding a model by name, checking that it is supported, placing its instructions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 from harness.errors import UserError, unknown_name
-from harness.models.checkpoints import SETTINGS, download
-from harness.models.libraries.remote_code import COMMIT, split_commit
+from harness.models.checkpoints import COMMIT, SETTINGS, download, split_commit
+from harness.settings import read_settings
 
 PREFIX = "mteb/"
 _OPEN = "no_revision_available"
-"""What mteb writes for a revision where it has none."""
+"""mteb's value for an unknown revision."""
+
+
+@dataclass(frozen=True, slots=True)
+class MtebOptions:
+    """What a user can change."""
+
+    instructions: Literal["task", "text"]
+    """Where an item's instruction goes: into the prompt of mteb's task, or in front of the item's text."""
 
 
 class MtebMeta(Protocol):
-    """What is read of mteb's `ModelMeta`."""
+    """The attributes of mteb's `ModelMeta` that are used here."""
 
     name: str
     revision: str | None
@@ -29,13 +38,23 @@ class MtebMeta(Protocol):
     use_instructions: bool | None
     max_tokens: float | None
 
-    def model_copy(self, *, update: Mapping[str, object]) -> MtebMeta: ...
+    def model_copy(self, *, update: Mapping[str, object]) -> MtebMeta:
+        """Returns a copy with changed attributes."""
 
-    def load_model(self, device: str) -> object: ...
+    def load_model(self, device: str) -> object:
+        """Loads the model's encoder."""
 
 
 def find_meta(name: str, *, trusted: bool) -> MtebMeta:
-    """What mteb lists under a name, its revision pinned. Raises UserError for what cannot be compared here."""
+    """Returns mteb's entry for a name, with a pinned revision.
+
+    Args:
+        name: `mteb/NAME` or `mteb/NAME@COMMIT`.
+        trusted: whether code of the checkpoint may run, which needs a revision that the list or the user pins.
+
+    Raises:
+        UserError: if mteb has no such model, or if the model is not supported.
+    """
     import mteb
 
     rest, commit = split_commit(name.removeprefix(PREFIX))
@@ -43,26 +62,24 @@ def find_meta(name: str, *, trusted: bool) -> MtebMeta:
         meta = cast("MtebMeta", mteb.get_model_meta(rest))
     except KeyError:
         known = [str(each.name) for each in mteb.get_model_metas()]
-        hint = f"What mteb does not list may be known as sentence-transformers/{rest}."
+        hint = f"A model that mteb does not list may load as sentence-transformers/{rest}."
         raise unknown_name("model of mteb", rest, known, hint) from None
     if meta.loader is None:
         raise UserError(f"mteb lists {rest}, but has no loader for it.", "Choose another model.")
     if "dense" not in meta.model_type or meta.similarity_fn_name not in ("cosine", "dot", None):
         raise UserError(
             f"{name} is of the kind {', '.join(meta.model_type)}, compared by {meta.similarity_fn_name}.",
-            "Only models that give one vector for an item, compared by cosine or dot product, are measured here.",
+            "Choose a model with one vector for an item, compared by cosine or dot product.",
         )
     if "text" not in meta.modalities:
-        raise UserError(f"{name} sees {' and '.join(meta.modalities)}, no text.", "Every task here has texts.")
+        raise UserError(f"{name} takes {' and '.join(meta.modalities)}, no text.", "Choose a model that takes text.")
     if "API" in meta.framework:
-        raise UserError(
-            f"{name} answers over the network, and may answer differently tomorrow.", "Choose a model with weights."
-        )
+        raise UserError(f"{name} runs behind an API, whose answers can change.", "Choose a model with weights.")
     return meta.model_copy(update={"revision": _revision(name, meta, commit, trusted=trusted)})
 
 
 def _revision(name: str, meta: MtebMeta, commit: str | None, *, trusted: bool) -> str:
-    """The commit, or the two of an adapter and its base joined by a dash. Raises UserError for what is no commit."""
+    """The commit, or the commits of an adapter and its base joined by a dash. Raises UserError if it is no commit."""
     listed = None if meta.revision == _OPEN else meta.revision
     revision = listed or commit or download(meta.name, None, SETTINGS).name
     if commit and commit != revision:
@@ -82,14 +99,15 @@ def _revision(name: str, meta: MtebMeta, commit: str | None, *, trusted: bool) -
 
 
 def place_of_instructions(name: str, meta: MtebMeta, given: Mapping[str, str]) -> str:
-    """Where an item's instruction goes: `task`, the prompt of mteb's task; or `text`, in front of the item's own."""
+    """Returns where an item's instruction goes: `task`, the prompt of mteb's task; or `text`, before the text.
+
+    The default is `task` for a model that reads the prompt. mteb's plain wrapper of sentence-transformers does not.
+
+    Raises:
+        UserError: for another option than `instructions`, and for another value.
+    """
     from mteb.models import SentenceTransformerEncoderWrapper
 
-    for key, value in given.items():
-        if key != "instructions":
-            raise unknown_name(f"option of {name}", key, ["instructions"], "It has no other.")
-        if value not in ("task", "text"):
-            raise UserError(f"The option instructions cannot be {value!r}.", "Choose from task, text.")
     loader = getattr(meta.loader, "func", meta.loader)
-    reads_it = bool(meta.use_instructions) and loader is not SentenceTransformerEncoderWrapper
-    return given.get("instructions", "task" if reads_it else "text")
+    reads_prompt = bool(meta.use_instructions) and loader is not SentenceTransformerEncoderWrapper
+    return read_settings(MtebOptions("task" if reads_prompt else "text"), given, f"option of {name}").instructions

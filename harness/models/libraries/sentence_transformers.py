@@ -1,29 +1,30 @@
-"""Any model that sentence-transformers loads: a folder or a name on the hub. Text, and images where it takes them."""
+"""Models that sentence-transformers loads, from a folder or the hub, with images where they take them."""
 
 from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 from harness.encoding.oom import is_out_of_memory
 from harness.errors import UserError
 from harness.identity import library_version
 from harness.media.images import open_image
-from harness.models.checkpoints import account, count_parameters
-from harness.models.common import float_type, handle, no_options, plain_text, torch_device
+from harness.models.checkpoints import FoundCheckpoint
+from harness.models.common import float_type, handle, plain_text, torch_device
 from harness.models.libraries.sentence_files import (
     PREFIX,
-    SentenceCheckpoint,
     check_code,
-    find_source,
+    find_model,
     modalities_of,
     read_configs,
     width_of,
 )
+from harness.models.options import no_options
+from harness.models.weights import account, count_parameters
 from harness.types import MEDIA_TOKEN, Features, Item, ModelHandle, ModelRow, ModelSettings, ModelSpec, Role, Scalar
 
 if TYPE_CHECKING:
@@ -31,30 +32,34 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import Tensor
 
+K = TypeVar("K")
+P = TypeVar("P")
 PIXELS_PER_TOKEN = 28 * 28
-LEAST_IMAGE_COST = 256
+MIN_IMAGE_COST = 256
 _FROM_FILE = "_is_hf_initialized"
 
 Message: TypeAlias = "Mapping[str, str | Sequence[Mapping[str, str | Image]]]"
 Part: TypeAlias = "str | Mapping[str, str | Image] | Sequence[Message]"
-"""One input of the library. Where a model sees images its texts are named as texts: a bare string that looks like an
-address would be fetched."""
+"""One input of the library.
+
+A model that takes images gets its texts in a mapping. The library would fetch a plain string that is an address.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class SentenceInput:
-    """An item as one input, or as several where the model cannot take them together."""
+    """A prepared item: one input, or several if the model cannot take its parts together."""
 
     role: Role
     parts: tuple[Part, ...]
 
 
 class SentenceEmbedder:
-    """Runs `encode_query` and `encode_document`, so that prompts, routes and truncation are the library's own."""
+    """An embedder that runs `encode_query` and `encode_document`, with the library's own prompts and truncation."""
 
-    def __init__(self, spec: ModelSpec, source: SentenceCheckpoint, device: str) -> None:
+    def __init__(self, spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> None:
         self.spec = spec
-        self._model = _load(spec, source, device)
+        self._model = _load(spec, checkpoint, device)
         self._count = token_counter(self._model)
         self._limit = self._model.max_seq_length or 2**31
         prompts = self._model.prompts
@@ -62,27 +67,22 @@ class SentenceEmbedder:
         self._prompts: Mapping[Role, str] = {"query": prompts.get("query") or "", "target": documents or ""}
 
     def prepare(self, item: Item, role: Role) -> Features[SentenceInput]:
+        """Opens images and counts tokens. The cost is in tokens, images included. Raises BadMedia."""
         images = [open_image(medium) for medium in item.media]
         tokens = self._count(self._prompts[role] + plain_text(item.full_text))
         cost = sum(map(image_cost, images)) + min(tokens, self._limit)
         return Features(SentenceInput(role, self._parts(item.full_text, images)), cost, truncated=tokens > self._limit)
 
     def embed(self, features: Sequence[Features[SentenceInput]]) -> object:
-        """One call of the library for each role and kind of input; an item in parts is the mean of its unit vectors."""
-        import torch
+        """Returns vectors `(n, width)` in fp32, with one call of the library for each role and kind of input.
 
-        calls: dict[tuple[Role, str], list[tuple[int, Part]]] = defaultdict(list)
-        for at, feature in enumerate(features):
-            for part in feature.data.parts:
-                calls[feature.data.role, _kind(part)].append((at, part))
-        vectors: list[list[Tensor]] = [[] for _ in features]
-        for (role, _), members in calls.items():
-            for (at, _), vector in zip(members, self._encode(role, [part for _, part in members]), strict=True):
-                vectors[at].append(vector)
-        return torch.stack([mean_direction(of_item) for of_item in vectors])
+        The vector of an item with several inputs is the mean of their unit vectors.
+        """
+        items = [[((each.data.role, _kind(part)), part) for part in each.data.parts] for each in features]
+        return embed_parts(items, lambda key, parts: self._encode(key[0], parts))
 
     def _parts(self, full_text: str, images: Sequence[Image]) -> tuple[Part, ...]:
-        """A chat where the model takes one, with every image in its place; else image and text as far as they go."""
+        """One message with all images, if the model takes messages; else images and text, paired if possible."""
         text = plain_text(full_text)
         if not images:
             return ({"text": text},) if "image" in self.spec.modalities else (text,)
@@ -101,15 +101,38 @@ class SentenceEmbedder:
 
 
 def image_cost(image: Image) -> int:
-    """What an image counts as when a batch is filled, in tokens: true of models that see all pixels.
+    """Returns the cost of an image in tokens, with which batches are filled.
 
-    For those that shrink the image it bounds the memory that images wait in.
+    It is right for models that see all pixels. For models that shrink the image it bounds the memory of open images.
     """
-    return max(LEAST_IMAGE_COST, image.width * image.height // PIXELS_PER_TOKEN)
+    return max(MIN_IMAGE_COST, image.width * image.height // PIXELS_PER_TOKEN)
+
+
+def embed_parts(items: Sequence[Sequence[tuple[K, P]]], encode: Callable[[K, Sequence[P]], Iterable[Tensor]]) -> Tensor:
+    """Embeds items that have one or several parts.
+
+    Args:
+        items: the parts of each item, each with a key. Parts with one key can share a call.
+        encode: returns the vectors of parts, called once for each key.
+
+    Returns:
+        Vectors `(n, width)` in fp32: the `mean_direction` of the parts of each item.
+    """
+    import torch
+
+    calls: dict[K, list[tuple[int, P]]] = defaultdict(list)
+    for at, parts in enumerate(items):
+        for key, part in parts:
+            calls[key].append((at, part))
+    vectors: list[list[Tensor]] = [[] for _ in items]
+    for key, members in calls.items():
+        for (at, _), vector in zip(members, encode(key, [part for _, part in members]), strict=True):
+            vectors[at].append(vector)
+    return torch.stack([mean_direction(of_item) for of_item in vectors])
 
 
 def mean_direction(vectors: Sequence[Tensor]) -> Tensor:
-    """The mean of the vectors brought to length 1; a single one as it is. In float32."""
+    """Returns the mean of the unit vectors in fp32, or a single vector without a change of its length."""
     import torch
 
     if len(vectors) == 1:
@@ -118,9 +141,10 @@ def mean_direction(vectors: Sequence[Tensor]) -> Tensor:
 
 
 def token_counter(model: SentenceTransformer) -> Callable[[str], int]:
-    """Counts tokens, whatever the limit; from bytes, and up to the limit, where that cannot be done in threads.
+    """Returns a function that counts the tokens of a text, also beyond the limit.
 
-    The tokenizer is a copy: `prepare` runs in several threads, and the original is being set up by `encode` meanwhile.
+    If the tokenizer cannot be used from several threads, the count is estimated from bytes, up to the limit. The
+    tokenizer is copied, because `encode` changes the original while `prepare` runs in several threads.
     """
     from tokenizers import Tokenizer
 
@@ -135,14 +159,14 @@ def token_counter(model: SentenceTransformer) -> Callable[[str], int]:
 
 
 def _kind(part: Part) -> str:
-    """What the library may not find mixed in one call."""
+    """The kind of an input. One call of the library must not mix kinds."""
     if isinstance(part, Mapping):
         return " ".join(part)
     return "text" if isinstance(part, str) else "message"
 
 
 def _message(full_text: str, images: Sequence[Image]) -> Message:
-    """What a user says: texts, and images where the text has their tokens; in front where it has not one for each."""
+    """A user's message, with images at their tokens. Without one token for each image all come first."""
     texts = full_text.split(MEDIA_TOKEN)
     if len(texts) != len(images) + 1:
         texts = [*("" for _ in images), plain_text(full_text)]
@@ -154,54 +178,57 @@ def _message(full_text: str, images: Sequence[Image]) -> Message:
     return {"role": "user", "content": content}
 
 
-def _load(spec: ModelSpec, source: SentenceCheckpoint, device: str) -> SentenceTransformer:
-    """Loads the weights and checks that the model is what its files promised. Raises UserError if it is not."""
+def _load(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> SentenceTransformer:
+    """Loads the model. Raises UserError if it is damaged, or if its files promised something else."""
     import torch
     from huggingface_hub.errors import StrictDataclassError
     from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
+    location = str(checkpoint.folder) if checkpoint.commit is None else checkpoint.name
     dtype = getattr(torch, spec.dtype)
     try:
         model = SentenceTransformer(
-            source.location,
-            revision=source.commit,
+            location,
+            revision=checkpoint.commit,
             device=device,
             trust_remote_code="remote_code" in spec.options,
             model_kwargs={"dtype": dtype},
         )
     except (SafetensorError, StrictDataclassError) as error:
-        raise UserError(f"{source.location} is cut short or damaged: {error}", "Copy or download it again.") from error
+        raise UserError(f"{location} is cut short or damaged: {error}", "Copy or download it again.") from error
     except (OSError, ValueError, TypeError, LookupError, RuntimeError, ImportError) as error:
         if is_out_of_memory(error):
             raise
         raise UserError(
-            f"sentence-transformers cannot load {source.location}: {error}",
-            "A model that brings code of its own needs --trust-remote-code, which docs/models-other.md explains. One "
-            "that needs torchvision fits in as a class of your own: docs/add-a-model.md.",
+            f"sentence-transformers cannot load {location}: {error}",
+            "A model with its own code needs --trust-remote-code: docs/models-other.md. For a model that needs "
+            "torchvision, write your own class: docs/add-a-model.md.",
         ) from error
-    _account(source, model)
+    _account(checkpoint, model)
     if model.transformers_model is None:
-        model.to(dtype)  # modules without a network of transformers do not take `model_kwargs`
-    seen = {"text", "image"}.intersection(model.modalities)
-    if seen != set(spec.modalities) or model.similarity_fn_name != spec.similarity:
+        model.to(dtype)  # modules without a network of transformers ignore `model_kwargs`
+    modalities = {"text", "image"}.intersection(model.modalities)
+    if modalities != set(spec.modalities) or model.similarity_fn_name != spec.similarity:
         raise UserError(
-            f"The files of {source.location} promise {', '.join(spec.modalities)} and {spec.similarity} similarity; "
-            f"loaded, it has {', '.join(sorted(seen))} and {model.similarity_fn_name}.",
-            "Load it in a class of your own (docs/add-a-model.md), and please report the model's name.",
+            f"The files of {location} promise {', '.join(spec.modalities)} and {spec.similarity} similarity; "
+            f"loaded, it has {', '.join(sorted(modalities))} and {model.similarity_fn_name}.",
+            "Load it in your own class (docs/add-a-model.md), and please report the model's name.",
         )
     return model
 
 
-def _account(source: SentenceCheckpoint, model: SentenceTransformer) -> None:
-    """Raises UserError if weights were missing, which transformers fills with random numbers and a warning.
+def _account(checkpoint: FoundCheckpoint, model: SentenceTransformer) -> None:
+    """Raises UserError if weights are missing, which transformers fills with random numbers after a warning.
 
-    It marks those that came from a file. A head that pools for another use is often left out of the files.
+    transformers marks the weights that come from a file. A pooling head is not needed, and files often lack it.
     """
     network = model.transformers_model
     marks = {} if network is None else {name: hasattr(each, _FROM_FILE) for name, each in network.named_parameters()}
     if any(marks.values()):
-        account(source.folder, [name for name, marked in marks.items() if not marked and "pooler." not in name], [], [])
+        account(
+            checkpoint.folder, [name for name, marked in marks.items() if not marked and "pooler." not in name], [], []
+        )
 
 
 def _open(name: str, settings: ModelSettings) -> ModelHandle:
@@ -213,21 +240,21 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
             f"{name} needs sentence-transformers, which is not installed.",
             "pip install 'llave-bench[sentence-transformers]'",
         ) from None
-    source = find_source(name.removeprefix(PREFIX))
-    configs = read_configs(source.folder)
+    checkpoint = find_model(name)
+    configs = read_configs(checkpoint.folder)
     modalities = modalities_of(configs)
     similarity = (
-        configs.get(source.folder / "config_sentence_transformers.json", {}).get("similarity_fn_name") or "cosine"
+        configs.get(checkpoint.folder / "config_sentence_transformers.json", {}).get("similarity_fn_name") or "cosine"
     )
     if similarity not in ("cosine", "dot"):
         raise UserError(
-            f"{name} is compared by {similarity} distance.", "Only cosine and dot product are measured here."
+            f"{name} is compared by {similarity} distance.", "Choose a model that is compared by cosine or dot product."
         )
-    revision = source.revision()
+    revision = checkpoint.revision
     options: dict[str, Scalar] = {
         "sentence-transformers": library,
         "roles": "encode_query, encode_document",
-        "width": width_of(source.folder, configs),
+        "width": width_of(checkpoint.folder, configs),
     }
     if "image" in modalities:
         torchvision = library_version("torchvision")
@@ -235,19 +262,19 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
         options["transformers"] = library_version("transformers")
         options["parts"] = "mean of unit vectors"
     if settings.trust_remote_code:
-        check_code(name, source)
+        check_code(name, checkpoint)
         options["remote_code"] = revision
     spec = ModelSpec(
-        PREFIX + source.label,
+        PREFIX + checkpoint.name.removeprefix(PREFIX),
         revision=revision,
         adapter="sentence-transformers/2",
         dtype=float_type(settings),
         options=options,
         modalities=modalities,
         similarity="dot" if similarity == "dot" else "cosine",
-        about={"parameters": parameters} if (parameters := count_parameters(source.folder)) else {},
+        about={"parameters": parameters} if (parameters := count_parameters(checkpoint.folder)) else {},
     )
-    return handle(spec, lambda: SentenceEmbedder(spec, source, torch_device(settings)))
+    return handle(spec, lambda: SentenceEmbedder(spec, checkpoint, torch_device(settings)))
 
 
 ROWS = (

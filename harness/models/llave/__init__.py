@@ -1,1 +1,1 @@
-"""LLaVE, from its released format."""
+"""LLaVE, in the format of its released checkpoints."""

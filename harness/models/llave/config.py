@@ -1,8 +1,7 @@
-"""config.json of a LLaVE checkpoint (`llava_qwen`), read strictly: what is not computed here is refused."""
+"""Reads config.json of a LLaVE checkpoint (`llava_qwen`). Settings that are not supported are refused."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,11 +9,12 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from harness.errors import UserError
+from harness.models.checkpoint_files import JsonFile
 from harness.types import Scalar
 
 MODEL_TYPE = "llava_qwen"
 Newline: TypeAlias = Literal["grid", "frame", "one_token", "no_token"]
-"""Where a video gets `image_newline`: after each row of each frame, after each frame, once at its end, nowhere."""
+"""Where a video gets `image_newline`: after each row of each frame, after each frame, once at its end, or nowhere."""
 _NEWLINES: tuple[Newline, ...] = ("grid", "frame", "one_token", "no_token")
 
 _ACCEPTED: Mapping[str, tuple[Scalar, ...]] = {
@@ -28,7 +28,7 @@ _ACCEPTED: Mapping[str, tuple[Scalar, ...]] = {
     "rope_scaling": (None,),
     "use_sliding_window": (False, None),
 }
-"""Settings that change a vector, and the values that the code here is for; None: the key may be missing."""
+"""Settings that change a vector, and the values that are supported. None means that the key may be missing."""
 
 _LANGUAGE = (
     "vocab_size",
@@ -45,7 +45,7 @@ _SO400M_SHAPE = dict(zip(_TOWER, (1152, 4304, 27, 16, 384, 14), strict=True))
 
 @dataclass(frozen=True, slots=True)
 class VisionTower:
-    """The SigLIP vision tower: its folder, if there is one, and its shape before the last layer is taken off."""
+    """The SigLIP vision tower: its folder, if there is one, and its shape before the last layer is removed."""
 
     name: str
     folder: Path | None
@@ -54,84 +54,36 @@ class VisionTower:
 
     @property
     def image_size(self) -> int:
+        """The width and height of a crop in pixels."""
         return self.shape["image_size"]
 
     @property
     def side(self) -> int:
-        """Patches along one side of a crop."""
+        """The number of patches along one side of a crop."""
         return self.shape["image_size"] // self.shape["patch_size"]
 
 
 @dataclass(frozen=True, slots=True)
 class LlaveConfig:
-    """What decides LLaVE's computation, apart from the weights and the tokenizer."""
+    """Everything that decides LLaVE's computation, apart from the weights and the tokenizer."""
 
     language: Mapping[str, int]
     rope_theta: float
     rms_norm_eps: float
     tower: VisionTower
     own_tower: bool
-    """Whether vision weights in the checkpoint count; otherwise those of the tower's folder are used."""
+    """Whether the checkpoint's own vision weights are used; otherwise those of the tower's folder are."""
     resolutions: tuple[tuple[int, int], ...]
-    """Sizes (width, height) that an image can be tiled at, in the order in which ties are decided."""
+    """Sizes (width, height) in pixels at which an image can be tiled. Of equally good ones the first is taken."""
     max_tiles: int
-    """Larger images are shrunk, as features, to about as many tokens as this many crops have."""
+    """The features of a larger image are shrunk to about as many tokens as this number of crops has."""
     newline: Newline
     max_length: int | None
     sees_video: bool
 
 
-@dataclass(frozen=True, slots=True)
-class JsonFile:
-    """A JSON object, and errors that name file and key."""
-
-    path: Path
-    fields: Mapping[str, object]
-
-    @staticmethod
-    def read(path: Path) -> JsonFile:
-        """Raises UserError unless the file holds a JSON object."""
-        try:
-            fields = json.loads(path.read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else error
-            raise UserError(f"{path} cannot be read: {reason}.", "Copy or download the checkpoint again.") from None
-        if not isinstance(fields, dict):
-            raise UserError(f"{path} does not hold a JSON object.", "Copy or download the checkpoint again.")
-        return JsonFile(path, fields)
-
-    def number(self, key: str) -> float:
-        """A number above zero."""
-        value = self.fields.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-            raise self.wrong(key)
-        return value
-
-    def integer(self, key: str) -> int:
-        value = self.number(key)
-        if value != int(value):
-            raise self.wrong(key)
-        return int(value)
-
-    def text(self, key: str) -> str:
-        value = self.fields.get(key)
-        if not isinstance(value, str) or not value:
-            raise self.wrong(key)
-        return value
-
-    def wrong(self, key: str) -> UserError:
-        """The error for a key that is missing or has a value that nothing can be made of."""
-        if key not in self.fields:
-            return UserError(f"{self.path} lacks {key!r}.", "Take config.json from where the weights came from.")
-        return UserError(
-            f"{self.path} says {key} = {json.dumps(self.fields[key])}, which is not computed here.",
-            "Take the file from where the weights came from. What is not known to be right is refused, so that no "
-            "score comes from a guess.",
-        )
-
-
 def read_config(folder: Path) -> LlaveConfig:
-    """Reads and checks config.json and the vision tower's. Raises UserError naming file and key."""
+    """Reads and checks config.json and the vision tower's config.json. Raises UserError naming file and key."""
     file = JsonFile.read(folder / "config.json")
     if file.fields.get("model_type") != MODEL_TYPE:
         raise UserError(
@@ -164,7 +116,10 @@ def read_config(folder: Path) -> LlaveConfig:
 
 
 def grid_resolutions(columns: int, rows: int, size: int) -> tuple[tuple[int, int], ...]:
-    """Every grid up to `columns` x `rows` crops of `size` pixels, as (width, height); width is the outer loop."""
+    """Returns (width, height) in pixels of every grid up to `columns` x `rows` crops, ordered by width, then height.
+
+    `size` is the width and height of a crop in pixels.
+    """
     return tuple((size * i, size * j) for i in range(1, columns + 1) for j in range(1, rows + 1))
 
 
@@ -176,7 +131,7 @@ def _read_tower(folder: Path, file: JsonFile) -> VisionTower:
             return VisionTower(name, None, _SO400M_SHAPE, 1e-6)
         raise UserError(
             f"{file.path} names the vision tower {name!r}, but {place} is not a folder.",
-            f"Put the tower's folder there; only the shape of {_SO400M} is known without one.",
+            f"Copy the tower's folder there. Only the shape of {_SO400M} is known without a folder.",
         )
     found = JsonFile.read(place / "config.json")
     vision = found.fields.get("vision_config")
@@ -196,7 +151,7 @@ def _tower_was_trained(file: JsonFile) -> bool:
 
 
 def _resolutions(file: JsonFile, size: int) -> tuple[tuple[int, int], ...]:
-    """`image_grid_pinpoints`: a list of [width, height] in pixels, or `(1x1),...,(2x2)` in crops."""
+    """Reads `image_grid_pinpoints`: a list of [width, height] in pixels, or `(1x1),...,(2x2)` in crops."""
     key = "image_grid_pinpoints"
     given = file.fields.get(key)
     if isinstance(given, str):

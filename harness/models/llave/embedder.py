@@ -1,4 +1,4 @@
-"""LLaVE, from a released checkpoint or one in the same format: `llave/NAME`, `llave/FOLDER`, `llave-7b`."""
+"""LLaVE, from a released checkpoint or one in the same format: `llave/NAME`, `llave/FOLDER`, or `llave-7b`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from harness.media.video import read_frames
 from harness.models.checkpoints import FoundCheckpoint, find_checkpoint
 from harness.models.common import half_on_gpu, handle, torch_device
 from harness.models.llave.config import MODEL_TYPE, LlaveConfig, grid_resolutions, read_config
-from harness.models.llave.options import LlaveOptions, parse_options
+from harness.models.llave.options import LlaveOptions
 from harness.models.llave.prompt import LlaveInput, PromptBuilder, read_prompter, user_turn
-from harness.models.llave.vision import VisualInput, see_image, see_video
+from harness.models.llave.vision import VisualInput, process_image, process_video
 from harness.models.llave.weights import find_weights
+from harness.settings import read_settings
 from harness.types import Features, Item, Media, ModelHandle, ModelRow, ModelSettings, ModelSpec, Role, Scalar
 
 if TYPE_CHECKING:
@@ -30,12 +31,12 @@ if TYPE_CHECKING:
 PREFIX = "llave/"
 ALIASES: Mapping[str, str] = {f"llave-{size.lower()}": f"zhibinlan/LLaVE-{size}" for size in ("0.5B", "2B", "7B")}
 TRAINED_LENGTH, VIDEO_LENGTH = 4096, 8192
-"""The public video evaluation raises the limit: 32 frames take 6,720 tokens, and the text comes after them."""
+"""The public video evaluation raises the limit, because 32 frames take 6,720 tokens before the text."""
 
 
 @dataclass(frozen=True, slots=True)
 class LlaveCheckpoint:
-    """A checkpoint that was found, and how it is to be used."""
+    """A checkpoint that was found, its configuration, and the user's options."""
 
     found: FoundCheckpoint
     config: LlaveConfig
@@ -43,11 +44,15 @@ class LlaveCheckpoint:
 
     @property
     def max_length(self) -> int | None:
+        """The maximum number of tokens of an item without a video; None if there is no limit."""
         return self.options.max_length or self.config.max_length
 
     @property
     def max_video_length(self) -> int | None:
-        """For items with a video: raised as the public code raises it, unless somebody has set a lower limit."""
+        """The maximum number of tokens of an item with a video.
+
+        It is raised as in the public code, unless the user has set a limit or the checkpoint has a lower one.
+        """
         limit = self.max_length
         if self.options.max_length is not None or limit is None or limit < TRAINED_LENGTH:
             return limit
@@ -55,7 +60,7 @@ class LlaveCheckpoint:
 
 
 class LlaveEmbedder:
-    """Unit vectors in fp32."""
+    """An embedder whose vectors have unit length, in fp32."""
 
     def __init__(
         self, spec: ModelSpec, checkpoint: LlaveCheckpoint, prompter: PromptBuilder, network: LlaveNetwork
@@ -66,12 +71,13 @@ class LlaveEmbedder:
         self._network = network
 
     def prepare(self, item: Item, role: Role) -> Features[LlaveInput]:
+        """Opens media and tokenizes the prompt. The cost is the number of tokens. Raises BadMedia."""
         options = self._checkpoint.options
         override = options.query_instruction if role == "query" else options.target_instruction
         text = item.full_text if override is None else override + item.text
         pieces = self._prompter.encode(user_turn(text, len(item.media)))
-        shown = item.media[: len(pieces.ids) - 1]  # a text over the limit can lose the places of later media
-        pictures = tuple(self._see(medium) for medium in shown)
+        shown = item.media[: len(pieces.ids) - 1]  # truncation of the text can remove the tokens of later media
+        pictures = tuple(self._process(medium) for medium in shown)
         whole = sum(map(len, pieces.ids)) + sum(picture.layout.tokens for picture in pictures)
         has_video = any(medium.kind == "video" for medium in shown)
         limit = self._checkpoint.max_video_length if has_video else self._checkpoint.max_length
@@ -79,25 +85,26 @@ class LlaveEmbedder:
         return Features(LlaveInput(pieces.ids, pictures, length), length, truncated=pieces.cut or length < whole)
 
     def embed(self, features: Sequence[Features[LlaveInput]]) -> Tensor:
+        """Returns unit vectors `(n, width)` in fp32."""
         import torch
 
         with torch.inference_mode():
             vectors: Tensor = self._network([feature.data for feature in features])
         return vectors
 
-    def _see(self, medium: Media) -> VisualInput:
+    def _process(self, medium: Media) -> VisualInput:
         config, options = self._checkpoint.config, self._checkpoint.options
         if medium.kind == "image":
-            return see_image(open_image(medium), config)
-        return see_video(read_frames(medium, FramePolicy.parse(options.frames).choose), config)
+            return process_image(open_image(medium), config)
+        return process_video(read_frames(medium, FramePolicy.parse(options.frames).choose), config)
 
 
 def open_llave(name: str, settings: ModelSettings) -> ModelHandle:
     """Finds and identifies a checkpoint: `llave/NAME`, `llave/FOLDER`, an alias, or a folder. Raises UserError."""
-    options = parse_options(settings.options)
-    checkpoint = _find(ALIASES.get(name, name.removeprefix(PREFIX)), options)
+    options = read_settings(LlaveOptions(), settings.options, "option of LLaVE")
+    checkpoint = _find(name, options)
     tower = checkpoint.config.tower
-    seen: dict[str, Scalar] = {
+    identity: dict[str, Scalar] = {
         **asdict(options),
         "max_length": checkpoint.max_length,
         "max_video_length": checkpoint.max_video_length,
@@ -106,7 +113,7 @@ def open_llave(name: str, settings: ModelSettings) -> ModelHandle:
         "frame_order": "kept",
     }
     if tower.folder is not None and not tower.folder.resolve().is_relative_to(checkpoint.found.folder.resolve()):
-        seen["vision_tower"] = folder_digest(tower.folder)
+        identity["vision_tower"] = folder_digest(tower.folder)
     dtype = half_on_gpu(settings)
     if options.attention != "sdpa":
         _check_attention(options.attention, dtype)
@@ -115,7 +122,7 @@ def open_llave(name: str, settings: ModelSettings) -> ModelHandle:
         revision=checkpoint.found.revision,
         adapter="llave/1",
         dtype=dtype,
-        options=seen,
+        options=identity,
         modalities=("text", "image", "video") if checkpoint.config.sees_video else ("text", "image"),
         about=checkpoint.found.about(),
     )
@@ -126,28 +133,28 @@ def _check_attention(attention: str, dtype: str) -> None:
     if find_spec("flash_attn") is None:
         raise UserError(
             f"attention={attention} needs flash-attn, which is not installed.",
-            "pip install flash-attn, or leave the option out: PyTorch has flash attention of its own on a GPU.",
+            "pip install flash-attn, or leave the option out: PyTorch has its own flash attention on a GPU.",
         )
     if dtype == "float32":
         raise UserError(f"attention={attention} does not compute in float32.", "Add --dtype bfloat16, on a GPU.")
 
 
-def _find(rest: str, options: LlaveOptions) -> LlaveCheckpoint:
+def _find(name: str, options: LlaveOptions) -> LlaveCheckpoint:
     """Finds a checkpoint and reads its configuration and, if it is local, the headers of its weights."""
-    found = find_checkpoint(rest, PREFIX, ALIASES)
+    found = find_checkpoint(name, PREFIX, aliases=ALIASES)
     config = read_config(found.folder)
     if found.commit is None:
-        find_weights(found.folder, config)  # so that a broken checkpoint is found out before anything is run
+        find_weights(found.folder, config)  # reports a broken checkpoint before anything runs
     if options.grid:
         config = replace(config, resolutions=grid_resolutions(*options.grid, config.tower.image_size))
     return LlaveCheckpoint(found, config, options)
 
 
 def _load(spec: ModelSpec, checkpoint: LlaveCheckpoint, settings: ModelSettings) -> LlaveEmbedder:
-    """Loads tokenizer and weights. Raises UserError, before a weight is read, unless all is as it should be."""
+    """Loads tokenizer and weights. Raises UserError, before a weight is read, if something does not fit."""
     from harness.models.llave.network import load_network
 
-    folder, config = checkpoint.found.whole(), checkpoint.config
+    folder, config = checkpoint.found.weights_folder(), checkpoint.config
     prompter = read_prompter(folder, config.language["vocab_size"])
     attention, weights = checkpoint.options.attention, find_weights(folder, config)
     network = load_network(config, weights, folder, torch_device(settings), spec.dtype, attention)

@@ -1,4 +1,4 @@
-"""LLaVE's network of transformers' own modules: SigLIP, a projector, and Qwen2 without its vocabulary.
+"""LLaVE's network, built from modules of transformers: SigLIP, a projector, and Qwen2 without its LM head.
 
 This module imports torch: import it where a network is needed, not at the top of a file.
 """
@@ -21,11 +21,17 @@ from harness.models.llave.vision import ImageLayout, VideoLayout, VisualInput
 from harness.models.llave.weights import TensorLocation, account, read_tensors, released_name
 
 _CROPS_AT_ONCE = 64
-"""Bounds the vision tower's memory: about a gigabyte of activations at the released size, in 16 bits."""
+"""Maximum number of crops in a pass of the vision tower.
+
+It bounds the memory: about a gigabyte of activations at the released size, in 16 bits.
+"""
 
 
 class LlaveNetwork(nn.Module):
-    """Prompts to embeddings. Differentiable; nothing in it depends on the order or the company of the prompts."""
+    """A differentiable network from prompts to embeddings.
+
+    The embedding of a prompt does not depend on the other prompts of the batch or on their order.
+    """
 
     def __init__(self, config: LlaveConfig, attention: str = "sdpa") -> None:
         super().__init__()
@@ -38,10 +44,10 @@ class LlaveNetwork(nn.Module):
         self.image_newline = nn.Parameter(torch.empty(outer))
 
     def forward(self, prompts: Sequence[LlaveInput]) -> Tensor:
-        """Unit vectors `(n, width)` in fp32: the final norm's output at each prompt's last token.
+        """Returns unit vectors `(n, width)` in fp32: the final norm's output at each prompt's last token.
 
-        Prompts are padded on the right, where causal attention keeps the padding from every token before it, so no mask
-        is needed and the fast kernels can be used.
+        Prompts are padded on the right. With causal attention no token attends to padding after it. So no mask is
+        needed, and the fast kernels can be used.
         """
         rows = list(self._rows(prompts))
         last = torch.tensor([len(row) - 1 for row in rows], device=rows[0].device)
@@ -51,14 +57,14 @@ class LlaveNetwork(nn.Module):
         return normalize(pooled.float(), dim=-1)
 
     def visual_tokens(self, pictures: Sequence[VisualInput]) -> list[Tensor]:
-        """What stands for each picture in the sequence, `(tokens, width)`; the tower sees the crops of all together."""
+        """Returns the visual tokens of each picture, `(tokens, width)`. The crops of all pictures share batches."""
         if not pictures:
             return []
         features = torch.split(self._features(pictures), [picture.layout.crops for picture in pictures])
         return [self._lay_out(each, picture.layout) for each, picture in zip(features, pictures, strict=True)]
 
     def _rows(self, prompts: Sequence[LlaveInput]) -> Iterator[Tensor]:
-        """The sequence of each prompt, `(length, width)`."""
+        """Yields the sequence of each prompt, `(length, width)`."""
         visual = iter(self.visual_tokens([picture for prompt in prompts for picture in prompt.pictures]))
         pieces = [piece for prompt in prompts for piece in prompt.ids]
         ids = torch.from_numpy(np.concatenate(pieces)).to(self.image_newline.device)
@@ -70,7 +76,7 @@ class LlaveNetwork(nn.Module):
             yield torch.cat(parts)[: prompt.length]
 
     def _features(self, pictures: Sequence[VisualInput]) -> Tensor:
-        """Projected features `(crops, side, side, width)`, before the tower's final norm."""
+        """Returns projected features `(crops, side, side, width)`, taken before the tower's final norm."""
         crops = torch.from_numpy(np.concatenate([picture.crops for picture in pictures]))
         device, features = self.image_newline.device, []
         for start in range(0, len(crops), self.crops_at_once):
@@ -95,7 +101,7 @@ class LlaveNetwork(nn.Module):
                 return frames.flatten(0, 2)
 
     def _with_newlines(self, rows: Tensor) -> Tensor:
-        """Rows `(r, c, width)` one after the other, each with a newline behind it."""
+        """Joins rows `(r, c, width)`, each followed by a newline: `(r * (c + 1), width)`."""
         newlines = self.image_newline.expand(len(rows), 1, -1)
         return torch.cat([rows, newlines], dim=1).flatten(0, 1)
 
@@ -108,7 +114,11 @@ def load_network(
     dtype: str,
     attention: str = "sdpa",
 ) -> LlaveNetwork:
-    """A network with all its weights. Raises UserError, before reading any, unless they are exactly those it needs."""
+    """Builds a network and loads its weights.
+
+    Raises:
+        UserError: before any weight is read, if they are not exactly those that the network needs.
+    """
     with torch.device("meta"):
         network = LlaveNetwork(config, attention)
     names = {released_name(name): (name, tuple(each.shape)) for name, each in network.state_dict().items()}
@@ -116,7 +126,7 @@ def load_network(
     wanted = {released: weights[released] for released in names}
     tensors = read_tensors(wanted, device, getattr(torch, dtype))
     network.load_state_dict({names[released][0]: tensor for released, tensor in tensors}, assign=True)
-    # constants are no weights, so they are still to be made
+    # constants are not in the state dict, so they are computed here
     network.language.rotary_emb = type(network.language.rotary_emb)(network.language.config).to(device)
     network.tower.embeddings.position_ids = torch.arange(config.tower.side**2, device=device)[None]
     assert not any(each.is_meta for each in (*network.parameters(), *network.buffers()))
@@ -133,7 +143,7 @@ def _language_config(config: LlaveConfig, attention: str) -> Qwen2Config:
 
 
 def _tower_config(tower: VisionTower, attention: str) -> SiglipVisionConfig:
-    """The tower without its last layer, as the public code cuts it, and without a pooling head."""
+    """The tower without its last layer, as in the public code, and without a pooling head."""
     shape = {**tower.shape, "num_hidden_layers": tower.shape["num_hidden_layers"] - 1}
     return SiglipVisionConfig(
         **shape, layer_norm_eps=tower.layer_norm_eps, vision_use_head=False, attn_implementation=attention
@@ -141,7 +151,7 @@ def _tower_config(tower: VisionTower, attention: str) -> SiglipVisionConfig:
 
 
 def _stitch(tiles: Tensor, layout: ImageLayout) -> Tensor:
-    """Tiles `(n, side, side, width)`, row by row, as one image of features, trimmed and shrunk."""
+    """Joins tiles `(n, side, side, width)`, ordered by row, to one map. Then trims its padding and shrinks it."""
     grid, margin, kept = layout.grid, layout.margin, layout.kept
     whole = tiles.view(grid.height, grid.width, *tiles.shape[1:]).transpose(1, 2).flatten(2, 3).flatten(0, 1)
     height, width = whole.shape[:2]
@@ -152,6 +162,6 @@ def _stitch(tiles: Tensor, layout: ImageLayout) -> Tensor:
 
 
 def _resize(features: Tensor, height: int, width: int) -> Tensor:
-    """Bilinear over `(n, height, width, channels)`."""
+    """Resizes `(n, height, width, channels)` with bilinear interpolation."""
     resized: Tensor = interpolate(features.permute(0, 3, 1, 2), size=(height, width), mode="bilinear")
     return resized.permute(0, 2, 3, 1)

@@ -1,4 +1,4 @@
-"""LLaVE's prompt: the user's turn in the template that it was trained with (qwen_1_5), as token ids."""
+"""LLaVE's prompt as token ids: the user's turn in the template of its training (qwen_1_5)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UserError
-from harness.models.checkpoint_files import read_tokenizer_json
-from harness.models.llave.config import JsonFile
+from harness.models.checkpoint_files import JsonFile, read_tokenizer_json
 from harness.models.llave.vision import VisualInput
 from harness.types import MEDIA_TOKEN
 
@@ -22,20 +21,21 @@ _BEFORE = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_star
 _AFTER = "<|im_end|>\n<|im_start|>assistant\n\n<|im_end|>\n"
 _PAD, _SPECIAL = "<|endoftext|>", ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _NOISE = "QA_GT_caption_based_noisy"
-"""A mark in the training data that the public code deletes from every text."""
+"""A marker in the training data that the public code deletes from every text."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LlaveInput:
-    """An item made ready: token ids before, between and after its pictures, cut to `length` tokens in all."""
+    """A prepared item: token ids before, between and after its pictures."""
 
     ids: tuple[NDArray[np.int64], ...]
     pictures: tuple[VisualInput, ...]
     length: int
+    """Number of tokens that are kept of the whole sequence, visual tokens included."""
 
 
 class PromptPieces(NamedTuple):
-    """Token ids before, between and after an item's media, so one piece more than media."""
+    """Token ids before, between and after an item's media: one piece more than there are media."""
 
     ids: tuple[NDArray[np.int64], ...]
     cut: bool
@@ -43,11 +43,11 @@ class PromptPieces(NamedTuple):
 
 
 def user_turn(text: str, media: int) -> str:
-    """The user's turn, with one MEDIA_TOKEN for each of `media`.
+    """Returns the user's turn, with one MEDIA_TOKEN for each of `media`.
 
-    As in the public code a single medium always leads, and the text is stripped when it had to be moved there. Two
-    cases it has no answer to: a medium that the text names no place for leads too (it would be dropped in silence), and
-    several media stay where the text has them.
+    As in the public code a single medium always comes first, and a text is stripped if its medium had to be moved.
+    The public code does not cover two cases. A medium without a token in the text comes first; the public code would
+    drop it silently. Several media stay where the text has them.
     """
     text = text.replace(_NOISE, "")
     while text.count(MEDIA_TOKEN) > media:
@@ -60,14 +60,14 @@ def user_turn(text: str, media: int) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PromptBuilder:
-    """Turns a user's turn into token ids. Safe in threads: the tokenizer is only read."""
+    """Turns a user's turn into token ids. It can be used from several threads, because the tokenizer is only read."""
 
     tokenizer: Tokenizer
     limit: int | None
-    """Ids of a whole prompt, a medium counted as one; what is beyond is cut, the ending of the template included."""
+    """Maximum number of ids in a prompt, where a medium counts as one. Truncation can remove the template's ending."""
 
     def encode(self, turn: str) -> PromptPieces:
-        """Ids of the whole prompt. A literal `<|endoftext|>` vanishes, since the public code masks it as padding."""
+        """Returns the ids of the whole prompt. `<|endoftext|>` is removed: the public code masks it as padding."""
         pad = self.tokenizer.token_to_id(_PAD)
         pieces, cut = [], False
         room = self.limit
@@ -86,7 +86,15 @@ class PromptBuilder:
 
 
 def read_prompter(folder: Path, vocabulary: int) -> PromptBuilder:
-    """Loads a checkpoint's tokenizer. Raises UserError if its special tokens are missing or not where it says."""
+    """Loads a checkpoint's tokenizer.
+
+    Args:
+        folder: the checkpoint's folder.
+        vocabulary: the number of ids that have an embedding.
+
+    Raises:
+        UserError: if a special token is missing or does not have the id that tokenizer_config.json gives.
+    """
     file = JsonFile.read(folder / "tokenizer_config.json")
     tokenizer = _read_tokenizer(folder)
     declared = _declared_ids(file)
@@ -94,9 +102,10 @@ def read_prompter(folder: Path, vocabulary: int) -> PromptBuilder:
         found = tokenizer.token_to_id(token)
         if found is None or found >= vocabulary or declared.get(token, found) != found:
             place = "is missing" if found is None else f"has id {found}"
-            told = f"; tokenizer_config.json says {declared[token]}" if token in declared else ""
+            declaration = f"; tokenizer_config.json says {declared[token]}" if token in declared else ""
             raise UserError(
-                f"The tokenizer in {folder} is not LLaVE's: {token} {place}{told} ({vocabulary} ids have a vector).",
+                f"The tokenizer in {folder} is not LLaVE's: {token} {place}{declaration} "
+                f"({vocabulary} ids have an embedding).",
                 "Take tokenizer.json, tokenizer_config.json, vocab.json, merges.txt and added_tokens.json from where "
                 "the weights came from.",
             )
@@ -105,7 +114,7 @@ def read_prompter(folder: Path, vocabulary: int) -> PromptBuilder:
 
 
 def _read_tokenizer(folder: Path) -> Tokenizer:
-    """tokenizer.json as it stands; without it, what transformers builds of vocab.json and merges.txt."""
+    """Loads tokenizer.json. Without it, transformers builds the tokenizer from vocab.json and merges.txt."""
     if (folder / "tokenizer.json").exists():
         return read_tokenizer_json(folder)
     missing = [name for name in ("vocab.json", "merges.txt") if not (folder / name).exists()]
@@ -121,7 +130,7 @@ def _read_tokenizer(folder: Path) -> Tokenizer:
 
 
 def _declared_ids(file: JsonFile) -> dict[str, int]:
-    """Ids of added tokens as tokenizer_config.json gives them; newer files leave them out."""
+    """Ids of added tokens in tokenizer_config.json. Newer files leave them out."""
     added = file.fields.get("added_tokens_decoder")
     if not isinstance(added, dict):
         return {}

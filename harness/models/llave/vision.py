@@ -1,4 +1,4 @@
-"""What LLaVE sees of an image or a video: crops of one size, and where their features go in the sequence."""
+"""Images and videos for LLaVE: crops of one size, and the layout of their features in the sequence."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from PIL import Image
 from harness.models.llave.config import LlaveConfig, Newline
 
 Crops: TypeAlias = NDArray[np.uint8]
-"""`(n, size, size, 3)`, RGB."""
+"""Pixels `(n, size, size, 3)`, RGB."""
 
 
 class Size(NamedTuple):
-    """In pixels, or in tokens."""
+    """A width and a height, in pixels or in tokens."""
 
     width: int
     height: int
@@ -26,31 +26,35 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ImageLayout:
-    """An image's features: the base crop's as they are, then those of the tiles, put together and trimmed.
+    """The layout of an image's features: those of the base crop, then those of all tiles joined to one map.
 
-    Trimmed of the rows and columns that lie on black padding, shrunk to `kept` if they are too many, and with a newline
-    after each row.
+    Rows and columns of the map that lie on black padding are removed. The map is shrunk to `kept`, and each of its
+    rows is followed by a newline.
     """
 
     side: int
+    """Tokens along one side of a crop."""
     grid: Size
-    """Columns and rows of tiles."""
+    """Number of columns and rows of tiles."""
     margin: Size
-    """Columns cut off left and right, rows cut off above and below."""
+    """Number of columns removed on each of both sides, and of rows removed at top and bottom each."""
     kept: Size
+    """Columns and rows of the map after trimming and shrinking."""
 
     @property
     def crops(self) -> int:
+        """The number of crops."""
         return 1 + self.grid.width * self.grid.height
 
     @property
     def tokens(self) -> int:
+        """The number of visual tokens, newlines included."""
         return self.side**2 + self.kept.height * (self.kept.width + 1)
 
 
 @dataclass(frozen=True, slots=True)
 class VideoLayout:
-    """A video's features: each frame's shrunk to half the side, with newlines as the checkpoint has them."""
+    """The layout of a video's features: each frame's are shrunk to half the side, with the checkpoint's newlines."""
 
     frames: int
     side: int
@@ -59,24 +63,29 @@ class VideoLayout:
 
     @property
     def crops(self) -> int:
+        """The number of crops, one for each frame."""
         return self.frames
 
     @property
     def tokens(self) -> int:
+        """The number of visual tokens, newlines included."""
         newlines = {"grid": self.frames * self.side, "frame": self.frames, "one_token": 1, "no_token": 0}
         return self.frames * self.side**2 + newlines[self.newline]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VisualInput:
-    """An image or a video made ready: its crops and the layout of their features."""
+    """A prepared image or video: its crops and the layout of their features."""
 
     crops: Crops
     layout: ImageLayout | VideoLayout
 
 
 def best_resolution(image: Size, resolutions: Sequence[tuple[int, int]]) -> Size:
-    """The one that keeps most of the image's pixels; of those the one that wastes least; of those the first."""
+    """Returns the resolution that keeps most of the image's pixels.
+
+    Among equal ones it is the one that wastes the fewest pixels, and then the first.
+    """
 
     def merit(resolution: tuple[int, int]) -> tuple[int, int]:
         width, height = resolution
@@ -89,7 +98,14 @@ def best_resolution(image: Size, resolutions: Sequence[tuple[int, int]]) -> Size
 
 
 def image_layout(image: Size, grid: Size, side: int, max_tiles: int) -> ImageLayout:
-    """Where the features of an image tiled by `grid` go; `side` is tokens along one side of a tile."""
+    """Computes the layout of an image's features.
+
+    Args:
+        image: the image's size in pixels.
+        grid: columns and rows of tiles.
+        side: tokens along one side of a tile.
+        max_tiles: number of tiles to whose tokens larger maps are shrunk.
+    """
     width, height = grid.width * side, grid.height * side
     across, down = 0, 0
     if image.width / image.height > width / height:
@@ -102,25 +118,28 @@ def image_layout(image: Size, grid: Size, side: int, max_tiles: int) -> ImageLay
     return ImageLayout(side, grid, Size(across, down), kept)
 
 
-def see_image(image: Image.Image, config: LlaveConfig) -> VisualInput:
-    """The whole image squashed to one crop, then tiles of the image fitted into its best resolution on black."""
+def process_image(image: Image.Image, config: LlaveConfig) -> VisualInput:
+    """Makes one crop of the whole image, then tiles of the image in its best resolution, padded with black.
+
+    The first crop does not keep the aspect ratio.
+    """
     size = config.tower.image_size
-    seen = Size(*image.size)
-    target = best_resolution(seen, config.resolutions)
+    full = Size(*image.size)
+    target = best_resolution(full, config.resolutions)
     grid = Size(target.width // size, target.height // size)
     tiles = np.asarray(_fit(image, target)).reshape(grid.height, size, grid.width, size, 3).swapaxes(1, 2)
-    crops = np.concatenate([_squash([image], size), tiles.reshape(-1, size, size, 3)])
-    return VisualInput(crops, image_layout(seen, grid, config.tower.side, config.max_tiles))
+    crops = np.concatenate([_to_square([image], size), tiles.reshape(-1, size, size, 3)])
+    return VisualInput(crops, image_layout(full, grid, config.tower.side, config.max_tiles))
 
 
-def see_video(frames: Sequence[Image.Image], config: LlaveConfig) -> VisualInput:
-    """Every frame squashed to one crop."""
+def process_video(frames: Sequence[Image.Image], config: LlaveConfig) -> VisualInput:
+    """Makes one crop of every frame, without keeping the aspect ratio."""
     layout = VideoLayout(len(frames), math.ceil(config.tower.side / 2), config.newline)
-    return VisualInput(_squash(frames, config.tower.image_size), layout)
+    return VisualInput(_to_square(frames, config.tower.image_size), layout)
 
 
 def _fit(image: Image.Image, target: Size) -> Image.Image:
-    """The image resized to fill the target along one side, in the middle of black."""
+    """Resizes the image to fill the target along one side, and centers it on black."""
     across, down = target.width / image.width, target.height / image.height
     if across < down:
         fitted = Size(target.width, min(math.ceil(image.height * across), target.height))
@@ -132,5 +151,5 @@ def _fit(image: Image.Image, target: Size) -> Image.Image:
     return canvas
 
 
-def _squash(images: Sequence[Image.Image], size: int) -> Crops:
+def _to_square(images: Sequence[Image.Image], size: int) -> Crops:
     return np.stack([np.asarray(image.resize((size, size), Image.Resampling.BICUBIC)) for image in images])

@@ -1,4 +1,4 @@
-"""The weights of a LLaVE checkpoint in safetensors files: found, accounted for by name and shape, read."""
+"""The weights of a LLaVE checkpoint in safetensors files: found, checked by name and shape, and read."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
-from harness.models.checkpoints import CONVERT, refuse
-from harness.models.llave.config import JsonFile, LlaveConfig, VisionTower
+from harness.models.checkpoint_files import JsonFile
+from harness.models.checkpoints import CONVERT
+from harness.models.llave.config import LlaveConfig, VisionTower
+from harness.models.weights import refuse
 
 if TYPE_CHECKING:
     import torch
@@ -22,45 +24,47 @@ _RELEASED: Mapping[str, str] = {
     "image_newline": "model.image_newline",
 }
 _UNUSED = ("lm_head.weight", ".rotary_emb.inv_freq", ".embeddings.position_ids")
-"""Ends of names that an embedding does not need: the vocabulary's head, and constants that are computed."""
+"""Ends of names of tensors that an embedding does not need: the LM head, and constants that are computed."""
 _FLOATS = ("F32", "F16", "BF16")
 
 
 @dataclass(frozen=True, slots=True)
 class TensorLocation:
-    """Where a tensor lies and what it looks like."""
+    """The file of a tensor, and its name, shape and dtype there."""
 
     file: Path
     name: str
-    """Its name in that file."""
     shape: tuple[int, ...]
     dtype: str
 
 
 def released_name(name: str) -> str:
-    """The name that a parameter of `LlaveNetwork` has in a released checkpoint."""
+    """Returns the name that a parameter of `LlaveNetwork` has in a released checkpoint."""
     prefix = next(each for each in _RELEASED if name.startswith(each))
     return _RELEASED[prefix] + name.removeprefix(prefix)
 
 
 def find_weights(folder: Path, config: LlaveConfig) -> dict[str, TensorLocation]:
-    """The tensors to load, by released name; which vision weights win is decided here. Reads headers only.
+    """Returns the tensors to load, by released name. Only the headers of files are read.
 
-    Those of the checkpoint do, unless it has none or its config (`delay_load` without a trained tower) drops them; then
-    those of the tower's folder are used. Raises UserError if that leaves none.
+    The checkpoint's own vision weights are used, as in the public code. If it has none, or if its config drops them
+    (`delay_load` without a trained tower), those of the tower's folder are used.
+
+    Raises:
+        UserError: if there are no vision weights, or if a file is missing or damaged.
     """
     found = _read_headers(folder)
-    mine = {name for name in found if name.startswith(_TOWER)}
-    if mine and config.own_tower:
+    own = {name for name in found if name.startswith(_TOWER)}
+    if own and config.own_tower:
         return found
     tower = config.tower
     if tower.folder is None:
-        why = "its config.json (delay_load) does not use those it has" if mine else "it has none"
+        why = "its config.json (delay_load) does not use those it has" if own else "it has none"
         raise UserError(
             f"{folder} needs the vision weights of {tower.name}: {why}.",
-            f"In a copy of your own of the checkpoint: hf download {tower.name} --local-dir FOLDER/{tower.name}",
+            f"Copy the checkpoint to a FOLDER, then run: hf download {tower.name} --local-dir FOLDER/{tower.name}",
         )
-    return {name: each for name, each in found.items() if name not in mine} | _tower_weights(tower, tower.folder)
+    return {name: each for name, each in found.items() if name not in own} | _tower_weights(tower, tower.folder)
 
 
 def account(found: Mapping[str, TensorLocation], expected: Mapping[str, tuple[int, ...]], folder: Path) -> None:
@@ -82,7 +86,7 @@ def account(found: Mapping[str, TensorLocation], expected: Mapping[str, tuple[in
 def read_tensors(
     weights: Mapping[str, TensorLocation], device: str, dtype: torch.dtype
 ) -> Iterator[tuple[str, torch.Tensor]]:
-    """Every tensor by released name, file by file, on the device and in the dtype asked for."""
+    """Yields every tensor with its released name, file by file, on `device` and in `dtype`."""
     from safetensors import safe_open
 
     for file in sorted({each.file for each in weights.values()}):
@@ -93,7 +97,7 @@ def read_tensors(
 
 
 def _tower_weights(tower: VisionTower, folder: Path) -> dict[str, TensorLocation]:
-    """A tower's own weights under their names in a checkpoint, without its last layer, its head and its text side."""
+    """Returns a tower's own weights by their names in a checkpoint, without last layer, head and text tower."""
     last = f"encoder.layers.{tower.shape['num_hidden_layers'] - 1}."
     found = {}
     for name, each in _read_headers(folder).items():
@@ -114,7 +118,7 @@ def _read_headers(folder: Path) -> dict[str, TensorLocation]:
                     piece = handle.get_slice(name)
                     if name in found:
                         raise UserError(
-                            f"{name} stands in {found[name].file} and again in {file}.", "Download the weights again."
+                            f"{name} is in {found[name].file} and again in {file}.", "Download the weights again."
                         )
                     found[name] = TensorLocation(file, name, tuple(piece.get_shape()), piece.get_dtype())
         except (SafetensorError, OSError) as error:
@@ -125,7 +129,7 @@ def _read_headers(folder: Path) -> dict[str, TensorLocation]:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """One file, or the shards that an index names."""
+    """Returns the one file, or the shards that an index names."""
     whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if whole.exists():
         return [whole]

@@ -1,1 +1,1 @@
-"""Embedders made from generative vision-language models: one recipe for each checkpoint."""
+"""Embedders made from generative vision-language models, with a recipe for each checkpoint."""

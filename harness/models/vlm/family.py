@@ -1,4 +1,4 @@
-"""What the generative families have in common: a turn of text, images as tensors, and what sets a family apart."""
+"""What the generative families share: a prompt's turn, images as tensors, and the parameters of a family."""
 
 from __future__ import annotations
 
@@ -19,90 +19,99 @@ if TYPE_CHECKING:
 Ids: TypeAlias = NDArray[np.int64]
 Tensors: TypeAlias = "Mapping[str, Tensor]"
 """Inputs of a network by name. Those of several items are joined along their first axis, padded to one shape."""
-Limits: TypeAlias = tuple[int, int]
-"""Fewest and most pixels of an image."""
+PixelLimits: TypeAlias = tuple[int, int]
+"""Minimum and maximum number of pixels of an image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What an item says and asks: MEDIA_TOKEN stands where its media go, in either part."""
+    """The text of an item, split into instruction and text. MEDIA_TOKEN marks the places of media in both parts."""
 
     instruction: str
     text: str
     role: Role
     media: tuple[MediaKind, ...] = ()
-    """A video that is shown as so many images is those."""
+    """The kinds of media. A video whose frames are shown as images counts as images."""
 
     @property
     def images(self) -> int:
+        """The number of images."""
         return self.media.count("image")
 
     @property
     def videos(self) -> int:
+        """The number of videos."""
         return self.media.count("video")
 
 
 @dataclass(frozen=True, slots=True)
 class PatchGrid:
-    """The visual tokens of an image, row by row; of a video so many for each of its times."""
+    """The grid of visual tokens of an image, ordered by row; for a video one such grid for each time."""
 
     rows: int
     columns: int
     times: tuple[int, ...] = (0,)
-    """Counted from where it starts."""
+    """Positions in time, counted from the start of the image or video."""
 
     @property
     def tokens(self) -> int:
+        """The number of visual tokens."""
         return self.rows * self.columns * len(self.times)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VisualTokens:
-    """The images of one item, or its videos. `tokens` are the places that each takes in the sequence."""
+    """The prepared images of one item, or its videos."""
 
     tensors: Tensors
     tokens: Sequence[int]
+    """The number of visual tokens for each placeholder token in the prompt."""
     grids: Sequence[PatchGrid] = ()
-    """For networks that place visual tokens in two dimensions."""
+    """The grid for each placeholder token, for networks with positions in rows and columns."""
     texts: Sequence[str] = ()
-    """Of videos: what stands in a prompt for each, where a token is what visual tokens take the place of."""
+    """For videos: the text that replaces each video in the prompt, if it has to be replaced."""
 
 
 class TokenSpan(NamedTuple):
-    """Where an image, a video or a part of one stands in a sequence."""
+    """The place of an image, a video or a part of a video in a sequence."""
 
     start: int
     tokens: int
     grid: PatchGrid | None
 
 
-See: TypeAlias = "Callable[[Sequence[Image], BaseImageProcessor, PretrainedConfig, Limits | None], VisualTokens]"
+ProcessImages: TypeAlias = (
+    "Callable[[Sequence[Image], BaseImageProcessor, PretrainedConfig, PixelLimits | None], VisualTokens]"
+)
 
 
-def as_seen(seen: VisualTokens, ids: Ids, token: int) -> Tensors:  # noqa: ARG001 - the signature of `VlmFamily.finish`
-    """For families whose images do not need to know the text."""
-    return seen.tensors
+def image_tensors(visual: VisualTokens, ids: Ids, token: int) -> Tensors:  # noqa: ARG001 - `VlmFamily.finish_inputs`
+    """Returns the images' tensors, for families whose images do not depend on the text."""
+    return visual.tensors
 
 
 @dataclass(frozen=True, slots=True)
 class VlmFamily:
-    """An architecture of transformers, by the names that it has there."""
+    """An architecture, with the names that it has in transformers."""
 
     model_type: str
     network: str
-    processor: str
-    token: str
-    """The text of the token that a visual token takes the place of."""
-    special: tuple[str, ...]
-    """Tokens that a prompt needs, that one among them."""
-    see: See
-    finish: Callable[[VisualTokens, Ids, int], Tensors] = as_seen
-    """The images' tensors once the sequence of ids is known, and the id of `token`."""
-    factor: int = 1
-    """Edges of an image are multiples of this, where it has pixel limits."""
-    two_dimensional: bool = False
-    """Positions are `(3, length)`: time, row and column."""
-    apart: bool = False
-    """Only items with equally many images go through the network together."""
-    renamed: tuple[tuple[str, str], ...] = ()
-    """Beginnings of module names in released adapters, and what they are in `network`; the first that fits counts."""
+    """The network's class."""
+    image_processor: str
+    """The image processor's class."""
+    image_token: str
+    """The text of the placeholder token of images."""
+    special_tokens: tuple[str, ...]
+    """Tokens that prompts need, the placeholder among them."""
+    process_images: ProcessImages
+    """Prepares the images of an item. Raises ValueError for an image that the public code refuses."""
+    finish_inputs: Callable[[VisualTokens, Ids, int], Tensors] = image_tensors
+    """Returns the images' tensors, once the ids of the sequence and the id of `image_token` are known."""
+    size_multiple: int = 1
+    """Width and height of an image are multiples of this number of pixels, if it has pixel limits."""
+    mrope: bool = False
+    """Whether positions are `(3, length)`: time, row and column (M-RoPE)."""
+    same_image_count: bool = False
+    """Whether only items with the same number of images can share a batch."""
+    adapter_renames: tuple[tuple[str, str], ...] = ()
+    """Beginnings of module names in released adapters, and their names in `network`. The first match is used."""

@@ -1,4 +1,4 @@
-"""One forward pass of a generative model without its vocabulary, and the vectors pooled from it.
+"""One forward pass of a generative model without its LM head, and the pooling of its vectors.
 
 This module imports torch: import it where a network is needed, not at the top of a file.
 """
@@ -23,30 +23,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VlmInput:
-    """An item made ready."""
+    """A prepared item."""
 
     ids: Ids
     positions: Ids | None
-    """`(3, length)`, for networks that place tokens in two dimensions."""
+    """Positions `(3, length)`, for networks with M-RoPE."""
     tensors: Tensors
-    """Its images and videos; empty for a text."""
+    """The tensors of images and videos; empty for a text."""
     images: int
+    """The number of images."""
 
 
 def embed(network: PreTrainedModel, recipe: Recipe, prompts: Sequence[VlmInput]) -> Tensor:
-    """Unit vectors `(n, width)` in fp32, in the order given; nothing depends on the order or company of the prompts."""
+    """Returns unit vectors `(n, width)` in fp32, in the order of the prompts.
+
+    The vector of a prompt does not depend on the other prompts of the batch or on their order.
+    """
     groups: dict[int, list[int]] = defaultdict(list)
     for at, prompt in enumerate(prompts):
-        groups[prompt.images if recipe.family.apart else 0].append(at)
+        groups[prompt.images if recipe.family.same_image_count else 0].append(at)
     parts = [_forward(network, recipe, [prompts[at] for at in group]) for group in groups.values()]
     order = torch.tensor([at for group in groups.values() for at in group], device=parts[0].device)
     return torch.cat(parts)[order.argsort()]
 
 
 def _forward(network: PreTrainedModel, recipe: Recipe, prompts: Sequence[VlmInput]) -> Tensor:
-    """Prompts are padded on the right, where causal attention keeps the padding from every token before it.
+    """Computes vectors of prompts that are padded on the right.
 
-    So no mask is needed, and the padding side that a model's public code asks for does not matter.
+    With causal attention no token attends to padding after it. So no mask is needed, and the padding side of a
+    model's public code does not matter.
     """
     device = network.device
     lengths = torch.tensor([len(prompt.ids) for prompt in prompts], device=device)
@@ -57,7 +62,7 @@ def _forward(network: PreTrainedModel, recipe: Recipe, prompts: Sequence[VlmInpu
     longest = int(lengths.max())
     real = torch.arange(longest, device=device) < lengths[:, None]
     mask = None
-    if recipe.bidirectional:  # a mask for each kind of layer is taken as it is; any other would be made causal
+    if recipe.bidirectional:  # transformers uses masks by layer type as they are, and makes any other mask causal
         mask = dict.fromkeys(("full_attention", "sliding_attention"), real[:, None, None].expand(-1, 1, longest, -1))
     states = network(**inputs, attention_mask=mask, use_cache=False).last_hidden_state
     if recipe.pooling == "mean":
@@ -68,7 +73,7 @@ def _forward(network: PreTrainedModel, recipe: Recipe, prompts: Sequence[VlmInpu
 
 
 def _joined(prompts: Sequence[VlmInput]) -> dict[str, Tensor]:
-    """The inputs of a batch: ids `(n, length)`, positions `(3, n, length)`, and the images' tensors."""
+    """Joins the inputs of a batch: ids `(n, length)`, positions `(3, n, length)`, and the images' tensors."""
     joined = {"input_ids": _stack([torch.from_numpy(prompt.ids)[None] for prompt in prompts])}
     placed = [torch.from_numpy(prompt.positions)[None] for prompt in prompts if prompt.positions is not None]
     if placed:
@@ -80,7 +85,7 @@ def _joined(prompts: Sequence[VlmInput]) -> dict[str, Tensor]:
 
 
 def _stack(tensors: Sequence[Tensor]) -> Tensor:
-    """Joined along the first axis, padded with zeros at the end of the others."""
+    """Joins tensors along the first axis, padded with zeros at the end of the other axes."""
     largest = [max(edges) for edges in zip(*(each.shape[1:] for each in tensors), strict=True)]
     padded = []
     for each in tensors:

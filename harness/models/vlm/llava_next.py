@@ -1,4 +1,4 @@
-"""LLaVA-NeXT: an image as a whole and in crops, with a newline after each row of features."""
+"""LLaVA-NeXT, which takes an image as a whole and in crops, with a newline after each row of features."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
-from harness.models.vlm.family import Limits, VisualTokens, VlmFamily
+from harness.models.vlm.family import PixelLimits, VisualTokens, VlmFamily
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from transformers import BaseImageProcessor, PretrainedConfig
 
-IMAGE = "<image>"
+IMAGE_TOKEN = "<image>"
 
 
-def _see(
+def _process_images(
     images: Sequence[Image],
     processor: BaseImageProcessor,
     config: PretrainedConfig,
-    limits: Limits | None,  # noqa: ARG001 - the signature of `VlmFamily.see`
+    limits: PixelLimits | None,  # noqa: ARG001 - the signature of `VlmFamily.process_images`
 ) -> VisualTokens:
     found = processor(images=list(images), return_tensors="pt")
     tensors = {name: found[name] for name in ("pixel_values", "image_sizes")}
@@ -27,9 +27,9 @@ def _see(
 
 
 def _tokens(height: int, width: int, config: PretrainedConfig) -> int:
-    """Places that an image of this size takes: the whole, then the crops without their padding, a newline a row.
+    """The number of visual tokens: the whole image, then the crops without padding, with a newline after each row.
 
-    Sides are rounded as the network does (`unpad_image`): padding is the same on both sides.
+    Sides are rounded as in the network (`unpad_image`), where padding is the same on both sides.
     """
     from transformers.image_processing_utils import select_best_resolution
 
@@ -46,12 +46,12 @@ def _tokens(height: int, width: int, config: PretrainedConfig) -> int:
 
 
 def check_grids(processor: BaseImageProcessor, config: PretrainedConfig) -> None:
-    """Raises UserError unless images are cut as the network expects them."""
-    cut = [list(each) for each in processor.image_grid_pinpoints]
+    """Raises UserError unless the image processor has the crop sizes that the network expects."""
+    found = [list(each) for each in processor.image_grid_pinpoints]
     expected = [list(each) for each in config.image_grid_pinpoints]
-    if cut != expected:
+    if found != expected:
         raise UserError(
-            f"The processor cuts images at {cut}, the network expects {expected} (image_grid_pinpoints).",
+            f"The processor has image_grid_pinpoints {found}; the network expects {expected}.",
             "Take preprocessor_config.json and config.json from the same checkpoint.",
         )
 
@@ -59,8 +59,8 @@ def check_grids(processor: BaseImageProcessor, config: PretrainedConfig) -> None
 LLAVA_NEXT = VlmFamily(
     "llava_next",
     "LlavaNextModel",
-    processor="LlavaNextImageProcessorPil",
-    token=IMAGE,
-    special=(IMAGE,),
-    see=_see,
+    image_processor="LlavaNextImageProcessorPil",
+    image_token=IMAGE_TOKEN,
+    special_tokens=(IMAGE_TOKEN,),
+    process_images=_process_images,
 )

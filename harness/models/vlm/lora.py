@@ -1,4 +1,4 @@
-"""Adapters (LoRA, DoRA) on a generative model, merged into its weights by peft. Every weight must find its place."""
+"""Adapters (LoRA, DoRA) of generative models, which peft merges into the weights."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
-from harness.models.checkpoints import account
-from harness.models.llave.config import JsonFile
+from harness.models.checkpoint_files import JsonFile
+from harness.models.weights import account
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ _ACCEPTED: Mapping[str, tuple[object, ...]] = {
     "layers_to_transform": _NOTHING,
     "exclude_modules": _NOTHING,
 }
-"""Settings that change what is merged, and the values that the code here is for."""
+"""Settings that change what is merged, and the values that are supported."""
 _CONVERT = """If it comes as adapter_model.bin, convert it in its folder, without running code:
 python -c 'import torch; from safetensors.torch import save_file
 w = torch.load("adapter_model.bin", map_location="cpu", weights_only=True)
@@ -40,7 +40,7 @@ Then name the folder."""
 
 
 def read_adapter_config(folder: Path) -> JsonFile:
-    """Reads adapter_config.json. Raises UserError for a kind of adapter that is not merged here."""
+    """Reads adapter_config.json. Raises UserError for a kind of adapter that is not supported."""
     file = JsonFile.read(folder / CONFIG)
     for key, accepted in _ACCEPTED.items():
         if file.fields.get(key) not in accepted:
@@ -49,14 +49,23 @@ def read_adapter_config(folder: Path) -> JsonFile:
 
 
 def with_adapter_weights(folder: Path) -> Path:
-    """The folder itself. Raises UserError unless the adapter's weights are there in safetensors."""
+    """Returns the folder. Raises UserError unless it has the adapter's weights in safetensors."""
     if not (folder / WEIGHTS).is_file():
         raise UserError(f"{folder} has an adapter, but no {WEIGHTS}.", f"Copy all of the checkpoint. {_CONVERT}")
     return folder
 
 
 def merge_adapter(network: PreTrainedModel, folder: Path, renamed: Sequence[tuple[str, str]]) -> PreTrainedModel:
-    """The network with an adapter merged into its weights. Raises UserError naming every weight without a place."""
+    """Merges an adapter into the weights of a network.
+
+    Args:
+        network: the base model.
+        folder: the adapter's folder.
+        renamed: beginnings of module names in the adapter, and their names in `network`. The first match is used.
+
+    Raises:
+        UserError: if peft is not installed, or naming every weight that is missing, unexpected or misshapen.
+    """
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError:
@@ -95,7 +104,7 @@ def merge_adapter(network: PreTrainedModel, folder: Path, renamed: Sequence[tupl
 
 
 def _read(path: Path, renamed: Sequence[tuple[str, str]]) -> Mapping[str, Tensor]:
-    """An adapter's tensors by the names that peft gives them in our network."""
+    """Reads an adapter's tensors, by their names in peft's model of our network."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

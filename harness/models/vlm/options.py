@@ -1,62 +1,53 @@
-"""What a user can change of the way a generative model sees items. All of it is part of the model's identity."""
+"""The options of generative embedders. All of them are part of the model's identity."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from typing import Annotated
 
-from harness.errors import UserError, unknown_name
-from harness.media.frame_policy import FramePolicy
+from harness.errors import UserError
+from harness.models.options import FRAMES, TEXT
+from harness.settings import read_settings, whole
 
 
 @dataclass(frozen=True, slots=True)
 class VlmOptions:
-    """None leaves a setting to the model's recipe, to the checkpoint or to the data."""
+    """What a user can change. None leaves a setting to the model's recipe, to the checkpoint or to the data."""
 
-    max_length: int | None = None
-    """Tokens of a sequence, visual ones included."""
-    min_pixels: int | None = None
-    max_pixels: int | None = None
-    query_instruction: str | None = None
-    """Takes the place of the instruction that the data has for queries."""
-    target_instruction: str | None = None
-    base: str | None = None
-    """The model that an adapter (LoRA) is for: a folder, or a name on the hub."""
-    processor: str | None = None
-    """Where tokenizer and image processor come from."""
-    frames: str | None = None
-    """Which frames of a video are seen, as in `uniform:8`."""
+    max_length: Annotated[int | None, whole()] = None
+    """Maximum number of tokens in a sequence, visual tokens included."""
+    min_pixels: Annotated[int | None, whole()] = None
+    """Minimum number of pixels of an image, and of a frame of a video."""
+    max_pixels: Annotated[int | None, whole()] = None
+    """Maximum number of pixels of an image, and of a frame of a video."""
+    query_instruction: Annotated[str | None, TEXT] = None
+    """Replaces the instruction that the data has for queries."""
+    target_instruction: Annotated[str | None, TEXT] = None
+    """Replaces the instruction that the data has for targets."""
+    base: Annotated[str | None, TEXT] = None
+    """The base model of an adapter (LoRA): a folder, or a name on the hub."""
+    processor: Annotated[str | None, TEXT] = None
+    """Where tokenizer and image processor come from: a folder, or a name on the hub."""
+    frames: Annotated[str | None, FRAMES] = None
+    """The frames of a video that the model sees, such as `uniform:8`."""
 
 
-_NUMBERS = ("max_length", "min_pixels", "max_pixels")
+def parse_options(name: str, given: Mapping[str, str], *, resizes: bool, sees_video: bool) -> VlmOptions:
+    """Reads the options of the model `name`.
 
+    Args:
+        name: the model's name, for messages.
+        given: text by name of the option.
+        resizes: whether the model has pixel limits.
+        sees_video: whether the model sees videos.
 
-def parse_options(name: str, given: Mapping[str, str], *, resizes: bool, films: bool) -> VlmOptions:
-    """Options as a user writes them, of a model with pixel limits or without (`resizes`), that sees videos or not.
-
-    Raises UserError for what it has not.
+    Raises:
+        UserError: for an option that the model does not have, and for a value that cannot be used.
     """
-    lacking = (*(() if resizes else ("min_pixels", "max_pixels")), *(() if films else ("frames",)))
-    known = [each.name for each in fields(VlmOptions) if each.name not in lacking]
-    for key in given:
-        if key not in known:
-            raise unknown_name(f"option of {name}", key, known, f"Choose from {', '.join(known)}.")
-    numbers = {key: _whole(key, given[key]) for key in _NUMBERS if key in given}
-    if (fewest := numbers.get("min_pixels")) and fewest > numbers.get("max_pixels", fewest):
-        raise UserError("min_pixels is above max_pixels.", "Give the smaller one as min_pixels.")
-    return VlmOptions(
-        max_length=numbers.get("max_length"),
-        min_pixels=numbers.get("min_pixels"),
-        max_pixels=numbers.get("max_pixels"),
-        query_instruction=given.get("query_instruction"),
-        target_instruction=given.get("target_instruction"),
-        base=given.get("base"),
-        processor=given.get("processor"),
-        frames=str(FramePolicy.parse(given["frames"])) if "frames" in given else None,
-    )
-
-
-def _whole(name: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 10**9:
-        raise UserError(f"The option {name} cannot be {text!r}.", f"Write a positive whole number: {name}=1024.")
-    return int(text)
+    leave_out = [] if resizes else ["min_pixels", "max_pixels"]
+    leave_out += [] if sees_video else ["frames"]
+    options = read_settings(VlmOptions(), given, f"option of {name}", leave_out=leave_out)
+    if options.min_pixels and options.max_pixels and options.min_pixels > options.max_pixels:
+        raise UserError("min_pixels is above max_pixels.", "Give the smaller number as min_pixels.")
+    return options

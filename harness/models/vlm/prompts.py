@@ -1,7 +1,6 @@
-"""The prompts that the models were trained with: from a turn to the text that is tokenized.
+"""The prompts that the models were trained with, built from a turn.
 
-A model that has a place of its own for the instruction gets it there; for the others it stands before the text, as the
-data joins them.
+Some prompts have a separate place for the instruction. In the others it comes before the text, as in the data.
 """
 
 from __future__ import annotations
@@ -14,9 +13,10 @@ from harness.types import MEDIA_TOKEN
 
 
 def joined(turn: Turn, image: str, *, video: str = "", newline: bool = True) -> str:
-    """The data's own text, with `image` or `video` where it says so; without `newline` the one behind is left out.
+    """Returns the data's own text with the tokens `image` and `video` in place of MEDIA_TOKEN.
 
-    A medium that the text names no place for stands first.
+    A medium without a MEDIA_TOKEN in the text comes first. A MEDIA_TOKEN without a medium is removed. Without `newline`
+    the newline after each token is removed.
     """
     text = turn.instruction + turn.text
     while text.count(MEDIA_TOKEN) > len(turn.media):
@@ -30,58 +30,57 @@ def joined(turn: Turn, image: str, *, video: str = "", newline: bool = True) -> 
 
 
 def begun(turn: Turn, image: str, begin: str) -> str:
-    """As `joined`, with the token that begins a text behind the images, or first where there are none."""
+    """Returns the `joined` text with the token `begin` after each image, or first if there are no images (mmE5)."""
     text = joined(turn, image + begin, newline=False)
     return text if begin in text else begin + text
 
 
 def in_system(turn: Turn, image: str, ending: str) -> str:
-    """Qwen's chat with a query's instruction in the system turn; targets have the default there."""
+    """Returns Qwen's chat with a query's instruction in the system turn. Targets have the default there (GME)."""
     default = "You are a helpful assistant."
-    said = _clean(turn.instruction) if turn.role == "query" else ""
-    return _chat(said or default, image * turn.images + _own(turn), ending)
+    instruction = _clean(turn.instruction) if turn.role == "query" else ""
+    return _chat(instruction or default, image * turn.images + _own_text(turn), ending)
 
 
 def represent(turn: Turn, image: str, video: str) -> str:
-    """Qwen3-VL-Embedding: the instruction of either side in the system turn, ended by a full stop if by nothing.
+    """Returns the prompt of Qwen3-VL-Embedding, with the instruction of either side in the system turn.
 
-    Videos come first, then images, then the text.
+    An instruction without punctuation at its end gets a full stop. Videos come first, then images, then the text.
     """
-    said = _clean(turn.instruction) or "Represent the user's input."
-    if not unicodedata.category(said[-1]).startswith("P"):
-        said += "."
-    return _chat(said, video * turn.videos + image * turn.images + _own(turn) or "NULL", "")
+    instruction = _clean(turn.instruction) or "Represent the user's input."
+    if not unicodedata.category(instruction[-1]).startswith("P"):
+        instruction += "."
+    return _chat(instruction, video * turn.videos + image * turn.images + _own_text(turn) or "NULL", "")
 
 
 def one_word_chat(turn: Turn, image: str, video: str) -> str:
-    """LamRA, up to the token whose state is the vector: the one before the answer `<emb>`.
+    """Returns LamRA's prompt up to the token before the answer `<emb>`, whose state is the vector.
 
-    Nothing behind it counts, since attention is causal, so the answer itself is left out.
+    The answer is left out, because with causal attention it does not change that state.
     """
-    said = _said(turn)
-    named = ["video"] * bool(turn.videos) + ["image"] * bool(turn.images) + ["sentence"] * bool(said or not turn.media)
-    shown = "".join(video if kind == "video" else image for kind in turn.media)
-    user = f"{shown}{said}\nSummarize above {' and '.join(named)} in one word: "
+    text = _full_text(turn)
+    named = ["video"] * bool(turn.videos) + ["image"] * bool(turn.images) + ["sentence"] * bool(text or not turn.media)
+    media = "".join(video if kind == "video" else image for kind in turn.media)
+    user = f"{media}{text}\nSummarize above {' and '.join(named)} in one word: "
     return _chat("You are a helpful assistant.", user, "")
 
 
 def one_word_llama(turn: Turn, image: str) -> str:
-    """E5-V. It has no place for an instruction, so a query's stands before its text."""
-    said = _said(turn)
-    what = "sentence" if not turn.images else "image and text" if said else "image"
-    lines = [image] * turn.images + [said] * bool(said or not turn.images) + [f"Summary above {what} in one word: "]
+    """Returns E5-V's prompt. It has no place for an instruction, so a query's instruction comes before its text."""
+    text = _full_text(turn)
+    what = "sentence" if not turn.images else "image and text" if text else "image"
+    lines = [image] * turn.images + [text] * bool(text or not turn.images) + [f"Summary above {what} in one word: "]
     user, assistant = (f"<|start_header_id|>{who}<|end_header_id|>\n\n" for who in ("user", "assistant"))
     return user + "\n".join(lines) + f"<|eot_id|>{assistant} \n"
 
 
 def instructed(turn: Turn, image: str) -> str:
-    """BGE-VL-MLLM: text, then image; a query says what it asks for between marks, a target has none of them."""
-    text = _own(turn)
+    """Returns BGE-VL-MLLM's prompt: text, then image. Only a query has an instruction, and tags around it."""
+    text = _own_text(turn)
     content = f" {text} \n" * bool(text) + f" {image}" * turn.images
     if turn.role == "target":
         return f"[INST] {content} [/INST]"
-    said = _clean(turn.instruction)
-    return f"[INST] \n <instruct> {said} <query>{content} [/INST]"
+    return f"[INST] \n <instruct> {_clean(turn.instruction)} <query>{content} [/INST]"
 
 
 def _chat(system: str, user: str, ending: str) -> str:
@@ -94,11 +93,11 @@ def _clean(text: str) -> str:
     return plain_text(text).strip()
 
 
-def _own(turn: Turn) -> str:
-    """The text without its instruction; where there is nothing but the instruction, that."""
+def _own_text(turn: Turn) -> str:
+    """The text without the instruction, or the instruction if there is nothing else."""
     return _clean(turn.text) or ("" if turn.media else _clean(turn.instruction))
 
 
-def _said(turn: Turn) -> str:
-    """A query's text behind its instruction; of a target its own."""
-    return _clean(turn.instruction + turn.text) if turn.role == "query" else _own(turn)
+def _full_text(turn: Turn) -> str:
+    """The instruction and text of a query, or the own text of a target."""
+    return _clean(turn.instruction + turn.text) if turn.role == "query" else _own_text(turn)

@@ -1,4 +1,4 @@
-"""Qwen2-VL, Qwen2.5-VL and Qwen3-VL: images of any size, and positions in three dimensions."""
+"""Qwen2-VL, Qwen2.5-VL and Qwen3-VL, with images of any size and positions in three dimensions."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from harness.models.vlm.family import Ids, Limits, PatchGrid, VisualTokens, VlmFamily
+from harness.models.vlm.family import Ids, PatchGrid, PixelLimits, VisualTokens, VlmFamily
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from transformers import BaseImageProcessor, PretrainedConfig
 
-IMAGE = "<|image_pad|>"
-VISION = f"<|vision_start|>{IMAGE}<|vision_end|>"
-_SPECIAL = (IMAGE, "<|vision_start|>", "<|vision_end|>", "<|im_start|>", "<|im_end|>", "<|endoftext|>")
+IMAGE_TOKEN = "<|image_pad|>"
+MARKED_IMAGE = f"<|vision_start|>{IMAGE_TOKEN}<|vision_end|>"
+_SPECIAL = (IMAGE_TOKEN, "<|vision_start|>", "<|vision_end|>", "<|im_start|>", "<|im_end|>", "<|endoftext|>")
 _RENAMED = (
     ("model.language_model.", "language_model."),
     ("model.visual.", "visual."),
@@ -24,11 +24,11 @@ _RENAMED = (
 )
 
 
-def _see(
+def _process_images(
     images: Sequence[Image],
     processor: BaseImageProcessor,
-    config: PretrainedConfig,  # noqa: ARG001 - the signature of `VlmFamily.see`
-    limits: Limits | None,
+    config: PretrainedConfig,  # noqa: ARG001 - the signature of `VlmFamily.process_images`
+    limits: PixelLimits | None,
 ) -> VisualTokens:
     assert limits is not None, "every recipe of these families has pixel limits"
     size = {"shortest_edge": limits[0], "longest_edge": limits[1]}
@@ -40,11 +40,15 @@ def _see(
 
 
 def grid_positions(length: int, images: Sequence[tuple[int, PatchGrid]]) -> Ids:
-    """Positions `(3, length)` by time, row and column (M-RoPE); `images` say where each starts, in order.
+    """Returns positions `(3, length)`: time, row and column (M-RoPE).
 
-    Text moves all three by one; an image stands at one time, its rows and columns counted from there, and what follows
-    it goes on after its longest side, one of which is time in a video (Qwen2-VL, arXiv 2409.12191, section 2.1; and
-    transformers 4, but 5 leaves time out there).
+    Each text token raises all three by one. The tokens of an image share one time, and count rows and columns from it.
+    The next token continues after the longest side, where time is a side of a video. Source: Qwen2-VL, arXiv
+    2409.12191, section 2.1, and transformers 4. transformers 5 leaves time out of the longest side.
+
+    Args:
+        length: the length of the sequence.
+        images: start and grid of each image or part of a video, ordered by start.
     """
     positions = np.empty((3, length), np.int64)
     at = place = 0
@@ -59,17 +63,17 @@ def grid_positions(length: int, images: Sequence[tuple[int, PatchGrid]]) -> Ids:
     return positions
 
 
-def _family(model_type: str, network: str, factor: int) -> VlmFamily:
+def _family(model_type: str, network: str, size_multiple: int) -> VlmFamily:
     return VlmFamily(
         model_type,
         network,
-        processor="Qwen2VLImageProcessorPil",
-        token=IMAGE,
-        special=_SPECIAL,
-        see=_see,
-        factor=factor,
-        two_dimensional=True,
-        renamed=_RENAMED,
+        image_processor="Qwen2VLImageProcessorPil",
+        image_token=IMAGE_TOKEN,
+        special_tokens=_SPECIAL,
+        process_images=_process_images,
+        size_multiple=size_multiple,
+        mrope=True,
+        adapter_renames=_RENAMED,
     )
 
 

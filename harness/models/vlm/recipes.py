@@ -1,4 +1,4 @@
-"""The recipes of the generative models: one row for each. Every fact is from the place that `source` names."""
+"""The recipes of the generative models. The source of all facts of a recipe is in its field `source`."""
 
 from __future__ import annotations
 
@@ -9,67 +9,85 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.models.vlm import prompts as prompt
 from harness.models.vlm import resize as pixels
-from harness.models.vlm.family import Limits, Turn, VlmFamily
-from harness.models.vlm.llava_next import IMAGE as LLAVA_IMAGE
+from harness.models.vlm.family import PixelLimits, Turn, VlmFamily
+from harness.models.vlm.llava_next import IMAGE_TOKEN as LLAVA_IMAGE
 from harness.models.vlm.llava_next import LLAVA_NEXT
-from harness.models.vlm.mllama import BEGIN, MLLAMA
-from harness.models.vlm.mllama import IMAGE as MLLAMA_IMAGE
-from harness.models.vlm.qwen import IMAGE, QWEN2, QWEN3, QWEN25, VISION
-from harness.models.vlm.video import FILM, VIDEO, NativeVideo, PlaceInTime, by_number, by_second, by_text
+from harness.models.vlm.mllama import BEGIN_TOKEN, MLLAMA
+from harness.models.vlm.mllama import IMAGE_TOKEN as MLLAMA_IMAGE
+from harness.models.vlm.qwen import IMAGE_TOKEN, MARKED_IMAGE, QWEN2, QWEN3, QWEN25
+from harness.models.vlm.video import (
+    MARKED_VIDEO,
+    VIDEO_TOKEN,
+    NativeVideo,
+    TimestampRule,
+    by_number,
+    by_second,
+    by_text,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _PATCH = 28 * 28
+"""Number of pixels of a visual token in Qwen2-VL and Qwen2.5-VL."""
 _PATCH3 = 32 * 32
+"""The same for Qwen3-VL."""
 _CONTEXT = 9 * 128_000 // 10
-"""Visual tokens that qwen_vl_utils leaves a video by default: nine tenths of the context."""
+"""Maximum number of visual tokens of a video, by default of qwen_vl_utils: nine tenths of the context."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a checkpoint is used. What is not said here is read from its files."""
+    """How a checkpoint is used. Everything else is read from its files."""
 
     name: str
     hub: str
+    """The checkpoint's name on the hub."""
     family: VlmFamily
     prompt: Callable[[Turn], str]
     source: str
+    """The code or page that the recipe is taken from."""
     base: str | None = None
-    """The model that its adapter is for, where that is not what adapter_config.json says."""
+    """The base model of an adapter, if it is not the one that adapter_config.json names."""
     processor: str | None = None
-    """Where tokenizer and image processor come from, if from elsewhere."""
-    first: Callable[[Image], Image] | None = None
-    """Done to an image before anything else."""
-    fit: Limits | None = None
-    """The image is fitted to these before the processor sees it, which fits it to `limits`."""
-    limits: Limits | None = None
+    """The checkpoint with tokenizer and image processor, if it is another one."""
+    preprocess: Callable[[Image], Image] | None = None
+    """Resizes an image before all other steps."""
+    fit_limits: PixelLimits | None = None
+    """Pixel limits that an image is resized to before it goes to the image processor."""
+    pixel_limits: PixelLimits | None = None
+    """Pixel limits of the image processor."""
     max_length: int | None = None
-    flat: bool = False
-    """Visual tokens are placed like words, although the architecture could place them in two dimensions."""
+    """Maximum number of tokens in a sequence."""
+    flat_positions: bool = False
+    """Whether visual tokens have the positions of words, although the architecture has M-RoPE."""
     pooling: Literal["last", "mean"] = "last"
+    """Whether the vector is the state of the last token or the mean of all."""
     bidirectional: bool = False
+    """Whether attention is bidirectional."""
     frames: str = ""
-    """Which frames of a video are seen; empty: the model is shown no videos here."""
-    film: NativeVideo | None = None
-    """Pixels of a video that is seen as such; without them each frame is seen as an image."""
-    mark: PlaceInTime = by_number
-    """How such a video stands in time."""
+    """The frames of a video that the model sees. If it is empty, the model sees no videos."""
+    native_video: NativeVideo | None = None
+    """Pixel limits of videos with their own tokens. Without them each frame is an image."""
+    timestamps: TimestampRule = by_number
+    """How videos with their own tokens are placed in time."""
     note: str = ""
+    """What a user should know, for `llave models`."""
 
     @property
     def modalities(self) -> tuple[str, ...]:
+        """The kinds of media that the model takes, and text."""
         return ("text", "image", "video") if self.frames else ("text", "image")
 
 
-_joined_qwen = partial(prompt.joined, image=IMAGE)
+_joined_qwen = partial(prompt.joined, image=IMAGE_TOKEN)
 _joined_llava = partial(prompt.joined, image=LLAVA_IMAGE)
-_in_system = partial(prompt.in_system, image=VISION, ending="<|endoftext|>")
+_in_system = partial(prompt.in_system, image=MARKED_IMAGE, ending="<|endoftext|>")
 _high = partial(pixels.square, side=1344)
 _tiny = partial(pixels.grow_to_square, edge=28, side=56)
 _MISTRAL = "llava-hf/llava-v1.6-mistral-7b-hf"
 _VLM2VEC = "github TIGER-AI-Lab/VLM2Vec"
-_B3_NOTE = "its prefixes of answers and captions are left to the option target_instruction, since they go by the task"
+_B3_NOTE = "the prefixes of its targets depend on the task: set the option target_instruction"
 
 
 def _vlm2vec(size: str) -> Recipe:
@@ -80,9 +98,9 @@ def _vlm2vec(size: str) -> Recipe:
         _joined_qwen,
         f"{_VLM2VEC}, branch v1: src/model.py, src/model_utils.py, src/dataset.py",
         base=f"Qwen/Qwen2-VL-{size}-Instruct",
-        first=_high,
-        limits=(256 * _PATCH, 1280 * _PATCH),
-        flat=True,
+        preprocess=_high,
+        pixel_limits=(256 * _PATCH, 1280 * _PATCH),
+        flat_positions=True,
     )
 
 
@@ -93,9 +111,9 @@ def _b3(size: str) -> Recipe:
         QWEN2,
         _joined_qwen,
         "github raghavlite/B3: README.md, eval_mmeb_simple.py",
-        first=_tiny,
-        limits=(4 * _PATCH, 1280 * _PATCH),
-        flat=True,
+        preprocess=_tiny,
+        pixel_limits=(4 * _PATCH, 1280 * _PATCH),
+        flat_positions=True,
         note=_B3_NOTE,
     )
 
@@ -107,10 +125,10 @@ def _gme(size: str) -> Recipe:
         QWEN2,
         _in_system,
         "mteb gme_v_models.py; VLM2Vec gme_inference.py (of a video it takes the middle frame)",
-        fit=(4 * _PATCH, 16384 * _PATCH),
-        limits=(4 * _PATCH, 1280 * _PATCH),
+        fit_limits=(4 * _PATCH, 16384 * _PATCH),
+        pixel_limits=(4 * _PATCH, 1280 * _PATCH),
         max_length=1800,
-        flat=True,
+        flat_positions=True,
         frames=pixels.MIDDLE,
         note="of a video it sees the middle frame",
     )
@@ -123,27 +141,27 @@ def _ops(size: str) -> Recipe:
         QWEN2,
         _in_system,
         "model card and ops_mm_embedding_v1.py",
-        fit=(256 * _PATCH, 1280 * _PATCH),
-        limits=(4 * _PATCH, 1280 * _PATCH),
+        fit_limits=(256 * _PATCH, 1280 * _PATCH),
+        pixel_limits=(4 * _PATCH, 1280 * _PATCH),
         frames="uniform:8",
-        note="of a video it sees 8 frames; their number is ours",
+        note="of a video it sees 8 frames; its code does not say how many",
     )
 
 
-def _lamra(name: str, hub: str, family: VlmFamily, mark: PlaceInTime) -> Recipe:
+def _lamra(name: str, hub: str, family: VlmFamily, timestamps: TimestampRule) -> Recipe:
     return Recipe(
         name,
         hub,
         family,
-        partial(prompt.one_word_chat, image=VISION, video=FILM),
+        partial(prompt.one_word_chat, image=MARKED_IMAGE, video=MARKED_VIDEO),
         "github Code-kunkun/LamRA: demo.py, datasets, collators",
-        fit=(4 * _PATCH, 300 * _PATCH),
-        limits=(4 * _PATCH, 300 * _PATCH),
+        fit_limits=(4 * _PATCH, 300 * _PATCH),
+        pixel_limits=(4 * _PATCH, 300 * _PATCH),
         frames="fps:2:768",
-        film=NativeVideo((128 * _PATCH, 768 * _PATCH), _CONTEXT * _PATCH),
-        mark=mark,
-        note="which positions the public code gives to visual tokens is unknown: here they have row, column and time; "
-        "frames of videos are sized by the defaults of qwen_vl_utils, of which release is unknown",
+        native_video=NativeVideo((128 * _PATCH, 768 * _PATCH), _CONTEXT * _PATCH),
+        timestamps=timestamps,
+        note="the positions of visual tokens in the public code are unknown: here they have row, column and time; "
+        "frames of videos are sized by the defaults of qwen_vl_utils, of an unknown release",
     )
 
 
@@ -152,11 +170,11 @@ def _moca(size: str) -> Recipe:
         f"moca-qwen2.5-vl-{size.lower()}",
         f"moca-embed/MoCa-Qwen25VL-{size}",
         QWEN25,
-        partial(prompt.joined, image=VISION),
+        partial(prompt.joined, image=MARKED_IMAGE),
         "github haon-chen/MoCa: demo.py, src/vlm_backbone, scripts/eval_mmeb.sh",
         processor=f"Qwen/Qwen2.5-VL-{size}-Instruct",
-        first=partial(pixels.grow_edges, edge=28),
-        limits=(256 * _PATCH, 1024 * _PATCH),
+        preprocess=partial(pixels.grow_edges, edge=28),
+        pixel_limits=(256 * _PATCH, 1024 * _PATCH),
         max_length=1280,
         pooling="mean",
         bidirectional=True,
@@ -168,15 +186,15 @@ def _qwen3(size: str) -> Recipe:
         f"qwen3-vl-embedding-{size.lower()}",
         f"Qwen/Qwen3-VL-Embedding-{size}",
         QWEN3,
-        partial(prompt.represent, image=VISION, video=FILM),
+        partial(prompt.represent, image=MARKED_IMAGE, video=MARKED_VIDEO),
         "github QwenLM/Qwen3-VL-Embedding: src/models/qwen3_vl_embedding.py",
-        fit=(4 * _PATCH3, 1800 * _PATCH3),
-        limits=(4 * _PATCH3, 1800 * _PATCH3),
+        fit_limits=(4 * _PATCH3, 1800 * _PATCH3),
+        pixel_limits=(4 * _PATCH3, 1800 * _PATCH3),
         max_length=8192,
         frames="fps:1:64",
-        film=NativeVideo((128 * _PATCH3, 768 * _PATCH3), 10 * 768 * _PATCH3),
-        mark=by_text,
-        note="of a video it sees 1 frame a second and at most 64, as its code has it; mteb takes 2 a second",
+        native_video=NativeVideo((128 * _PATCH3, 768 * _PATCH3), 10 * 768 * _PATCH3),
+        timestamps=by_text,
+        note="of a video it sees 1 frame per second, at most 64, as in its code; mteb takes 2 per second",
     )
 
 
@@ -187,7 +205,7 @@ def _bge(stage: str) -> Recipe:
         LLAVA_NEXT,
         partial(prompt.instructed, image=LLAVA_IMAGE),
         "modeling_llavanext_for_embedding.py of the checkpoint; github VectorSpaceLab/MegaPairs",
-        first=partial(pixels.square, side=512),
+        preprocess=partial(pixels.square, side=512),
     )
 
 
@@ -198,15 +216,15 @@ RECIPES: tuple[Recipe, ...] = (
         "vlm2vec-v2.0",
         "VLM2Vec/VLM2Vec-V2.0",
         QWEN2,
-        partial(prompt.joined, image=IMAGE, video=VIDEO),
+        partial(prompt.joined, image=IMAGE_TOKEN, video=VIDEO_TOKEN),
         f"{_VLM2VEC}: src/model/processor.py, experiments; mteb vlm2vec_models.py",
         base="Qwen/Qwen2-VL-2B-Instruct",
-        first=_tiny,
-        limits=(4 * _PATCH, 1280 * _PATCH),
-        flat=True,
+        preprocess=_tiny,
+        pixel_limits=(4 * _PATCH, 1280 * _PATCH),
+        flat_positions=True,
         frames="fps:2:64",
-        film=NativeVideo((128 * _PATCH, 360 * 420), _CONTEXT * _PATCH),
-        note="of a video it sees 2 frames a second and at most 64, as mteb has it; its demo takes 1 a second",
+        native_video=NativeVideo((128 * _PATCH, 360 * 420), _CONTEXT * _PATCH),
+        note="of a video it sees 2 frames per second, at most 64, as in mteb; its demo takes 1 per second",
     ),
     _b3("2B"),
     _b3("7B"),
@@ -227,7 +245,7 @@ RECIPES: tuple[Recipe, ...] = (
         _joined_llava,
         f"{_VLM2VEC}, branch v1: src/model_utils.py, src/dataset.py, README.md",
         processor=_MISTRAL,
-        first=_high,
+        preprocess=_high,
         max_length=4096,
     ),
     Recipe(
@@ -237,9 +255,9 @@ RECIPES: tuple[Recipe, ...] = (
         _joined_llava,
         "github deepglint/UniME: README.md, its evaluation on MMEB",
         processor=_MISTRAL,
-        first=partial(pixels.square, side=336),
+        preprocess=partial(pixels.square, side=336),
         max_length=4096,
-        note="prompted as its evaluation on MMEB is, without a chat template",
+        note="prompted as in its evaluation on MMEB, without a chat template",
     ),
     Recipe(
         "e5-v",
@@ -248,7 +266,7 @@ RECIPES: tuple[Recipe, ...] = (
         partial(prompt.one_word_llama, image=LLAVA_IMAGE),
         f"github kongds/E5-V: retrieval.py; image and text together: {_VLM2VEC}, src/model/processor.py",
         max_length=8192,
-        note="where an instruction goes is unknown: here it stands before a query's text",
+        note="the place of an instruction is unknown: here it comes before a query's text",
     ),
     _bge("S1"),
     _bge("S2"),
@@ -256,7 +274,7 @@ RECIPES: tuple[Recipe, ...] = (
         "mme5-mllama-11b",
         "intfloat/mmE5-mllama-11b-instruct",
         MLLAMA,
-        partial(prompt.begun, image=MLLAMA_IMAGE, begin=BEGIN),
+        partial(prompt.begun, image=MLLAMA_IMAGE, begin=BEGIN_TOKEN),
         "github haon-chen/mmE5: demo.py, src/collator.py, scripts/eval",
         max_length=256,
     ),

@@ -1,7 +1,7 @@
-"""Videos as the Qwen-VL networks take them: pairs of frames as tokens of their own, with a place in time.
+"""Videos for the Qwen-VL networks: pairs of frames become visual tokens with a position in time.
 
-Sizes of frames are those of qwen_vl_utils (`fetch_video`), the layout of patches that of transformers' video
-processors, which need torchvision; here each frame goes through the family's image processor, which does not.
+Frames are sized as in qwen_vl_utils (`fetch_video`), and patches are laid out as in transformers' video processors.
+Those need torchvision, so each frame goes through the family's image processor here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from harness.media.video import read_frames
-from harness.models.vlm.family import Limits, PatchGrid, VisualTokens
+from harness.models.vlm.family import PatchGrid, PixelLimits, VisualTokens
 from harness.models.vlm.resize import fit
 
 if TYPE_CHECKING:
@@ -23,48 +23,62 @@ if TYPE_CHECKING:
 
     from harness.types import Media
 
-VIDEO = "<|video_pad|>"
-FILM = f"<|vision_start|>{VIDEO}<|vision_end|>"
-_USUAL_RATE = 24.0
-"""Frames a second of a video that does not tell; transformers takes the same."""
-_SPARE = 1.05
-"""However long a video is, a frame may have this much more than its fewest pixels."""
+VIDEO_TOKEN = "<|video_pad|>"
+MARKED_VIDEO = f"<|vision_start|>{VIDEO_TOKEN}<|vision_end|>"
+_DEFAULT_RATE = 24.0
+"""Frames per second of a video that does not tell its rate, as in transformers."""
+_FLOOR_RATIO = 1.05
+"""The maximum of a frame's pixels is at least this multiple of their minimum, as in qwen_vl_utils."""
 
 
 @dataclass(frozen=True, slots=True)
 class NativeVideo:
-    """Fewest and most pixels of a frame, and those of a video: half of its frames', as two frames make one patch."""
+    """The pixel limits of a video with its own tokens."""
 
-    frame: Limits
-    total: int
+    frame_pixels: PixelLimits
+    """Minimum and maximum number of pixels of a frame."""
+    total_pixels: int
+    """Maximum number of pixels of a video, where a pair of frames counts once."""
 
-    def limits(self, frames: int) -> Limits:
-        """Of each of so many frames (qwen_vl_utils)."""
-        fewest, most = self.frame
-        return fewest, min(most, max(int(2 * self.total / frames), int(fewest * _SPARE)))
+    def frame_limits(self, frames: int) -> PixelLimits:
+        """Returns the pixel limits of each frame of a video with this number of frames (qwen_vl_utils)."""
+        least, most = self.frame_pixels
+        return least, min(most, max(int(2 * self.total_pixels / frames), int(least * _FLOOR_RATIO)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TimedFrames:
-    """Frames and the seconds at which they are shown, filled up to whole pairs with the last one."""
+    """Frames and their times in seconds. The last frame is repeated to fill the last pair."""
 
     frames: Sequence[Image]
     seconds: Sequence[float]
 
 
-PlaceInTime: TypeAlias = (
+TimestampRule: TypeAlias = (
     "Callable[[TimedFrames, Sequence[PatchGrid], PretrainedConfig], tuple[Sequence[PatchGrid], str]]"
 )
-"""From a clip and the grid of each pair: where they stand, and what takes the film's place in a prompt, if anything."""
+"""Takes a clip and the grid of each pair of frames.
+
+It returns the grids with their positions in time, and the text that replaces the video in the prompt, if any.
+"""
 
 
 def read_timed_frames(media: Media, choose: Callable[[int, float], Sequence[int]], pair: int) -> TimedFrames:
-    """The frames that `choose(number of frames, frames a second)` names. Raises BadMedia."""
+    """Decodes frames of a video.
+
+    Args:
+        media: the video.
+        choose: returns indexes of frames from the number of frames and the rate per second.
+        pair: number of frames that share a patch in time.
+
+    Raises:
+        BadMedia: if the video cannot be decoded.
+    """
     seconds: list[float] = []
 
     def chosen(total: int, rate: float) -> list[int]:
         numbers = list(choose(total, rate))
-        seconds[:] = [number / (rate or _USUAL_RATE) for number in numbers]
+        seconds[:] = [number / (rate or _DEFAULT_RATE) for number in numbers]
         return numbers
 
     frames = read_frames(media, chosen)
@@ -74,12 +88,20 @@ def read_timed_frames(media: Media, choose: Callable[[int, float], Sequence[int]
 
 def video_tokens(
     clips: Sequence[TimedFrames],
-    film: NativeVideo,
-    mark: PlaceInTime,
+    native_video: NativeVideo,
+    timestamps: TimestampRule,
     processor: BaseImageProcessor,
     config: PretrainedConfig,
 ) -> VisualTokens:
-    """The videos of one item."""
+    """Prepares the videos of one item.
+
+    Args:
+        clips: frames of each video.
+        native_video: the pixel limits.
+        timestamps: places the pairs of frames in time.
+        processor: the family's image processor.
+        config: the network's configuration.
+    """
     import torch
 
     merged, pair = processor.merge_size, processor.temporal_patch_size
@@ -88,12 +110,12 @@ def video_tokens(
     grids: list[PatchGrid] = []
     texts: list[str] = []
     for clip in clips:
-        limits = film.limits(len(clip.frames))
+        limits = native_video.frame_limits(len(clip.frames))
         frames = [fit(frame, limits, processor.patch_size * merged) for frame in clip.frames]
         rows, columns = (edge // processor.patch_size for edge in reversed(frames[0].size))
         shapes.append((len(frames) // pair, rows, columns))
         parts += [_patches(frames[at : at + pair], processor) for at in range(0, len(frames), pair)]
-        placed, text = mark(clip, [PatchGrid(rows // merged, columns // merged)] * (len(frames) // pair), config)
+        placed, text = timestamps(clip, [PatchGrid(rows // merged, columns // merged)] * (len(frames) // pair), config)
         grids += placed
         texts += [text] if text else []
     tensors = {"pixel_values_videos": torch.cat(parts), "video_grid_thw": torch.tensor(shapes)}
@@ -101,9 +123,9 @@ def video_tokens(
 
 
 def _patches(frames: Sequence[Image], processor: BaseImageProcessor) -> Tensor:
-    """Patches `(n, channels x frames x edge x edge)` of frames that are seen as one.
+    """Returns patches `(n, channels x frames x edge x edge)` of frames that share patches in time.
 
-    The image processor repeats an image along time: of frame t, time t is taken.
+    The image processor repeats an image along time. Of the patches of frame t those of time t are taken.
     """
     import torch
 
@@ -114,18 +136,18 @@ def _patches(frames: Sequence[Image], processor: BaseImageProcessor) -> Tensor:
 
 
 def by_number(
-    clip: TimedFrames,  # noqa: ARG001 - the signature of a mark
+    clip: TimedFrames,  # noqa: ARG001 - the signature of a TimestampRule
     grids: Sequence[PatchGrid],
     config: PretrainedConfig,  # noqa: ARG001
 ) -> tuple[Sequence[PatchGrid], str]:
-    """Qwen2-VL: pairs are numbered."""
+    """Numbers the pairs of frames (Qwen2-VL)."""
     return [replace(grids[0], times=tuple(range(len(grids))))], ""
 
 
 def by_second(
     clip: TimedFrames, grids: Sequence[PatchGrid], config: PretrainedConfig
 ) -> tuple[Sequence[PatchGrid], str]:
-    """Qwen2.5-VL: pairs are as far from each other as on average in time, in `tokens_per_second`."""
+    """Spaces the pairs evenly by their mean distance in time, in steps of `tokens_per_second` (Qwen2.5-VL)."""
     seconds = clip.seconds[:: len(clip.frames) // len(grids)]
     apart = (seconds[-1] - seconds[0]) / max(1, len(grids) - 1)
     steps = np.arange(len(grids), dtype=np.float32) * np.float32(config.vision_config.tokens_per_second * apart)
@@ -135,18 +157,18 @@ def by_second(
 def by_text(
     clip: TimedFrames,
     grids: Sequence[PatchGrid],
-    config: PretrainedConfig,  # noqa: ARG001 - the signature of a mark
+    config: PretrainedConfig,  # noqa: ARG001 - the signature of a TimestampRule
 ) -> tuple[Sequence[PatchGrid], str]:
-    """Qwen3-VL: each pair stands by itself, and a text before it says when: midway between its first and its last."""
+    """Writes the time before each pair, midway between its first and last frame (Qwen3-VL)."""
     pair = len(clip.frames) // len(grids)
     starts = range(0, len(clip.frames), pair)
     middles = [(clip.seconds[at] + clip.seconds[at + pair - 1]) / 2 for at in starts]
-    return grids, "".join(f"<{middle:.1f} seconds>{FILM}" for middle in middles)
+    return grids, "".join(f"<{middle:.1f} seconds>{MARKED_VIDEO}" for middle in middles)
 
 
 def with_timestamps(prompt: str, texts: Sequence[str]) -> str:
-    """The prompt with these in the place of its films, in order, if there are any."""
+    """Replaces the videos of a prompt by these texts, in order. Without texts the prompt stays as it is."""
     if not texts:
         return prompt
-    head, *rest = prompt.split(FILM)
+    head, *rest = prompt.split(MARKED_VIDEO)
     return head + "".join(text + part for text, part in zip(texts, rest, strict=True))

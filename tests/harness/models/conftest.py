@@ -1,4 +1,4 @@
-"""What the tests of models share."""
+"""Fixtures that the tests of models share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.helpers.sentence_files import refuse_connections
 
 
 @pytest.fixture
-def alone(monkeypatch, tmp_path_factory):
+def offline_cache(monkeypatch, tmp_path_factory):
     """No network, and no writing to the user's cache."""
     monkeypatch.setenv("LLAVE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     refuse_connections(monkeypatch)

@@ -1,4 +1,4 @@
-"""What is wrong with a checkpoint or an item is said, by every family; nothing is scored, and what was done is kept."""
+"""Tests of broken checkpoints and odd items, for every family: the error names the fault, and finished work is kept."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ NAMES = {
 """How a user names a checkpoint of each family."""
 
 
-pytestmark = pytest.mark.usefixtures("alone")
+pytestmark = pytest.mark.usefixtures("offline_cache")
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +204,7 @@ def test_without_memory_for_one_item_it_is_named_and_what_came_before_is_kept(fo
 
 
 @pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("a bug")])
-def test_a_lack_of_memory_for_the_weights_is_said_and_a_bug_stays_one(error):
+def test_a_lack_of_memory_for_the_weights_is_a_user_error_and_a_bug_is_not(error):
     def load():
         raise error
 

@@ -1,4 +1,4 @@
-"""What a checkpoint says of its training, and that it reaches the record of a result."""
+"""Tests of resolving names, and of the record of training, which must reach the result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import UserError
 from harness.models import open_model
-from harness.models.checkpoints import TRAINING
+from harness.models.checkpoints import TRAINING, find_checkpoint
 from harness.results.files import load_result, write_result
 from harness.types import ModelSettings
 from tests.helpers.llave_files import write_checkpoint
@@ -44,3 +44,69 @@ def test_a_damaged_record_of_training_is_named(text: str, tmp_path: Path):
     (folder / TRAINING).write_text(text)
     with pytest.raises(UserError, match=TRAINING):
         open_model(str(folder), ModelSettings())
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path) -> list[tuple[str, str | None]]:
+    """The names and commits that a hub is asked for; it has everything, and its newest commit ends in f."""
+    found: list[tuple[str, str | None]] = []
+
+    def snapshot(name: str, *, revision: str | None, allow_patterns: list[str]) -> str:
+        found.append((name, revision))
+        return str(tmp_path / (revision or "f" * 40))
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("written", "name", "commit"),
+    [
+        ("kind/org/model", "org/model", None),
+        ("org/model", "org/model", None),
+        (f"kind/org/model@{COMMIT}", "org/model", COMMIT),
+        ("short", "org/long", None),
+        ("kind/bare", "owner/bare", None),
+        (f"kind/bare@{COMMIT}", "owner/bare", COMMIT),
+    ],
+)
+def test_a_name_is_resolved_to_a_commit_on_the_hub(asked, written, name, commit):
+    found = find_checkpoint(written, "kind/", aliases={"short": "org/long"}, owner="owner")
+    assert asked == [(name, commit)]
+    assert (found.name, found.commit, found.pinned) == (name, commit or "f" * 40, commit is not None)
+    assert found.revision == found.commit
+
+
+@pytest.mark.parametrize("written", ["kind/", "kind/bare", "kind/a/b/c", "kind/./a", "kind//a", "kind/~/a"])
+def test_what_is_neither_a_folder_nor_a_name_is_refused_with_what_can_be_written(asked, written):
+    with pytest.raises(UserError, match="There is no folder") as caught:
+        find_checkpoint(written, "kind/", aliases={"short": "org/long"})
+    assert asked == []
+    assert "kind/FOLDER" in caught.value.hint
+    assert "short" in caught.value.hint
+
+
+def test_a_branch_is_refused(asked):
+    with pytest.raises(UserError, match="no full commit"):
+        find_checkpoint("kind/org/model@main", "kind/")
+    assert asked == []
+
+
+def test_a_folder_is_named_by_itself_or_with_its_run(tmp_path: Path):
+    folder = write_checkpoint(tmp_path / "run" / "checkpoint-7")
+    assert find_checkpoint(f"kind/{folder}", "kind/").name == "run/checkpoint-7"
+    found = find_checkpoint(str(folder), run_in_name=False)
+    assert (found.name, found.folder, found.commit, found.pinned) == ("checkpoint-7", folder, None, True)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"no model\.safetensors"):
+        find_checkpoint(str(folder))
+    assert find_checkpoint(str(folder), check=Path).folder == folder
+
+
+def test_a_pinned_name_has_the_identity_of_the_same_commit_without_a_pin(monkeypatch, tmp_path: Path):
+    folder = write_checkpoint(tmp_path / COMMIT)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(folder))
+    assert open_model(f"llave/a/b@{COMMIT}", ModelSettings()).spec == open_model("llave/a/b", ModelSettings()).spec

@@ -1,4 +1,4 @@
-"""The classical baseline: its laws, and that it beats chance where an image is compared with an image."""
+"""Tests of the classical baseline, which must beat chance where images are compared with images."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user's own class: the page's example works, each mistake is named, and an edit changes the identity."""
+"""Tests of a user's own class: the page's example works, errors name mistakes, and edits change the identity."""
 
 from __future__ import annotations
 

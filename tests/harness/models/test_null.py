@@ -1,4 +1,4 @@
-"""The null models: what each must give, whatever the items are."""
+"""Tests of the null models: the vectors of each, for all kinds of items."""
 
 from __future__ import annotations
 
@@ -87,15 +87,15 @@ def test_oracle_puts_every_right_target_before_every_wrong_one(answers):
 def test_oracle_is_known_by_the_answers_it_was_told_in_any_order():
     pairs = list(zip(texts(5, "query"), texts(5, "target"), strict=True))
 
-    def told(some):
+    def spec_of(some):
         model = load("null/oracle")
         assert isinstance(model, Learner)
         spec = model.learn(some)
         assert spec == model.spec
         return spec
 
-    assert told(pairs) == told(reversed(pairs)) == told(pairs + pairs[:1])
-    assert len({told(some).options["pairs"] for some in (pairs, pairs[:4], [(pairs[0][0], pairs[1][1])])}) == 3
+    assert spec_of(pairs) == spec_of(reversed(pairs)) == spec_of(pairs + pairs[:1])
+    assert len({spec_of(some).options["pairs"] for some in (pairs, pairs[:4], [(pairs[0][0], pairs[1][1])])}) == 3
 
 
 def test_only_the_oracle_needs_answers():

@@ -1,4 +1,4 @@
-"""Names to models: what is built in, what others bring, and what nobody knows."""
+"""Tests of finding models by name: built-in rows, rows of other packages, and unknown names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints of dual encoders: known before they are loaded, and refused unless they are whole and what they say."""
+"""Tests of checkpoints of dual encoders: identity before loading, and errors for incomplete or wrong files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WEIGHT = {
 MODEL_TYPES = {"clip": "clip", "siglip": "siglip", "siglip2-fixed": "siglip", "siglip2": "siglip2", "blip2": "blip-2"}
 
 
-pytestmark = pytest.mark.usefixtures("alone")
+pytestmark = pytest.mark.usefixtures("offline_cache")
 
 
 @pytest.fixture(scope="module")

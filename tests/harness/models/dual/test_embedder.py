@@ -1,4 +1,4 @@
-"""The laws of dual encoders, on a small random checkpoint of each family."""
+"""Tests of dual encoders, on a small random checkpoint of each family."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ one_thread = pytest.fixture(autouse=True, scope="module")(llave_files.one_thread
 ROUNDING = 2e-6
 
 
-pytestmark = pytest.mark.usefixtures("alone")
+pytestmark = pytest.mark.usefixtures("offline_cache")
 
 
 class Case(NamedTuple):
@@ -101,7 +101,7 @@ def test_vectors_do_not_depend_on_the_batch_and_keep_its_order(case, media):
     assert distances.min() > 1e-2
 
 
-def test_long_texts_are_cut_as_the_vendor_cuts_them_and_said(case):
+def test_long_texts_are_truncated_as_by_the_vendor_and_reported(case):
     items = [Item("a"), Item("a b c d e f " * 10), Item("z" * 60)]
     assert [case.model.prepare(item, "query").truncated for item in items] == [False, True, True]
 
@@ -118,9 +118,9 @@ def test_several_pictures_are_their_mean_and_so_are_the_frames_of_a_video(case, 
     video = lossless_video(tmp_path / "clip.mkv", frames, 3)
     singles = np.stack([case.kind.image(case.folder, Image.fromarray(frame)).detach() for frame in frames])
     pair = [case.kind.image(case.folder, pixels(medium)).detach() for medium in media[:2]]
-    several, film = embed(case.model, [Item("", tuple(media[:2])), Item("", (video,))])
+    several, clip = embed(case.model, [Item("", tuple(media[:2])), Item("", (video,))])
     np.testing.assert_allclose(several, np.mean(pair, axis=0), atol=ROUNDING)
-    np.testing.assert_allclose(film, singles.mean(axis=0), atol=ROUNDING)
+    np.testing.assert_allclose(clip, singles.mean(axis=0), atol=ROUNDING)
     few = opened(case.folder, frames="uniform:2").load()
     np.testing.assert_allclose(embed(few, [Item("", (video,))])[0], singles[[0, 4]].mean(axis=0), atol=ROUNDING)
 
@@ -207,7 +207,7 @@ def test_spelling_out_a_default_changes_nothing(clip):
         ({"frames": "uniform:0"}, "cannot be chosen by"),
         ({"frames": "8"}, "uniform:8"),
         ({"max_length": "many"}, "whole number"),
-        ({"max_length": "17"}, "has 16 places"),
+        ({"max_length": "17"}, "has 16 positions"),
     ],
 )
 def test_nonsense_is_refused(clip, options, says):

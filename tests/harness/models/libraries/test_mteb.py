@@ -173,13 +173,13 @@ def test_an_instruction_is_the_prompt_of_the_task_where_a_model_reads_that(liste
     handle = opened(meta.name)
     assert handle.spec.options["instructions"] == "task"
     instruction = f"{MEDIA_TOKEN}\nred ball :\n"
-    told, other = embed(
+    instructed, other = embed(
         handle.load(), [Item(WORDY, (pictures[0],), instruction), Item(WORDY, (pictures[0],), "green cube\n")]
     )
     columns = {"image": opened_pictures(pictures[:1]), "text": [WORDY]}
     theirs = by_mteb(meta, "query", columns, prompt={"query": "red ball :"})
-    np.testing.assert_allclose(told, theirs[0], atol=1e-5)
-    assert np.abs(told - other).max() > 1e-3
+    np.testing.assert_allclose(instructed, theirs[0], atol=1e-5)
+    assert np.abs(instructed - other).max() > 1e-3
     in_text = embed(opened(meta.name, {"instructions": "text"}).load(), [Item(WORDY, (pictures[0],), instruction)])
     theirs = by_mteb(meta, "query", {**columns, "text": ["red ball :\n" + WORDY]}, prompt={"query": ""})
     np.testing.assert_allclose(in_text, theirs, atol=1e-5)
@@ -224,10 +224,10 @@ def test_a_revision_that_mteb_leaves_open_is_resolved_or_the_users_own(listed, m
         ({"model_type": ["cross-encoder"]}, "of the kind cross-encoder"),
         ({"similarity_fn_name": "MaxSim"}, "MaxSim"),
         ({"modalities": ["image"]}, "no text"),
-        ({"framework": ["API"]}, "over the network"),
+        ({"framework": ["API"]}, "behind an API"),
         ({"revision": "1"}, "no commit"),
         ({"loader": None}, "no loader"),
-        ({"loader_kwargs": {"trust_remote_code": True}}, "code of its own"),
+        ({"loader_kwargs": {"trust_remote_code": True}}, "its own code"),
     ],
 )
 def test_what_cannot_be_compared_is_refused_before_it_is_loaded(listed, fields, says):

@@ -1,4 +1,4 @@
-"""Code of a checkpoint: never without the flag, never from a revision that moves, never unrecorded."""
+"""Tests of a checkpoint's code: it needs the flag and a fixed revision, and it is recorded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 
 from harness.errors import UserError
 from harness.identity import model_fingerprint
-from harness.models.libraries.remote_code import HONOURED, check_trust, only_code_of, split_commit
+from harness.models.checkpoints import split_commit
+from harness.models.libraries.remote_code import HONOURED, check_trust, only_code_of
 from harness.types import Item, ModelSettings
 from tests.helpers.sentence_files import COMMIT, copied, embed, opened, refuse_connections
 
@@ -51,7 +52,7 @@ def minilm() -> Path:
 
 @pytest.fixture
 def coded(minilm, tmp_path) -> Path:
-    """MiniLM with a module of its own, which doubles the vectors and leaves a file behind when it is imported."""
+    """MiniLM with its own module, which doubles the vectors and writes a file when it is imported."""
     folder = copied(minilm, tmp_path / "coded")
     modules = json.loads((folder / "modules.json").read_text())
     modules.append({"idx": len(modules), "name": "twice", "path": "", "type": "twice.Twice"})
@@ -71,7 +72,7 @@ def on_the_hub(folder: Path, monkeypatch) -> str:
     return "some/coded"
 
 
-def test_code_of_a_folder_runs_with_the_flag_alone_and_is_recorded(coded, minilm, tmp_path):
+def test_code_of_a_folder_runs_only_with_the_flag_and_is_recorded(coded, minilm, tmp_path):
     with pytest.raises(UserError, match="cannot load") as caught:
         opened(coded).load()
     assert "--trust-remote-code" in caught.value.hint
@@ -84,7 +85,7 @@ def test_code_of_a_folder_runs_with_the_flag_alone_and_is_recorded(coded, minilm
     assert (tmp_path / "ran").exists()
 
 
-def test_code_of_the_hub_runs_from_a_pinned_commit_alone(coded, monkeypatch, tmp_path):
+def test_code_of_the_hub_runs_only_from_a_pinned_commit(coded, monkeypatch, tmp_path):
     name = on_the_hub(coded, monkeypatch)
     with pytest.raises(UserError, match="cannot move") as caught:
         opened(name, trust_remote_code=True)

@@ -80,7 +80,7 @@ def test_larger_images_cost_more(clip, pictures, tmp_path):
 
 
 @pytest.mark.parametrize("role", ["query", "target"])
-def test_a_chat_model_reads_texts_and_images_as_the_library_does(llava, pictures, role):
+def test_a_model_with_a_chat_template_reads_texts_and_images_as_the_library_does(llava, pictures, role):
     from sentence_transformers import SentenceTransformer
 
     library = SentenceTransformer(str(llava), device="cpu")

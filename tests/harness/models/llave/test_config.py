@@ -1,4 +1,4 @@
-"""config.json is read strictly: a key that is missing, or a setting that is not computed, is an error with its name."""
+"""Tests of reading config.json: a missing key or an unsupported setting is an error that names it."""
 
 from __future__ import annotations
 

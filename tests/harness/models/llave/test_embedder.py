@@ -1,4 +1,4 @@
-"""The laws of the LLaVE adapter, on a small random checkpoint in the released format."""
+"""Tests of the LLaVE embedder, on a small random checkpoint in the released format."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ one_thread = pytest.fixture(autouse=True, scope="module")(llave_files.one_thread
 ROUNDING = 2e-6
 
 
-pytestmark = pytest.mark.usefixtures("alone")
+pytestmark = pytest.mark.usefixtures("offline_cache")
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_a_literal_token_in_a_text_does_no_harm(model, token):
     assert distance < ROUNDING if token == "<|endoftext|>" else distance > 1e-3
 
 
-def test_cost_is_the_length_of_the_sequence_and_what_is_cut_is_said(folder, media):
+def test_cost_is_the_length_of_the_sequence_and_truncation_is_reported(folder, media):
     model = opened(folder, max_length=100).load()
     template = model.prepare(Item(""), "query").cost
     features = [model.prepare(each, "query") for each in (Item("word"), Item("word " * 40), shown("<image>", media[0]))]
@@ -185,11 +185,11 @@ def test_newlines_of_videos(folder, media, tmp_path, newline, extra):
 
 def test_an_instruction_option_replaces_the_datas(folder, media):
     plain = opened(folder).load()
-    told = opened(folder, query_instruction="Find: ").load()
+    instructed = opened(folder, query_instruction="Find: ").load()
     item = Item("a cat", (media[0],), shown("<image>\nRepresent: ").text)
     wanted = embed(plain, [Item("a cat", (media[0],), shown("<image>\nFind: ").text)])
-    np.testing.assert_allclose(embed(told, [item]), wanted, atol=ROUNDING)
-    np.testing.assert_allclose(embed(told, [item], "target"), embed(plain, [item], "target"), atol=ROUNDING)
+    np.testing.assert_allclose(embed(instructed, [item]), wanted, atol=ROUNDING)
+    np.testing.assert_allclose(embed(instructed, [item], "target"), embed(plain, [item], "target"), atol=ROUNDING)
 
 
 def test_every_option_and_every_byte_is_part_of_the_identity(folder, tmp_path):

@@ -1,4 +1,4 @@
-"""Options as a user writes them."""
+"""Tests of LLaVE's options as a user writes them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import pytest
 from torch.nn import Linear
 
 from harness.errors import UserError
-from harness.models.llave.options import LlaveOptions, parse_options
+from harness.models.llave.options import LlaveOptions
+from harness.settings import read_settings
 from tests.helpers.llave_files import opened, write_checkpoint
+
+
+def parse_options(given: dict[str, str]) -> LlaveOptions:
+    return read_settings(LlaveOptions(), given, "option of LLaVE")
 
 
 def test_options_are_read():

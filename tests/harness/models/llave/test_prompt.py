@@ -104,7 +104,7 @@ def test_a_special_token_at_another_place_than_declared_is_refused(folder, setti
 
 
 def test_a_tokenizer_larger_than_the_vocabulary_is_refused(folder):
-    with pytest.raises(UserError, match="258 ids have a vector"):
+    with pytest.raises(UserError, match="258 ids have an embedding"):
         read_prompter(folder, 258)
 
 

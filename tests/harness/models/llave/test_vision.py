@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness.models.llave.config import grid_resolutions, read_config
-from harness.models.llave.vision import Size, best_resolution, image_layout, see_image
+from harness.models.llave.vision import Size, best_resolution, image_layout, process_image
 from tests.helpers.llave_files import SIZE, write_checkpoint
 
 SIZES = st.tuples(st.integers(1, 4000), st.integers(1, 4000))
@@ -65,7 +65,7 @@ def config(tmp_path_factory):
 def test_crops_are_the_squashed_image_and_then_tiles_row_by_row(config):
     colours = np.arange(4, dtype=np.uint8).reshape(2, 2) * 60
     image = Image.fromarray(np.kron(colours, np.ones((SIZE, SIZE), np.uint8))).convert("RGB")
-    picture = see_image(image, config)
+    picture = process_image(image, config)
     assert picture.layout.grid == (2, 2)
     assert [crop.mean() for crop in picture.crops[1:]] == [0, 60, 120, 180]
     squashed = np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
@@ -73,7 +73,7 @@ def test_crops_are_the_squashed_image_and_then_tiles_row_by_row(config):
 
 
 def test_an_image_that_does_not_fill_its_tiles_lies_in_the_middle_of_black(config):
-    crops = see_image(Image.new("RGB", (2 * SIZE, SIZE // 2), "white"), config).crops[1:]
+    crops = process_image(Image.new("RGB", (2 * SIZE, SIZE // 2), "white"), config).crops[1:]
     assert len(crops) == 2
     across = np.concatenate(crops, axis=1)
     assert across[SIZE // 4 : -SIZE // 4].min() == 255

@@ -111,7 +111,7 @@ def test_a_weight_in_two_shards_is_refused(folder):
     whole = load_file(folder / "model.safetensors")
     split(folder)
     save_file(whole, folder / "model-00002.safetensors")
-    with pytest.raises(UserError, match="stands in"):
+    with pytest.raises(UserError, match="and again in"):
         opened(folder)
 
 

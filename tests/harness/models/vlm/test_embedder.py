@@ -1,4 +1,4 @@
-"""The laws of the generative families: company, order and threads change nothing; nothing loads by half."""
+"""Tests of the generative families: batches, order and threads change no vector; all weights must load."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ONE_OF_EACH = {
 }
 
 
-pytestmark = pytest.mark.usefixtures("alone")
+pytestmark = pytest.mark.usefixtures("offline_cache")
 
 
 @pytest.fixture(scope="module", params=ONE_OF_EACH, ids=str)
@@ -108,7 +108,7 @@ def test_the_padding_side_is_not_a_setting_but_the_mask_is_right(model, items):
 
 
 def test_a_literal_image_token_in_a_text_is_no_place_for_an_image(model, tmp_path):
-    token = model._recipe.family.token
+    token = model._recipe.family.image_token
     image = picture(tmp_path, 60, 40)
     plain, literal = Item(f"{M}\na cat", (image,)), Item(f"{M}\na {token}cat", (image,))
     np.testing.assert_allclose(embed(model, [literal]), embed(model, [plain]), atol=ROUNDING)
@@ -154,7 +154,7 @@ def test_pixel_limits_decide_the_tokens(folders, tmp_path):
     assert costs[2] - costs[1] == 20
 
 
-def test_frames_are_so_many_images_where_the_recipe_says_so(folders, tmp_path):
+def test_frames_are_images_where_the_recipe_says_so(folders, tmp_path):
     frames = np.random.default_rng(0).integers(0, 256, (9, 48, 64, 3), dtype=np.uint8)
     video = lossless_video(tmp_path / "clip.mkv", frames, 3)
     stills = []
@@ -336,7 +336,7 @@ def test_rows_are_whole():
         assert recipe.source
         assert recipe.hub in row.summary
         assert "not run" in row.verified
-        assert (recipe.limits is None) == (recipe.family.factor == 1)
+        assert (recipe.pixel_limits is None) == (recipe.family.size_multiple == 1)
 
 
 def test_a_gpu_that_is_not_there_is_refused(folders):

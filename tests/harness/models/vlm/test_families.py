@@ -1,7 +1,7 @@
-"""Every recipe against its public code's computation, written here with plain calls of transformers.
+"""Tests of every recipe against its public code's computation, written here with plain calls of transformers.
 
-The reference takes the whole model with its vocabulary's head and all hidden states, transformers' own processor, the
-prompt as a literal, and the padding side of the public code.
+The reference uses the whole model with its LM head and all hidden states, and transformers' own processor. The prompts
+are literals, and the padding side is the public code's.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ IN_SYSTEM = (
     f"{SYSTEM}a dog{ANSWER}<|endoftext|>",
     f"{SYSTEM}{VISION}{ANSWER}<|endoftext|>",
 )
-# The answer, and the next turn of the assistant behind it, are in the public prompt; the vector is taken before them.
+# The public prompt has the answer and the next turn of the assistant too; the vector is taken before them.
 EMB = f"{ANSWER}<emb>.<|im_end|>\n<|im_start|>assistant\n"
 ONE_WORD_CHAT = (
     f"{SYSTEM}{VISION}{ASK} What is it?\nSummarize above image and sentence in one word: {EMB}",
@@ -241,7 +241,18 @@ def test_vectors_are_those_of_the_public_code(recipe, folders, tmp_path):
 @pytest.mark.parametrize("recipe", [each for each in RECIPES if each.name[-2:] in SAME], ids=lambda each: each.name)
 def test_a_larger_model_is_used_as_the_smaller_one_is(recipe):
     smaller = next(each for each in RECIPES if PUBLIC[each.name] is PUBLIC[recipe.name])
-    names = ("family", "fit", "limits", "max_length", "flat", "pooling", "bidirectional", "frames", "film", "mark")
+    names = (
+        "family",
+        "fit_limits",
+        "pixel_limits",
+        "max_length",
+        "flat_positions",
+        "pooling",
+        "bidirectional",
+        "frames",
+        "native_video",
+        "timestamps",
+    )
     assert [getattr(recipe, name) for name in names] == [getattr(smaller, name) for name in names]
     assert recipe.prompt.func is smaller.prompt.func
     assert recipe.prompt.keywords == smaller.prompt.keywords

@@ -1,4 +1,4 @@
-"""Models by their names: what is fetched from the hub, of which commit, and what they are known by."""
+"""Tests of models by name: which files and commits are fetched from the hub, and their identity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How images are sized, counted and placed, for sizes of all kinds, against transformers' own code."""
+"""Tests of resizing, token counts and positions of images of all sizes, against transformers' own code."""
 
 from __future__ import annotations
 
@@ -79,9 +79,9 @@ def test_places_are_as_many_as_the_network_has_features(llava):
     @given(st.integers(1, 400), st.integers(1, 400))
     @settings(max_examples=40, deadline=None)
     def check(width, height):
-        seen = LLAVA_NEXT.see([Image.new("RGB", (width, height))], processor, network.config, None)
+        visual = LLAVA_NEXT.process_images([Image.new("RGB", (width, height))], processor, network.config, None)
         with torch.inference_mode():
-            features = network.get_image_features(**seen.tensors).pooler_output
-        assert [len(each) for each in features] == list(seen.tokens)
+            features = network.get_image_features(**visual.tensors).pooler_output
+        assert [len(each) for each in features] == list(visual.tokens)
 
     check()

@@ -1,4 +1,4 @@
-"""Adapters: merged as peft computes them, from the names of released files, and never in part."""
+"""Tests of adapters: peft's own result, the names in released files, and an error for every missing part."""
 
 from __future__ import annotations
 

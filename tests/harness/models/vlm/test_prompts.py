@@ -1,4 +1,4 @@
-"""Prompts at the edges of their templates; the usual ones stand as literals in test_chat_families.py."""
+"""Tests of unusual prompts. The usual ones are literals in test_families.py."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_mme5_begins_a_text_behind_its_image():
     assert prompt("mme5-mllama-11b", "a dog", images=1) == "<|image|><|begin_of_text|>a dog"
 
 
-IMAGE, FILM = (f"<|vision_start|><|{kind}_pad|><|vision_end|>" for kind in ("image", "video"))
+IMAGE, VIDEO = (f"<|vision_start|><|{kind}_pad|><|vision_end|>" for kind in ("image", "video"))
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,12 @@ IMAGE, FILM = (f"<|vision_start|><|{kind}_pad|><|vision_end|>" for kind in ("ima
     [
         ("vlm2vec-v2.0", f"{M} is {M}?", "<|image_pad|> is <|video_pad|>?"),
         ("vlm2vec-v2.0", f"is {M}?", "<|image_pad|>\nis <|video_pad|>?"),
-        ("qwen3-vl-embedding-2b", "Same?", f"user\n{FILM}{IMAGE}Same?<|im_end|>"),
-        ("lamra-ret", "Same?", f"user\n{IMAGE}{FILM}Same?\nSummarize above video and image and sentence in one word: "),
+        ("qwen3-vl-embedding-2b", "Same?", f"user\n{VIDEO}{IMAGE}Same?<|im_end|>"),
+        (
+            "lamra-ret",
+            "Same?",
+            f"user\n{IMAGE}{VIDEO}Same?\nSummarize above video and image and sentence in one word: ",
+        ),
     ],
 )
 def test_a_video_and_an_image_each_have_their_token(name, text, said):
@@ -89,6 +93,6 @@ def test_every_prompt_has_one_image_token_for_each_image(name, images):
     family = next(recipe.family for recipe in RECIPES if recipe.name == name)
     text = " and ".join([M] * images) + " {braces} %s"
     found = prompt(name, text, "Look:", images=images)
-    assert found.count(family.token) == images
+    assert found.count(family.image_token) == images
     assert M not in found
     assert "{braces} %s" in found

@@ -1,8 +1,8 @@
-"""Videos with tokens of their own, against the networks' own computation.
+"""Tests of videos with their own tokens, against the networks' own computation.
 
-The reference cuts the patches itself, one by one, writes the prompt as a literal with all its tokens, takes the whole
-model with its vocabulary's head and, but for VLM2Vec, lets it place the tokens (`get_rope_index`). Frames are 64 x 48;
-128 blocks of 28 x 28 or 32 x 32 make them 14 by 10 blocks, worked out by hand from qwen_vl_utils' rule.
+The reference cuts the patches one by one and writes the prompt as a literal with all its tokens. It uses the whole
+model with its LM head, which places the tokens, except for VLM2Vec (`get_rope_index`). Frames are 64 x 48 pixels. With
+at least 128 blocks they become 14 by 10 blocks, computed by hand from the rule of qwen_vl_utils.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ LAMRA = (
 
 
 class Public(NamedTuple):
-    """The family, the frames that are seen, with an odd last one twice, and the prompts of target and query."""
+    """The family, the frames (an odd last one twice), and the prompts of target and query."""
 
     family: str
     frames: tuple[int, ...]
@@ -54,7 +54,7 @@ class Public(NamedTuple):
     block: int = 28
     flat: bool = False
     seconds: float | None = None
-    """Between pairs, for the network that asks for it."""
+    """Seconds between pairs, for the network that needs them."""
 
 
 TWO_A_SECOND, ONE_A_SECOND = (0, 2, 4, 6, 8, 8), (0, 3, 6, 6)
@@ -81,7 +81,7 @@ def frames() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory, frames) -> dict[str, Media]:
-    """A video, the same backwards, its first frame alone and twice, and an image."""
+    """A video, the same reversed, its first frame once and twice, and an image."""
     root = tmp_path_factory.mktemp("media")
     cuts = {"clip": frames, "back": frames[::-1], "one": frames[:1], "two": frames[[0, 0]]}
     videos = {name: lossless_video(root / f"{name}.mkv", each, RATE) for name, each in cuts.items()}
@@ -181,14 +181,14 @@ def test_a_single_frame_is_shown_twice_and_a_literal_token_is_no_place(name, fol
         np.testing.assert_allclose(found[1], found[0], atol=ROUNDING)
 
 
-@pytest.mark.parametrize("film", [recipe.film for recipe in RECIPES if recipe.film], ids=str)
-def test_a_longer_video_has_smaller_frames_down_to_a_floor(film: NativeVideo):
-    mosts = [film.limits(frames)[1] for frames in range(2, 4000, 2)]
+@pytest.mark.parametrize("native", [each.native_video for each in RECIPES if each.native_video], ids=str)
+def test_a_longer_video_has_smaller_frames_down_to_a_floor(native: NativeVideo):
+    mosts = [native.frame_limits(frames)[1] for frames in range(2, 4000, 2)]
     assert mosts == sorted(mosts, reverse=True)
-    assert mosts[0] == film.frame[1]
-    assert min(mosts) >= film.frame[0]
-    within = [at for at, most in enumerate(mosts) if most > film.frame[0] * 1.06]
-    assert all(mosts[at] * (at + 1) <= film.total for at in within)
+    assert mosts[0] == native.frame_pixels[1]
+    assert min(mosts) >= native.frame_pixels[0]
+    within = [at for at, most in enumerate(mosts) if most > native.frame_pixels[0] * 1.06]
+    assert all(mosts[at] * (at + 1) <= native.total_pixels for at in within)
 
 
 def test_what_follows_a_video_stands_behind_its_longest_side():
