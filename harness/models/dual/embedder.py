@@ -110,6 +110,7 @@ class DualEmbedder:
             raise BadMedia(
                 f"{medium.name} is {image.width} x {image.height} pixels, too narrow for {self.spec.name}.",
                 f"Crop it or leave it out: one side is more than {WORST_RATIO} times the other.",
+                medium,
             )
         pixels: Pixels = dict(self._eye(image, return_tensors="pt"))
         return pixels

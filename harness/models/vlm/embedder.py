@@ -105,7 +105,8 @@ class VlmEmbedder:
             return recipe.family.see(images, self._processor, self._network.config, recipe.limits)
         except ValueError as error:  # such as an aspect ratio that its public code does not take
             names = ", ".join(medium.name for medium in media)
-            raise BadMedia(f"{recipe.name} cannot see {names}: {error}.", "Crop the image.") from None
+            only = media[0] if len(media) == 1 else None
+            raise BadMedia(f"{recipe.name} cannot see {names}: {error}.", "Crop the image.", only) from None
 
     def _watch(self, media: Sequence[Media]) -> VisualTokens:
         recipe = self._recipe
