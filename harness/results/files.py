@@ -24,7 +24,7 @@ from filelock import FileLock
 
 from harness.errors import UserError
 from harness.paths import explain_os_errors, safe_name, write_atomic
-from harness.types import ModelSpec
+from harness.types import ModelSpec, QueryRow, Score
 
 FORMAT = 1
 _AGAIN = "Move it away and run the evaluation again."
@@ -38,15 +38,6 @@ def _refuse(name: str) -> None:
 
 _JSON_ONLY = json.JSONDecoder(parse_constant=_refuse)
 """Python reads NaN and Infinity, which no other reader of a record takes, and which could not be written again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """A metric over all queries, as a fraction (or a rank), with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +73,6 @@ class Result:
     @property
     def main(self) -> Score:
         return self.metrics[self.main_metric]
-
-
-QueryRow = Mapping[str, object]
 
 
 def result_folder(out: Path, spec: ModelSpec) -> Path:

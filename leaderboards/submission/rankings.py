@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
-from harness.results.files import QueryRow
 from harness.scoring.metrics import Metric
-from harness.types import ProtocolName, Ranking
+from harness.types import ProtocolName, QueryRow, Ranking
 
 Rule = ProtocolName | Literal["chance"]
 

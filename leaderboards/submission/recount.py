@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
-from harness.results.files import QueryRow, Result, Score
+from harness.results.files import Result
 from harness.scoring.bootstrap import bootstrap
 from harness.scoring.metrics import Metric
-from harness.types import ProtocolName, Ranking
+from harness.types import ProtocolName, QueryRow, Ranking, Score
 from leaderboards.submission.rankings import ranking_of, value
 
 EXACT = 1e-9
