@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import common
+import lib.common as common
 import numpy as np
 from numpy.typing import NDArray
 

@@ -16,11 +16,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import common
+import lib.common as common
 import numpy as np
+from lib.synthetic import sentences, write_images, write_subset
 from numpy.typing import NDArray
 from PIL import Image
-from synthetic import sentences, write_images, write_subset
 
 from harness.data.cache import DatasetCache
 from harness.data.dataset import Dataset

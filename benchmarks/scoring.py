@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import common
+import lib.common as common
 import numpy as np
-from public_loop import Row, best_of, hugging_face_rows, load_vectors, predictions, save_vectors
-from synthetic import Scale, candidate_lists, sentences, settle, write_images, write_subset, write_suite
+from lib.public_loop import Row, best_of, hugging_face_rows, load_vectors, predictions, save_vectors
+from lib.synthetic import Scale, candidate_lists, sentences, settle, write_images, write_subset, write_suite
 
 from harness.data.cache import DatasetCache
 from harness.distributed import World

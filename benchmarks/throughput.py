@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-import common
+import lib.common as common
 import numpy as np
 import torch
-from llave_shapes import SHAPE_NAMES, AsPublic, packed, random_network, useful_flops, word_tokenizer, write_config
-from synthetic import write_images
+from lib.llave_shapes import SHAPE_NAMES, AsPublic, packed, random_network, useful_flops, word_tokenizer, write_config
+from lib.synthetic import write_images
 from torch import Tensor
 
 from harness.encoding.encoder import Encoder, EncodeReport

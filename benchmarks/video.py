@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import common
+import lib.common as common
 import numpy as np
 from PIL import Image
 

@@ -22,7 +22,7 @@ from typing import TypeVar
 os.environ.update(
     dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"), HF_HUB_OFFLINE="1"
 )
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from harness.types import Embedder, Features, FloatArray, Item, ModelHandle, Mod
 
 T = TypeVar("T")
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 _LIBRARIES = ("numpy", "pyarrow", "datasets", "pillow", "torch", "transformers")
 _NOISE = 1 << 20
 
