@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.results.files import FORMAT, Result, write_result
-from harness.types import Score
+from harness.scoring.metrics import Score
 from leaderboards.board.board import Board
 from leaderboards.load import Record, load
 from leaderboards.page.page import write_page

@@ -293,16 +293,3 @@ class Ranking:
 
     def _right_in(self, best: int, worst: int) -> int:
         return sum(1 for pair in zip(self.best, self.worst, strict=True) if pair == (best, worst))
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """A metric over all queries, with its 95 % CI: a fraction, or a rank for metrics that are ranks."""
-
-    value: float
-    low: float
-    high: float
-
-
-QueryRow: TypeAlias = Mapping[str, object]
-"""Ranks, metric and content of one query, as plain data. docs/results.md explains the fields."""

@@ -10,8 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.results.files import Result
-from harness.scoring.metrics import Metric
-from harness.types import QueryRow
+from harness.scoring.metrics import Metric, QueryRow
 from leaderboards.board.board import Board
 from leaderboards.board.remarks import remarks
 from tasks.suites import Mean

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, settings
 from PIL import Image, ImageDraw
 
 from harness.results.files import Result, load_result, load_rows, result_folder
-from harness.types import ModelSpec, QueryRow
+from harness.scoring.metrics import QueryRow
+from harness.types import ModelSpec
 from llave.cli.main import main
 from tests.helpers.mmeb_files import Row, columns, write_subset
 

@@ -24,7 +24,8 @@ from filelock import FileLock
 
 from harness.errors import UserError
 from harness.paths import explain_os_errors, safe_name, write_atomic
-from harness.types import ModelSpec, QueryRow, Score
+from harness.scoring.metrics import QueryRow, Score
+from harness.types import ModelSpec
 
 FORMAT = 1
 _AGAIN = "Move it away and run the evaluation again."

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,19 @@ from harness.types import Ranking
 
 FULL = 0
 """The cut-off of a metric over the whole ranking."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A metric over all queries, with its 95 % CI: a fraction, or a rank for metrics that are ranks."""
+
+    value: float
+    low: float
+    high: float
+
+
+QueryRow: TypeAlias = Mapping[str, object]
+"""Ranks, metric and content of one query, as plain data. docs/results.md explains the fields."""
 
 
 class TieGroup(NamedTuple):

@@ -11,21 +11,9 @@ from harness.data.dataset import Dataset
 from harness.encoding.store import Store
 from harness.scoring.bootstrap import bootstrap
 from harness.scoring.groups import Groups
-from harness.scoring.metrics import Metric
+from harness.scoring.metrics import Metric, QueryRow, Score
 from harness.scoring.rank import RankQuery, normalise, rank
-from harness.types import (
-    FloatArray,
-    IndexArray,
-    Item,
-    ModelSpec,
-    ProtocolName,
-    Query,
-    QueryRow,
-    Ranking,
-    Score,
-    TaskData,
-    TopCandidate,
-)
+from harness.types import FloatArray, IndexArray, Item, ModelSpec, ProtocolName, Query, Ranking, TaskData, TopCandidate
 
 _HIT = Metric("hit", 1)
 _NONE: IndexArray = np.empty(0, dtype=np.int32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from harness.results.files import load_rows
-from harness.types import QueryRow
+from harness.scoring.metrics import QueryRow
 from leaderboards.board.entries import Entry
 from leaderboards.compare.compare import Comparison, differences
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from harness.errors import UserError
 from harness.results.files import load_rows
-from harness.types import QueryRow
+from harness.scoring.metrics import QueryRow
 from leaderboards.board.board import Board
 from leaderboards.board.entries import Entry, clean
 from leaderboards.page.thumbnails import thumbnails

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
-from harness.scoring.metrics import Metric
-from harness.types import ProtocolName, QueryRow, Ranking
+from harness.scoring.metrics import Metric, QueryRow
+from harness.types import ProtocolName, Ranking
 
 Rule = ProtocolName | Literal["chance"]
 

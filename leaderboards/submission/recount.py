@@ -8,8 +8,8 @@ from typing import cast
 
 from harness.results.files import Result
 from harness.scoring.bootstrap import bootstrap
-from harness.scoring.metrics import Metric
-from harness.types import ProtocolName, QueryRow, Ranking, Score
+from harness.scoring.metrics import Metric, QueryRow, Score
+from harness.types import ProtocolName, Ranking
 from leaderboards.submission.rankings import ranking_of, value
 
 EXACT = 1e-9

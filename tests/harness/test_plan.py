@@ -11,13 +11,12 @@ from harness.data.dataset import load_dataset
 from harness.errors import BadMedia
 from harness.media.digests import Digests
 from harness.media.images import open_image
-from harness.plan import EvalConfig, assign, without
+from harness.plan import plan_task, without
 from harness.progress import NoProgress
 from harness.types import DataInfo, Item, Media, ModelSpec, Query, Task, TaskData
 from tests.helpers.image_files import broken_when_decoded, encoded, picture
 
 SPEC = ModelSpec("test", "1", "test/1")
-CONFIG = EvalConfig(skip_bad_media=True)
 
 
 class Frames:
@@ -48,14 +47,14 @@ def _blamed(root: Path, error: BadMedia | None) -> set[str]:
     info = task.source.info(task)
     dataset = load_dataset(task, info, digests, NoProgress(), limit=None, workers=1, skip_bad=True)
     assert not dataset.bad, "only decoding finds the damage"
-    plan = assign(dataset, SPEC, CONFIG)
+    plan = plan_task(dataset, "identity", SPEC)
     (key,) = plan.keys.queries
     assert key is not None
     if error is None:
         with pytest.raises(BadMedia) as caught:
             [open_image(medium) for medium in plan.work[key].item.media]
         error = caught.value
-    after = without(plan, {key: error}, SPEC, CONFIG)
+    after = without(plan, {key: error}, SPEC)
     assert after.keys.queries == (None,)
     return {medium.name for medium in after.dataset.bad}
 

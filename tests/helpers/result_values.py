@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from harness.results.files import FORMAT, Result
-from harness.types import Score
+from harness.scoring.metrics import Score
 
 
 def result(

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from harness.results.files import load_result
-from harness.types import Score
+from harness.scoring.metrics import Score
 from llave.cli import run as command
 from llave.cli.main import build_parser
 from tests.helpers.mmeb_files import columns, table, write_subset
