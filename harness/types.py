@@ -73,7 +73,7 @@ class TaskData:
     notes: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     """Number of times that the loader met a peculiarity: `duplicate_candidates`, `tokens_without_media`, ..."""
     groups: tuple[IndexArray, ...] = ()
-    """Groups of targets that form one candidate, such as the captions of a video; its score is that of the best one.
+    """Groups of targets that form one candidate, such as the captions of a video. The best target gives its score.
 
     If there are groups, every query ranks all of them, and its positives are all targets of one group. No group is
     empty.

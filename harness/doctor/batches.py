@@ -61,10 +61,7 @@ def place(model: ModelUnderTest, probes: Probes) -> Finding:
 
 
 def batch(model: ModelUnderTest, probes: Probes) -> Finding:
-    """Checks that an item has the same vector in a batch of its own and with others, without padding of the item.
-
-    The other items are not longer than the item, so the item is not padded.
-    """
+    """Checks that an item has the same vector alone and with others that are not longer, so that it is not padded."""
     worst = _worst(
         model.distance(model.alone(item), model.batch([item, *others])[0]) for item, others in _unpadded(probes)
     )
@@ -79,7 +76,7 @@ def batch(model: ModelUnderTest, probes: Probes) -> Finding:
 
 
 def padding(model: ModelUnderTest, probes: Probes) -> Finding:
-    """Checks that an item has the same vector in a batch of its own and with longer ones, so that it is padded.
+    """Checks that an item has the same vector alone and with longer ones, so that it is padded.
 
     Batches mix texts of all lengths, images and videos.
     """

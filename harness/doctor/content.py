@@ -181,7 +181,7 @@ def width(model: ModelUnderTest, probes: Probes) -> Finding:
 
 
 def truncation(model: ModelUnderTest, probes: Probes) -> Finding:
-    """Notes how long a text may be before its last quarter has no effect, and whether the model reports the cut."""
+    """Notes how long a text may be before its last quarter has no effect, and whether the model reports this."""
     if not probes.texts:
         return _undeclared("text", check="truncation")
     read = 0

@@ -1,4 +1,4 @@
-"""Finds the state of a network that is the vector: its layer, its token, and whether the final norm was applied.
+"""Finds the state of a network that is the vector: its layer, its token, and whether it is after the norm.
 
 While one item is embedded, the outputs of all modules are recorded. Then they are compared with the vector.
 """

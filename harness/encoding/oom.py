@@ -13,7 +13,7 @@ _WORDS = ("out of memory", "not enough memory", "allocate memory", "alloc_failed
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of numpy, of torch or of its allocators means that memory ran out, on the CPU or a GPU."""
+    """Whether an error of numpy, torch or its allocators means that memory ran out, on the CPU or a GPU."""
     text = str(error).lower()
     named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     return named or any(words in text for words in _WORDS)

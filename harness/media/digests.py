@@ -1,4 +1,4 @@
-"""Digests of files, cached by path, size and change times, so that a second run does not read the files again."""
+"""Digests of files, cached by path, size and change times. So a second run does not read the files again."""
 
 from __future__ import annotations
 

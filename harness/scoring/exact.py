@@ -1,7 +1,7 @@
 """Exact scores, most of them at the cost of an fp32 matrix product.
 
-A score is the exact dot product of two fp32 vectors, rounded once, half to even, to a whole number of steps. The step
-of a query is the resolution of fp32 just below the largest score that any target can have: 2^-24 for unit vectors. So
+A score is the exact dot product of two fp32 vectors. It is rounded once, half to even, to a whole number of steps. The
+step of a query is the resolution of fp32 just below the largest score that any target can have: 2^-24 for unit vectors. So
 a score depends only on the vectors. The order of candidates, the block size, the number of threads and the processor
 do not change it. Scores are tied if and only if they are equal, on every machine.
 

@@ -1,8 +1,8 @@
 """The rank function: the ranks of a query's right candidates among all its candidates.
 
 Ranks follow from exact scores, as defined in `harness.scoring.exact`. Most scores are only estimated, because a rank
-does not need them all. Estimates close to the score of a right candidate, or to the edge of the top, are replaced by
-exact scores before anything is ranked.
+does not need them all. Some estimates are close to the score of a right candidate, or to the edge of the top. These are
+replaced by exact scores before anything is ranked.
 
 Array names end in their axes: Q queries, B queries of a block or of a slice of it, T targets, C candidates. P are
 positives, K top candidates, and D is the width.
