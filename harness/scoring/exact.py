@@ -1,9 +1,9 @@
 """Exact scores, most of them at the cost of an fp32 matrix product.
 
-A score is the exact dot product of two fp32 vectors. It is rounded once, half to even, to a whole number of steps. The
-step of a query is the resolution of fp32 just below the largest score that any target can have: 2^-24 for unit vectors. So
-a score depends only on the vectors. The order of candidates, the block size, the number of threads and the processor
-do not change it. Scores are tied if and only if they are equal, on every machine.
+A score is the exact dot product of two fp32 vectors. It is rounded once, half to even, to a whole number of steps.
+The step of a query is the resolution of fp32 just below the largest score that any target can have. For unit vectors
+it is 2^-24. So a score depends only on the vectors. The order of candidates, the block size, the number of threads and
+the processor do not change it. Scores are tied if and only if they are equal, on every machine.
 
 `exact` costs one fp64 matrix product. Its error bound decides the rounding of all but about one score in 100,000, and
 those few are summed exactly. `estimates` costs one fp32 product, and its error is at most a known number of steps. So
