@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import common
+import lib.common as common
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.results.files import FORMAT, Result, Score, write_result
+from harness.results.files import FORMAT, Result, write_result
+from harness.scoring.metrics import Score
 from leaderboards.board.board import Board
 from leaderboards.load import Record, load
 from leaderboards.page.page import write_page

@@ -1,4 +1,4 @@
-"""What the engine adds to a model's own work: time for each text and image, and memory. See README.md."""
+"""Measures what the engine adds to a model's own work: time for each text and image, and memory. See README.md."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import common
+import lib.common as common
 import numpy as np
+from lib.synthetic import sentences, write_images, write_subset
 from numpy.typing import NDArray
 from PIL import Image
-from synthetic import sentences, write_images, write_subset
 
 from harness.data.cache import DatasetCache
 from harness.data.dataset import Dataset
@@ -37,7 +37,7 @@ from tasks.mmeb.folder import local_tasks
 
 STAGES = ("load", "keys", "encode", "score")
 SIDE = 384
-"""Of a prepared image, in pixels."""
+"""Width and height of a prepared image, in pixels."""
 _TOKENS = (SIDE // 14) ** 2
 _BATCH = 256
 _QUERIES = 10
@@ -45,17 +45,19 @@ Pixels = NDArray[np.uint8]
 
 
 class Resizer:
-    """An embedder of images that decodes and resizes them, as any must, and does nothing else."""
+    """An embedder of images that decodes and resizes them, as all must, and does nothing else."""
 
     def __init__(self, width: int) -> None:
         self._free = common.Free(width)
         self.spec = ModelSpec("benchmark/resizer", "1", "resizer/1", options={"width": width})
 
     def prepare(self, item: Item, role: Role) -> Features[tuple[Features[int], Pixels | None]]:
+        """Decodes and resizes the image of an item, if it has one."""
         pixels = _resized(open_image(item.media[0])) if item.media else None
         return Features((self._free.prepare(item, role), pixels), cost=_TOKENS)
 
     def embed(self, features: Sequence[Features[tuple[Features[int], Pixels | None]]]) -> FloatArray:
+        """Returns noise vectors, `(n, width)`."""
         return self._free.embed([each.data[0] for each in features])
 
 
@@ -64,7 +66,7 @@ def _resized(image: Image.Image) -> Pixels:
 
 
 def texts(folder: Path, items: int, width: int, repeats: int) -> dict[str, object]:
-    """Texts a second on one core: identity, batches, checks and store, against vectors gathered into one pickle."""
+    """Measures texts per second on one core: identity, batches, checks and store. The baseline writes one pickle."""
     _draw(folder, items)
     model = common.Free(width)
     bench = Bench(folder, common.handle_on(model), workers=1)
@@ -88,7 +90,7 @@ def texts(folder: Path, items: int, width: int, repeats: int) -> dict[str, objec
 
 
 def _pickled(model: common.Free, work: Sequence[Work], path: Path) -> None:
-    """As public evaluators do: batch after batch into a list, and all of it into one file at the end."""
+    """Works as public evaluators do: it collects all batches in a list, and writes one file at the end."""
     batches = [work[start : start + _BATCH] for start in range(0, len(work), _BATCH)]
     vectors = [model.embed([model.prepare(each.item, each.role) for each in batch]) for batch in batches]
     with path.open("wb") as file:
@@ -96,7 +98,7 @@ def _pickled(model: common.Free, work: Sequence[Work], path: Path) -> None:
 
 
 def images(folder: Path, items: int, side: int, width: int, repeats: int) -> dict[str, object]:
-    """Images a second, against the same threads decoding and resizing the same files and nothing else."""
+    """Measures images per second. The baseline is the same threads that only decode and resize the same files."""
     names = write_images(folder / "images", items, side=side)
     _draw(folder, items, names)
     workers = common.processors()
@@ -131,7 +133,10 @@ def images(folder: Path, items: int, side: int, width: int, repeats: int) -> dic
 
 
 def memory(folder: Path, kind: str, sizes: Sequence[int], width: int, side: int) -> dict[str, object]:
-    """How peak memory grows from the smaller to the larger number of items, stage by stage, each in its own process."""
+    """Measures how peak memory grows from the smaller to the larger number of items.
+
+    Each stage runs in a process of its own.
+    """
     peaks: dict[str, list[int]] = {stage: [] for stage in STAGES}
     for size in sizes:
         names = write_images(folder / str(size) / "images", size, side=side, distinct=64) if kind == "images" else []
@@ -155,7 +160,7 @@ def memory(folder: Path, kind: str, sizes: Sequence[int], width: int, side: int)
 
 
 def print_peak(stage: str, folder: Path, kind: str, width: int) -> None:
-    """Prints the peak memory of this process after the stages up to and with `stage`; each finds what others stored."""
+    """Prints the peak memory of this process after the stages up to `stage`. Earlier processes filled the store."""
     model = common.handle_on(Resizer(width)) if kind == "images" else common.handle_on(common.Free(width))
     bench = Bench(folder, model, common.processors())
     dataset = bench.load()
@@ -171,17 +176,19 @@ def print_peak(stage: str, folder: Path, kind: str, width: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """The engine's parts, put together as a run puts them."""
+    """The parts of the engine, arranged as in a run."""
 
     folder: Path
     model: ModelHandle
     workers: int
 
     def load(self) -> Dataset:
+        """Reads the rows, and checks every image."""
         (task,) = local_tasks(self.folder, self.folder / "images")
         return DatasetCache(Digests(self.folder / "digests.db"), NoProgress(), self.workers).load(task, EvalConfig())
 
     def assign(self, dataset: Dataset) -> TaskPlan:
+        """Gives every item its key."""
         return plan_task(dataset, "", self.model.spec)
 
     def encode(self, assignment: TaskPlan, root: Path) -> None:
@@ -192,13 +199,13 @@ class Bench:
         assert report.items == len(assignment.work)
 
     def fresh_store(self) -> Path:
-        """An empty folder, in place of the last one."""
+        """Removes the last store, and returns its folder."""
         shutil.rmtree(self.folder / "store", ignore_errors=True)
         return self.folder / "store"
 
 
 def _draw(folder: Path, items: int, names: Sequence[str] = ()) -> None:
-    """A subset of few queries, texts all, with `items` targets between them."""
+    """Writes a subset of a few text queries that share `items` targets."""
     lists = np.arange(items - items % _QUERIES).reshape(_QUERIES, -1)
     queries = [(text, "") for text in sentences("Find", _QUERIES)]
     pictures = [("<|image_1|>\nRepresent the given image.\n", name) for name in names]
@@ -208,7 +215,7 @@ def _draw(folder: Path, items: int, names: Sequence[str] = ()) -> None:
 
 @contextmanager
 def _one_core() -> Iterator[None]:
-    """Everything in it runs on one core, where the system can see to that."""
+    """Runs the code inside on one core, if the system supports it."""
     if not hasattr(os, "sched_setaffinity"):
         yield
         return
@@ -225,13 +232,13 @@ def main() -> None:
     add = parser.add_argument
     add("--texts", type=int, default=20_000, help="texts to embed for speed (20000)")
     add("--images", type=int, default=400, help="images to embed for speed (400)")
-    add("--side", type=int, default=512, help="of an image, in pixels (512)")
-    add("--width", type=int, default=896, help="of the vectors (896)")
-    add("--repeats", type=int, default=9, help="rounds whose median is taken (9)")
-    add("--memory-texts", type=int, nargs=2, default=[20_000, 100_000], help="numbers compared (20000 100000)")
-    add("--memory-images", type=int, nargs=2, default=[500, 2000], help="numbers compared (500 2000)")
-    add("--out", type=Path, default=common.RESULTS / "engine.json", help="where the figures go")
-    add("--stage", nargs=4, metavar=("STAGE", "FOLDER", "KIND", "WIDTH"), help="one process of the memory figures")
+    add("--side", type=int, default=512, help="width and height of an image in pixels (512)")
+    add("--width", type=int, default=896, help="width of the vectors (896)")
+    add("--repeats", type=int, default=9, help="number of rounds; the median is reported (9)")
+    add("--memory-texts", type=int, nargs=2, default=[20_000, 100_000], help="two numbers to compare (20000 100000)")
+    add("--memory-images", type=int, nargs=2, default=[500, 2000], help="two numbers to compare (500 2000)")
+    add("--out", type=Path, default=common.RESULTS / "engine.json", help="file for the figures")
+    add("--stage", nargs=4, metavar=("STAGE", "FOLDER", "KIND", "WIDTH"), help="run one process of the memory figures")
     options = parser.parse_args()
     if options.stage:
         stage, place, kind, width = options.stage

@@ -13,9 +13,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
-import common
 import hardness_report as report
 import hardness_sketch as sketch
+import lib.common as common
 
 from harness.data.cache import DatasetCache
 from harness.distributed import World

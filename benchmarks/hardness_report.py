@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, TypedDict
 
-import common
+import lib.common as common
 from scipy import stats
 
 from harness.types import Task

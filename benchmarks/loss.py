@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import common
+import lib.common as common
 import psutil
 import torch
 from torch import Tensor

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-import common
+import lib.common as common
 
 _ROOT = Path(__file__).resolve().parents[1]
 _LONGEST = 360.0

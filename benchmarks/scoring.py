@@ -1,4 +1,4 @@
-"""How fast stored vectors become scores, against the per-query loop of public code. See README.md."""
+"""Measures how fast stored vectors become scores. The baseline is the per-query loop of public code. See README.md."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import common
+import lib.common as common
 import numpy as np
-from public_loop import Row, best_of, hugging_face_rows, load_vectors, predictions, save_vectors
-from synthetic import Scale, candidate_lists, sentences, settle, write_images, write_subset, write_suite
+from lib.public_loop import Row, best_of, hugging_face_rows, load_vectors, predictions, save_vectors
+from lib.synthetic import Scale, candidate_lists, sentences, settle, write_images, write_subset, write_suite
 
 from harness.data.cache import DatasetCache
 from harness.distributed import World
@@ -37,7 +37,7 @@ _LONGEST_SUITE = 60.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """One dataset with its vectors, as our side finds them and as the public loop finds them."""
+    """One dataset with its vectors, stored for our side and for the public loop."""
 
     folder: Path
     spec: ModelSpec
@@ -47,7 +47,7 @@ class Scene:
 
     @staticmethod
     def draw(folder: Path, scale: Scale, width: int) -> Scene:
-        """Images ask, captions answer; the right answer wins about every other time."""
+        """Writes a dataset of image queries and caption targets. About half of the queries find the right caption."""
         rng = np.random.default_rng(width)
         images = write_images(folder / "images", scale.queries, side=16)
         queries = [("<|image_1|>\nFind an image caption describing the image.\n", name) for name in images]
@@ -74,12 +74,13 @@ class Scene:
             store.put([key for key in assignment.keys.targets if key], self.targets_TD[places])
 
     def assignment(self) -> TaskPlan:
-        """Rows read and checked, candidates made distinct, every item given its key."""
+        """Reads and checks the rows, merges equal candidates, and gives every item its key."""
         shelf = DatasetCache(Digests(self.folder / "digests.db"), NoProgress(), 1)
         (task,) = local_tasks(self.folder, self.folder / "images")
         return plan_task(shelf.load(task, EvalConfig()), "", self.spec)
 
     def store(self) -> Store:
+        """Opens the store of the dataset's vectors."""
         return Store(self.folder / "store", self.spec)
 
     def scored(self) -> Scored:
@@ -99,7 +100,7 @@ class Scene:
 
 
 def one_dataset(folder: Path, scale: Scale, width: int, repeats: int) -> dict[str, object]:
-    """Times both sides on one dataset, after making sure that they agree."""
+    """Times both sides on one dataset, after a check that they agree."""
     scene = Scene.draw(folder, scale, width)
     from_disk = partial(hugging_face_rows, folder / _ONE_SUBSET, folder / "cache")
     listed = list(from_disk())
@@ -147,7 +148,7 @@ def _compared(seconds: Mapping[str, Sequence[float]], *, aimed: bool) -> dict[st
 
 
 def _checked_hits(scene: Scene, public: Sequence[int]) -> float:
-    """The share of queries answered right, which both sides must agree on."""
+    """Returns the share of right queries, after a check that both sides agree on it."""
     scored = scene.scored()
     assert scored.tied_queries == 0
     hits = scored.metrics["hit@1"].value
@@ -157,7 +158,7 @@ def _checked_hits(scene: Scene, public: Sequence[int]) -> float:
 
 
 def suite(folder: Path, scale: Scale, width: int, datasets: int) -> dict[str, object]:
-    """Evaluates MMEB's datasets, drawn by code, then once more from the store alone."""
+    """Evaluates MMEB's datasets, drawn by code, and then again only from the store."""
     names = [row.name for row in ROWS][:: max(1, len(ROWS) // datasets)][:datasets]
     start = time.perf_counter()
     write_suite(folder / "data", write_images(folder / "images", scale.pool // 2, side=16), scale, names)
@@ -181,7 +182,7 @@ def suite(folder: Path, scale: Scale, width: int, datasets: int) -> dict[str, ob
 
 
 def _evaluate(folder: Path, handle: ModelHandle) -> Evaluation:
-    """What `llave run --tasks all` does."""
+    """Does the work of `llave run --tasks all`."""
     workers = common.processors()
     shelf = DatasetCache(Digests(folder / "digests.db"), NoProgress(), workers)
     settings = RunSettings(folder / "results", folder / "store", workers=workers)
@@ -196,14 +197,14 @@ def _never() -> Embedder[object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--widths", type=int, nargs="*", default=[896, 3584], help="of the vectors of one dataset (896 3584)")
-    add("--queries", type=int, default=1000, help="of a dataset, each with as many candidates (1000)")
-    add("--pool", type=int, default=1000, help="distinct candidates of the one dataset (1000)")
-    add("--repeats", type=int, default=5, help="rounds whose median is taken (5)")
-    add("--datasets", type=int, default=36, help="of the suite; 0: leave it out (36)")
-    add("--suite-width", type=int, default=896, help="of its vectors (896)")
-    add("--suite-pool", type=int, default=4000, help="distinct candidates of its datasets (4000)")
-    add("--out", type=Path, default=common.RESULTS / "scoring.json", help="where the figures go")
+    add("--widths", type=int, nargs="*", default=[896, 3584], help="widths of the vectors of one dataset (896 3584)")
+    add("--queries", type=int, default=1000, help="queries of a dataset, each with as many candidates (1000)")
+    add("--pool", type=int, default=1000, help="distinct candidates of the single dataset (1000)")
+    add("--repeats", type=int, default=5, help="number of rounds; the median is reported (5)")
+    add("--datasets", type=int, default=36, help="number of datasets of the suite; 0 leaves it out (36)")
+    add("--suite-width", type=int, default=896, help="width of the suite's vectors (896)")
+    add("--suite-pool", type=int, default=4000, help="distinct candidates of the suite's datasets (4000)")
+    add("--out", type=Path, default=common.RESULTS / "scoring.json", help="file for the figures")
     options = parser.parse_args()
     figures: dict[str, object] = {}
     with tempfile.TemporaryDirectory() as name:

@@ -1,4 +1,4 @@
-"""How fast LLaVE embeds, against the same weights used as the public code uses them. See README.md."""
+"""Measures how fast LLaVE embeds. The baseline uses the same weights as the public code does. See README.md."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-import common
+import lib.common as common
 import numpy as np
 import torch
-from llave_shapes import SHAPE_NAMES, AsPublic, packed, random_network, useful_flops, word_tokenizer, write_config
-from synthetic import write_images
+from lib.llave_shapes import SHAPE_NAMES, AsPublic, packed, random_network, useful_flops, word_tokenizer, write_config
+from lib.synthetic import write_images
 from torch import Tensor
 
 from harness.encoding.encoder import Encoder, EncodeReport
@@ -35,10 +35,11 @@ from harness.types import MEDIA_TOKEN, Features, Item, Media, ModelSpec
 LOADS = ("texts", "photographs", "videos", "mixed")
 _WORDS = [f"word{number}" for number in range(2000)]
 _FASTER = {"texts": 5.0, "photographs": 1.5}
-"""Aims for loads, and below for shapes and loads: on a GPU."""
+"""Aims on a GPU for each load: times the speed of the baseline."""
+# The aim for the share of the matrix rate, for a shape and a load.
 _SHARE = {"llave-7b photographs": 0.5}
 _BATCH = 4
-"""Of the public evaluation script."""
+"""Batch size of the public evaluation script."""
 _DTYPES = {"cuda": torch.bfloat16, "cpu": torch.float32}
 
 
@@ -55,7 +56,7 @@ class Bench:
     number: Iterator[int]
 
     def ours(self) -> EncodeReport:
-        """Through the harness: preparation in threads, batches of like length, checks, store."""
+        """Embeds through the harness: preparation in threads, batches of similar length, checks, and the store."""
         with closing(Store(self.folder / f"store{next(self.number)}", self.embedder.spec)) as store:
             report = Encoder(self.embedder, store, budget=self.budget, workers=self.workers).run(
                 self.work, NoProgress()
@@ -64,21 +65,22 @@ class Bench:
         return report
 
     def public(self) -> list[Tensor]:
-        """Batches of four as they come; items are prepared ahead in as many threads."""
+        """Embeds batches of four in the order of arrival. Items are prepared in advance, in as many threads."""
         embed = AsPublic(self.network)
         return [embed(prompts).cpu() for prompts in self._batches(_BATCH)]
 
     def packed(self, size: int = 16) -> list[Tensor]:
-        """Sixteen items of like length in one sequence."""
+        """Embeds sixteen items of similar length at a time, in one sequence."""
         ready = sorted(self._prepared(), key=lambda prompt: prompt.length)
         return [packed(self.network, ready[at : at + size]).cpu() for at in range(0, len(ready), size)]
 
     def padded(self, size: int = 16) -> list[Tensor]:
-        """The same sixteen, padded."""
+        """Embeds the same sixteen items at a time, padded."""
         ready = sorted(self._prepared(), key=lambda prompt: prompt.length)
         return [self.network(ready[at : at + size]).cpu() for at in range(0, len(ready), size)]
 
     def prepared(self) -> list[Features[LlaveInput]]:
+        """Prepares all items, one after the other."""
         return [self.embedder.prepare(each.item, each.role) for each in self.work]
 
     def _prepared(self) -> Iterator[LlaveInput]:
@@ -97,7 +99,7 @@ class Bench:
 
 
 def set_up(folder: Path, options: argparse.Namespace, load: str) -> Bench:
-    """The network at the shape asked for, and the items of a load."""
+    """Builds the network at the chosen shape, and the items of a load."""
     config = write_config(folder / "model", options.shape)
     dtype = _DTYPES[options.device.partition(":")[0]]
     spec = ModelSpec(
@@ -112,7 +114,7 @@ def set_up(folder: Path, options: argparse.Namespace, load: str) -> Bench:
 
 
 def draw_items(folder: Path, load: str, options: argparse.Namespace) -> list[Item]:
-    """Texts of 3 to 40 words; photographs of 640 x 480 with a question; videos of 40 frames; or all of these."""
+    """Draws texts of 3 to 40 words, photographs of 480 x 480 with a text, videos of 40 frames, or all."""
     rng = np.random.default_rng(0)
 
     def text(least: int, most: int) -> str:
@@ -140,7 +142,7 @@ def draw_items(folder: Path, load: str, options: argparse.Namespace) -> list[Ite
 
 
 def write_videos(folder: Path, number: int) -> list[str]:
-    """Clips of 40 frames at 3 a second, so that 32 are seen."""
+    """Writes clips of 40 frames at 3 per second, of which the model sees 32."""
     import cv2
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -154,7 +156,7 @@ def write_videos(folder: Path, number: int) -> list[str]:
 
 
 def measure(options: argparse.Namespace, load: str, matrix_rate: float) -> dict[str, object]:
-    """Times both sides on one load, after making sure that they agree."""
+    """Times both sides on one load, after a check that they agree."""
     with tempfile.TemporaryDirectory() as name:
         bench = set_up(Path(name), options, load)
         features = bench.prepared()
@@ -234,7 +236,7 @@ def print_peak(options: argparse.Namespace) -> None:
 
 
 def matrix_rate(device: str) -> float:
-    """FLOP/s of a large square matrix product, the best of several."""
+    """Returns the FLOP/s of a large square matrix product, the best of several runs."""
     size = 8192 if device.startswith("cuda") else 2048
     one = torch.randn(size, size, device=device, dtype=_DTYPES[device.partition(":")[0]])
     best = float("inf")
@@ -249,7 +251,7 @@ def matrix_rate(device: str) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--shape", choices=SHAPE_NAMES, default="small", help="of the network (small)")
+    add("--shape", choices=SHAPE_NAMES, default="small", help="shape of the network (small)")
     add("--device", default="cpu", help="cpu or cuda (cpu)")
     add("--loads", nargs="*", choices=LOADS, default=list(LOADS), help="what to embed (all)")
     add("--texts", type=int, default=256, help="texts of a load (256)")
@@ -257,9 +259,9 @@ def main() -> None:
     add("--videos", type=int, default=4, help="videos of a load (4)")
     add("--budget", type=int, default=16_384, help="tokens in a batch (16384)")
     add("--workers", type=int, default=common.processors(), help="threads that prepare items")
-    add("--repeats", type=int, default=5, help="rounds whose median is taken (5)")
-    add("--out", type=Path, help="where the figures go (results/throughput.json; on a GPU throughput-SHAPE.json)")
-    add("--peak", nargs=2, metavar=("LOAD", "SIDE"), help="one process of the memory figures")
+    add("--repeats", type=int, default=5, help="number of rounds; the median is reported (5)")
+    add("--out", type=Path, help="file for the figures (results/throughput.json; on a GPU throughput-SHAPE.json)")
+    add("--peak", nargs=2, metavar=("LOAD", "SIDE"), help="run one process of the memory figures")
     options = parser.parse_args()
     if options.peak:
         print_peak(options)

@@ -9,10 +9,10 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import common
+import lib.common as common
 import torch
-from llave_shapes import SHAPE_NAMES
-from training_steps import DEMO, set_up
+from lib.llave_shapes import SHAPE_NAMES
+from lib.training_steps import DEMO, set_up
 
 _MEGABYTE = 2**20
 

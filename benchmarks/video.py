@@ -1,4 +1,4 @@
-"""Frames a second of video decoding, against what public code does, and memory over many videos. See README.md."""
+"""Measures frames per second of video decoding, and memory over many videos. See README.md for the baselines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import common
+import lib.common as common
 import numpy as np
 from PIL import Image
 
@@ -21,36 +21,36 @@ from harness.media import decode_pool
 from harness.media.frame_policy import FramePolicy
 
 CAPTIONS = 41
-"""Of a video of MSVD, on average: 27,763 of 670."""
+"""Average number of captions of a video in MSVD: 27,763 captions of 670 videos."""
 POLICY = FramePolicy("fps", 32, 3.0)
-"""LLaVE's."""
+"""The frames that LLaVE sees."""
 LONG_SECONDS, LONG_SIZE, LONG_RATE, LONG_KEYS = 180, (640, 360), 25, 250
 
 
 def ours(paths: Sequence[Path]) -> int:
-    """Frames of each video once, decoded in another process."""
+    """Decodes the frames of each video once, in another process. Returns the number of frames."""
     return sum(len(decode_pool.decode(path, POLICY.choose)) for path in paths)
 
 
 def per_caption(paths: Sequence[Path]) -> int:
-    """The frames of each video once for each caption, by decord in this process."""
+    """Decodes the frames of each video once for each caption, with decord in this process."""
     return sum(_by_decord(path) for path in paths for _ in range(CAPTIONS)) // CAPTIONS
 
 
 def every_frame(paths: Sequence[Path]) -> int:
-    """Every frame in a row, by decord in this process; those that the policy names become pictures."""
+    """Decodes every frame in order, with decord in this process, and makes images of those that the policy names."""
     return sum(_by_decord(path, in_a_row=True) for path in paths)
 
 
 def every_frame_opencv(paths: Sequence[Path]) -> int:
-    """The same by OpenCV, whose FFmpeg is a newer one than decord's."""
+    """Does the same with OpenCV, which has a newer FFmpeg than decord."""
     return sum(_by_opencv(path) for path in paths)
 
 
 def speed(
     paths: Sequence[Path], repeats: int, others: Sequence[Callable[[Sequence[Path]], int]], at_least: float
 ) -> dict[str, object]:
-    """Frames a second that come out, and how many times as long the other sides take; the aim is for the first."""
+    """Measures frames per second, and how many times as long the other sides take. The aim is for the first of them."""
     seconds = common.in_turns(repeats, {side.__name__: partial(side, paths) for side in (ours, *others)})
     frames = ours(paths)
     ratios = {side.__name__: common.ratio(seconds[side.__name__], seconds["ours"]) for side in others}
@@ -66,7 +66,7 @@ def speed(
 
 
 def memory(paths: Sequence[Path], videos: int) -> dict[str, object]:
-    """Memory of the decoding process, and of this one, after a tenth of the videos and after all of them."""
+    """Measures the memory of the decoder and of this process, after a tenth of the videos and after all."""
     points = {}
     decode_pool.end_idle()
     for number in range(videos):
@@ -110,14 +110,14 @@ def _by_opencv(path: Path) -> int:
 
 
 def _resident(process: int | str) -> int:
-    """Memory in use, in bytes, on Linux; 0 elsewhere."""
+    """Returns the memory in use in bytes on Linux; 0 elsewhere."""
     status = Path(f"/proc/{process}/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:")), 0)
 
 
 def write_clip(path: Path, seconds: float, size: tuple[int, int], keys: int = 12) -> None:
-    """A clip of a pattern that moves, with a key frame every so often."""
+    """Writes a clip of a moving pattern, with a key frame every `keys` frames."""
     import av
 
     width, height = size
@@ -134,7 +134,7 @@ def write_clip(path: Path, seconds: float, size: tuple[int, int], keys: int = 12
 
 @contextmanager
 def clips(folder: Path | None, number: int) -> Iterator[list[Path]]:
-    """The user's clips, or drawn ones of about MSVD's shape."""
+    """Yields the user's clips, or drawn ones of about the same length and size as in MSVD."""
     if folder is not None:
         yield sorted(path for path in folder.rglob("*") if path.suffix in (".mp4", ".avi", ".webm", ".mkv"))[:number]
         return
@@ -149,8 +149,8 @@ def clips(folder: Path | None, number: int) -> Iterator[list[Path]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--videos", type=Path, help="a folder of clips (drawn ones)")
-    parser.add_argument("--clips", type=int, default=6, help="how many of them (6)")
+    parser.add_argument("--videos", type=Path, help="a folder of clips (default: drawn ones)")
+    parser.add_argument("--clips", type=int, default=6, help="number of clips (6)")
     parser.add_argument("--long-seconds", type=float, default=LONG_SECONDS)
     parser.add_argument("--memory-videos", type=int, default=500)
     parser.add_argument("--repeats", type=int, default=5)

@@ -1,7 +1,7 @@
 """llave-bench: how good is this multimodal embedding model, and is it better than that one?
 
-`harness` is the engine; `tasks` is what is measured, `leaderboards` what results mean, `trainers` how a checkpoint is
-made. The command is `llave`.
+`harness` is the engine that measures embedders. `tasks` holds the datasets, `leaderboards` compares results, and
+`trainers` trains checkpoints. `llave` is the Python API and the command line.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _SIBLINGS = ("tasks", "leaderboards", "trainers", "llave")
 
 
 def _check_siblings() -> None:
-    """Raises UserError if another folder of the same name shadows one of our packages."""
+    """Checks that no other folder shadows one of our packages. Raises: UserError that names the folder."""
     home = Path(__file__).resolve().parent.parent
     for name in _SIBLINGS:
         spec = find_spec(name)
@@ -24,7 +24,7 @@ def _check_siblings() -> None:
             found = spec.origin or ", ".join(map(str, places)) if spec else "nothing"
             raise UserError(
                 f"The package {name!r} of llave-bench at {home} is shadowed: Python finds {found} instead.",
-                f"Run from another folder, or take the folder that holds the other {name!r} off PYTHONPATH.",
+                f"Run from another folder, or remove the folder that holds the other {name!r} from PYTHONPATH.",
             )
 
 

@@ -1,13 +1,17 @@
-"""What a user can cause. Everything else is a bug and keeps its traceback."""
+"""Errors that a user can cause. Everything else is a bug and keeps its traceback."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.types import Media
 
 
 class UserError(Exception):
-    """An error with a remedy. `what` says what is wrong and where; `hint` says what to do."""
+    """An error with a remedy: `what` says what is wrong and where, `hint` says what to do."""
 
     def __init__(self, what: str, hint: str = "") -> None:
         super().__init__(f"{what}\n{hint}" if hint else what)
@@ -20,15 +24,22 @@ class UserError(Exception):
 
 
 class BadMedia(UserError):
-    """An image or a video that cannot be used. `--on-bad-media count-as-wrong` goes on past these."""
+    """An image or a video that cannot be used. `--on-bad-media count-as-wrong` continues past these errors.
+
+    `medium` is the one that cannot be used. Without it, all media of the item that was read count as bad.
+    """
+
+    def __init__(self, what: str, hint: str = "", medium: Media | None = None) -> None:
+        super().__init__(what, hint)
+        self.medium = medium
 
 
 class RunFailed(UserError):
-    """An error after work began. What was done before it is kept."""
+    """An error after work began. The work that was finished before is kept."""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], where: str) -> UserError:
-    """An error for a name that nobody knows, with the closest ones that somebody does."""
+    """Returns the error for an unknown name. Its hint suggests up to three similar names of `known`, then `where`."""
     names = sorted(known)
     by_lower = {each.lower(): each for each in names}
     close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)

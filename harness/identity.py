@@ -1,7 +1,7 @@
-"""Fingerprints: what a vector and a result are known by. One small recipe, versioned.
+"""Fingerprints that identify models, vectors and results. The recipe is small and has a version.
 
-A key covers everything that can change what it names and nothing that cannot. Changing this file changes the keys of
-every stored vector; raise `RECIPE` when you do, so that old vectors miss instead of being served as new ones.
+A key covers everything that can change a vector or a result, and nothing else. A change of this file changes the keys
+of all stored vectors. Increase `RECIPE` with it, so that old vectors are not found instead of used as new ones.
 """
 
 from __future__ import annotations
@@ -17,17 +17,20 @@ from harness.types import Item, ModelSpec, Role, Scalar
 RECIPE = 1
 
 PIXEL_LIBRARIES: Mapping[str, tuple[str, ...]] = {"image": ("pillow",), "video": ("decord", "av", "pillow")}
-"""The libraries whose version decides the pixels of each kind of medium."""
+"""Libraries whose versions can change the pixels of each kind of medium."""
 
 
 def fingerprint(fields: Mapping[str, object]) -> str:
-    """SHA-256 over canonical JSON: sorted keys, no white space, no NaN."""
+    """Returns the SHA-256 (64 hex digits) of canonical JSON: sorted keys, no white space. Raises: ValueError for NaN.
+
+    Lone surrogates are encoded too, so every string that JSON can hold has a fingerprint.
+    """
     text = json.dumps(fields, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def model_fields(spec: ModelSpec) -> dict[str, object]:
-    """Everything in a spec that can change a vector. `similarity` only compares vectors, so it is not among them."""
+    """Returns the fields of a spec that can change a vector. `similarity` only compares vectors, so it is left out."""
     return {
         "recipe": RECIPE,
         "name": spec.name,
@@ -40,20 +43,21 @@ def model_fields(spec: ModelSpec) -> dict[str, object]:
 
 
 def model_fingerprint(spec: ModelSpec) -> str:
-    """Identity of a model."""
+    """Returns the identity of a model: 64 hex digits."""
     return fingerprint(model_fields(spec))
 
 
 def item_key(model: str, item: Item, role: Role, media_digests: Sequence[str]) -> bytes:
-    """Key of one vector, 32 bytes: model, role, instruction, text, and the bytes of every medium in order.
+    """Returns the key of one vector, 32 bytes.
 
-    `model` is a `model_fingerprint`; `media_digests` are SHA-256 digests, one for each of `item.media`.
+    It covers the model, role, instruction, text, and the bytes of every medium in order. `model` is a
+    `model_fingerprint`. `media_digests` are SHA-256 digests, one for each of `item.media`.
     """
     parts = [f"item/{RECIPE}", model, role, item.instruction, item.text]
     for medium, digest in zip(item.media, media_digests, strict=True):
         parts += [medium.kind, _pixel_versions(medium.kind), digest]
     state = hashlib.sha256()
-    for part in parts:  # each after its length, so that nothing can move from one part to the next
+    for part in parts:  # lengths come first, so that ("ab", "c") and ("a", "bc") have different keys
         data = part.encode("utf-8", "surrogatepass")
         state.update(len(data).to_bytes(8, "big"))
         state.update(data)
@@ -63,14 +67,18 @@ def item_key(model: str, item: Item, role: Role, media_digests: Sequence[str]) -
 def result_fingerprint(
     *, task: Mapping[str, object], data: str, model: str, protocol: str, settings: Mapping[str, Scalar]
 ) -> str:
-    """Identity of a result: what was asked (`task`), of which rows (`data`), of which model, under which rule."""
-    asked = {"task": dict(task), "data": data, "model": model, "protocol": protocol, "settings": dict(settings)}
-    return fingerprint({"recipe": RECIPE, **asked})
+    """Returns the identity of a result: 64 hex digits.
+
+    `task` holds the fields of the task that decide scores, `data` is the digest of the rows and their media, and
+    `model` is a `model_fingerprint`.
+    """
+    fields = {"task": dict(task), "data": data, "model": model, "protocol": protocol, "settings": dict(settings)}
+    return fingerprint({"recipe": RECIPE, **fields})
 
 
 @cache
 def library_version(name: str) -> str:
-    """Version of an installed distribution, or `none`."""
+    """Returns the version of an installed distribution, or `none`."""
     try:
         return version(name)
     except PackageNotFoundError:

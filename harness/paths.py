@@ -1,4 +1,4 @@
-"""Where files go: the cache, names made safe for a path, and the one way to write a file."""
+"""Paths and files: the cache folder, names that are safe in a path, and atomic writing."""
 
 from __future__ import annotations
 
@@ -15,26 +15,29 @@ from harness.errors import UserError
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._@+=-]+")
 _LONGEST = 120
-_KEPT = "Free some space and run the same command again; what was finished is kept."
-_ELSEWHERE = "Choose a folder you may write to."
+_KEPT = "Free some space and run the same command again; finished work is kept."
+_ELSEWHERE = "Choose a folder that you may write to."
 
 
 def cache_dir() -> Path:
-    """The folder for what can be made again: `$LLAVE_CACHE`, else `llave-bench` in the user's cache folder."""
+    """Returns the folder for files that can be made again: `$LLAVE_CACHE`, or `llave-bench` in the user's cache folder.
+
+    Raises: UserError if the user has no home folder and neither `LLAVE_CACHE` nor `XDG_CACHE_HOME` is set.
+    """
     chosen = os.environ.get("LLAVE_CACHE")
     if chosen:
         return Path(chosen)
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "llave-bench"
     except RuntimeError:
-        raise UserError("This user has no home folder to keep a cache in.", "Set LLAVE_CACHE to a folder.") from None
+        raise UserError("This user has no home folder for a cache.", "Set LLAVE_CACHE to a folder.") from None
 
 
 def safe_name(name: str) -> str:
-    """A name as one path component, `/` as `--`.
+    """Returns a name as one path component, with `/` written as `--`.
 
-    Different names never share one, unless they differ in case alone and the disk does not tell cases apart.
-    What cannot be read back from the result gets a digest of the original, after a `~` that nothing else has.
+    Different names have different components. The exception is names that differ only in case, on a disk that ignores
+    case. A name that cannot be read back from its component gets `~` and a digest of the name at the end.
     """
     safe = _UNSAFE.sub("--", name).strip(".-")[:_LONGEST] or "_"
     if safe.replace("--", "/") == name:
@@ -43,9 +46,10 @@ def safe_name(name: str) -> str:
 
 
 def write_atomic(path: Path, text: str) -> None:
-    """Writes a whole file or none of it: a temporary file in the same folder, synced, then moved into place.
+    """Writes a text file completely or not at all. Raises: UserError if the disk refuses.
 
-    A lone surrogate, which UTF-8 has no form for, is written as the escape that JSON reads back.
+    The text goes to a temporary file in the same folder, which is synced and then moved into place. A lone surrogate,
+    which UTF-8 cannot encode, is written as the escape that JSON reads back.
     """
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +68,7 @@ def write_atomic(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def explain_os_errors(path: Path) -> Iterator[None]:
-    """Turns what a disk can refuse into a UserError that names the path."""
+    """Turns an OSError raised inside into a UserError that names the path."""
     try:
         yield
     except OSError as error:

@@ -120,9 +120,8 @@ def without(plan: TaskPlan, bad: Mapping[bytes, BadMedia], spec: ModelSpec) -> T
 
 
 def _blamed(media: Sequence[Media], error: BadMedia) -> Sequence[Media]:
-    """The one of an item's media that an error names; all if it names none."""
-    named = [medium for medium in media if medium.name in error.what]
-    return [max(named, key=lambda medium: len(medium.name))] if named else media
+    """Returns the medium of an item that an error is about; all of them where the error does not say."""
+    return [medium for medium in media if medium == error.medium] or media
 
 
 def seen_by(item: Item, modalities: Sequence[str]) -> Item:

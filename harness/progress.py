@@ -1,4 +1,4 @@
-"""How the engine tells what it is doing. The command line draws; the engine does not."""
+"""The protocol by which the engine reports progress. The command line draws it."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Hears of phases and of steps within them."""
+    """A receiver of phases, of steps within them, and of notes."""
 
     def phase(self, name: str, total: int) -> None:
-        """A stretch of work begins: `total` steps of it are to be expected."""
+        """Begins a phase of `total` steps; 0 if the number is not known. It ends the phase before it."""
 
     def advance(self, steps: int = 1, state: str = "") -> None:
-        """Some steps of the phase are done. `state` may say more than their rate."""
+        """Adds finished steps to the current phase. `state` is a short text to show in place of their rate."""
 
     def note(self, text: str) -> None:
-        """Something a person should know, in one line."""
+        """Shows one line that a person should read."""
 
 
 class NoProgress:
-    """Hears and says nothing."""
+    """A receiver that ignores everything."""
 
     def phase(self, name: str, total: int) -> None:
-        pass
+        """Does nothing."""
 
     def advance(self, steps: int = 1, state: str = "") -> None:
-        pass
+        """Does nothing."""
 
     def note(self, text: str) -> None:
-        pass
+        """Does nothing."""

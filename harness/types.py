@@ -1,4 +1,4 @@
-"""The nouns: what is embedded, what is asked, what is measured. Data only; the work is done elsewhere."""
+"""Core types: items, queries, tasks, models, rankings and scores. They hold data; other modules do the work."""
 
 from __future__ import annotations
 
@@ -21,66 +21,68 @@ Scope: TypeAlias = Literal["local", "global"]
 ProtocolName: TypeAlias = Literal["strict", "official"]
 
 MEDIA_TOKEN = "<|media|>"
-"""Where a medium stands in a text: one token for each medium, in order. A model writes its own token instead."""
+"""The place of a medium in a text: one token for each medium, in order. A model replaces it by its own token."""
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """A reference to an image or a video; nothing is opened until a batch is prepared."""
+    """A reference to an image or a video. The file is not opened until its item is prepared."""
 
     kind: MediaKind
     name: str
-    """The path as the data writes it, relative to `root`."""
+    """Path as written in the data, relative to `root`."""
     root: Path
-    """The folder that the path must stay inside."""
+    """Folder that must contain the file."""
     where: str = field(default="", compare=False)
-    """The file and the place in it where the data names it, for messages; empty where the loader does not tell."""
+    """File and place in it that name the medium, for messages; empty if the loader does not know."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """What is embedded. The full text is `instruction + text`, exactly as the data joins them."""
+    """An input of a model: a text, media, or both. The full text is `instruction + text`, exactly as in the data."""
 
     text: str = ""
     media: tuple[Media, ...] = ()
     instruction: str = ""
-    """The leading part of the full text that says what to do, with its white space; empty if unknown or none."""
+    """Leading part of the full text that says what to do, with its white space; empty if there is none."""
 
     @property
     def full_text(self) -> str:
+        """The instruction and the text."""
         return self.instruction + self.text
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Query:
-    """One question to the benchmark."""
+    """A query of a task, with its candidates and the right ones among them."""
 
     id: str
     item: Item
     candidates: IndexArray
-    """(C,) indexes into the task's targets, in the data's order with its repeats. Empty: the whole pool."""
+    """Indexes `(C,)` into the task's targets, in the data's order, with its repeats. Empty: all targets."""
     positives: IndexArray
-    """(P,) indexes of the right targets."""
+    """Indexes `(P,)` of the right targets."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TaskData:
-    """The rows of a task. `targets` are unique by content."""
+    """The rows of a task. No two targets have the same content."""
 
     queries: tuple[Query, ...]
     targets: tuple[Item, ...]
     notes: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    """What the loader met and dealt with, counted: `duplicate_candidates`, `tokens_without_media`, ..."""
+    """Number of times that the loader met a peculiarity: `duplicate_candidates`, `tokens_without_media`, ..."""
     groups: tuple[IndexArray, ...] = ()
-    """Targets that are one candidate together and count by the best of them, such as the captions of a video.
+    """Groups of targets that form one candidate, such as the captions of a video. The best target gives its score.
 
-    If there are any, every query ranks all groups, and its positives are all targets of one. None is empty.
+    If there are groups, every query ranks all of them, and its positives are all targets of one group. No group is
+    empty.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class DataInfo:
-    """Where rows come from, for the record: what it is called, which revision, which files decide the rows."""
+    """The origin of rows: its name, its revision, the files that decide the rows, and the folder of the media."""
 
     source: str
     revision: str
@@ -91,24 +93,24 @@ class DataInfo:
 
 
 class Source(Protocol):
-    """Turns an on-disk layout into rows."""
+    """A reader of one layout of data."""
 
     def describe(self) -> str:
-        """One line for a person: where the data comes from."""
+        """Describes the origin of the data in one line."""
 
     def info(self, task: Task) -> DataInfo:
-        """Says which files decide the rows, fetching them if they are remote; reads no row.
+        """Returns the files that decide the rows. Fetches them if they are remote, but reads no row.
 
-        Raises UserError if they are missing.
+        Raises: UserError if they are missing.
         """
 
     def load(self, task: Task) -> TaskData:
-        """Reads and checks the rows. Raises UserError naming file, row and remedy."""
+        """Reads and checks the rows. Raises: UserError that names file, row and remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One row of the registry. A value: scope, metrics and source are all of it."""
+    """A task: its data, candidates and metrics. One row of the registry is one task."""
 
     name: str
     meta_task: str | None
@@ -119,20 +121,21 @@ class Task:
     source: Source
     scope: Scope = "local"
     metrics: tuple[str, ...] = ("hit@1", "hit@5", "hit@10", "mrr", "ndcg@10", "mean_rank", "median_rank")
-    """The first is the main one."""
+    """Names of metrics. The first is the main metric."""
     num_queries: int | None = None
-    """Rows that the data must have; None: unknown, so not checked."""
+    """Number of rows that the data must have; None: not known, so not checked."""
     num_candidates: int | None = None
-    """Candidates of a query as published."""
+    """Published number of candidates of a query."""
     query_instruction: str | None = None
     target_instruction: str | None = None
     train_subset: str | None = None
     notes: tuple[str, ...] = ()
     query_role: Role = "query"
-    """What queries are embedded as; targets are the other. A task that turns another round takes that one's vectors."""
+    """Role in which queries are embedded. A task that reverses another one has `target`, and so shares its vectors."""
 
     @property
     def target_role(self) -> Role:
+        """Role in which targets are embedded: the other one."""
         return "target" if self.query_role == "query" else "query"
 
 
@@ -151,21 +154,21 @@ class EvalConfig:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """Everything that decides a model's vectors (no batch size, no device), and `about`, which decides none."""
+    """Everything that decides a model's vectors, and `about`. Batch size and device do not belong to it."""
 
     name: str
     revision: str
-    """A commit or a digest of the content; never a branch, which moves."""
+    """A commit or a digest of the content. It must not be a branch, because branches change."""
     adapter: str
-    """The adapter's name and version, such as `classical/1`. A change in its output needs a new version."""
+    """Name and version of the adapter, such as `classical/1`. A change in its output needs a new version."""
     dtype: str = "float32"
     options: Mapping[str, Scalar] = field(default_factory=dict)
     """Every setting that can change a vector: pixels, frames, prompt, pooling."""
     modalities: tuple[str, ...] = ("text", "image")
-    """What the model can see. Media of other kinds are left out before it is asked, and the result says so."""
+    """Kinds of input that the model takes. Media of other kinds are removed from items, and the result says so."""
     similarity: Literal["cosine", "dot"] = "cosine"
     about: Mapping[str, object] = field(default_factory=dict)
-    """What is known of the model and decides no vector, for the record: `parameters`, `step`, `training`."""
+    """Facts for the record that do not change a vector: `parameters`, `step`, `training`."""
 
 
 T = TypeVar("T")
@@ -173,80 +176,84 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Features(Generic[T]):
-    """An item made ready for the model: tensors, token ids, whatever `embed` takes."""
+    """A prepared item. `data` is the input that `embed` takes, such as tensors or token ids."""
 
     data: T
     cost: int = 1
-    """In tokens, or pixels, or whatever the model's time and memory follow; batches are filled up to a sum of these."""
+    """Time and memory that the item needs, in tokens or another unit. The costs of a batch add up to the budget."""
     truncated: bool = False
-    """Whether the item is longer than the model's limit, so that something of it is not seen."""
+    """Whether the item is longer than the model's limit, so that a part of it is cut off."""
 
 
 class Embedder(Protocol[T]):
-    """A model. `prepare` is CPU work, called ahead from several threads at once; `embed` is one forward pass."""
+    """A model. `prepare` is CPU work, called in advance by several threads; `embed` is one forward pass."""
 
     @property
-    def spec(self) -> ModelSpec: ...
+    def spec(self) -> ModelSpec:
+        """The identity and properties of the model."""
 
     def prepare(self, item: Item, role: Role) -> Features[T]:
-        """Opens media, tokenizes. Must not depend on anything but its arguments and the spec."""
+        """Opens media and tokenizes text. The result may depend only on the arguments and the spec.
+
+        Raises: BadMedia for a medium that cannot be used.
+        """
 
     def embed(self, features: Sequence[Features[T]]) -> object:
-        """Vectors `(n, d)` in the order given: a numpy array or a torch tensor of any float type on any device."""
+        """Returns vectors `(n, d)` in the order given: a numpy array or a torch tensor, any float type and device."""
 
 
 @runtime_checkable
 class Learner(Protocol):
-    """An embedder that is told the right answers before it embeds. Its spec is only complete once it has been."""
+    """An embedder that gets the right answers before it embeds, such as the oracle. Its spec is complete only then."""
 
     def learn(self, pairs: Iterable[tuple[Item, Item]]) -> ModelSpec:
-        """Takes every (query, right target) of the tasks at hand, in any order, and returns the spec that covers them.
+        """Takes all pairs (query, right target) of the tasks, in any order, and returns the spec that covers them.
 
-        Vectors must be stored under the spec returned. Items are as `prepare` gets them. Raises BadMedia.
+        Vectors must be stored under the returned spec. Items are the same as for `prepare`. Raises: BadMedia.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """What the command line says about loading a model; `auto` leaves the choice to the adapter."""
+    """Settings for loading a model. With `auto` the adapter chooses."""
 
     device: str = "auto"
     dtype: str = "auto"
     seed: int = 0
     options: Mapping[str, str] = field(default_factory=dict)
-    """What `--model-option` gave. An adapter takes what it knows and refuses the rest."""
+    """Values of `--model-option`. An adapter refuses names that it does not know."""
     trust_remote_code: bool = False
-    """Whether code that a checkpoint brings along may run, and then only from a pinned revision."""
+    """Whether code of a checkpoint may run. Even then the checkpoint must be at a pinned revision."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelHandle:
-    """A model that can be identified before it is loaded, so that finished work is found without loading it."""
+    """A model that is identified before it is loaded, so that finished results are found without loading it."""
 
     spec: ModelSpec
     load: Callable[[], Embedder[object]]
     needs_answers: bool = False
-    """Whether the model is a `Learner`, which must be told the right answers before it embeds."""
+    """Whether the model is a `Learner`, which must get the right answers before it embeds."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRow:
-    """One line of `llave models`. A name that ends in `/` takes the rest of what the user wrote."""
+    """One line of `llave models`. A name that ends in `/` is a prefix of the names that users write."""
 
     name: str
     summary: str
     modalities: tuple[str, ...]
     open: Callable[[str, ModelSettings], ModelHandle]
-    """Called with the name as the user wrote it. Raises UserError for what cannot be loaded."""
+    """A function that gets the name as the user wrote it. Raises: UserError for a model that cannot be loaded."""
     verified: str = ""
-    """How far the adapter is known to be right."""
+    """Checks that have shown the adapter to be right."""
     model_type: str = ""
-    """A folder whose config.json has this `model_type` may be named as it is."""
+    """The `model_type` in the config.json of folders that this adapter opens."""
 
 
 @dataclass(frozen=True, slots=True)
 class TopCandidate:
-    """A candidate near the top: its index among the task's targets, and its fp32 score."""
+    """A candidate at the top of a ranking: its index in the task's targets, and its fp32 score."""
 
     target: int
     score: float
@@ -254,26 +261,27 @@ class TopCandidate:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Where a query's right candidates came out. A positive with best < worst is tied with others."""
+    """The ranks of a query's right candidates. A positive with best < worst is tied with others."""
 
     query_id: str
     best: tuple[int, ...]
-    """Rank, from 1, of each positive if every tie fell its way; in the order of `Query.positives`, repeats merged."""
+    """Rank, from 1, of each positive if it wins every tie; in the order of `Query.positives`, without repeats."""
     worst: tuple[int, ...]
-    """The same if every tie fell against it."""
+    """Rank of each positive if it loses every tie."""
     pool_size: int
-    """Distinct candidates that were ranked."""
+    """Number of distinct candidates that were ranked."""
     num_positives: int
-    """Right candidates there should be; more than `len(best)` where a bad medium took one away."""
+    """Number of right candidates in the data; more than `len(best)` if one of them has a bad medium."""
     official: tuple[int, ...]
-    """Rank of each positive under the public rule: ties won, repeats counted."""
+    """Rank of each positive under the public rule: it wins ties, and repeats of other candidates count."""
     official_pool_size: int
+    """Number of candidates that were ranked, repeats counted."""
     top: tuple[TopCandidate, ...] = ()
-    """Best first; equal scores by target index."""
+    """The best candidates, best first; equal scores in the order of the targets."""
 
     @property
     def depends_on_protocol(self) -> bool:
-        """Whether the public rule can say something else than the strict one."""
+        """Whether the public rule and the strict rule can give different scores."""
         return not self.best == self.worst == self.official or self.pool_size != self.official_pool_size
 
     @property

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.results.files import QueryRow, Result
-from harness.scoring.metrics import Metric
+from harness.results.files import Result
+from harness.scoring.metrics import Metric, QueryRow
 from leaderboards.board.board import Board
 from leaderboards.board.remarks import remarks
 from tasks.suites import Mean

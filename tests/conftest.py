@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image, ImageDraw
 
-from harness.results.files import QueryRow, Result, load_result, load_rows, result_folder
+from harness.results.files import Result, load_result, load_rows, result_folder
+from harness.scoring.metrics import QueryRow
 from harness.types import ModelSpec
 from llave.cli.main import main
 from tests.helpers.mmeb_files import Row, columns, write_subset

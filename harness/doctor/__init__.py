@@ -1,4 +1,7 @@
-"""Does this embedder keep the laws that every score rests on? `examine` asks it, and says what it found."""
+"""Checks an embedder: padding, batch composition, order, ignored inputs, and what its spec declares.
+
+`examine` runs all checks.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +22,10 @@ _KINDS = ("text", "image", "video")
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One question to an embedder. Where one of `needs` has failed its answer would say nothing new."""
+    """A check of an embedder. It is skipped if a check in `needs` has failed, because it would only repeat that."""
 
     name: str
-    ask: Callable[[ModelUnderTest, Probes], Finding]
+    run: Callable[[ModelUnderTest, Probes], Finding]
     needs: tuple[str, ...] = ("finite",)
 
 
@@ -47,31 +50,34 @@ CHECKS = (
     Check("role", content.role, needs=("repeatable",)),
     Check("truncation", content.truncation, needs=("text",)),
 )
-"""In the order in which they are asked, so that the first that fails is the cause and not a consequence."""
+"""All checks in the order in which they run. The first one that fails is the cause, not a consequence."""
 
 
-def examine(patient: ModelUnderTest, listener: Progress) -> list[Finding]:
-    """Asks every check. What the model itself raises, other than UserError, is raised with the check's name."""
+def examine(model: ModelUnderTest, progress: Progress) -> list[Finding]:
+    """Runs every check, and returns one finding each, in their order, after that of the modalities.
+
+    A UserError of the model is a finding. Other exceptions are raised with a note that names the check.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        listener.phase(f"examining {patient.spec.name}", len(CHECKS))
-        probes, modalities = _admit(patient, draw_probes(Path(folder)))
+        progress.phase(f"examining {model.spec.name}", len(CHECKS))
+        probes, modalities = _admit(model, draw_probes(Path(folder)))
         findings = {"modalities": modalities}
         for check in CHECKS:
-            findings[check.name] = _ask(check, patient, probes, findings)
-            listener.advance()
+            findings[check.name] = _run(check, model, probes, findings)
+            progress.advance()
     return list(findings.values())
 
 
-def _ask(check: Check, patient: ModelUnderTest, probes: Probes, findings: Mapping[str, Finding]) -> Finding:
+def _run(check: Check, model: ModelUnderTest, probes: Probes, findings: Mapping[str, Finding]) -> Finding:
     if not any(probes.of(kind) for kind in _KINDS):
-        return Finding(check.name, "skipped", "The model takes nothing that could be asked.")
+        return Finding(check.name, "skipped", "The model takes no input that could be checked.")
     broken = next((name for name in check.needs if findings[name].verdict in ("fail", "skipped")), None)
     if broken is not None:
         cause = findings[broken]
-        says = f"It means nothing until {broken} holds." if cause.verdict == "fail" else cause.says
+        says = f"It means nothing until {broken!r} passes." if cause.verdict == "fail" else cause.says
         return Finding(check.name, "skipped", says)
     try:
-        return check.ask(patient, probes)
+        return check.run(model, probes)
     except UserError as error:
         return Finding(check.name, "fail", error.what, error.hint)
     except Exception as error:
@@ -79,10 +85,10 @@ def _ask(check: Check, patient: ModelUnderTest, probes: Probes, findings: Mappin
         raise
 
 
-def _admit(patient: ModelUnderTest, probes: Probes) -> tuple[Probes, Finding]:
-    """The probes of the kinds that the model declares and takes, and whether it takes what it declares."""
-    declared = patient.spec.modalities
-    refusals = {kind: why for kind in _KINDS if kind in declared and (why := _refusal(patient, probes, kind))}
+def _admit(model: ModelUnderTest, probes: Probes) -> tuple[Probes, Finding]:
+    """Returns the probes of the kinds that the model declares and takes, and the finding about its modalities."""
+    declared = model.spec.modalities
+    refusals = {kind: why for kind in _KINDS if kind in declared and (why := _refusal(model, probes, kind))}
     taken = [kind for kind in _KINDS if kind in declared and kind not in refusals]
     if "text" not in taken:
         probes = replace(probes, texts=(), captioned=(), instructed=())
@@ -93,11 +99,11 @@ def _admit(patient: ModelUnderTest, probes: Probes) -> tuple[Probes, Finding]:
     return probes, _modalities(declared, refusals)
 
 
-def _refusal(patient: ModelUnderTest, probes: Probes, kind: str) -> str:
-    """What a model says to content of a kind that it declares; nothing if it takes it."""
+def _refusal(model: ModelUnderTest, probes: Probes, kind: str) -> str:
+    """Returns the model's error for an input of a declared kind; empty if it takes the input."""
     try:
         for probe in probes.of(kind)[:1]:
-            patient.single(probe)
+            model.single(probe)
     except UserError as error:
         return error.what
     return ""
@@ -112,5 +118,5 @@ def _modalities(declared: Sequence[str], refusals: Mapping[str, str]) -> Finding
         says = "; ".join(f"{kind} is declared, but: {why}" for kind, why in refusals.items())
         return Finding("modalities", "fail", says, "Declare in spec.modalities what the model takes, and no more.")
     unseen = [kind for kind in _KINDS if kind not in declared]
-    rest = f" Of {' and '.join(unseen)} a run takes away what items have." if unseen else ""
+    rest = f" A run removes {' and '.join(unseen)} from items." if unseen else ""
     return Finding("modalities", "pass", f"The model takes what it declares: {', '.join(declared)}.{rest}")

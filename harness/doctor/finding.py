@@ -1,4 +1,4 @@
-"""What a check finds, and the embedder as the checks see it."""
+"""The finding of a check, and the embedder as the checks see it."""
 
 from __future__ import annotations
 
@@ -15,36 +15,37 @@ from harness.types import Embedder, FloatArray, Item, Role
 Verdict: TypeAlias = Literal["pass", "fail", "note", "skipped"]
 
 TOLERANCE: Mapping[str, float] = {"float32": 1e-4, "float16": 0.01, "bfloat16": 0.05}
-"""How far apart two vectors of one item may lie, and how far two different items must.
+"""Largest distance between two vectors of one item, by dtype. Different items must be further apart.
 
-The distance is that of unit vectors (`sqrt(2 - 2 cos)`) where the model is compared by cosine, and relative to the
-longer of the two where it is compared by dot product. 1e-4 is a hundred times what kernels of other shapes do in
-float32; the others are what a deep network makes of 11 and of 8 bits. A dtype not listed has the loosest.
+For models that use cosine, it is the distance of unit vectors, `sqrt(2 - 2 cos)`. For the dot product, it is relative
+to the longer vector. 1e-4 is a hundred times the difference between kernels of different shapes in float32. The other
+values are the rounding errors of a deep network with 11 and 8 bits. Other dtypes have the largest tolerance.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found."""
+    """The finding of one check."""
 
     check: str
     verdict: Verdict
     says: str
-    """One sentence."""
+    """What was found, in a sentence or two."""
     remedy: str = ""
     measured: float | None = None
+    """The worst value that was measured, such as a distance."""
     tolerance: float | None = None
 
 
 class Probe(NamedTuple):
-    """What is asked of the model."""
+    """An item that the model embeds, and its role."""
 
     item: Item
     role: Role = "query"
 
 
 class ModelUnderTest:
-    """An embedder under examination. What a probe gives by itself is asked once; every batch is asked anew."""
+    """An embedder under test. Vectors of single probes are cached; batches are embedded every time."""
 
     def __init__(self, embedder: Embedder[object]) -> None:
         self.embedder = embedder
@@ -53,25 +54,22 @@ class ModelUnderTest:
         self._single: dict[Probe, FloatArray] = {}
 
     def batch(self, probes: Sequence[Probe]) -> FloatArray:
-        """What the model gives for a batch, whatever its shape. Raises UserError if that is no array."""
+        """Returns the model's output for a batch, of any shape. Raises: UserError if it is not an array."""
         return as_matrix(self.embedder.embed([self.embedder.prepare(*probe) for probe in probes]))
 
     def single(self, probe: Probe) -> FloatArray:
-        """What the model gives for a batch of one."""
+        """Returns the model's output for a batch of one."""
         if probe not in self._single:
             self._single[probe] = self.batch([probe])
         return self._single[probe]
 
     def alone(self, probe: Probe) -> FloatArray:
-        """The vector `(d,)` of a probe in a batch of its own, once the check `shape` has passed."""
+        """Returns the vector `(d,)` of a probe in a batch of its own. The check `shape` must have passed."""
         vector: FloatArray = self.single(probe)[0]
         return vector
 
     def distance(self, one: FloatArray, other: FloatArray) -> float:
-        """How far apart two vectors are as the model compares them; infinite where one is not finite or has no length.
-
-        See TOLERANCE.
-        """
+        """Returns the distance of two vectors as defined at TOLERANCE; infinite if one is not finite or all zeros."""
         a, b = one.astype(np.float64), other.astype(np.float64)
         sizes = float(np.linalg.norm(a)), float(np.linalg.norm(b))
         if not all(0 < size < math.inf for size in sizes):
@@ -81,17 +79,17 @@ class ModelUnderTest:
         return float(np.linalg.norm(a - b)) / max(sizes)
 
     def apart(self, one: Probe, other: Probe) -> float:
-        """How far apart two probes are, each embedded by itself."""
+        """Returns the distance of two probes, each in a batch of its own."""
         return self.distance(self.alone(one), self.alone(other))
 
     def same(self, check: str, distance: float, holds: str, breaks: str, remedy: str) -> Finding:
-        """Passes if `distance`, between vectors that should be one, is within the tolerance."""
+        """Returns a pass if `distance`, of vectors that should be equal, is within the tolerance; otherwise a fail."""
         if distance <= self.tolerance:
             return Finding(check, "pass", holds, "", distance, self.tolerance)
         return Finding(check, "fail", breaks, remedy, distance, self.tolerance)
 
     def differs(self, check: str, distance: float, holds: str, breaks: str, remedy: str) -> Finding:
-        """Passes if `distance`, between vectors that should not be one, is beyond the tolerance."""
+        """Returns a pass if `distance`, of vectors that should differ, is above the tolerance; otherwise a fail."""
         if distance > self.tolerance:
             return Finding(check, "pass", holds, "", distance, self.tolerance)
         return Finding(check, "fail", breaks, remedy, distance, self.tolerance)

@@ -1,4 +1,4 @@
-"""What the model is asked: a few texts, images and videos, drawn by code into a temporary folder."""
+"""Probes: a few texts, images and videos for the checks, drawn by code into a temporary folder."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ _COLOURS = ("crimson", "royalblue", "gold", "seagreen")
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """Probes of each kind; in every tuple no two have the same content."""
+    """Probes of each kind. The contents in a tuple are all different."""
 
     texts: tuple[Probe, ...]
-    """From long to short."""
+    """Texts from long to short."""
     images: tuple[Probe, ...]
-    """Three of one size, then a wide one; no text."""
+    """Three images of one size, then a wide one, without text."""
     captioned: tuple[Probe, ...]
-    """The same images, all with one text; after them the first again with another text."""
+    """The same images with the same text, then the first image with another text."""
     videos: tuple[Probe, ...]
-    """One, the same with its frames in reverse, and another."""
+    """A video, the same with its frames in reverse, and another video."""
     instructed: tuple[Probe, ...]
-    """One text after two instructions, then after none."""
+    """One text with two different instructions, then without an instruction."""
 
     def of(self, kind: str) -> tuple[Probe, ...]:
-        """The probes that hold a kind of content and nothing else."""
+        """Returns the probes that consist only of text, of an image or of a video."""
         return {"text": self.texts, "image": self.images, "video": self.videos}[kind]
 
 
 def draw_probes(folder: Path) -> Probes:
-    """Draws them. Videos are there only where OpenCV can write them."""
+    """Draws the probes into a folder. There are videos only if OpenCV can write them here."""
     images = [_image(folder, number, (SIDE, SIDE)) for number in range(3)]
     images.append(_image(folder, 3, (2 * SIDE, SIDE // 2)))
     captioned = [_with_text(image, _SAME_TEXT) for image in images]
@@ -61,7 +61,7 @@ def draw_probes(folder: Path) -> Probes:
 
 
 def words(count: int, start: int = 0) -> str:
-    """A text of so many words. Another start gives other words in the same places."""
+    """Returns a text of `count` words. Another start gives other words at the same places."""
     return " ".join(WORDS[(start * 5 + number) % len(WORDS)] for number in range(count)) + "."
 
 
@@ -76,7 +76,7 @@ def _image(folder: Path, number: int, size: tuple[int, int]) -> Media:
 
 
 def _picture(number: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A shape of its own on a gradient of its own."""
+    """Draws a picture whose shape and background depend on `number`."""
     width, height = size
     ramp = np.linspace(0, 255, width if number % 2 else height, dtype=np.uint8)
     ground = np.broadcast_to(ramp if number % 2 else ramp[:, None], (height, width))
@@ -88,8 +88,10 @@ def _picture(number: int, size: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def _videos(folder: Path) -> Sequence[Media]:
-    """Half of the frames are one picture and half another, so that the choice of an even number of evenly spread ones
-    shows the same pictures in either direction."""
+    """Writes videos that show one picture in the first half and another one in the second half.
+
+    So an even number of evenly spaced frames shows the same pictures in both directions.
+    """
     pictures = [_picture(number, (SIDE, SIDE)) for number in range(4)]
     pairs = {"forward.avi": (0, 1), "reverse.avi": (1, 0), "other.avi": (2, 3)}
     written = [_write(folder / name, [pictures[which] for which in pair]) for name, pair in pairs.items()]
@@ -97,8 +99,10 @@ def _videos(folder: Path) -> Sequence[Media]:
 
 
 def _write(path: Path, pictures: Sequence[NDArray[np.uint8]]) -> bool:
-    """Whether OpenCV can write a video here. Each frame is coded by itself, so it is the same wherever it stands."""
+    """Writes a video, and returns whether OpenCV could write it."""
     import cv2
+
+    # Motion JPEG encodes each frame separately, so a frame does not depend on its place.
 
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), RATE, (SIDE, SIDE))
     if not writer.isOpened():

@@ -1,6 +1,6 @@
-"""Which state of a network the vector is: of which layer, at which token, before or after the final norm.
+"""Finds the state of a network that is the vector: its layer, its token, and whether it is after the norm.
 
-Found by looking: while one item is embedded, the outputs of all modules are compared with the vector that comes out.
+While one item is embedded, the outputs of all modules are recorded. Then they are compared with the vector.
 """
 
 from __future__ import annotations
@@ -22,49 +22,49 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _NAME = "pooled state"
-_INNER = "Pool after the last layer. If another is meant, name it in the option `layer` of the spec."
+_INNER = "Pool after the last layer. If another layer is intended, name it in the option `layer` of the spec."
 _DEPTH = 3
-"""How deep a network may lie in the embedder's attributes."""
+"""Number of levels of attributes in which networks are searched for."""
 
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """An output of a module that has the width of a vector, in the order of time."""
+    """An output of a module that has the width of the vector. States are listed in the order of time."""
 
     module: str
     tokens: int
     sequence: bool
     pooled: str
-    """How the vector comes of it, such as `token 7 of 7`; empty if it does not."""
+    """The part of it that is the vector, such as `token 7 of 7`; empty if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Stack:
-    """A list of like layers, and when each was done."""
+    """A list of similar layers. `layers` maps the number of a layer to the index of its state."""
 
     name: str
     layers: Mapping[int, int]
     size: int
 
 
-def pooled_state(patient: ModelUnderTest, probes: Probes) -> Finding:
-    """The vector is the state after the last layer; before or after the final norm is noted."""
-    networks = list(_networks(patient.embedder)) if "torch" in sys.modules else []
+def pooled_state(model: ModelUnderTest, probes: Probes) -> Finding:
+    """Checks that the vector is the state after the last layer. Notes it if it is the state before the final norm."""
+    networks = list(_networks(model.embedder)) if "torch" in sys.modules else []
     if not networks:
         return Finding(_NAME, "skipped", "The embedder holds no torch module, so there is nothing to compare.")
-    asked = (probes.texts[1:2] or probes.images or probes.videos)[0]
+    probe = (probes.texts[1:2] or probes.images or probes.videos)[0]
     for network in networks:
-        states = _watch(patient, network, asked)
+        states = _record(model, network, probe)
         stack = _last_stack(network, states)
         found = _judge(states, stack) if stack else None
         if found:
-            return _unless_declared(found, patient)
-    says = "The vector is not the state of any token or the mean of all, in any layer: it is pooled in another way."
-    return Finding(_NAME, "skipped", f"{says} So this cannot be told from outside.")
+            return _unless_declared(found, model)
+    says = "In no layer is the vector the state of a token or the mean of all tokens. It is pooled in another way."
+    return Finding(_NAME, "skipped", f"{says} So this check is not possible.")
 
 
 def _judge(states: Sequence[_State], stack: _Stack) -> Finding | None:
-    """What the matching states mean; None if none matches."""
+    """Returns the finding for the states that match the vector; None if no state matches."""
     end, last = max(stack.layers.values()), stack.size - 1
     hits = [at for at, state in enumerate(states) if state.pooled and state.sequence]
     after = [at for at in hits if at > end]
@@ -77,7 +77,7 @@ def _judge(states: Sequence[_State], stack: _Stack) -> Finding | None:
         if not any(state.sequence for state in states[end + 1 :]):
             return Finding(_NAME, "pass", f"The vector is the state after the last layer, {pooled}; no norm follows.")
         says = f"The vector is the state after the last layer, {pooled}, before the final norm."
-        return Finding(_NAME, "note", says, "Published recipes mostly pool after the norm. Check that yours does not.")
+        return Finding(_NAME, "note", says, "Most published recipes pool after the norm. Check that yours does not.")
     inner_layers = [layer for layer, at in stack.layers.items() if at in hits]
     if inner_layers:
         layer = max(inner_layers)
@@ -93,21 +93,21 @@ def _judge(states: Sequence[_State], stack: _Stack) -> Finding | None:
     return None
 
 
-def _unless_declared(finding: Finding, patient: ModelUnderTest) -> Finding:
-    if finding.verdict == "fail" and patient.spec.options.get("layer") is not None:
-        return Finding(_NAME, "note", f"{finding.says} The spec declares layer {patient.spec.options['layer']}.")
+def _unless_declared(finding: Finding, model: ModelUnderTest) -> Finding:
+    if finding.verdict == "fail" and model.spec.options.get("layer") is not None:
+        return Finding(_NAME, "note", f"{finding.says} The spec declares layer {model.spec.options['layer']}.")
     return finding
 
 
-def _watch(patient: ModelUnderTest, network: nn.Module, asked: Probe) -> list[_State]:
-    """Every state of the right width that comes up while a probe is embedded."""
+def _record(model: ModelUnderTest, network: nn.Module, probe: Probe) -> list[_State]:
+    """Returns all states of the right width that occur while a probe is embedded."""
     outputs: list[tuple[str, Tensor]] = []
     with ExitStack() as stack:
         for name, module in network.named_modules():
             hook = module.register_forward_hook(partial(_note, outputs, name))
             stack.callback(hook.remove)
-        vector = patient.batch([asked])[0]
-    near = 1e-4 if patient.spec.dtype == "float32" else 1e-2  # rounding of one step, not of a whole network
+        vector = model.batch([probe])[0]
+    near = 1e-4 if model.spec.dtype == "float32" else 1e-2  # the rounding error of one operation, not of a network
     return [_state(name, output, vector, near) for name, output in outputs if output.shape[-1] == len(vector)]
 
 
@@ -116,7 +116,7 @@ def _note(outputs: list[tuple[str, Tensor]], name: str, _module: nn.Module, _inp
 
 
 def _tensors(output: object) -> Iterator[Tensor]:
-    """The tensors of floats in a module's output, which may be one or hold several by place or by name."""
+    """Yields the float tensors in a module's output, which may be a tensor, a tuple or a mapping."""
     import torch
 
     parts = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple) else (output,)
@@ -137,7 +137,7 @@ def _state(module: str, output: Tensor, vector: FloatArray, near: float) -> _Sta
 
 
 def _last_stack(network: nn.Module, states: Sequence[_State]) -> _Stack | None:
-    """Of the lists of layers that ran, the one that ended last; an outer list before one inside its layers."""
+    """Returns the list of layers that ran and finished last. Lists inside the layers of another list do not count."""
     from torch import nn
 
     found: list[_Stack] = []
@@ -153,12 +153,12 @@ def _last_stack(network: nn.Module, states: Sequence[_State]) -> _Stack | None:
 
 
 def _alike(kinds: set[type]) -> bool:
-    """Layers of one class, or of several that are called so, such as those of Mllama that look at images in between."""
+    """Whether modules are layers: of one class, or of several that are named so, such as Mllama's cross-attention."""
     return len(kinds) == 1 or all(kind.__name__.endswith(("Layer", "Block")) for kind in kinds)
 
 
 def _networks(holder: object) -> Iterator[nn.Module]:
-    """The torch modules among an object's attributes, and among those of what they hold."""
+    """Yields the torch modules in an object's attributes, and in the attributes of those."""
     from torch import nn
 
     level, seen = [holder], {id(holder)}

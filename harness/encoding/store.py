@@ -1,11 +1,11 @@
-"""The embedding store: vectors that survive anything.
+"""The embedding store: vectors in SQLite files, safe against crashes.
 
-    STORE/<model>-<fingerprint>/spec.json        what the fingerprint stands for
+    STORE/<model>-<fingerprint>/spec.json        the fields behind the fingerprint
     STORE/<model>-<fingerprint>/<host>-<n>.db    SQLite; one writer process at a time, many readers
 
-Each process writes to a file of its own and reads the union of all, so that ranks, machines and later runs share a
-store without waiting for each other. A batch is one transaction with a rollback journal: after `kill -9` it is there or
-it is not.
+Each process writes to its own file and reads all files. So processes, machines and later runs share a store without
+waiting for each other. A batch is one transaction with a rollback journal: after `kill -9` it is stored completely or
+not at all.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from harness.types import FloatArray, ModelSpec
 FORMAT = 1
 
 _PAGE = "PRAGMA page_size = 16384"
-"""Room for a vector of width 4000 in one page."""
+"""A page has room for a vector of width 4000."""
 _SCHEMA = (
     "CREATE TABLE vectors (id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL)",
     f"PRAGMA user_version = {FORMAT}",
@@ -37,24 +37,27 @@ _CHUNK = 500
 _KEPT = "then run the same command again; the vectors stored so far are kept."
 _DAMAGED = (
     "is damaged",
-    "Move the file away and run again: what it held is computed anew, nothing else is lost.",
+    "Move the file away and run again. Its vectors are computed again; all others are kept.",
 )
 _TROUBLE: Mapping[int, tuple[str, str]] = {
     sqlite3.SQLITE_FULL: ("cannot grow, the disk is full", f"Free some space, {_KEPT}"),
     sqlite3.SQLITE_IOERR: ("could not be read or written", f"Check the disk, its free space and your quota, {_KEPT}"),
-    sqlite3.SQLITE_READONLY: ("cannot be written", "Choose a --store you may write to."),
+    sqlite3.SQLITE_READONLY: ("cannot be written", "Choose a --store that you may write to."),
     sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "Check its permissions, or choose another --store."),
     sqlite3.SQLITE_PERM: ("cannot be opened", "Check its permissions, or choose another --store."),
     sqlite3.SQLITE_BUSY: ("is locked by another process", f"Wait for it to end, {_KEPT}"),
-    sqlite3.SQLITE_PROTOCOL: ("cannot be locked", "Choose a --store on a disk that has file locks."),
+    sqlite3.SQLITE_PROTOCOL: ("cannot be locked", "Choose a --store on a disk that supports file locks."),
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
     sqlite3.SQLITE_NOTADB: _DAMAGED,
 }
-"""What SQLite can run into that is not our mistake: what to say and what to do."""
+"""Errors of SQLite that are not bugs of ours: what is wrong, and what to do."""
 
 
 class Store:
-    """Vectors of one model. Opens nothing for writing until the first `put`. Use as a context manager."""
+    """The vectors of one model in a store. No file is opened for writing until the first `put`.
+
+    Use it as a context manager. All methods raise UserError for damaged files, and for files of a newer version.
+    """
 
     def __init__(self, root: Path, spec: ModelSpec) -> None:
         self.folder = root / f"{safe_name(spec.name)}-{model_fingerprint(spec)[:16]}"
@@ -64,7 +67,7 @@ class Store:
         self._lock: FileLock | None = None
 
     def missing(self, keys: Sequence[bytes]) -> list[bytes]:
-        """Those of `keys` that no file holds, each once, in their order."""
+        """Returns the keys that no file holds, without repeats, in the order given."""
         wanted = dict.fromkeys(keys)
         for path, connection in self._open_readers():
             for row in _select(path, connection, "key", list(wanted)):
@@ -72,7 +75,10 @@ class Store:
         return list(wanted)
 
     def get(self, keys: Sequence[bytes]) -> FloatArray:
-        """Vectors `(n, d)` in the order of `keys`. Where several files hold a key the first by name counts."""
+        """Returns the vectors `(n, d)` in the order of `keys`, all of which must be stored.
+
+        If several files hold a key, the vector of the first file by name is returned.
+        """
         places: dict[bytes, list[int]] = {}
         for index, key in enumerate(keys):
             places.setdefault(key, []).append(index)
@@ -84,7 +90,7 @@ class Store:
         return matrix
 
     def width(self) -> int | None:
-        """Width of the vectors stored so far; None if there are none."""
+        """Returns the width of the stored vectors; None if there are none."""
         for path, connection in self._open_readers():
             with _explained(path):
                 row = connection.execute("SELECT length(vector) FROM vectors LIMIT 1").fetchone()
@@ -93,7 +99,10 @@ class Store:
         return None
 
     def put(self, keys: Sequence[bytes], vectors: FloatArray) -> None:
-        """Stores `(n, d)` vectors in one transaction. Raises UserError if the disk is full or read-only."""
+        """Stores vectors `(n, d)` in one transaction. Keys that the own file holds already keep their vectors.
+
+        Raises: UserError if the disk is full or read-only.
+        """
         data = np.ascontiguousarray(vectors, dtype="<f4")
         rows = [(key, row.tobytes()) for key, row in zip(keys, data, strict=True)]
         path, connection = self._open_writer()
@@ -102,10 +111,11 @@ class Store:
             connection.executemany("INSERT OR IGNORE INTO vectors (key, vector) VALUES (?, ?)", rows)
 
     def check_writable(self) -> None:
-        """Raises UserError now rather than after the first batch."""
+        """Opens the file for writing now, before the first batch. Raises: UserError if that is not possible."""
         self._open_writer()
 
     def close(self) -> None:
+        """Closes all files, and releases the lock on the own one."""
         for connection in self._readers.values():
             connection.close()
         self._readers.clear()
@@ -149,7 +159,7 @@ class Store:
 
 
 def _claim(folder: Path) -> tuple[Path, FileLock]:
-    """The first file of this machine that no live process writes to. The lock goes with the process."""
+    """Locks the first file of this machine that no live process writes to. The lock ends with the process."""
     host = safe_name(socket.gethostname())
     for number in range(10_000):
         path = folder / f"{host}-{number:03d}.db"
@@ -163,9 +173,9 @@ def _claim(folder: Path) -> tuple[Path, FileLock]:
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    """Opens a file. `rw` falls back to reading where that is all one may do.
+    """Opens a file. SQLite opens it read-only if `rw` is not permitted.
 
-    Readers ask for more than that because a journal left by a killed writer is rolled back by whoever comes next.
+    Readers use `rw` too, because the next process that opens the file rolls back the journal of a killed writer.
     """
     with _explained(path):
         uri = f"{path.absolute().as_uri()}?mode={mode}"
@@ -182,7 +192,7 @@ def _create(path: Path, connection: sqlite3.Connection) -> None:
 
 
 def _checked_format(path: Path, connection: sqlite3.Connection) -> bool:
-    """Whether the file holds a store. Raises UserError for one that a newer version wrote."""
+    """Whether the file holds a store. Raises: UserError if a newer version wrote it."""
     with _explained(path):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > FORMAT:
@@ -205,7 +215,7 @@ def _select(
 
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Turns what SQLite can run into, if it is not our mistake, into a UserError that names the file."""
+    """Turns errors of SQLite that are not bugs of ours into a UserError that names the file."""
     try:
         yield
     except sqlite3.Error as error:

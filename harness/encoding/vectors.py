@@ -1,4 +1,4 @@
-"""What comes out of a model: checked before it is stored, and named when it is wrong."""
+"""Vectors of a model, checked before they are stored. An error names the item."""
 
 from __future__ import annotations
 
@@ -14,26 +14,31 @@ from harness.types import FloatArray, Item, Role
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """An item to embed, the key its vector goes under, and a rough cost to sort by before it is prepared."""
+    """An item to embed and the key under which its vector is stored."""
 
     key: bytes
     item: Item
     role: Role
     pixels: int = 0
+    """Pixels of its images, as far as they are known before it is prepared."""
 
     @property
     def rough_cost(self) -> tuple[int, int, int]:
+        """An estimate to sort by before the item is prepared: number of videos, pixels, length of the text."""
         videos = sum(medium.kind == "video" for medium in self.item.media)
         return videos, self.pixels, len(self.item.full_text)
 
 
 def as_matrix(output: object) -> FloatArray:
-    """A model's output as fp32, whatever library and device it comes from. Raises UserError if it is no array."""
+    """Returns a model's output as a float32 numpy array of the same shape, from any library and device.
+
+    Raises: UserError if it is not an array of numbers.
+    """
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(output, torch.Tensor):
         output = output.detach().to(device="cpu", dtype=torch.float32).numpy()
     try:
-        with np.errstate(over="ignore"):  # a value too large for fp32 becomes infinite, and is reported as such
+        with np.errstate(over="ignore"):  # a value too large for fp32 becomes infinite, and `check_vectors` reports it
             matrix: FloatArray = np.asarray(output, dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise UserError(
@@ -44,7 +49,11 @@ def as_matrix(output: object) -> FloatArray:
 
 
 def check_vectors(vectors: FloatArray, work: Sequence[Work], width: int | None) -> int:
-    """The width of a batch of vectors. Raises UserError for a wrong shape and for vectors that mean nothing."""
+    """Checks the vectors of a batch, and returns their width.
+
+    `width` is that of vectors stored before, or None. Raises: UserError for a wrong shape, another width, values that
+    are not finite, and vectors of zeros.
+    """
     if vectors.ndim != 2 or len(vectors) != len(work):
         raise UserError(
             f"The model returned an array of shape {vectors.shape} for {len(work)} items.",
@@ -53,7 +62,7 @@ def check_vectors(vectors: FloatArray, work: Sequence[Work], width: int | None) 
     if width is not None and vectors.shape[1] != width:
         raise UserError(
             f"The model returned vectors of width {vectors.shape[1]}, but those stored before have width {width}.",
-            "A model that changed needs a new revision in its spec; then it gets vectors of its own.",
+            "A model that changed needs a new revision in its spec. Then its vectors are stored apart.",
         )
     finite = np.isfinite(vectors).all(axis=1)
     if not finite.all():
@@ -66,13 +75,13 @@ def check_vectors(vectors: FloatArray, work: Sequence[Work], width: int | None) 
     if zero.any():
         raise UserError(
             f"The model returned a vector of zeros for {describe(work[int(np.argmax(zero))])}.",
-            "A vector of zeros has no direction, so nothing can be ranked by it. Nothing of this batch was stored.",
+            "A vector of zeros has no direction, so it cannot rank anything. Nothing of this batch was stored.",
         )
     return int(vectors.shape[1])
 
 
 def describe(work: Work) -> str:
-    """An item in a few words, for messages."""
+    """Describes an item in a few words, for messages: role, names of its media, and the start of its text."""
     parts = []
     if work.item.media:
         parts.append(" and ".join(repr(medium.name) for medium in work.item.media))

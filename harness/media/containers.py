@@ -1,4 +1,4 @@
-"""What a few bytes of a file tell: whether it is a video at all, and whether it was cut off. Decodes nothing."""
+"""Checks of a video file's structure: whether it is a video, and whether it was cut off. Decodes nothing."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _HEAD = 64
 _MP4_FIRST = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}
 _EBML, _SEGMENT = b"\x1aE\xdf\xa3", re.compile(b"\x18S\x80g")
 _TRACKS = re.compile(rb"(?<!S\xab\x84)\x16T\xaek")
-"""Not where the index of the file says that there are some."""
+"""The element `Tracks`, but not the entry for it in the file's index (`SeekHead`)."""
 _TRACK_IS_VIDEO, _TRACK_IS_SOUND = b"\x83\x81\x01", b"\x83\x81\x02"
 _ANIMATIONS = (b"GIF87a", b"GIF89a", b"\x89PNG\r\n\x1a\n")
 _OTHERS = (b"FLV", b"0&\xb2u", b"OggS", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b".RMF", b"DKIF")
-"""Flash, Windows Media, Ogg, MPEG programme streams and video, RealMedia, IVF: known by their start alone."""
+"""Flash, Windows Media, Ogg, MPEG program streams and video, RealMedia, IVF. Only their first bytes are checked."""
 _VIDEO_TRACK = re.compile(rb"hdlr.{8}vide", re.DOTALL)
 _ONLY_SOUND = "has no video in it, only sound"
 
 
 class Box(NamedTuple):
-    """A part of an MP4 or AVI file: where its content starts, and where it should end."""
+    """A part of an MP4 or AVI file. `start` and `end` are the offsets at which its content starts and should end."""
 
     kind: bytes
     start: int
@@ -34,7 +34,10 @@ class Box(NamedTuple):
 
 
 def check_video(path: Path) -> None:
-    """Raises BadMedia for what is no video, has no picture, or ends before it should, as far as its structure tells."""
+    """Checks a file's structure.
+
+    Raises: BadMedia if the file is not a video, has only sound, was cut off, or cannot be read.
+    """
     try:
         with path.open("rb") as file:
             why = _fault(file, os.fstat(file.fileno()).st_size)
@@ -45,7 +48,7 @@ def check_video(path: Path) -> None:
 
 
 def container_of(path: Path) -> Container:
-    """The kind of container, by its first bytes."""
+    """Returns the kind of container, by its first bytes. Raises: OSError."""
     with path.open("rb") as file:
         return _kind(file.read(_HEAD))
 
@@ -61,7 +64,7 @@ def _kind(head: bytes) -> Container:
 
 
 def _fault(file: BinaryIO, size: int) -> str:
-    """What is wrong, or nothing."""
+    """Describes what is wrong; empty if nothing is."""
     head = file.read(_HEAD)
     kind = _kind(head)
     if kind == "mp4":
@@ -96,7 +99,11 @@ def _cut(boxes: Iterator[Box] | list[Box], size: int) -> str:
 
 
 def _mp4_boxes(file: BinaryIO, size: int) -> Iterator[Box]:
-    """ISO/IEC 14496-12, 4.2: a length that counts its own header, and four letters. 1: the length follows; 0: all."""
+    """Yields the top-level boxes (ISO/IEC 14496-12, section 4.2).
+
+    A box begins with its length, header included, and four letters. A length of 1 means that a 64-bit length follows,
+    and 0 means that the box extends to the end of the file.
+    """
     start = 0
     while start + 8 <= size:
         file.seek(start)
@@ -110,7 +117,10 @@ def _mp4_boxes(file: BinaryIO, size: int) -> Iterator[Box]:
 
 
 def _riff_boxes(file: BinaryIO, size: int) -> Iterator[Box]:
-    """One chunk, or in large AVI files several: four letters, and the length of what follows, filled up to even."""
+    """Yields the top-level chunks: one, or several in large AVI files.
+
+    A chunk begins with four letters and the length of its content, which is padded to an even length.
+    """
     start = 0
     while start + 8 <= size:
         file.seek(start)
@@ -123,7 +133,7 @@ def _riff_boxes(file: BinaryIO, size: int) -> Iterator[Box]:
 
 
 def _matroska_fault(head: bytes, size: int) -> str:
-    """Matroska and WebM (RFC 9559): what its segment's length says, and, where they come early, its tracks."""
+    """Checks the segment's length of Matroska and WebM (RFC 9559), and the tracks if they lie near the start."""
     segment, tracks = _element(head, _SEGMENT), _element(head, _TRACKS)
     if segment and (cut := _cut([segment], size)):
         return cut
@@ -134,7 +144,10 @@ def _matroska_fault(head: bytes, size: int) -> str:
 
 
 def _element(head: bytes, name: re.Pattern[bytes]) -> Box | None:
-    """Where one lies, if its length is known (RFC 8794, section 4): the length follows the name; all ones: unknown."""
+    """Finds an element whose length is known (RFC 8794, section 4).
+
+    The length follows the element's ID, as an integer of variable size. All ones mean that it is not known.
+    """
     found = name.search(head)
     if found is None or found.end() + 8 > len(head) or not head[found.end()]:
         return None

@@ -1,4 +1,4 @@
-"""Processes that decode videos: one that crashes or hangs is ended, and costs one video."""
+"""A pool of processes that decode videos. A process that crashes or hangs is ended, and only its video is lost."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ from harness.errors import BadMedia, UserError
 from harness.media.decode_worker import NO_DECODER, NO_MEMORY
 
 PATIENCE = 120.0
-"""Seconds that opening a video may take, or the next few frames."""
+"""Seconds that a decoder may take to open a video, or to decode the next few frames."""
 _PIPE = 1 << 20
-"""Bytes that a pipe may hold, where the system can be asked for more than usual: fewer turns for each frame."""
+"""Capacity of a pipe in bytes, where the system lets us set it. A large pipe needs fewer switches for each frame."""
 _HOME = Path(__file__).resolve().parents[2]
 _START = f"import sys; sys.path.insert(0, {str(_HOME)!r}); from harness.media.decode_worker import serve; serve()"
 
 
 def decode(path: Path, choose: Callable[[int, float], Sequence[int]]) -> list[Image.Image]:
-    """The frames that `choose(number of frames, frames a second)` names, RGB. Raises BadMedia for what is no video."""
+    """Decodes the frames that `choose(number of frames, frames per second)` names, as RGB in that order.
+
+    Raises: BadMedia if the video cannot be decoded; UserError if no decoder is installed or memory runs out.
+    """
     try:
         decoder = _idle.pop()
     except IndexError:
@@ -36,7 +39,7 @@ def decode(path: Path, choose: Callable[[int, float], Sequence[int]]) -> list[Im
     try:
         frames = decoder.frames(path, choose)
     except BaseException:
-        decoder.end()  # whatever it was in the midst of
+        decoder.end()  # its pipes may hold the rest of an answer, so it cannot be used again
         raise
     _idle.append(decoder)
     return frames
@@ -58,9 +61,10 @@ class Decoder:
         self._requests = self._process.stdin
         self._answers = self._process.stdout
         self._pixels = bytearray()
-        """Where the frames come in; as large as it had to be so far."""
+        """A buffer for the frames that arrive. It grows when it is too small."""
 
     def frames(self, path: Path, choose: Callable[[int, float], Sequence[int]]) -> list[Image.Image]:
+        """Does the work of `decode`. After an error the process must be ended."""
         self._ask({"open": str(path)}, path)
         with self._deadline(path):
             facts = self._answer(path)
@@ -77,6 +81,7 @@ class Decoder:
         return [read[number] for number in chosen]
 
     def end(self) -> None:
+        """Kills the process and waits for its end."""
         self._process.kill()
         with contextlib.suppress(OSError):
             self._requests.close()
@@ -84,7 +89,7 @@ class Decoder:
         self._process.wait()
 
     def _pictures(self, path: Path) -> list[Image.Image]:
-        """The next few frames."""
+        """Reads the next few frames."""
         with self._deadline(path):
             shape = self._answer(path)["shape"]
             assert isinstance(shape, list)
@@ -112,8 +117,8 @@ class Decoder:
         answer: Mapping[str, object] = json.loads(line)
         why = answer.get("error")
         if why == NO_DECODER:
-            raise UserError(f"{path} is a video, and there is nothing here to decode it.", "pip install av")
-        if why == NO_MEMORY:  # not BadMedia: that would let a score depend on the machine
+            raise UserError(f"{path} is a video, but no library that decodes videos is installed.", "pip install av")
+        if why == NO_MEMORY:  # not BadMedia, which can be skipped: scores must not depend on the machine's memory
             raise UserError(f"There is not enough memory to decode {path}.", "Use fewer --workers.")
         if why is not None:
             raise BadMedia(f"{path} cannot be decoded: {why}.", "Fetch the video again.")
@@ -121,7 +126,7 @@ class Decoder:
 
     @contextlib.contextmanager
     def _deadline(self, path: Path) -> Iterator[None]:
-        """Ends the process, and so whoever waits for it, if what is inside takes too long."""
+        """Kills the process if the code inside takes too long. Then its pipes close, which ends the wait for it."""
         timer = threading.Timer(PATIENCE, self._process.kill)
         timer.daemon = True
         start = time.monotonic()
@@ -131,8 +136,8 @@ class Decoder:
         except BadMedia:
             if time.monotonic() - start < PATIENCE:
                 raise
-            what = f"{path} cannot be decoded: the decoder was still at it after {PATIENCE:g} seconds."
-            raise BadMedia(what, "Fetch the video again, or encode it anew.") from None
+            what = f"{path} cannot be decoded: the decoder did not answer within {PATIENCE:g} seconds."
+            raise BadMedia(what, "Fetch the video again, or encode it again.") from None
         finally:
             timer.cancel()
 
@@ -143,15 +148,15 @@ class Decoder:
 
 
 _idle: list[Decoder] = []
-"""Those that wait for work; there are never more of them than threads that decode at once."""
+"""Processes that wait for work. There are never more of them than threads that decode at the same time."""
 
 
 def end_idle() -> None:
-    """Ends the processes that wait for work. The next video starts a new one."""
+    """Ends the processes that wait for work. The next video starts a new process."""
     while _idle:
         _idle.pop().end()
 
 
 atexit.register(end_idle)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_idle.clear)  # they answer to the parent
+    os.register_at_fork(after_in_child=_idle.clear)  # the decoders belong to the parent process

@@ -1,8 +1,8 @@
-"""Frames of a video by their number, whichever library opens it. Runs in a process of its own: see `decode_pool`.
+"""Decodes frames of a video by their number, with the first library that can. Runs in the processes of `decode_pool`.
 
-decord comes first for MP4 and Matroska. In other containers (AVI, MPEG) it can miss the frame when it jumps, so there
-PyAV comes first, and decord reads in a row. Where one is not installed or fails (decord at AV1, for one), the other
-gives the same frames. Animated images (GIF, PNG, WebP) are Pillow's on every machine.
+decord comes first for MP4 and Matroska. In other containers (AVI, MPEG) its seeking can miss the frame. There PyAV
+comes first, and decord reads all frames in order. If one library is not installed or fails (such as decord on AV1),
+the other one gives the same frames. Pillow reads animated images (GIF, PNG, WebP) on every machine.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ _LIBRARIES: Mapping[Container, Sequence[Callable[[Path], Reader]]] = {
     "mp4": (DecordReader, PyavReader),
     "matroska": (DecordReader, PyavReader),
     "animation": (AnimationReader,),
-    "transport stream": (PyavReader,),  # decord's frames are not the right ones even in a row
+    "transport stream": (PyavReader,),  # decord gives wrong frames even when it reads them in order
     "other": (PyavReader, partial(DecordReader, in_a_row=True)),
 }
 
 
 class OpenVideo:
-    """A video, read by the first library that can; the next goes on where one breaks off."""
+    """A video, read by the first library that can. If it fails, the next library continues."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -45,7 +45,7 @@ class OpenVideo:
         self.total, self.rate = self._reader.total, self._reader.rate
 
     def read(self, wanted: Sequence[int]) -> Iterator[Sequence[Frame]]:
-        """Frames by number, in ascending order, a few at a time. Raises ValueError."""
+        """Yields the frames of ascending numbers, a few at a time. Raises: ValueError if no library can read them."""
         for start in range(0, len(wanted), AT_ONCE):
             yield self._read(wanted[start : start + AT_ONCE])
 
@@ -78,13 +78,14 @@ class OpenVideo:
 
 
 def serve() -> None:
-    """Answers requests, one JSON object a line, until there are no more.
+    """Answers requests from standard input, one JSON object per line, until the input ends.
 
-    `{"open": path}` gets `{"total", "rate"}`; `{"read": [numbers]}` gets, a few frames at a time, `{"shape": [frames,
-    height, width]}` and their bytes. Where something fails, the answer, or what is left of it, is `{"error": reason}`.
+    The answer to `{"open": path}` is `{"total", "rate"}`. The answer to `{"read": [numbers]}` comes a few frames at a
+    time: `{"shape": [frames, height, width]}`, then their bytes. After a failure, `{"error": reason}` takes the place
+    of the answer or of its rest.
     """
     out = os.fdopen(os.dup(1), "wb")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what a library prints must not get among the answers
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that output of a library does not mix with the answers
     clip = None
     for line in sys.stdin.buffer:
         request = json.loads(line)
@@ -119,6 +120,6 @@ def _answer(out: BinaryIO, fields: dict[str, object]) -> None:
 
 
 def _reason(error: BaseException) -> str:
-    """What a library says, without its source lines and stack."""
+    """Returns the message of a library's error, without source lines and stack."""
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return first.rpartition("Check failed: ")[2].rstrip(".")[:200]

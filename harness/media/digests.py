@@ -1,4 +1,4 @@
-"""Digests of files, remembered by path, size and times of change, so that a second run does not read them again."""
+"""Digests of files, cached by path, size and change times. So a second run does not read the files again."""
 
 from __future__ import annotations
 
@@ -16,69 +16,82 @@ from typing import NoReturn
 from harness.errors import BadMedia, UserError
 from harness.identity import fingerprint, library_version
 from harness.media.containers import check_video
-from harness.media.images import MediaInfo, inspect_image, read_media, resolve
+from harness.media.images import MediaInfo, about, inspect_image, read_media, resolve
 from harness.paths import cache_dir
 from harness.types import Media
 
 _RECIPE = 1
-"""Raise when the same file is judged in another way than before."""
+"""Increase it when the same file gets another verdict than before."""
 _SCHEMA = "CREATE TABLE IF NOT EXISTS known (key TEXT PRIMARY KEY, stamp TEXT NOT NULL, value TEXT NOT NULL)"
 _FRESH_NS = 2_000_000_000
-"""A file changed this recently may change again within the resolution of its times: it is not remembered."""
+"""A file that changed this recently is not cached, because it may change again without a change of its times."""
 _UNSAVED = 1000
-_PATIENCE = 5.0
+"""Number of entries that are held in memory before they are written."""
+_TIMEOUT = 5.0
 """Seconds to wait for another process to finish writing."""
 
 
 class Digests:
-    """The memory: a SQLite file in the cache folder. Safe in threads. Without a usable file it lasts for one run."""
+    """A cache of digests: a SQLite file in the cache folder. Safe in threads.
+
+    If the file cannot be used, the cache is held in memory for this run.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self._lock = threading.Lock()
-        self._learned: dict[str, tuple[str, str]] = {}
+        self._added: dict[str, tuple[str, str]] = {}
         self._unsaved: list[str] = []
         self._database = _open(path or cache_dir() / f"digests-{_RECIPE}.db")
 
     def file(self, path: Path) -> str:
-        """SHA-256 of a file's bytes. Raises UserError if it cannot be read."""
+        """Returns the SHA-256 of a file's bytes. Raises: UserError if it cannot be read."""
         return self._of_file("file", Path(os.path.realpath(path)), _sha256)
 
     def image(self, media: Media) -> MediaInfo:
-        """Digest and size of an image, checked by `harness.media.images`. Raises BadMedia, and remembers that too."""
-        found = json.loads(self._of_file(f"image/{library_version('pillow')}", resolve(media), _inspected))
-        if isinstance(found, dict):
-            raise BadMedia(str(found["what"]), str(found["hint"]))
-        return MediaInfo(*found)
+        """Returns the digest and size of an image that `inspect_image` has checked.
+
+        Raises: BadMedia. That a file is bad is cached too.
+        """
+        with about(media):
+            found = json.loads(self._of_file(f"image/{library_version('pillow')}", resolve(media), _inspected))
+            if isinstance(found, dict):
+                raise BadMedia(str(found["what"]), str(found["hint"]))
+            return MediaInfo(*found)
 
     def media(self, media: Media) -> MediaInfo:
-        """Digest of any medium. Of a video only the structure is looked at; models decode it. Raises BadMedia."""
+        """Returns the digest and size of a medium. Raises: BadMedia.
+
+        Images are checked as in `image`. Of videos only the structure is checked; models decode them.
+        """
         if media.kind == "image":
             return self.image(media)
-        path = resolve(media)
-        check_video(path)
-        try:
-            return MediaInfo(self.file(path), 0, 0, turned=False)
-        except UserError as error:
-            raise BadMedia(error.what, error.hint) from None
+        with about(media):
+            path = resolve(media)
+            check_video(path)
+            try:
+                return MediaInfo(self.file(path), 0, 0, turned=False)
+            except UserError as error:
+                raise BadMedia(error.what, error.hint) from None
 
     def receipt(self, key: str) -> Mapping[str, object] | None:
-        """What `leave_receipt` said under `key`, if anything."""
+        """Returns the value that `leave_receipt` stored under `key`, or None."""
         known = self._recall(f"receipt|{key}", "")
         return json.loads(known) if known else None
 
     def leave_receipt(self, key: str, value: Mapping[str, object]) -> None:
+        """Stores a JSON value under `key`, in place of an earlier one."""
         self._remember(f"receipt|{key}", "", json.dumps(value))
 
     def flush(self) -> None:
-        """Writes out what was learned. A memory that cannot be written costs time, not truth."""
+        """Writes new entries to the file. If that fails, the files are read again next time."""
         with self._lock:
-            rows = [(key, *self._learned[key]) for key in self._unsaved]
+            rows = [(key, *self._added[key]) for key in self._unsaved]
             self._unsaved.clear()
             with contextlib.suppress(sqlite3.Error), self._database:
                 self._database.executemany("INSERT OR REPLACE INTO known VALUES (?, ?, ?)", rows)
 
     def _of_file(self, kind: str, path: Path, work: Callable[[Path], str]) -> str:
-        """What `work` finds in a file, which is named without links."""
+        """Returns the cached value for a file, or that of `work`. `path` must be free of links."""
         stamp, fresh = _stamp(path)
         key = f"{kind}|{path}"
         known = self._recall(key, stamp)
@@ -90,17 +103,17 @@ class Digests:
 
     def _recall(self, key: str, stamp: str) -> str | None:
         with self._lock:
-            row = self._learned.get(key)
+            row = self._added.get(key)
             if row is None:
                 try:
                     row = self._database.execute("SELECT stamp, value FROM known WHERE key = ?", (key,)).fetchone()
-                except sqlite3.Error:  # damaged, or held by somebody who does not let go: not to be waited for twice
+                except sqlite3.Error:  # damaged, or locked for longer than the timeout: do not wait again
                     self._database = _connect(":memory:")
             return row[1] if row is not None and row[0] == stamp else None
 
     def _remember(self, key: str, stamp: str, value: str) -> None:
         with self._lock:
-            self._learned[key] = stamp, value
+            self._added[key] = stamp, value
             self._unsaved.append(key)
             full = len(self._unsaved) >= _UNSAVED
         if full:
@@ -108,26 +121,29 @@ class Digests:
 
 
 def folder_digest(folder: Path, digests: Digests | None = None) -> str:
-    """SHA-256 over the names and bytes of all files of a folder (hidden ones left out). Raises UserError."""
+    """Returns a SHA-256 over the names and bytes of all files of a folder, hidden ones left out.
+
+    Raises: UserError if it is not a folder, or if something in it cannot be read.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder} is not a folder.", "Name a folder that holds a model.")
-    memory = digests or Digests()
+    cache = digests or Digests()
     paths = sorted((path.relative_to(folder).as_posix(), path) for path in _files(folder))
-    digest = fingerprint({"files": [[name, memory.file(path)] for name, path in paths]})
-    memory.flush()
+    digest = fingerprint({"files": [[name, cache.file(path)] for name, path in paths]})
+    cache.flush()
     return digest
 
 
 def files_digest(paths: Sequence[Path], digests: Digests) -> str:
-    """SHA-256 over the bytes of some files in order, not over where they lie."""
+    """Returns a SHA-256 over the bytes of files in the order given. Their paths do not count."""
     return fingerprint({"files": [digests.file(path) for path in paths]})
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Files below a folder, those behind links included, as whoever loads a model from it would find them."""
+    """Yields the files below a folder, those behind links included, as a library that loads the folder finds them."""
     for base, folders, names in os.walk(folder, onerror=_unreadable, followlinks=True):
         here = Path(base)
-        # Hidden folders are left out, and links back up, which would go round forever.
+        # Hidden folders are left out. Links to a parent folder are left out too, because they never end.
         folders[:] = [name for name in folders if name[0] != "." and not _holds(here / name, here)]
         yield from (here / name for name in names if name[0] != "." and (here / name).is_file())
 
@@ -137,12 +153,12 @@ def _holds(folder: Path, inner: Path) -> bool:
 
 
 def _stamp(path: Path) -> tuple[str, bool]:
-    """What changes whenever a file does, and whether it changed just now."""
+    """Returns a text that changes whenever the file changes, and whether the file changed just now."""
     try:
         status = os.stat(path)
     except OSError as error:
         _unreadable(error)
-    fresh = time.time_ns() - status.st_ctime_ns < _FRESH_NS  # unlike the other, this time cannot be set back
+    fresh = time.time_ns() - status.st_ctime_ns < _FRESH_NS  # programs can set mtime back, but not ctime
     return f"{status.st_size}|{status.st_mtime_ns}|{status.st_ctime_ns}", fresh
 
 
@@ -155,7 +171,10 @@ def _sha256(path: Path) -> str:
 
 
 def _inspected(path: Path) -> str:
-    """What `Digests.image` remembers. A file that cannot be read just now is no news of its content, so that raises."""
+    """Returns the value that `Digests.image` caches.
+
+    Raises: BadMedia if the file cannot be read now. That says nothing about its content, so it is not cached.
+    """
     data = read_media(path)
     try:
         info = inspect_image(data, path)
@@ -178,6 +197,6 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _connect(path: Path | str) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=_PATIENCE, check_same_thread=False)
+    connection = sqlite3.connect(path, timeout=_TIMEOUT, check_same_thread=False)
     connection.execute(_SCHEMA)
     return connection

@@ -1,4 +1,4 @@
-"""Which frames of a video a model sees. The choice is part of the model's identity."""
+"""Rules that choose the frames of a video that a model sees. The rule is part of the model's identity."""
 
 from __future__ import annotations
 
@@ -18,24 +18,26 @@ _FORM = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class FramePolicy:
-    """`all`; `uniform:8`, evenly spread; `fps:3:32`, three a second, spread evenly where that is more than 32.
+    """A rule that chooses frames: `all`, `uniform:8` (evenly spaced), or `fps:3:32`.
 
-    `str(FramePolicy.parse(text))` says the same as `text`, in its one canonical form.
+    `fps:3:32` is three frames per second, or 32 evenly spaced frames where that would be more than 32.
+    `str(FramePolicy.parse(text))` is the canonical form of `text`.
     """
 
     kind: Literal["all", "uniform", "fps"]
     most: int = 0
-    """Frames at most; 0: no limit."""
+    """Maximum number of frames; 0 for no limit."""
     fps: float = 0.0
+    """Frames per second; used only by `fps`."""
 
     @staticmethod
     def parse(text: str) -> FramePolicy:
-        """Raises UserError for anything else."""
+        """Parses a rule as users write it. Raises: UserError for any other text."""
         match = _FORM.fullmatch(text)
         if match is None or (match["fps"] and not float(match["fps"])):
             raise UserError(
                 f"Frames of a video cannot be chosen by {text!r}.",
-                "Write all, uniform:8 (eight, evenly spread), fps:3 (three a second) or fps:3:32 (but at most 32).",
+                "Write all, uniform:8 (eight, evenly spaced), fps:3 (three per second) or fps:3:32 (at most 32).",
             )
         if match["fps"]:
             return FramePolicy("fps", int(match["most"] or 0), float(match["fps"]))
@@ -47,7 +49,7 @@ class FramePolicy:
         return f"uniform:{self.most}" if self.kind == "uniform" else "all"
 
     def choose(self, total: int, rate: float) -> list[int]:
-        """Indexes of the frames to see, ascending, of a video of `total` frames, `rate` a second."""
+        """Returns the ascending indexes of the frames to see, of a video of `total` frames at `rate` per second."""
         if self.kind == "fps":
             return frame_indices(total, rate, self.fps, self.most)
         if self.kind == "uniform" and total > self.most:
@@ -56,11 +58,14 @@ class FramePolicy:
 
 
 def frame_indices(total: int, rate: float, fps: float, most: int, *, resample: bool = False) -> list[int]:
-    """About `fps` frames a second: every n-th, where n is `rate / fps` rounded half to even, and at least 1.
+    """Returns the ascending indexes of about `fps` frames per second, of `total` frames at `rate` per second.
 
-    More than `most` (0: no limit), or any number with `resample`, become `most`, spread evenly from first to last, with
-    repeats where there are fewer. The public code fails on videos slower than half of `fps`; here all their frames are
-    seen, and so are those of a video that does not tell its rate (0, or not a number).
+    Every n-th frame is taken, where n is `rate / fps` rounded half to even, and at least 1. If that gives more than
+    `most` frames (0: no limit), `most` frames are taken instead, evenly spaced from the first to the last. With
+    `resample` there are always `most`, with repeats if the video is shorter.
+
+    The public code fails on videos slower than half of `fps`. Here all their frames are taken. The same holds for a
+    video whose rate is not known (0 or not a number).
     """
     stride = max(1, round(rate / fps)) if math.isfinite(rate) else 1
     chosen = list(range(0, total, stride))
@@ -68,5 +73,5 @@ def frame_indices(total: int, rate: float, fps: float, most: int, *, resample: b
 
 
 def _spread(total: int, count: int) -> list[int]:
-    """Evenly from the first to the last: `floor(i * (total - 1) / (count - 1))`, in floating point as numpy does it."""
+    """Evenly spaced indexes, `floor(i * (total - 1) / (count - 1))`, with numpy's floating-point rounding."""
     return [int(index) for index in np.linspace(0, total - 1, count, dtype=int)]

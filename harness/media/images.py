@@ -1,4 +1,4 @@
-"""Images, from a name in a data file to RGB pixels. Every medium of every task is opened here."""
+"""Images, from a name in a data file to RGB pixels. Paths of all media are resolved here."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from harness.errors import BadMedia, UserError
 from harness.types import Media
 
 MAX_PIXELS = 178_956_970
-"""Larger images are refused before they are decoded: twice Pillow's own warning limit, and its hard stop."""
+"""Images with more pixels are refused before they are decoded. It is Pillow's hard limit, twice its warning limit."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
-"""What is read. Pillow knows more, but some of those formats run other programs (EPS), and no dataset needs them."""
+"""Formats that are read. Pillow has more, but some of them run other programs (EPS), and no dataset needs them."""
 
 _ORIENTATION_TAG = 0x0112
 _END_OF_JPEG = b"\xff\xd9"
@@ -43,27 +43,46 @@ _DAMAGE = (
     struct.error,
     zlib.error,
 )
-"""What Pillow's readers raise over damaged files."""
+"""Errors that Pillow's readers raise for damaged files."""
 
-# What Pillow would say on stderr is checked and reported here, once, with a path. Set for the whole process, because
-# `warnings.catch_warnings` is not safe in threads.
+# Pillow's warnings are silenced: this module checks the same things and reports them once, with a path. They are
+# silenced for the whole process, because `warnings.catch_warnings` is not safe in threads.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """What one look at a file tells. `digest` is the SHA-256 of its bytes."""
+    """Facts about the file of a medium. `width` and `height` are in pixels, 0 for a video."""
 
     digest: str
+    """SHA-256 of the file's bytes."""
     width: int
     height: int
     turned: bool
-    """The file carries an EXIF orientation, which is left unapplied, as the public code leaves it."""
+    """Whether the file has an EXIF orientation. It is not applied, because the public code does not apply it."""
+
+
+@contextlib.contextmanager
+def about(media: Media) -> Iterator[None]:
+    """Sets `medium` of every BadMedia that is raised inside, so that callers know which medium is bad."""
+    try:
+        yield
+    except BadMedia as error:
+        error.medium = media
+        raise
 
 
 def resolve(media: Media) -> Path:
-    """The file behind a medium. Raises BadMedia unless it is a file inside the root with something in it."""
+    """Returns the path of a medium's file, with links followed.
+
+    Raises: BadMedia if it is missing, empty, not a file, or outside of the root.
+    """
+    with about(media):
+        return _resolved(media)
+
+
+def _resolved(media: Media) -> Path:
     name = media.name
     pure = PurePosixPath(name.replace("\\", "/"))
     if pure.is_absolute() or ".." in pure.parts or Path(name).is_absolute() or Path(name).drive:
@@ -86,7 +105,7 @@ def resolve(media: Media) -> Path:
     if not real.is_relative_to(_real_root(media.root)):
         raise BadMedia(
             f"{path} is a link to {real}, outside of {media.root}.",
-            "Copy the file into the media root, or name the folder it really lies in with --images.",
+            "Copy the file into the media root, or name the folder that holds it with --images.",
         )
     if not stat.S_ISREG(status.st_mode):
         raise BadMedia(f"{path} is not a file.", "A media path must name a file. Correct the data file.")
@@ -101,7 +120,7 @@ def _real_root(root: Path) -> str:
 
 
 def read_media(path: Path) -> bytes:
-    """All bytes of a resolved file. Raises BadMedia."""
+    """Reads all bytes of a resolved file. Raises: BadMedia if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -109,10 +128,10 @@ def read_media(path: Path) -> bytes:
 
 
 def inspect_image(data: bytes, path: Path) -> MediaInfo:
-    """Looks at the bytes of an image. Raises BadMedia if they do not open.
+    """Checks the bytes of an image. Raises: BadMedia if they do not open, or if the file is cut off.
 
-    Only where their structure leaves a doubt are the pixels decoded, so damage in the midst of an otherwise whole file
-    shows only when it is opened.
+    Pixels are decoded only if the structure does not show that the file is complete. So damage in the middle of an
+    otherwise complete file is found only by `open_image`.
     """
     with _opened(data, path) as image:
         info = MediaInfo(hashlib.sha256(data).hexdigest(), image.width, image.height, _is_turned(image))
@@ -124,19 +143,24 @@ def inspect_image(data: bytes, path: Path) -> MediaInfo:
 
 
 def open_image(media: Media) -> Image.Image:
-    """First frame of an image as 8-bit RGB, as Pillow converts it: alpha dropped, EXIF orientation not applied.
+    """Decodes the first frame of an image as 8-bit RGB. Raises: BadMedia.
 
-    16-bit and 32-bit greys are scaled to 8 bits, where Pillow would clip them to white. Raises BadMedia.
+    Pillow converts it: alpha is dropped, and the EXIF orientation is not applied. Greys of 16 and 32 bits are scaled to
+    8 bits, because Pillow would clip them to white.
     """
-    path = resolve(media)
-    with _opened(read_media(path), path) as image:
-        image.load()
-        shallow = _shallow_grey(image) if image.mode.startswith(("I", "F")) else image
-        return shallow if shallow.mode == "RGB" else shallow.convert("RGB")
+    with about(media):
+        path = resolve(media)
+        with _opened(read_media(path), path) as image:
+            image.load()
+            shallow = _shallow_grey(image) if image.mode.startswith(("I", "F")) else image
+            return shallow if shallow.mode == "RGB" else shallow.convert("RGB")
 
 
 def _shallow_grey(image: Image.Image) -> Image.Image:
-    """Greys of more than 8 bits, scaled: from 16 bits, or from 0 to their largest if they are floats or go beyond."""
+    """Scales greys of more than 8 bits to 8 bits.
+
+    The range is that of 16 bits. For floats, and for larger values, it is from 0 to the largest value.
+    """
     values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     top = float(values.max(initial=0))
     if image.mode != "F":
@@ -145,9 +169,9 @@ def _shallow_grey(image: Image.Image) -> Image.Image:
 
 
 def _looks_whole(image: ImageFile.ImageFile, data: bytes) -> bool:
-    """Whether the structure of a freshly opened image shows that nothing is missing. Uses the image up."""
+    """Whether the structure of a just opened image shows that it is complete. The image cannot be used afterwards."""
     if image.format == "JPEG" and image.fp is not None:
-        return data.rfind(_END_OF_JPEG) >= image.fp.tell()  # what comes before may hold a thumbnail with its own end
+        return data.rfind(_END_OF_JPEG) >= image.fp.tell()  # a thumbnail before this place has an end mark of its own
     if image.format == "PNG":
         with contextlib.suppress(*_DAMAGE):
             image.verify()
@@ -157,17 +181,17 @@ def _looks_whole(image: ImageFile.ImageFile, data: bytes) -> bool:
 
 def _is_turned(image: Image.Image) -> bool:
     if image.format == "TIFF":
-        return False  # Pillow turns these itself
+        return False  # Pillow applies the orientation of TIFF files itself
     try:
-        # Not image.getexif(): the one of PNG decodes the pixels first.
+        # Not image.getexif(), because that of PNG decodes the pixels first.
         return Image.Image.getexif(image).get(_ORIENTATION_TAG) in range(2, 9)
     except _DAMAGE:
-        return False  # broken EXIF does not touch the pixels
+        return False  # broken EXIF does not change the pixels
 
 
 @contextlib.contextmanager
 def _opened(data: bytes, path: Path) -> Iterator[ImageFile.ImageFile]:
-    """An image, and what goes wrong with it while it is used as BadMedia."""
+    """Opens an image, and turns errors of Pillow while it is used into BadMedia."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -176,10 +200,10 @@ def _opened(data: bytes, path: Path) -> Iterator[ImageFile.ImageFile]:
     except Image.DecompressionBombError:
         raise BadMedia(
             f"{path} would take too much memory to open: it has more than {MAX_PIXELS:,} pixels.",
-            "If it is meant to be this large, shrink it; if not, it may be a decompression bomb.",
+            "Shrink it if it is meant to be this large. Otherwise it may be a decompression bomb.",
         ) from None
     except MemoryError:
-        # Not BadMedia: that would let a score depend on the machine.
+        # Not BadMedia, which can be skipped: scores must not depend on the machine's memory.
         raise UserError(f"There is not enough memory to open {path}.", "Use fewer --workers.") from None
     except UnidentifiedImageError:
         what = f"{path} is not an image ({', '.join(FORMATS)})."

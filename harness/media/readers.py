@@ -1,7 +1,7 @@
-"""The libraries that read videos, behind one face.
+"""One interface to the libraries that read videos.
 
-All count the frames that are there, whatever the header says, in the order of presentation, apply a rotation that the
-container asks for, and decode no more than it takes to reach the frames asked for.
+All readers count the frames that exist, even if the header says otherwise, in the order of presentation. They apply the
+rotation of the container. They decode only the frames that are needed to reach those asked for.
 """
 
 from __future__ import annotations
@@ -23,29 +23,33 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 Frame: TypeAlias = NDArray[np.uint8]
-"""`(height, width, 3)`, RGB."""
+"""An RGB image of shape `(height, width, 3)`."""
 
 AT_ONCE = 8
-"""Frames that are held at once."""
+"""Largest number of frames in memory."""
 _SHORTEST_MS, _USUAL_MS = 20, 100
-"""Browsers and FFmpeg show a frame of an animation that asks for less than the one for as long as the other."""
+"""An animation's frame with a duration below the first is shown for the second, as in browsers and FFmpeg."""
 _INDEXED = {"mov", "matroska", "webm", "avi"}
-"""Containers in which PyAV can be sent to a key frame; in others it reads from the start."""
+"""Containers in which PyAV can seek to a key frame. In others it reads from the start."""
 
 
 class Reader(Protocol):
-    """A library's way to read one open file."""
+    """An open video file."""
 
     total: int
+    """Number of frames."""
     rate: float
-    """Frames a second, on average; 0 if the file does not tell."""
+    """Average frames per second; 0 if the file does not say."""
 
     def read(self, wanted: Sequence[int]) -> list[Frame]:
-        """Frames by number. Over all calls numbers ascend."""
+        """Decodes the frames of these numbers, from 0. Numbers must ascend, also from one call to the next.
+
+        Raises: one of `FAILURES`.
+        """
 
 
 class DecordReader:
-    """Jumps to the key frame before a frame, unless it is to read in a row."""
+    """A reader that uses decord. It seeks to the key frame before a frame, or with `in_a_row` reads all in order."""
 
     def __init__(self, path: Path, *, in_a_row: bool = False) -> None:
         import decord
@@ -58,6 +62,7 @@ class DecordReader:
         self.rate = float(self._reader.get_avg_fps())
 
     def read(self, wanted: Sequence[int]) -> list[Frame]:
+        """Decodes frames, as `Reader` says."""
         if not self._in_a_row:
             return list(self._reader.get_batch(list(wanted)).asnumpy())
         found: dict[int, Frame] = {}
@@ -70,7 +75,10 @@ class DecordReader:
 
 
 class PyavReader:
-    """Reads the packets' times first, without decoding; a frame's number is the place of its time among them."""
+    """A reader that uses PyAV. It reads the times of all packets first, without decoding.
+
+    The number of a frame is the place of its time among the sorted times.
+    """
 
     def __init__(self, path: Path) -> None:
         import av
@@ -92,9 +100,10 @@ class PyavReader:
         self.total = len(packets) if exact else _count_frames(path)
         self._frames = self._container.decode(self._stream)
         self._turn = 0
-        self._convert = av.video.reformatter.VideoReformatter().reformat  # a frame's own would be set up anew each time
+        self._convert = av.video.reformatter.VideoReformatter().reformat  # shared, because setting one up takes time
 
     def read(self, wanted: Sequence[int]) -> list[Frame]:
+        """Decodes frames, as `Reader` says."""
         return [self._read(number) for number in wanted]
 
     def _read(self, number: int) -> Frame:
@@ -116,7 +125,7 @@ class PyavReader:
 
 def _picture(container: InputContainer) -> VideoStream:
     if not container.streams.video:
-        raise ValueError("there is no video in it, only sound")
+        raise ValueError("it has no video, only sound")
     stream = container.streams.video[0]
     stream.codec_context.thread_count = 1
     return stream
@@ -130,7 +139,10 @@ def _count_frames(path: Path) -> int:
 
 
 class AnimationReader:
-    """Every frame is made from the one before, so they are read in a row. Transparency is dropped, as of images."""
+    """A reader of animated images that uses Pillow. Transparency is dropped, as for images.
+
+    Every frame is made from the one before it, so frames are read in order.
+    """
 
     def __init__(self, path: Path) -> None:
         self._image = Image.open(path)
@@ -139,6 +151,7 @@ class AnimationReader:
         self.rate = self.total / seconds
 
     def read(self, wanted: Sequence[int]) -> list[Frame]:
+        """Decodes frames, as `Reader` says."""
         return [self._read(number) for number in wanted]
 
     def _read(self, number: int) -> Frame:
@@ -152,7 +165,7 @@ class AnimationReader:
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """What the libraries raise over damaged files."""
+    """Errors that the libraries raise for damaged files."""
     found: list[type[Exception]] = [ArithmeticError, AssertionError, EOFError, LookupError, OSError, RuntimeError]
     found += [SyntaxError, TypeError, ValueError, struct.error, zlib.error]
     with contextlib.suppress(ImportError):

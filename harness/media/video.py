@@ -1,4 +1,4 @@
-"""Frames of videos, as pictures. Where and how they are decoded: `decode_pool`, `decode_worker`."""
+"""Frames of videos as images. `decode_pool` and `decode_worker` decode them in other processes."""
 
 from __future__ import annotations
 
@@ -10,22 +10,29 @@ from harness.errors import BadMedia
 from harness.media.containers import check_video
 from harness.media.decode_pool import decode
 from harness.media.frame_policy import FramePolicy
-from harness.media.images import resolve
+from harness.media.images import about, resolve
 from harness.types import Media
 
 
 def read_frames(media: Media, choose: Callable[[int, float], Sequence[int]]) -> list[Image.Image]:
-    """The frames that `choose(number of frames, frames a second)` names, RGB. Raises BadMedia for what is no video."""
-    try:
-        path = resolve(media)
-        check_video(path)
-        return decode(path, choose)
-    except BadMedia as error:
-        if not media.where:
-            raise
-        raise BadMedia(f"{error.what} It is named in {media.where}.", error.hint) from None
+    """Decodes the frames of a video that `choose(number of frames, frames per second)` names, as RGB in that order.
+
+    Raises: BadMedia if it is not a video or is damaged. The message says where the data names it, if known.
+    """
+    with about(media):
+        try:
+            path = resolve(media)
+            check_video(path)
+            return decode(path, choose)
+        except BadMedia as error:
+            if not media.where:
+                raise
+            raise BadMedia(f"{error.what} It is named in {media.where}.", error.hint) from None
 
 
 def spread_frames(media: Media, count: int) -> list[Image.Image]:
-    """At most `count` frames, evenly spread from the first to the last; a shorter video gives all of its own."""
+    """Decodes at most `count` frames, evenly spaced from the first to the last. A shorter video gives all its frames.
+
+    Raises: BadMedia.
+    """
     return read_frames(media, FramePolicy("uniform", count).choose)

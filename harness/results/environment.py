@@ -1,4 +1,4 @@
-"""What a result was made with: versions, machine, memory."""
+"""The environment of a result: versions, machine, and memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LIBRARIES = (
 
 
 def environment(device: str) -> Mapping[str, object]:
-    """Versions and machine, as plain data."""
+    """Returns versions and facts about the machine, as plain data. `device` is that of the command line."""
     torch = sys.modules.get("torch")
     gpu = torch.cuda.get_device_name() if torch is not None and torch.cuda.is_available() else None
     return {
@@ -39,6 +39,7 @@ def environment(device: str) -> Mapping[str, object]:
 
 
 def own_version() -> str:
+    """Returns the version of llave-bench, or `not installed`."""
     try:
         return version("llave-bench")
     except PackageNotFoundError:
@@ -46,7 +47,7 @@ def own_version() -> str:
 
 
 def peak_memory() -> Mapping[str, int]:
-    """Highest use of memory so far, in bytes: the process's, and the GPU's where torch has used one."""
+    """Returns the highest use of memory so far, in bytes: `process_bytes`, and `gpu_bytes` if torch has used a GPU."""
     peak = {"process_bytes": _process_peak()}
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():

@@ -1,10 +1,10 @@
-"""The result record: what was measured, on what, with what, under which rule; its invariants and its files.
+"""The result record of a model on a task: its fields, its invariants, and its files.
 
     OUT/<model>/<revision>/<task>.json           the record
-    OUT/<model>/<revision>/<task>.queries.jsonl  one row a query, whose digest the record holds
+    OUT/<model>/<revision>/<task>.queries.jsonl  one row per query; the record holds the digest of this file
 
-A record that answers another question (another protocol, limit, option, dataset) never overwrites this one: the older
-of the two steps aside to `<task>.<identity>.json`, where it is still found.
+Two records with different identities (another protocol, limit, option, dataset) never overwrite each other. The older
+one is moved to `<task>.<identity>.json`, where it is still found.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from filelock import FileLock
 
 from harness.errors import UserError
 from harness.paths import explain_os_errors, safe_name, write_atomic
+from harness.scoring.metrics import QueryRow, Score
 from harness.types import ModelSpec
 
 FORMAT = 1
 _AGAIN = "Move it away and run the evaluation again."
 _JSON = {"int": int, "str": str, "str | None": str | None, "Mapping": dict, "Sequence": list}
-"""What a field of each kind is in the file."""
+"""Type in the file for each type of field."""
 
 
 def _refuse(name: str) -> None:
@@ -41,17 +42,8 @@ _JSON_ONLY = json.JSONDecoder(parse_constant=_refuse)
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """A metric over all queries, as a fraction (or a rank), with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
-    """One model on one task. The fields and their order are the file's; docs/results.md explains each."""
+    """The result of one model on one task. The file has these fields in this order; docs/results.md explains them."""
 
     format: int
     status: str
@@ -77,29 +69,28 @@ class Result:
     cost: Mapping[str, object]
     created: str
     queries: Mapping[str, str] = field(default_factory=dict)
-    """The file of per-query rows and its SHA-256; filled in when the record is written."""
+    """The file of per-query rows and its SHA-256. `write_result` sets it."""
 
     @property
     def main(self) -> Score:
+        """The score of the main metric."""
         return self.metrics[self.main_metric]
 
 
-QueryRow = Mapping[str, object]
-
-
 def result_folder(out: Path, spec: ModelSpec) -> Path:
+    """Returns the folder of a model's results below `out`."""
     return out / safe_name(spec.name) / safe_name(spec.revision)
 
 
 def check_writable(folder: Path) -> None:
-    """Raises UserError now rather than after hours of embedding."""
+    """Creates the folder and tests that files can be written, before hours of embedding. Raises: UserError."""
     with explain_os_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
 
 
 def check_invariants(result: Result) -> None:
-    """What must hold of every record. A violation is a bug of ours, or a file that somebody edited."""
+    """Checks the invariants of a record. Raises: AssertionError, for a bug of ours or an edited file."""
     for each in fields(Result):
         kind = _JSON[str(each.type).partition("[")[0]]
         assert isinstance(getattr(result, each.name), kind), f"{each.name} is not of its kind"
@@ -118,7 +109,10 @@ def check_invariants(result: Result) -> None:
 
 
 def write_result(folder: Path, result: Result, rows: Sequence[QueryRow]) -> Result:
-    """Writes rows, then record, each whole or not at all. Returns the record as written."""
+    """Writes the rows and then the record, each atomically, and returns the record as written.
+
+    Raises: UserError if the disk refuses; AssertionError if an invariant does not hold.
+    """
     stem = safe_name(result.task)
     name, text = f"{stem}.queries.jsonl", _lines(rows)
     result = replace(result, queries={"file": name, "sha256": hashlib.sha256(text.encode()).hexdigest()})
@@ -133,7 +127,7 @@ def write_result(folder: Path, result: Result, rows: Sequence[QueryRow]) -> Resu
 
 
 def find_result(folder: Path, task: str, identity: str) -> Result | None:
-    """A finished record that answers exactly this question, with its rows whole; else None."""
+    """Returns the finished record with this identity, if its file of rows is complete; otherwise None."""
     stem = safe_name(task)
     for path in (folder / f"{stem}.json", folder / f"{stem}.{identity[:12]}.json"):
         try:
@@ -146,7 +140,7 @@ def find_result(folder: Path, task: str, identity: str) -> Result | None:
 
 
 def load_result(path: Path) -> Result:
-    """Reads a record. Raises UserError for a file that is not one, or that a newer version wrote."""
+    """Reads a record. Raises: UserError if the file is not a record, is damaged, or is of a newer version."""
     if not path.is_file():
         what = "is a folder, not a result" if path.is_dir() else "does not exist"
         raise UserError(f"{path} {what}.", "Results are at OUT/<model>/<revision>/<task>.json.")
@@ -176,15 +170,16 @@ def load_result(path: Path) -> Result:
 
 
 def load_rows(path: Path, result: Result) -> list[QueryRow]:
-    """The per-query rows of the record at `path`. Raises UserError if they are not the ones it was written with."""
+    """Reads the per-query rows of the record at `path`. Raises: UserError if their file is missing or was changed."""
     if not rows_are_whole(path, result):
-        raise UserError(f"{_rows_of(path, result)} does not hold the rows of {path.name}: changed, or lost.", _AGAIN)
+        what = f"{_rows_of(path, result)} does not hold the rows of {path.name}: it was changed, or lost."
+        raise UserError(what, _AGAIN)
     with jsonlines.open(_rows_of(path, result)) as reader:
         return list(reader)
 
 
 def rows_are_whole(path: Path, result: Result) -> bool:
-    """Whether the rows of the record at `path` are there and are those it was written with."""
+    """Whether the file of per-query rows exists and has the digest that the record at `path` holds."""
     try:
         data = _rows_of(path, result).read_bytes()
     except OSError:
@@ -193,7 +188,7 @@ def rows_are_whole(path: Path, result: Result) -> bool:
 
 
 def _rows_of(path: Path, result: Result) -> Path:
-    """Beside the record, whatever else an edited one may say."""
+    """Returns the path of the rows. It is always beside the record, even if an edited record names another folder."""
     return path.parent / Path(str(result.queries.get("file"))).name
 
 
@@ -209,9 +204,10 @@ def _text(record: Mapping[str, object]) -> str:
 
 
 def _step_aside(folder: Path, stem: str, identity: str) -> None:
-    """Moves a record of another identity, with its rows, to a name of its own; killed half-way, it goes on later.
+    """Moves a record of another identity, with its rows, to a name with its identity.
 
-    So too one that cannot be read, such as a newer version's.
+    After a kill in the middle, the next call completes the move. A record that cannot be read, such as one of a newer
+    version, is moved too.
     """
     path = folder / f"{stem}.json"
     if not path.exists():

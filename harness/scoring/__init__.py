@@ -1,1 +1,1 @@
-"""From vectors to ranks, from ranks to metrics and their intervals."""
+"""Scoring: vectors to ranks, and ranks to metrics with their confidence intervals."""

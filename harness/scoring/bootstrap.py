@@ -1,4 +1,4 @@
-"""How sure a score is: bootstrap intervals over queries."""
+"""Confidence intervals of scores: the bootstrap over queries."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ import numpy as np
 
 RESAMPLES = 1000
 _CELLS = 1 << 22
-"""Most values that are resampled at once."""
+"""Largest number of values that are resampled at once, to bound the memory."""
 
 
 class Interval(NamedTuple):
-    """A 95 % interval."""
+    """A 95 % confidence interval."""
 
     low: float
     high: float
 
 
 def bootstrap(columns: Sequence[Sequence[float]], *, medians: Sequence[bool], seed: int) -> list[Interval]:
-    """Percentile intervals for the means (or medians) of several scores of the same queries, resampled together.
+    """Returns 95 % percentile intervals for the means (or medians) of several scores of the same queries.
 
-    `columns[i][q]` is score i of query q. Efron and Tibshirani, An Introduction to the Bootstrap, section 13.3. The
-    resamples follow from `seed` and the number of queries alone.
+    `columns[i][q]` is score i of query q; `medians[i]` says whether score i is averaged by its median. All scores are
+    resampled together. The resamples depend only on `seed` and the number of queries. Source: Efron and Tibshirani, An
+    Introduction to the Bootstrap, section 13.3.
     """
     values = np.asarray(columns, dtype=np.float64)
-    first = values[:, :1]  # taken off while resampling, so that equal scores give exactly that score
+    # Subtracted while resampling. If all scores are equal, the differences are 0 and the interval is exactly the score.
+    first = values[:, :1]
     count = values.shape[1]
     generator = np.random.default_rng(seed)
     draws = np.empty((len(values), RESAMPLES))

@@ -1,15 +1,15 @@
-"""Exact scores, most of them at the price of fp32.
+"""Exact scores, most of them at the cost of an fp32 matrix product.
 
-A score is the exact dot product of two fp32 vectors, rounded once, half to even, to a whole number of steps. A query's
-step is fp32's own resolution just below the largest score it can have with any target: 2^-24 for unit vectors. So a
-score depends on vectors alone: not on the order of candidates, the size of a block, the number of threads or the make
-of the processor. Equal scores are ties everywhere, and nothing else is.
+A score is the exact dot product of two fp32 vectors. It is rounded once, half to even, to a whole number of steps.
+The step of a query is the resolution of fp32 just below the largest score that any target can have. For unit vectors
+it is 2^-24. So a score depends only on the vectors. The order of candidates, the block size, the number of threads and
+the processor do not change it. Scores are tied if and only if they are equal, on every machine.
 
-`exact` costs one fp64 matrix product, whose error bound settles the rounding of all but about one score in a hundred
-thousand; those few are summed exactly. `estimates` costs one fp32 product and is off by a known number of steps at
-most, so that only scores which lie that close to each other have to be told apart by `sharpen`.
+`exact` costs one fp64 matrix product. Its error bound decides the rounding of all but about one score in 100,000, and
+those few are summed exactly. `estimates` costs one fp32 product, and its error is at most a known number of steps. So
+only scores that lie that close to each other must be made exact by `refine`.
 
-Array names carry their axes: B queries, T targets, U distinct target vectors, C candidates, D width.
+Array names end in their axes: B queries, T targets, U distinct target vectors, C candidates, D width.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ Steps: TypeAlias = NDArray[np.int32]
 _Columns: TypeAlias = IndexArray | NDArray[np.int64]
 
 NOT_A_NUMBER = 1 << 30
-"""The score of a vector that is not finite: above all others."""
+"""The score of a vector that is not finite, above all other scores."""
 NOT_THERE = -NOT_A_NUMBER
-"""What stands for a score where a list has no candidate."""
+"""The score at places where a list has no candidate, below all other scores."""
 _COLUMNS = 512
-"""Target vectors in one matrix product."""
+"""Number of target vectors in one matrix product."""
 _ROWS = 32
-"""Vectors widened to fp64, or products rounded, at a time: few enough to stay in the processor's cache."""
+"""Number of vectors that are converted to fp64, or of products that are rounded, at a time. They fit in the cache."""
 _DENSE = 32
-"""A matrix product may compute this many scores for each one needed before query by query is cheaper."""
+"""One matrix product is used while it computes at most this many scores for each score that is needed."""
 _TERMS = 256
-"""Of an estimate, summed in one product: fewer make it closer, and slower."""
+"""Number of terms of an estimate that one product sums. Fewer terms make it more exact, and slower."""
 _TAME = 2.0**40
-"""Vectors longer than this, or shorter than its inverse, are not estimated: fp32 could overflow."""
+"""Vectors longer than this, or shorter than its inverse, are not estimated, because fp32 could overflow."""
 
 
 _Product: TypeAlias = Callable[[Doubles | FloatArray, FloatArray, Steps], None]
-"""Writes the dot products of queries `(B, D)` in steps and targets `(C, D)` to `(B, C)`, as whole numbers of steps."""
+"""A function of queries `(B, D)` in steps and targets `(C, D)` that writes their dot products in steps to `(B, C)`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class QueryBlock:
-    """Queries `(B, D)` in fp32 without what is not finite, and the step `(B,)` of each."""
+    """Queries `(B, D)` in fp32, with zeros for those that are not finite, and the step `(B,)` of each."""
 
     vectors_BD: FloatArray
     steps_B: Doubles
@@ -61,23 +61,29 @@ class QueryBlock:
         return QueryBlock(self.vectors_BD[rows], self.steps_B[rows])
 
     def in_steps(self) -> Doubles:
-        """The vectors divided by their steps, which are powers of two."""
+        """Returns the vectors divided by their steps. Steps are powers of two, so this is exact."""
         doubles_BD: Doubles = self.vectors_BD / self.steps_B[:, None]
         return doubles_BD
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Targets:
-    """Target vectors, each kept once, so that a collapsed model costs no more than a healthy one."""
+    """Distinct target vectors, and in `column_T` the number of the vector of each target.
+
+    Repeats are kept once, so that a collapsed model, with few distinct vectors, costs no more than a healthy one.
+    """
 
     vectors_UD: FloatArray
+    """The vectors, with zeros for those that are not finite."""
     column_T: IndexArray
     broken_U: Bools
+    """Whether a vector is not finite."""
     longest: float
     shortest: float
 
     @staticmethod
     def of(targets_TD: FloatArray) -> Targets:
+        """Builds it from the vectors of all targets."""
         columns: dict[bytes, int] = {}
         digests = (hashlib.sha256(row).digest() for row in np.ascontiguousarray(targets_TD))
         column_T = np.array([columns.setdefault(each, len(columns)) for each in digests], dtype=np.int32)
@@ -90,41 +96,45 @@ class Targets:
         longest, shortest = float(whole_U.max(initial=0)), float(whole_U.min(initial=np.inf))
         return Targets(without(vectors_UD, broken_U), column_T, broken_U, longest, shortest)
 
-    def exact(self, asked: QueryBlock, pools_BC: IndexArray) -> Steps:
-        """Scores of the targets asked for, (B, C); anything where -1 asks for none."""
-        return self._scores(asked.in_steps(), pools_BC, _exact_products)
+    def exact(self, queries: QueryBlock, pools_BC: IndexArray) -> Steps:
+        """Returns the scores `(B, C)` of the targets in `pools_BC`. Where that is -1, the value has no meaning."""
+        return self._scores(queries.in_steps(), pools_BC, _exact_products)
 
-    def error(self, asked: QueryBlock) -> int | None:
-        """By how many steps an estimate can be off; None if these vectors cannot be estimated.
+    def error(self, queries: QueryBlock) -> int | None:
+        """Returns the largest error of an estimate, in steps; None if these vectors cannot be estimated.
 
-        An fp32 sum of n products, in any order, errs by less than n u / (1 - n u) |a| |b|, u = 2^-24 (Higham, Accuracy
-        and Stability of Numerical Algorithms, section 3.1); |a| |b| is at most 2^24 steps and a rounding error. One
-        more step covers underflow, and one the rounding to whole steps.
+        An fp32 sum of n products, in any order, has an error below n u / (1 - n u) |a| |b|, with u = 2^-24 (Higham,
+        Accuracy and Stability of Numerical Algorithms, section 3.1). |a| |b| is at most 2^24 steps, apart from a
+        rounding error. One more step covers underflow, and another one the rounding to whole steps.
         """
-        found = np.concatenate([lengths(asked.vectors_BD), [self.longest, self.shortest]])
+        found = np.concatenate([lengths(queries.vectors_BD), [self.longest, self.shortest]])
         tame = ((found < _TAME) & (found > 1 / _TAME)).all()
         width = self.vectors_UD.shape[1]
+        # A term passes through the sum of its own product, and through the sum of the products.
         terms = min(width, _TERMS) + width // _TERMS + 1
+        # The factor 1.01 covers 1 / (1 - n u) and the rounding error of |a| |b|, since n u < 2^-8.
         return math.ceil(terms * 1.01) + 2 if tame and terms < 2**16 else None
 
-    def estimates(self, asked: QueryBlock, pools_BC: IndexArray) -> Steps:
-        """As `exact`, but for an `error`."""
-        return self._scores(asked.in_steps().astype(np.float32), pools_BC, _estimated_products)
+    def estimates(self, queries: QueryBlock, pools_BC: IndexArray) -> Steps:
+        """Returns the scores as `exact` does, but with an error of up to `error` steps."""
+        return self._scores(queries.in_steps().astype(np.float32), pools_BC, _estimated_products)
 
-    def sharpen(self, scores_BC: Steps, asked: QueryBlock, pools_BC: IndexArray, near_BC: Bools) -> None:
-        """Puts exact scores in the place of the estimates that are marked."""
+    def refine(self, scores_BC: Steps, queries: QueryBlock, pools_BC: IndexArray, near_BC: Bools) -> None:
+        """Replaces the estimates marked in `near_BC` by exact scores, in place."""
         for row in np.flatnonzero(near_BC.any(axis=1)).tolist():
             near_C = near_BC[row]
             columns = self.column_T[pools_BC[row, near_C]]
-            sharp_1C = self._products(asked[row : row + 1].in_steps(), columns, _exact_products)
-            scores_BC[row, near_C] = sharp_1C[0]
+            exact_1C = self._products(queries[row : row + 1].in_steps(), columns, _exact_products)
+            scores_BC[row, near_C] = exact_1C[0]
 
     def _scores(self, queries_BD: Doubles | FloatArray, pools_BC: IndexArray, product: _Product) -> Steps:
+        # -1 marks the last target as used. That costs a column at most, and its scores are replaced later.
         used_T = np.zeros(len(self.column_T), dtype=bool)
         used_T[pools_BC] = True
         used_U = np.zeros(len(self.vectors_UD), dtype=bool)
         used_U[self.column_T[used_T]] = True
         used = np.flatnonzero(used_U)
+        # Where lists differ from query to query, one product for the whole block computes many scores in vain.
         if len(used) > _DENSE * pools_BC.shape[1]:
             pairs = zip(queries_BD, self.column_T[pools_BC], strict=True)
             return np.concatenate([self._products(query_D[None], columns_C, product) for query_D, columns_C in pairs])
@@ -153,10 +163,12 @@ def _estimated_products(queries_BD: Doubles | FloatArray, vectors_CD: FloatArray
 
 
 def _exact_products(queries_BD: Doubles | FloatArray, vectors_CD: FloatArray, out_BC: Steps) -> None:
-    """No score is above 2^24 steps by more than a rounding error, and the fp64 product errs by less than D u |a| |b|.
+    """Rounds the fp64 product where its error cannot change the rounding, and the exact sum elsewhere.
 
-    As in `Targets.error`, but for u = 2^-53.
+    The fp64 product has an error below D u |a| |b|, as in `Targets.error` but with u = 2^-53. |a| |b| is at most 2^24
+    steps, apart from a rounding error.
     """
+    # Farther than this from a whole number, a product is so close to the middle that its rounding is in doubt.
     doubtful = 0.5 - (queries_BD.shape[1] + 3) * 2.0 ** (24 - 53)
     targets_CD = vectors_CD.astype(np.float64)
     products_BC = queries_BD @ targets_CD.T
@@ -169,23 +181,24 @@ def _exact_products(queries_BD: Doubles | FloatArray, vectors_CD: FloatArray, ou
 
 
 def _rounded_sum(terms_D: Doubles | FloatArray, below: int) -> int:
-    """The terms' exact sum, rounded half to even, where it lies near the middle of `below` and the number after it.
+    """Returns the exact sum of the terms, rounded half to even. It must lie near the middle of `below` and `below` + 1.
 
-    A product of two fp32 numbers is exact in fp64, and fsum's sign is that of the exact sum.
+    Each term is a product of two fp32 numbers, which is exact in fp64. `fsum` returns the sign of the exact sum.
     """
     excess = math.fsum([*terms_D.tolist(), -below, -0.5])
     return below + 1 if excess > 0 or (excess == 0 and below % 2) else below
 
 
 def steps(lengths_Q: Doubles, longest: float) -> Doubles:
-    """What a query's scores are rounded to: 2^-24 of the power of two that none of them exceeds."""
-    largest_Q = lengths_Q * longest * (1 - 1e-6)  # a unit vector is a rounding error longer than 1
+    """Returns the step of each query: 2^-24 of the power of two that no score of it exceeds."""
+    # A unit vector can be longer than 1 by a rounding error, which without the factor would double the step.
+    largest_Q = lengths_Q * longest * (1 - 1e-6)
     steps_Q: Doubles = np.exp2(np.ceil(np.log2(np.where(largest_Q > 0, largest_Q, 1.0))) - 24)
     return steps_Q
 
 
 def lengths(vectors: FloatArray) -> Doubles:
-    """Lengths of the rows; not finite where a row is not."""
+    """Returns the lengths of the rows in fp64. The length of a row that is not finite is not finite either."""
     found = np.empty(len(vectors))
     for part in slices(len(vectors)):
         rows = vectors[part].astype(np.float64)
@@ -194,11 +207,11 @@ def lengths(vectors: FloatArray) -> Doubles:
 
 
 def without(vectors: FloatArray, broken: Bools) -> FloatArray:
-    """The vectors, with zeros for those that are broken."""
+    """Returns the vectors, with zeros in place of the broken ones."""
     return np.where(broken[:, None], np.float32(0), vectors) if broken.any() else vectors
 
 
 def slices(count: int, size: int | None = None) -> Iterator[slice[int, int, None]]:
-    """Consecutive slices of a range; short ones unless a size is given."""
+    """Returns consecutive slices of the range 0 to `count`. By default they are small enough for the cache."""
     size = size or _ROWS
     return (slice(start, start + size) for start in range(0, count, size))

@@ -1,18 +1,18 @@
-"""Metrics as values: `hit@1`, `recall@5`, `ndcg@10`, `mrr`, `map`, `mean_rank`, `median_rank` parse and print.
+"""Metrics, which are parsed from names: `hit@1`, `recall@5`, `ndcg@10`, `mrr`, `map`, `mean_rank`, `median_rank`.
 
-Every score is the expectation under random order of tied candidates, in closed form (McSherry and Najork, "Computing
-information retrieval performance measures efficiently in the presence of tied scores", ECIR 2008). With no tie it is
-the usual value. A constant embedder so scores exactly chance.
+Every score is the expectation over random orders of tied candidates, in closed form. Without ties it is the usual
+value. So a constant embedder scores exactly chance. Source: McSherry and Najork, ECIR 2008, "Computing information
+retrieval performance measures efficiently in the presence of tied scores".
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,26 +21,42 @@ from harness.errors import unknown_name
 from harness.types import Ranking
 
 FULL = 0
-"""The cut-off that cuts nothing off."""
+"""The cut-off of a metric over the whole ranking."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A metric over all queries, with its 95 % CI: a fraction, or a rank for metrics that are ranks."""
+
+    value: float
+    low: float
+    high: float
+
+
+QueryRow: TypeAlias = Mapping[str, object]
+"""Ranks, metric and content of one query, as plain data. docs/results.md explains the fields."""
 
 
 class TieGroup(NamedTuple):
-    """Candidates of equal score that hold a right one: how many come before, how many they are, how many are right."""
+    """Candidates of equal score, at least one of them right."""
 
     before: int
+    """Number of candidates with a higher score."""
     size: int
     right: int
+    """Number of right candidates in the group."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A metric and its cut-off. `str(Metric.parse(name)) == name`."""
+    """A metric and its cut-off `k`. `str(Metric.parse(name)) == name`."""
 
     kind: str
     k: int = FULL
 
     @staticmethod
     def parse(name: str) -> Metric:
+        """Parses a name such as `ndcg@10` or `mrr`. Raises: UserError for an unknown name."""
         match = re.fullmatch(r"([a-z_]+)(?:@([1-9][0-9]*))?", name)
         kind, k = match.groups() if match else (name, None)
         if kind not in _SCORES or kind in (_ONLY_FULL if k else _ONLY_CUT):
@@ -54,35 +70,39 @@ class Metric:
 
     @property
     def is_rank(self) -> bool:
-        """A rank from 1, where less is better; otherwise a fraction from 0 to 1."""
+        """Whether it is a rank, from 1, where less is better. Otherwise it is a fraction from 0 to 1."""
         return self.kind in _ONLY_FULL
 
     def score(self, ranking: Ranking) -> float:
-        """The query's value under neutral ties. A query whose right candidate could not be ranked scores worst."""
+        """Returns the query's value under neutral ties. Without a ranked right candidate it is the worst value."""
         return self._score(_tie_groups(ranking), ranking.num_positives, ranking.pool_size)
 
     def score_official(self, ranking: Ranking) -> float:
-        """The query's value under the public rule, where the right candidate wins its ties."""
+        """Returns the query's value under the public rule, by which the right candidate wins its ties."""
         groups: list[TieGroup] = []
         for rank in sorted(ranking.official):
+            # Positives that are tied have one official rank. Each still takes a place of its own.
             before = max(rank - 1, groups[-1].before + 1 if groups else 0)
             groups.append(TieGroup(before, 1, 1))
         return self._score(tuple(groups), ranking.num_positives, ranking.official_pool_size)
 
     def chance(self, ranking: Ranking) -> float:
-        """The query's expected value if its pool were in random order."""
+        """Returns the query's expected value for a random order of its candidates."""
         everything = TieGroup(0, ranking.pool_size, len(ranking.best))
         return self._score((everything,) if ranking.best else (), ranking.num_positives, ranking.pool_size)
 
     def aggregate(self, values: Iterable[float]) -> float:
-        """Over queries: the median for `median_rank`, otherwise the mean, to the last bit in any order."""
+        """Averages over queries: the median for `median_rank`, otherwise the mean; NaN without queries.
+
+        The order of the values does not change a bit of the result.
+        """
         listed = list(values)
         if not listed:
             return math.nan
         if self.kind == "median_rank":
             return float(np.median(listed))
         mean = math.fsum(listed) / len(listed)
-        # Without this step the mean of equal values need not be that value.
+        # The division rounds. Without this correction the mean of equal values could differ from that value.
         return mean + math.fsum(value - mean for value in listed) / len(listed)
 
     def _score(self, groups: tuple[TieGroup, ...], num_positives: int, pool_size: int) -> float:
@@ -104,12 +124,12 @@ def _value(kind: str, groups: tuple[TieGroup, ...], num_positives: int, k: int) 
 
 
 def _within(group: TieGroup, k: int) -> int:
-    """How many of the group's places lie in the first k."""
+    """Returns how many of the group's places are among the first k."""
     return min(max(k - group.before, 0), group.size)
 
 
 def _hit(groups: tuple[TieGroup, ...], _positives: int, k: int) -> float:
-    first = groups[0]  # a later group only matters where the first lies wholly within k, and then it has hit
+    first = groups[0]  # enough: if a later group reaches into k, all of the first one is within k, so there is a hit
     places = _within(first, k)
     orders = math.comb(first.size, places)
     return (orders - math.comb(first.size - first.right, places)) / orders
@@ -135,7 +155,7 @@ def _ndcg(groups: tuple[TieGroup, ...], positives: int, k: int) -> float:
 
 
 def _discount(start: int, stop: int) -> float:
-    """Sum of 1 / log2(rank + 1) over ranks start + 1 to stop."""
+    """Returns the sum of 1 / log2(rank + 1) over the ranks start + 1 to stop."""
     return math.fsum(1.0 / np.log2(np.arange(start + 2, stop + 2)))
 
 
@@ -147,9 +167,9 @@ def _mrr(groups: tuple[TieGroup, ...], _positives: int, k: int) -> float:
 
 
 def _first_at(group: TieGroup) -> NDArray[np.float64]:
-    """Probability that the group's first right candidate is at each of its places, (size,)."""
+    """Returns the probability that the group's first right candidate is at each of its places, `(size,)`."""
     left = np.arange(group.size, 0, -1, dtype=np.float64)
-    hit_here = group.right / left  # above 1 only where the first is found for certain before
+    hit_here = group.right / left  # above 1 only at places before which one is certainly found, so the product is 0
     missed_before = np.concatenate(([1.0], np.cumprod(1.0 - hit_here)[:-1]))
     return hit_here * missed_before
 

@@ -1,10 +1,11 @@
-"""The one rank function: where a query's right candidates come out among its candidates.
+"""The rank function: the ranks of a query's right candidates among all its candidates.
 
-Scores are exact; `harness.scoring.exact` says what that means. They are ranked from estimates. Estimates that lie too
-close to a right candidate's score, or to the edge of the top, are first replaced by exact scores.
+Ranks follow from exact scores, as defined in `harness.scoring.exact`. Most scores are only estimated, because a rank
+does not need them all. Some estimates are close to the score of a right candidate, or to the edge of the top. These are
+replaced by exact scores before anything is ranked.
 
-Array names carry their axes: Q queries, B of a block or a slice of it, T targets, C candidates, P positives, K top
-candidates, D width.
+Array names end in their axes: Q queries, B queries of a block or of a slice of it, T targets, C candidates. P are
+positives, K top candidates, and D is the width.
 """
 
 from __future__ import annotations
@@ -33,26 +34,30 @@ from harness.scoring.groups import BestOfGroup, Groups
 from harness.types import FloatArray, IndexArray, Ranking, TopCandidate
 
 _CELLS = 1 << 25
-"""Scores that are held at once, at most."""
+"""Largest number of scores in memory."""
 _FEW = 1 << 15
-"""Scores that are ranked at once, roughly: few enough to stay in the processor's cache."""
+"""Approximate number of scores that are ranked at once. They fit in the processor's cache."""
 _RARE = 64
-"""Estimates pay if fewer than one in this many has to be made exact."""
+"""Estimates save time if fewer than one in this many must be made exact."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RankQuery:
-    """What the ranker needs of a query. `candidates` are indexes into the targets, repeats allowed; empty: all."""
+    """A query for `rank`. `candidates` are indexes of targets, with repeats allowed; empty for all targets."""
 
     id: str
     candidates: IndexArray
     positives: IndexArray
+    """Indexes of the right targets that have a vector."""
     num_positives: int
-    """Right candidates there should be; those that could not be embedded are not among `positives`."""
+    """Number of right targets in the data, those without a vector included."""
 
 
 def normalise(vectors: FloatArray, out: FloatArray | None = None) -> FloatArray:
-    """Rows `(n, d)` scaled to unit length, in fp64 and rounded once. A row of zeros gives NaN."""
+    """Returns the rows of `(n, d)` scaled to unit length, computed in fp64 and rounded once to fp32.
+
+    A row of zeros becomes NaN. With `out`, which may be `vectors` itself, the result is written there.
+    """
     out = np.empty_like(vectors, dtype=np.float32) if out is None else out
     for part in slices(len(vectors)):
         rows = vectors[part].astype(np.float64)
@@ -71,12 +76,16 @@ def rank(
     block: int = 1024,
     nan_wins: bool = False,
 ) -> list[Ranking]:
-    """Ranks every query's candidates by dot product; one Ranking for each of `queries`, in their order.
+    """Ranks the candidates of every query by dot product. Returns one Ranking for each query, in their order.
 
-    Row i of `queries_QD` belongs to `queries[i]`, whose positives must be among its candidates. Vectors must be
-    finite, else UserError, unless `nan_wins` puts scores that are not numbers above all others, as `argmax` does:
-    that serves only to reproduce the public rule on broken models. `block` never changes a result. With `groups`,
-    candidates and positives are numbers of groups, and the top shows the target that a group has its score from.
+    Row i of `queries_QD` belongs to `queries[i]`, whose positives must be among its candidates. `top` is the number of
+    candidates in `Ranking.top`. `block` is the number of queries at a time; it does not change a result.
+
+    With `groups`, candidates and positives are numbers of groups, and the top names the best target of each group.
+    `nan_wins` puts scores that are not numbers above all others, as `argmax` does. It serves to reproduce the public
+    rule on broken models.
+
+    Raises: UserError for vectors that are not finite, unless `nan_wins`.
     """
     assert queries_QD.dtype == targets_TD.dtype == np.float32
     assert len(queries_QD) == len(queries)
@@ -89,11 +98,11 @@ def rank(
     results: list[Ranking] = []
     for part in slices(len(queries), max(1, min(block, _CELLS // max(1, len(targets_TD))))):
         lists = _Lists.of(queries[part], len(targets_TD if groups is None else groups))
-        asked = QueryBlock(without(queries_QD[part], broken_Q[part]), steps_Q[part])
+        vectors = QueryBlock(without(queries_QD[part], broken_Q[part]), steps_Q[part])
         if groups is None:
-            found = BestOfGroup(_scores(targets, asked, lists, broken_Q[part], top), lists.pools_BC)
+            found = BestOfGroup(_scores(targets, vectors, lists, broken_Q[part], top), lists.pools_BC)
         else:
-            found = _best_of_groups(targets, asked, groups, lists, broken_Q[part])
+            found = _best_of_groups(targets, vectors, groups, lists, broken_Q[part])
         for few in lists.in_cache():
             results += _rankings(queries[part][few], found.part(few), lists[few], steps_Q[part][few], top)
     return results
@@ -101,11 +110,11 @@ def rank(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Lists:
-    """Candidates and positives of a block of queries, short lists filled up with -1."""
+    """Candidates and positives of a block of queries. Short lists are padded with -1."""
 
     pools_BC: IndexArray
     repeats_BC: Bools | None
-    """Candidates that stand in their list already; None if there are none."""
+    """Candidates that occur earlier in the same list; None if there are none."""
     positives_BP: IndexArray
 
     @staticmethod
@@ -120,15 +129,15 @@ class _Lists:
         return _Lists(self.pools_BC[rows], repeats_BC, self.positives_BP[rows])
 
     def in_cache(self) -> Iterator[slice[int, int, None]]:
-        """Slices of the block that are best worked on at once."""
+        """Returns slices of the block that are small enough for the cache."""
         return slices(len(self.pools_BC), max(1, _FEW // max(1, self.pools_BC.shape[1])))
 
     def strict(self, scores_BC: Steps) -> Steps:
-        """The scores under the strict rule, which counts a candidate once."""
+        """Returns the scores under the strict rule, which counts each candidate once."""
         return scores_BC if self.repeats_BC is None else np.where(self.repeats_BC, np.int32(NOT_THERE), scores_BC)
 
     def own(self, scores_BC: Steps, turn: int) -> Steps:
-        """The score of each query's positive number `turn`, (B, 1); anything where a query has fewer."""
+        """Returns the score `(B, 1)` of each query's positive number `turn`. It has no meaning if there are fewer."""
         wanted_B1 = self.positives_BP[:, turn, None]
         found_BC = self.pools_BC == wanted_B1
         assert (found_BC.any(axis=1, keepdims=True) | (wanted_B1 < 0)).all(), "a positive is not among the candidates"
@@ -144,6 +153,7 @@ def _padded(lists: Sequence[IndexArray]) -> IndexArray:
 
 
 def _repeats(pools_BC: IndexArray) -> Bools | None:
+    # Most data has no repeats, and `sort` is much quicker than `argsort`.
     ordered_BC = np.sort(pools_BC, axis=1)
     if not ((ordered_BC[:, 1:] == ordered_BC[:, :-1]) & (ordered_BC[:, 1:] >= 0)).any():
         return None
@@ -154,35 +164,45 @@ def _repeats(pools_BC: IndexArray) -> Bools | None:
     return repeats_BC
 
 
-def _scores(targets: Targets, asked: QueryBlock, lists: _Lists, broken_B: Bools, top: int) -> Steps:
-    """Scores (B, C) that are exact, or as good as exact for every right candidate and for the top."""
+def _scores(targets: Targets, queries: QueryBlock, lists: _Lists, broken_B: Bools, top: int) -> Steps:
+    """Returns scores `(B, C)` that give the same ranks and the same top as exact scores."""
     rare = lists.pools_BC.size // _RARE
-    error = targets.error(asked) if top * len(lists.pools_BC) < rare else None
-    scores_BC = None if error is None else _finished(targets.estimates(asked, lists.pools_BC), lists, broken_B)
+    # All of the top must be exact, so for short lists estimates do not save time.
+    error = targets.error(queries) if top * len(lists.pools_BC) < rare else None
+    scores_BC = None if error is None else _masked(targets.estimates(queries, lists.pools_BC), lists, broken_B)
     if error is not None and scores_BC is not None:
+        # Both scores of a pair can be off by `error`, in opposite directions. Farther apart, their order is right.
         near = [_near(scores_BC[few], lists[few], 2 * error, top) for few in lists.in_cache()]
         if sum(map(np.count_nonzero, near)) <= rare:
             for few, near_BC in zip(lists.in_cache(), near, strict=True):
-                targets.sharpen(scores_BC[few], asked[few], lists.pools_BC[few], near_BC)
+                targets.refine(scores_BC[few], queries[few], lists.pools_BC[few], near_BC)
             return scores_BC
-    return _finished(targets.exact(asked, lists.pools_BC), lists, broken_B)
+    return _masked(targets.exact(queries, lists.pools_BC), lists, broken_B)
 
 
-def _best_of_groups(targets: Targets, asked: QueryBlock, groups: Groups, lists: _Lists, broken_B: Bools) -> BestOfGroup:
+def _best_of_groups(
+    targets: Targets, queries: QueryBlock, groups: Groups, lists: _Lists, broken_B: Bools
+) -> BestOfGroup:
+    # All scores are exact, because the best target of every group must be certain.
     everything_BT = np.tile(np.arange(len(targets.column_T), dtype=np.int32), (len(broken_B), 1))
-    best = groups.best(targets.exact(asked, everything_BT))
+    best = groups.best(targets.exact(queries, everything_BT))
     scores_BC, targets_BC = (np.take_along_axis(each, lists.pools_BC, axis=1) for each in best)
-    return BestOfGroup(_finished(scores_BC, lists, broken_B), targets_BC)
+    return BestOfGroup(_masked(scores_BC, lists, broken_B), targets_BC)
 
 
-def _finished(scores_BC: Steps, lists: _Lists, broken_B: Bools) -> Steps:
+def _masked(scores_BC: Steps, lists: _Lists, broken_B: Bools) -> Steps:
+    """Writes the scores of broken queries and of padding, in place."""
     scores_BC[broken_B] = NOT_A_NUMBER
     scores_BC[lists.pools_BC < 0] = NOT_THERE
     return scores_BC
 
 
 def _near(scores_BC: Steps, lists: _Lists, slack: int, top: int) -> Bools:
-    """Which estimates must be told apart: those within `slack` of a positive's that is not alone, and the top's."""
+    """Marks the estimates that must be made exact, because their order is not certain or their value is shown.
+
+    These are the estimates within `slack` of that of a positive, if there are others than its own, and those that may
+    belong to the top.
+    """
     near_BC = np.zeros(scores_BC.shape, dtype=bool)
     for turn in range(lists.positives_BP.shape[1]):
         own_B1 = lists.own(scores_BC, turn)
@@ -194,7 +214,7 @@ def _near(scores_BC: Steps, lists: _Lists, slack: int, top: int) -> Bools:
 
 
 def _edges(scores_BC: Steps, top: int) -> Steps:
-    """The score of the last of the best `top`, (B, 1)."""
+    """Returns the score `(B, 1)` of the last of the best `top` candidates."""
     edges_B1: Steps = np.partition(scores_BC, -top, axis=1)[:, -top, None]
     return edges_B1
 
@@ -224,7 +244,10 @@ def _rankings(
 
 
 def _places(scores_BC: Steps, strict_BC: Steps, lists: _Lists) -> NDArray[np.int64]:
-    """Best, worst and official rank of every positive, (B, 3, P); anything where a query has fewer than P."""
+    """Returns the best, worst and official rank `(B, 3, P)` of every positive.
+
+    The values have no meaning where a query has fewer than P positives.
+    """
     places_B3P = np.empty((len(scores_BC), 3, lists.positives_BP.shape[1]), dtype=np.int64)
     for turn in range(lists.positives_BP.shape[1]):
         own_B1 = lists.own(scores_BC, turn)
@@ -236,12 +259,11 @@ def _places(scores_BC: Steps, strict_BC: Steps, lists: _Lists) -> NDArray[np.int
 
 
 def _tops(scores_BC: Steps, targets_BC: IndexArray, steps_B: Doubles, count: int) -> list[tuple[TopCandidate, ...]]:
-    """The best candidates of each row; equal scores in the order of the targets."""
+    """Returns the best `count` candidates of each row; equal scores in the order of the targets."""
     if count == 0:
         return [()] * len(scores_BC)
-    rows, places = np.nonzero(
-        scores_BC >= _edges(scores_BC, count)
-    )  # of each row `count`, and what is tied with the last
+    # At least `count` candidates of each row: those tied with the last one are included, and cut off after the sort.
+    rows, places = np.nonzero(scores_BC >= _edges(scores_BC, count))
     targets, scores = targets_BC[rows, places], scores_BC[rows, places]
     order = np.lexsort((targets, -scores, rows))
     best_BK = order[np.searchsorted(rows, np.arange(len(scores_BC)))[:, None] + np.arange(count)]

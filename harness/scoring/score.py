@@ -1,4 +1,4 @@
-"""From stored vectors to a scored task: matrices, rankings, metrics, per-query rows."""
+"""Scores a task from stored vectors: matrices, rankings, metrics, and per-query rows."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import numpy as np
 
 from harness.data.dataset import Dataset
 from harness.encoding.store import Store
-from harness.results.files import QueryRow, Score
 from harness.scoring.bootstrap import bootstrap
 from harness.scoring.groups import Groups
-from harness.scoring.metrics import Metric
+from harness.scoring.metrics import Metric, QueryRow, Score
 from harness.scoring.rank import RankQuery, normalise, rank
 from harness.types import FloatArray, IndexArray, Item, ModelSpec, ProtocolName, Query, Ranking, TaskData, TopCandidate
 
@@ -22,7 +21,7 @@ _NONE: IndexArray = np.empty(0, dtype=np.int32)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class DatasetKeys:
-    """Where the vectors of a dataset's queries and targets lie in the store; None for an item that has none."""
+    """Keys in the store for a dataset's queries and targets; None for an item without a vector."""
 
     queries: tuple[bytes | None, ...]
     targets: tuple[bytes | None, ...]
@@ -30,11 +29,11 @@ class DatasetKeys:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scored:
-    """All that follows from the vectors of a task."""
+    """The scores of a model on a task, by the names of the metrics."""
 
     rankings: tuple[Ranking, ...]
     metrics: dict[str, Score]
-    """One of the two that follow: that of the protocol asked for."""
+    """The scores of the chosen protocol: either `strict` or `official`."""
     strict: dict[str, Score]
     official: dict[str, Score]
     chance: dict[str, float]
@@ -42,13 +41,17 @@ class Scored:
 
     @property
     def tied_queries(self) -> int:
+        """Number of queries for which a right candidate is tied with a wrong one."""
         return sum(ranking.tied for ranking in self.rankings)
 
 
 def score(
     dataset: Dataset, keys: DatasetKeys, store: Store, spec: ModelSpec, *, protocol: ProtocolName, seed: int
 ) -> Scored:
-    """Ranks and measures a task from stored vectors. Queries without a vector of their own count as wrong."""
+    """Ranks and scores a task from stored vectors. Queries without a vector count as wrong.
+
+    `seed` decides the resamples of the confidence intervals. Raises: UserError for vectors that are not finite.
+    """
     rankings = rank_dataset(dataset, keys, store, spec)
     metrics = [Metric.parse(name) for name in dataset.task.metrics]
     strict = [[metric.score(ranking) for ranking in rankings] for metric in metrics]
@@ -72,33 +75,37 @@ def score(
 
 
 def rank_dataset(dataset: Dataset, keys: DatasetKeys, store: Store, spec: ModelSpec) -> list[Ranking]:
-    """Rankings of all queries, in their order, with targets numbered as in the dataset."""
+    """Returns the rankings of all queries, in their order, with targets numbered as in the dataset.
+
+    Targets without a vector are left out of all candidates. A query without a vector, or without a right candidate that
+    has one, is not ranked: its Ranking has no ranks. Raises: UserError for vectors that are not finite.
+    """
     place_T = _places([key is not None for key in keys.targets])
     usable = np.flatnonzero(place_T >= 0).astype(np.int32)
     groups = [_kept(place_T, members) for members in dataset.data.groups]
     place = _places([len(members) > 0 for members in groups]) if groups else place_T
-    asked: list[RankQuery] = []
-    able: list[int] = []
+    queries: list[RankQuery] = []
+    rankable: list[int] = []
     for index, query in enumerate(_candidates_for_targets(dataset.data)):
         whole_pool = dataset.task.scope == "global" or not len(query.candidates)
         candidates = _NONE if whole_pool else _kept(place, query.candidates)
         positives = _kept(place, query.positives)
-        asked.append(RankQuery(query.id, candidates, positives, len(set(query.positives.tolist()))))
+        queries.append(RankQuery(query.id, candidates, positives, len(set(query.positives.tolist()))))
         if keys.queries[index] is not None and len(positives):
-            able.append(index)
+            rankable.append(index)
     ranked = rank(
-        _vectors(store, [keys.queries[index] for index in able], spec),
+        _vectors(store, [keys.queries[index] for index in rankable], spec),
         _vectors(store, [keys.targets[index] for index in usable], spec),
-        [asked[index] for index in able],
-        groups=Groups.of([members for members in groups if len(members)]) if groups and able else None,
+        [queries[index] for index in rankable],
+        groups=Groups.of([members for members in groups if len(members)]) if groups and rankable else None,
     )
-    rankings = {index: _renumbered(ranking, usable) for index, ranking in zip(able, ranked, strict=True)}
+    rankings = {index: _renumbered(ranking, usable) for index, ranking in zip(rankable, ranked, strict=True)}
     size = int(place.max(initial=-1)) + 1
-    return [rankings.get(index) or _unranked(query, size) for index, query in enumerate(asked)]
+    return [rankings.get(index) or _unranked(query, size) for index, query in enumerate(queries)]
 
 
 def _candidates_for_targets(data: TaskData) -> Sequence[Query]:
-    """The queries, with numbers of groups for those of targets where targets are in groups."""
+    """Returns the queries. If targets are in groups, candidates and positives are numbers of groups."""
     if not data.groups:
         return data.queries
     number = {frozenset(members.tolist()): turn for turn, members in enumerate(data.groups)}
@@ -108,13 +115,13 @@ def _candidates_for_targets(data: TaskData) -> Sequence[Query]:
 
 
 def _places(usable: Sequence[bool]) -> IndexArray:
-    """The new number of each, without those that cannot be used, which get -1."""
+    """Returns the new number of each, counting only the usable ones; -1 for the others."""
     places = np.cumsum(usable, dtype=np.int32) - 1
     return np.where(usable, places, np.int32(-1))
 
 
 def _renumbered(ranking: Ranking, usable: IndexArray) -> Ranking:
-    """The ranking with its top candidates numbered as in the dataset."""
+    """Returns the ranking with its top candidates numbered as in the dataset."""
     if all(each.target == usable[each.target] for each in ranking.top):
         return ranking
     top = tuple(TopCandidate(int(usable[each.target]), each.score) for each in ranking.top)
@@ -122,7 +129,7 @@ def _renumbered(ranking: Ranking, usable: IndexArray) -> Ranking:
 
 
 def _kept(place: IndexArray, indexes: IndexArray) -> IndexArray:
-    """Targets renumbered without those that have no vector."""
+    """Returns the new numbers of targets or groups, without those that cannot be used."""
     kept = place[indexes]
     result: IndexArray = kept[kept >= 0]
     return result
@@ -151,7 +158,7 @@ def _row(dataset: Dataset, query: Query, ranking: Ranking, main: Metric, value: 
     positives = list(dict.fromkeys(query.positives.tolist()))
     grouped = bool(dataset.data.groups)
     right = [place for place, each in enumerate(ranking.top) if each.target in positives]
-    right = right[:1] if grouped else right  # below it another group has one of these targets too
+    right = right[:1] if grouped else right  # further down, the same target can stand for another group
     why = dataset.why_bad(query.item) or next(
         filter(None, (dataset.why_bad(targets[each]) for each in positives)), None
     )
@@ -182,7 +189,7 @@ def _row(dataset: Dataset, query: Query, ranking: Ranking, main: Metric, value: 
 
 
 def content(item: Item) -> dict[str, object]:
-    """An item as plain data, for rows that explain themselves."""
+    """Returns the text and the names of the media of an item as plain data, for per-query rows."""
     fields: dict[str, object] = {"text": item.full_text}
     if item.media:
         fields["media"] = [medium.name for medium in item.media]

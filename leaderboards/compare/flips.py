@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from harness.results.files import QueryRow, load_rows
+from harness.results.files import load_rows
+from harness.scoring.metrics import QueryRow
 from leaderboards.board.entries import Entry
 from leaderboards.compare.compare import Comparison, differences
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UserError
-from harness.results.files import QueryRow, load_rows
+from harness.results.files import load_rows
+from harness.scoring.metrics import QueryRow
 from leaderboards.board.board import Board
 from leaderboards.board.entries import Entry, clean
 from leaderboards.page.thumbnails import thumbnails

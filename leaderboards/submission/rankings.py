@@ -5,8 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
-from harness.results.files import QueryRow
-from harness.scoring.metrics import Metric
+from harness.scoring.metrics import Metric, QueryRow
 from harness.types import ProtocolName, Ranking
 
 Rule = ProtocolName | Literal["chance"]

@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
-from harness.results.files import QueryRow, Result, Score
+from harness.results.files import Result
 from harness.scoring.bootstrap import bootstrap
-from harness.scoring.metrics import Metric
+from harness.scoring.metrics import Metric, QueryRow, Score
 from harness.types import ProtocolName, Ranking
 from leaderboards.submission.rankings import ranking_of, value
 

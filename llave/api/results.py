@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from harness.results.files import QueryRow, Result, Score
+    from harness.results.files import Result
+    from harness.scoring.metrics import QueryRow, Score
     from leaderboards.board.board import Board
     from leaderboards.tables import Table
     from tasks.suites import Suite

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from harness.results.files import load_result, load_rows
+from tests.helpers.image_files import broken_when_decoded
 from tests.helpers.mmeb_files import Row, write_subset
 from tests.helpers.mmeb_files import columns as as_columns
 
@@ -334,7 +335,8 @@ class TestFailures:
         assert "null/constant" in after.out
 
     def test_media_that_break_only_when_decoded_count_as_wrong_if_so_asked(self, llave, tiny, place):
-        _break_on_decoding(tiny.images / "shapes/02.png")
+        broken = tiny.images / "shapes/02.png"
+        broken.write_bytes(broken_when_decoded(broken.read_bytes()))
         asked = ("run", HASHED, "--data", tiny.data, *place.flags)
         stopped = llave(*asked)
         assert stopped.code == 1
@@ -386,16 +388,3 @@ class TestFailures:
         assert llave(*asked).code == 0
         assert [_values(place, task)["hit@1"] for task in TASKS] == [0, 0, 0]
         assert llave("show", place.path("Find")).code == 0
-
-
-def _break_on_decoding(path: Path) -> None:
-    """A PNG whose chunks are in order and whose pixels are not there: only decoding tells."""
-    import struct
-    import zlib
-
-    data = path.read_bytes()
-    start = data.index(b"IDAT") - 4
-    size = struct.unpack(">I", data[start : start + 4])[0]
-    pixels = zlib.compress(b"")
-    chunk = struct.pack(">I", len(pixels)) + b"IDAT" + pixels + struct.pack(">I", zlib.crc32(b"IDAT" + pixels))
-    path.write_bytes(data[:start] + chunk + data[start + 12 + size :])

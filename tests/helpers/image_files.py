@@ -51,6 +51,13 @@ def png_that_claims(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", pixels) + _chunk(b"IEND", b"")
 
 
+def broken_when_decoded(png: bytes) -> bytes:
+    """The PNG with its chunks in order and its pixels left out, so that only decoding finds the damage."""
+    start = png.index(b"IDAT") - 4
+    size = struct.unpack(">I", png[start : start + 4])[0]
+    return png[:start] + _chunk(b"IDAT", zlib.compress(b"")) + png[start + 12 + size :]
+
+
 def deep_grey_png(values: np.ndarray) -> bytes:
     """A 16-bit grey PNG of `(height, width)` values, with no help from Pillow."""
     height, width = values.shape

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.results.files import FORMAT, Result, Score
+from harness.results.files import FORMAT, Result
+from harness.scoring.metrics import Score
 
 
 def result(

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console, RenderableType
 
 from harness.errors import UserError
-from harness.results.files import Score
+from harness.scoring.metrics import Score
 from leaderboards.board.board import Board
 from leaderboards.run_table import board_table, query_table, result_table
 from llave.cli.listings import select, task_list, task_sheet

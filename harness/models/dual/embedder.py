@@ -118,6 +118,7 @@ class DualEmbedder:
             raise BadMedia(
                 f"{medium.name} is {image.width} x {image.height} pixels, too narrow for {self.spec.name}.",
                 f"Crop it or leave it out: one side is more than {MAX_ASPECT_RATIO} times the other.",
+                medium,
             )
         pixels: Pixels = dict(self._image_processor(image, return_tensors="pt"))
         return pixels

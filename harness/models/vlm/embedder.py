@@ -111,7 +111,8 @@ class VlmEmbedder:
             )
         except ValueError as error:  # such as an aspect ratio that the public code refuses
             names = ", ".join(medium.name for medium in media)
-            raise BadMedia(f"{recipe.name} cannot see {names}: {error}.", "Crop the image.") from None
+            only = media[0] if len(media) == 1 else None
+            raise BadMedia(f"{recipe.name} cannot see {names}: {error}.", "Crop the image.", only) from None
 
     def _process_videos(self, media: Sequence[Media]) -> VisualTokens:
         recipe = self._recipe

@@ -119,6 +119,7 @@ def test_what_cannot_be_decoded_is_bad_media_that_names_the_file(
     with pytest.raises(BadMedia, match=r"clip\.mp4") as error:
         read_frames(Media("video", "clip.mp4", tmp_path), lambda total, _: list(range(total)))
     assert error.value.hint
+    assert error.value.medium == Media("video", "clip.mp4", tmp_path)
 
 
 def test_a_file_that_lies_about_its_length_has_the_frames_that_it_has(tmp_path: Path, whole: dict[str, bytes]) -> None:
@@ -168,7 +169,7 @@ def test_a_decoder_that_hangs_is_ended(
         stand_in(patch, body)
         patch.setattr(decode_pool, "PATIENCE", 0.3)
         start = time.monotonic()
-        with pytest.raises(BadMedia, match=r"clip\.mp4 .*still at it after 0\.3 seconds"):
+        with pytest.raises(BadMedia, match=r"clip\.mp4 .*did not answer within 0\.3 seconds"):
             decode(tmp_path / "clip.mp4", first)
         assert time.monotonic() - start < 10
     assert len(decode(tmp_path / "clip.mp4", first)) == 1

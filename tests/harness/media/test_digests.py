@@ -185,7 +185,7 @@ def test_a_memory_that_may_only_be_read_is_read(public_folder: Path, reads: list
 def test_somebody_who_holds_the_memory_is_not_waited_for_again_and_again(
     tmp_path: Path, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(digests_module, "_PATIENCE", 0.3)
+    monkeypatch.setattr(digests_module, "_TIMEOUT", 0.3)
     paths = [write(tmp_path / f"{n}.bin", bytes([n])) for n in range(100)]
     digests = Digests(memory)
     holder = sqlite3.connect(memory, isolation_level=None)
@@ -238,6 +238,7 @@ def test_a_bad_image_is_remembered_with_its_reason(tmp_path: Path, memory: Path,
         with pytest.raises(BadMedia, match=r"cut\.png is damaged") as caught:
             digests.image(media)
         messages.append((caught.value.what, caught.value.hint))
+        assert caught.value.medium == media
         digests.flush()
     assert messages[0] == messages[1]
     assert len(reads) == 1
@@ -249,8 +250,9 @@ def test_what_cannot_be_read_just_now_is_bad_and_not_remembered(public_folder: P
     as_media(public_folder, "a.png", GOOD["plain.png"])
     media = Media("video" if kind == "video" else "image", "a.png", public_folder)
     digests = Digests(public_folder / "digests.db")
-    with without_rights(public_folder, files=0), pytest.raises(BadMedia, match="Permission denied"):
+    with without_rights(public_folder, files=0), pytest.raises(BadMedia, match="Permission denied") as caught:
         digests.media(media)
+    assert caught.value.medium is media
     assert digests.media(media).digest == digest(GOOD["plain.png"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 import random
 import subprocess
 import sys
@@ -43,6 +44,12 @@ EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"
 pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
 
 
+def test_an_error_keeps_its_medium_when_it_is_pickled() -> None:
+    error = BadMedia("a.png is damaged.", "Fetch it again.", Media("image", "a.png", Path("images")))
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.what, copy.hint, copy.medium) == (str(error), error.what, error.hint, error.medium)
+
+
 def inspect(media: Media) -> MediaInfo:
     path = resolve(media)
     return inspect_image(read_media(path), path)
@@ -55,6 +62,7 @@ def refusal(media: Media) -> BadMedia:
     with pytest.raises(BadMedia) as opened:
         open_image(media)
     assert str(looked.value) == str(opened.value)
+    assert opened.value.medium is media
     assert looked.value.hint
     assert Path(media.name).name in looked.value.what
     return looked.value

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from harness.errors import UserError
-from harness.results.files import FORMAT, Result, Score, find_result, load_result, load_rows, write_result
+from harness.results.files import FORMAT, Result, find_result, load_result, load_rows, write_result
+from harness.scoring.metrics import Score
 from leaderboards.board.board import Board
 from leaderboards.run_table import board_table, result_table
 from tasks.suites import Suite

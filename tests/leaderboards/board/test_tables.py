@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from harness.errors import UserError
-from harness.results.files import Score
+from harness.scoring.metrics import Score
 from leaderboards.board.board import Board
 from leaderboards.board.pareto import curve_grid
 from leaderboards.board.scope import every_published, rows_for, suite_for

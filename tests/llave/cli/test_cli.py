@@ -18,7 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.results.files import Score, load_result
+from harness.results.files import load_result
+from harness.scoring.metrics import Score
 from llave.cli import run as command
 from llave.cli.main import build_parser
 from tests.helpers.mmeb_files import columns, table, write_subset

@@ -27,7 +27,7 @@ SHAPE_NAMES = ("small", "llave-0.5b", "llave-2b", "llave-7b")
 
 
 def write_config(folder: Path, shape: str) -> LlaveConfig:
-    """config.json of a released checkpoint's shape, or of a small one with images of the same size."""
+    """Writes the config.json of a released checkpoint's shape, or of a small one with images of the same size."""
     language = dict(zip(SHAPE_NAMES, (_SMALL, *SHAPES.values()), strict=True))[shape]
     tower = "google/siglip-so400m-patch14-384" if shape != "small" else "siglip"
     config = {
@@ -53,7 +53,7 @@ def write_config(folder: Path, shape: str) -> LlaveConfig:
 
 
 def word_tokenizer(words: Sequence[str]) -> Tokenizer:
-    """One token for each word, and LLaVE's special ones."""
+    """Returns a tokenizer with one token for each word, and LLaVE's special tokens."""
     names = dict.fromkeys((*_SPECIAL, "<unk>", *words))
     tokenizer = Tokenizer(models.WordLevel({name: at for at, name in enumerate(names)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -64,7 +64,7 @@ def word_tokenizer(words: Sequence[str]) -> Tokenizer:
 
 
 def random_network(config: LlaveConfig, device: str, dtype: torch.dtype) -> LlaveNetwork:
-    """Weights drawn on the device. What they are changes no time; the constants are the real ones."""
+    """Returns a network with random weights, drawn on the device. Its constants are the real ones."""
     with torch.device("meta"):
         network = LlaveNetwork(config)
     network = network.to(dtype).to_empty(device=device)
@@ -82,8 +82,8 @@ def random_network(config: LlaveConfig, device: str, dtype: torch.dtype) -> Llav
 class AsPublic:
     """The same weights, used as the public code uses them.
 
-    Batches in the order of arrival, a mask over the padding, a black image encoded for every text and thrown away,
-    every layer's states kept, and logits over the vocabulary at every place.
+    Batches are in the order of arrival, with a mask over the padding. For every text a black image is encoded and
+    dropped. The states of every layer are kept, and logits over the vocabulary are computed for every token.
     """
 
     def __init__(self, network: LlaveNetwork) -> None:
@@ -110,7 +110,7 @@ class AsPublic:
 
 
 def packed(network: LlaveNetwork, prompts: Sequence[LlaveInput]) -> Tensor:
-    """All prompts in one sequence, each seeing itself alone: no padding, and a mask in its place."""
+    """Embeds all prompts in one sequence without padding. A mask lets each prompt attend only to itself."""
     rows = list(network._rows(prompts))
     lengths = torch.tensor([len(row) for row in rows], device=rows[0].device)
     owner = torch.repeat_interleave(torch.arange(len(rows), device=lengths.device), lengths)
@@ -124,8 +124,10 @@ def packed(network: LlaveNetwork, prompts: Sequence[LlaveInput]) -> Tensor:
 
 
 def useful_flops(network: LlaveNetwork, lengths: Sequence[int], crops: int) -> float:
-    """Multiplications and additions that the items need, padding not counted: 2 for each weight and token, and
-    attention's two products, of which a causal mask spares half."""
+    """Returns the multiplications and additions that the items need, without padding.
+
+    They are 2 for each weight and token, and the two products of attention, of which a causal mask saves half.
+    """
     language, tower = network.language.config, network.tower.config
     words = sum(each.numel() for name, each in network.language.named_parameters() if "embed_tokens" not in name)
     sight = sum(each.numel() for part in (network.tower, network.projector) for each in part.parameters())

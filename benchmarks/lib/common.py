@@ -1,6 +1,7 @@
-"""What the benchmarks share: one thread for BLAS, timing by turns, a report, an embedder that costs nothing.
+"""Code that the benchmarks share: one thread for BLAS, timing in turns, reports, and an embedder that costs nothing.
 
-Import it before numpy: it bounds the threads of BLAS, which are counted when numpy loads, and puts this checkout first.
+Import it before numpy, as `import lib.common as common`, which also sorts before numpy. It sets the number of BLAS
+threads, which numpy reads when it loads. It also puts this checkout first on the path.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import TypeVar
 os.environ.update(
     dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"), HF_HUB_OFFLINE="1"
 )
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
@@ -33,13 +34,13 @@ from harness.types import Embedder, Features, FloatArray, Item, ModelHandle, Mod
 
 T = TypeVar("T")
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 _LIBRARIES = ("numpy", "pyarrow", "datasets", "pillow", "torch", "transformers")
 _NOISE = 1 << 20
 
 
 class Free:
-    """An embedder that costs next to nothing: a vector is a stretch of one array of noise, chosen by the content."""
+    """An embedder that costs almost nothing. A vector is a part of one array of noise, chosen by the content."""
 
     def __init__(self, width: int) -> None:
         self.spec = ModelSpec("benchmark/free", "1", "free/1", options={"width": width})
@@ -47,21 +48,25 @@ class Free:
         self._noise = np.random.default_rng(0).standard_normal(_NOISE + width, dtype=np.float32)
 
     def prepare(self, item: Item, role: Role) -> Features[int]:
+        """Chooses the start of the part by a checksum of the content."""
         content = "\n".join([role, item.full_text, *(medium.name for medium in item.media)])
         return Features(zlib.crc32(content.encode()) % _NOISE, cost=1 + len(item.full_text) // 4)
 
     def embed(self, features: Sequence[Features[int]]) -> FloatArray:
+        """Returns the parts of the noise, `(n, width)`."""
         return np.stack([self._noise[each.data : each.data + self._width] for each in features])
 
 
 def handle_on(embedder: Embedder[T]) -> ModelHandle:
+    """Returns a handle on an embedder that exists already."""
     return handle(embedder.spec, lambda: embedder)
 
 
 def in_turns(repeats: int, sides: Mapping[str, Callable[[], object]]) -> dict[str, list[float]]:
-    """Seconds of each side in each round. Sides take turns, so that what else the machine does meets all of them.
+    """Returns the seconds of each side in each round.
 
-    A first round, which fills caches, is not counted. What was set up before is no business of the garbage collector.
+    Sides take turns, so that other load on the machine affects all of them. A first round, which fills caches, is not
+    counted. The garbage collector ignores objects that exist before the first round.
     """
     gc.collect()
     gc.freeze()
@@ -76,16 +81,17 @@ def in_turns(repeats: int, sides: Mapping[str, Callable[[], object]]) -> dict[st
 
 
 def ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
-    """How many times as long `slow` took: the median over rounds."""
+    """Returns how many times as long `slow` took as `fast`: the median over rounds."""
     return round(statistics.median(a / b for a, b in zip(slow, fast, strict=True)), 2)
 
 
 def medians(seconds: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    """Returns the median seconds of each side."""
     return {name: round(statistics.median(each), 4) for name, each in seconds.items()}
 
 
 def aim(value: float, *, at_least: float | None = None, at_most: float | None = None) -> dict[str, float | bool]:
-    """A figure beside what it should be."""
+    """Returns a figure, its bounds, and whether it meets them."""
     met = (at_least is None or value >= at_least) and (at_most is None or value <= at_most)
     bounds = {"at_least": at_least, "at_most": at_most}
     return {
@@ -96,20 +102,21 @@ def aim(value: float, *, at_least: float | None = None, at_most: float | None = 
 
 
 def processors() -> int:
+    """Returns the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def peak_memory() -> int:
-    """Highest use of memory of this process so far, in bytes."""
+    """Returns the highest use of memory of this process so far, in bytes."""
     status = Path("/proc/self/status")
     if not status.exists():
         return environment.peak_memory()["process_bytes"]
-    # On Linux the usual `ru_maxrss` starts from what the parent used.
+    # On Linux the usual `ru_maxrss` starts from the memory of the parent process.
     return next(int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
 
 
 def write_report(path: Path, settings: Mapping[str, object], figures: Mapping[str, object]) -> None:
-    """Writes figures with what they were measured on, and prints them."""
+    """Writes the figures with the machine, the versions and the settings, and prints them."""
     print(json.dumps(figures, indent=2))
     report = {
         "date": datetime.now(UTC).date().isoformat(),

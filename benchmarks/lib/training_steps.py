@@ -12,8 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from llave_shapes import AsPublic, random_network, word_tokenizer, write_config
-from synthetic import write_images
 
 from harness.models.checkpoints import FoundCheckpoint
 from harness.models.llave.config import LlaveConfig, read_config
@@ -22,6 +20,8 @@ from harness.models.llave.network import LlaveNetwork
 from harness.models.llave.options import LlaveOptions
 from harness.models.llave.prompt import LlaveInput, PromptBuilder
 from harness.types import MEDIA_TOKEN, Item, Media, ModelSpec
+from lib.llave_shapes import AsPublic, random_network, word_tokenizer, write_config
+from lib.synthetic import write_images
 from trainers.config import TrainingConfig
 from trainers.data.loader import SubBatch
 from trainers.engine.backend import AccelerateBackend

@@ -1,8 +1,8 @@
 """The baseline of `scoring.py`: the per-query loop with which public code scores MMEB, written from its description.
 
-LLaVE's and VLM2Vec's evaluators keep a dictionary from (text, image path) to vector, read from a pickle, and go through
-the rows of a Hugging Face dataset: they gather the candidates' vectors one by one, stack them, multiply, divide by the
-lengths, and take the first maximum. The right candidate is the first.
+The evaluators of LLaVE and VLM2Vec read a dictionary from (text, image path) to vector from a pickle. They loop over
+the rows of a Hugging Face dataset. For each row they collect the candidates' vectors one by one and stack them. They
+multiply, divide by the lengths, and take the first maximum. The right candidate is the first.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Row(TypedDict):
 
 
 def predictions(rows: Iterable[Row], queries: Vectors, targets: Vectors) -> list[int]:
-    """Place of the best candidate of every row; a row counts as right where it is 0."""
+    """Returns the place of the best candidate of every row. A row is right if it is 0."""
     best = []
     for row in rows:
         query = queries[row["qry_text"], row["qry_img_path"]]
@@ -40,25 +40,27 @@ def predictions(rows: Iterable[Row], queries: Vectors, targets: Vectors) -> list
 
 
 def best_of(query: FloatArray, candidates: Sequence[FloatArray]) -> int:
-    """Place of the candidate with the highest cosine similarity, the first of equals."""
+    """Returns the place of the candidate with the highest cosine, the first one of equal ones."""
     matrix = np.stack(candidates)
     lengths = np.linalg.norm(matrix, axis=1) * np.linalg.norm(query)
     return int(np.argmax(np.dot(matrix, query) / lengths))
 
 
 def save_vectors(path: Path, pairs: Sequence[Pair], vectors: FloatArray) -> None:
+    """Writes vectors and their pairs to a pickle, as the public code does."""
     with path.open("wb") as file:
         pickle.dump((vectors, list(pairs)), file)
 
 
 def load_vectors(path: Path) -> dict[Pair, FloatArray]:
+    """Reads the dictionary that `save_vectors` wrote in the same run."""
     with path.open("rb") as file:
-        vectors, pairs = pickle.load(file)  # as the public code keeps them; `save_vectors` wrote it in the same run
+        vectors, pairs = pickle.load(file)
     return dict(zip(pairs, vectors, strict=True))
 
 
 def hugging_face_rows(folder: Path, cache: Path) -> Iterable[Row]:
-    """The rows as the public scripts get them; the first call converts the files, later ones find them converted."""
+    """Returns the rows as the public scripts read them. Only the first call converts the files."""
     from datasets import Dataset, disable_progress_bars
 
     disable_progress_bars()

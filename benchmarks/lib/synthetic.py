@@ -1,4 +1,4 @@
-"""Datasets in MMEB-eval's layout, drawn by code: as many rows, candidates and repeats as the real ones have."""
+"""Datasets in MMEB-eval's layout, drawn by code, with as many rows, candidates and repeats as the real ones."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _SETTLED = 2.5
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How large a dataset is."""
+    """The size of a dataset. `candidates` is the number for each query."""
 
     queries: int
     candidates: int
     pool: int
-    """Distinct candidates that the lists of a dataset are drawn from, where lists differ from query to query."""
+    """Number of distinct candidates from which lists are drawn, if lists differ from query to query."""
 
 
 def write_images(root: Path, count: int, *, side: int, distinct: int | None = None) -> list[str]:
-    """JPEGs like photographs to a decoder: gradients, edges and noise. Returns their names.
+    """Writes JPEGs of gradients, edges and noise, which cost a decoder as much as photographs. Returns their names.
 
     Only `distinct` pictures are drawn; the others repeat them with a few bytes after their end, so that files differ.
     """
@@ -50,7 +50,7 @@ def write_images(root: Path, count: int, *, side: int, distinct: int | None = No
 
 
 def write_suite(data: Path, images: list[str], scale: Scale, names: list[str]) -> None:
-    """Subsets under MMEB's names with the candidate counts and the modalities of the real ones."""
+    """Writes subsets under MMEB's names, with the number of candidates and the modalities of the real ones."""
     for row in ROWS:
         if row.name in names:
             _write_like(row, data / row.name, images, scale)
@@ -59,7 +59,10 @@ def write_suite(data: Path, images: list[str], scale: Scale, names: list[str]) -
 def write_subset(
     folder: Path, queries: list[tuple[str, str]], targets: list[tuple[str, str]], lists: NDArray[np.int64]
 ) -> None:
-    """One subset: (text, image) of queries and targets, and (queries, candidates) indexes, the right one first."""
+    """Writes one subset. Queries and targets are pairs (text, image).
+
+    `lists` holds indexes of targets, `(queries, candidates)`, the right one first.
+    """
     count, length = lists.shape
     flat = pa.array(lists.ravel())
     offsets = pa.array(np.arange(0, count * length + 1, length, dtype=np.int32))
@@ -73,7 +76,10 @@ def write_subset(
 
 
 def candidate_lists(rng: np.random.Generator, scale: Scale) -> NDArray[np.int64]:
-    """(queries, candidates) indexes into a pool, without repeats within a list; query i's right one is i, first."""
+    """Returns indexes into a pool, `(queries, candidates)`, without repeats in a list.
+
+    The first index of query i is its right one: i, modulo the size of the pool.
+    """
     lists = np.empty((scale.queries, scale.candidates), dtype=np.int64)
     for query in range(scale.queries):
         right = query % scale.pool
@@ -83,13 +89,13 @@ def candidate_lists(rng: np.random.Generator, scale: Scale) -> NDArray[np.int64]
 
 
 def sentences(kind: str, count: int) -> list[str]:
-    """Distinct texts of about a dozen words."""
+    """Returns distinct texts of about a dozen words."""
     rng = np.random.default_rng(count)
     return [f"{kind} {number}: {' '.join(rng.choice(_WORDS, 10))}." for number in range(count)]
 
 
 def settle() -> None:
-    """Waits until the files just written are like any that lie on a disk."""
+    """Waits until the files just written are old enough for their digests to be cached."""
     time.sleep(_SETTLED)
 
 
