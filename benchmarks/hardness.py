@@ -24,7 +24,7 @@ from harness.evaluate import Run, RunSettings
 from harness.media.digests import Digests
 from harness.models.llave.embedder import open_llave
 from harness.paths import cache_dir, write_atomic
-from harness.progress import NoProgress, Progress
+from harness.progress import NoProgress
 from harness.types import EvalConfig, ModelSettings, Task
 from tasks.catalog import all_tasks
 from tasks.demo.suite import DEMO_ROWS
@@ -77,19 +77,6 @@ class Case:
         return f"batch-{self.batch}-scale-{self.scale:g}-alpha-{self.alpha:g}-steps-{self.steps}-seed-{self.seed}"
 
 
-class Quiet:
-    """Watches a training run and says nothing."""
-
-    def begin(self, done: int, steps: int) -> None: ...
-
-    def step(self, loss: float, pairs_per_second: float) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-    def evaluating(self) -> Progress:
-        return NoProgress()
-
-
 def setting_of(name: str) -> Setting:
     """The sketch, or tasks of the demo that are trained for, and the same out of distribution."""
     if name == "sketch":
@@ -109,16 +96,16 @@ def config_of(case: Case) -> TrainingConfig:
         datasets=setting.datasets,
         batches="single",
         hard_negatives=False,
-        lr=LR,
+        learning_rate=LR,
         batch=case.batch,
-        steps=case.steps,
-        scale=case.scale,
+        max_steps=case.steps,
+        temperature=1 / case.scale,
         alpha=case.alpha,
         seed=case.seed,
         device="cpu",
         workers=1,
-        save_every=max(1, case.steps // 2),
-        keep=3,
+        save_steps=max(1, case.steps // 2),
+        save_total_limit=3,
     )
 
 
@@ -135,10 +122,10 @@ def measure(case: Case, folder: Path) -> Path:
     start, work = time.process_time(), folder / case.name
     shutil.rmtree(work, ignore_errors=True)
     config = config_of(case)
-    checkpoint = train(config, work, Quiet())
+    checkpoint = train(config, work, NoProgress())
     seconds = time.process_time() - start
     tasks = setting_of(case.setting).tasks
-    half = scores(checkpoint.with_name(f"checkpoint-{config.save_every}"), work, tasks)
+    half = scores(checkpoint.with_name(f"checkpoint-{config.save_steps}"), work, tasks)
     last = scores(checkpoint, work, tasks)
     tasks_of = {name: {**numbers, report.HALF_WAY: half[name]["P@1"]} for name, numbers in last.items()}
     write_atomic(found, json.dumps({**asdict(case), "seconds": round(seconds, 1), "tasks": tasks_of}, indent=1) + "\n")

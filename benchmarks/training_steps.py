@@ -25,7 +25,7 @@ from harness.types import MEDIA_TOKEN, Item, Media, ModelSpec
 from trainers.config import TrainingConfig
 from trainers.data.loader import SubBatch
 from trainers.engine.backend import AccelerateBackend
-from trainers.engine.initial_checkpoint import adapted
+from trainers.engine.initial_checkpoint import adapt_config
 from trainers.engine.network import PromptEncoder, make_trainable
 from trainers.engine.scratch import write_scratch
 from trainers.engine.step import Stepper
@@ -70,7 +70,7 @@ class Bench:
         embed = AsPublic(self.network)
         with self.accelerator.autocast():
             query, target = embed(part.queries), embed(part.targets)
-        loss = hardness_weighted_infonce(query, target, scale=self.config.scale, alpha=self.config.alpha)
+        loss = hardness_weighted_infonce(query, target, scale=self.config.logit_scale, alpha=self.config.alpha)
         loss.backward()
         return float(loss.detach())
 
@@ -93,7 +93,7 @@ def set_up(folder: Path, options: Namespace, shape: str, *, checkpointing: bool)
     config = replace(
         find_recipe("llave-0.5b"),
         precision="bf16" if on_gpu else "fp32",
-        accumulate=1,
+        gradient_accumulation_steps=1,
         gradient_checkpointing=checkpointing,
         mask_duplicates=False,
     )
@@ -115,7 +115,7 @@ def _write(folder: Path, shape: str, config: TrainingConfig) -> LlaveConfig:
         return read_config(folder)
     write_config(folder, shape)
     path = folder / "config.json"
-    path.write_text(json.dumps(adapted(json.loads(path.read_text()), config)))
+    path.write_text(json.dumps(adapt_config(json.loads(path.read_text()), config)))
     return read_config(folder)
 
 

@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 import trainers.train as training
 from harness.errors import RunFailed, UserError
 from harness.models.llave import network as llave_network
-from tests.helpers.training_files import Quiet, config
+from tests.helpers.training_files import Recorder, config
 from trainers.config import TrainingConfig
 from trainers.engine import launch
 from trainers.train import train
@@ -25,21 +25,28 @@ from trainers.train import train
 ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE = 200
 REFUSED, LOST, FAILED = 2, 3, 4
-UNEVEN = ("hard_negatives=true", "learn_scale=true", "micro_batch=2", "accumulate=2", "frozen=tower", "lr=1e-4")
+UNEVEN = (
+    "hard_negatives=true",
+    "learn_temperature=true",
+    "micro_batch=2",
+    "gradient_accumulation_steps=2",
+    "frozen=tower",
+    "learning_rate=1e-4",
+)
 """Three parts of chunks, some without images, and not all with negatives: what processes meet at must come out even."""
 Sharding: TypeAlias = Literal["fsdp2", "zero1", "zero2", "zero3"]
 
 
-class Fatal(Quiet):
+class Fatal(Recorder):
     """Kills the process after a step, before the step's checkpoint, if it has one, is written."""
 
     def __init__(self, at: int) -> None:
         super().__init__()
         self._at = at
 
-    def step(self, loss: float, pairs_per_second: float) -> None:
-        super().step(loss, pairs_per_second)
-        if len(self.losses) == self._at:
+    def advance(self, steps: int = 1, state: str = "") -> None:
+        super().advance(steps, state)
+        if len(self.states) == self._at:
             os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -22,10 +22,9 @@ from harness.media.images import open_image
 from harness.models.llave.prompt import LlaveInput
 from harness.types import Features, Item, Media, Role
 from tests.helpers.training_files import BASE
-from trainers.data.content_ids import content_key, name_key
 from trainers.data.loader import BatchLoader, PreparedItems, SubBatch
 from trainers.data.mmeb_train import Subset
-from trainers.data.pairs import Pair, PairFile
+from trainers.data.pairs import Pair, PairFile, content_key, name_key
 from trainers.data.sampler import BatchPlan
 from trainers.engine.backend import Backend
 from trainers.engine.step import Stepper
@@ -93,7 +92,7 @@ def test_a_file_is_another_item_when_it_is_looked_at_as_a_video(root: Path, dige
 def test_keys_are_the_same_in_another_process(root: Path, digests: Digests):
     work = (
         "from pathlib import Path; from harness.media.digests import Digests; from harness.types import Item, Media\n"
-        "from trainers.data.content_ids import content_key\n"
+        "from trainers.data.pairs import content_key\n"
         f"item = Item('a', (Media('image', '4.png', Path({str(root)!r})),))\n"
         f"print(content_key(item, Digests(Path({str(root / 'other.db')!r}))))"
     )

@@ -20,7 +20,7 @@ from trainers.config import override
 from trainers.data.mmeb_train import RowChoice, load_subsets
 from trainers.data.pairs import Pair, PairFile
 from trainers.data.sampler import BatchPlan
-from trainers.data.training_data import TrainingData, check_shares, check_widths, find_material, remarks
+from trainers.data.training_data import TrainingData, check_matryoshka, check_shares, load_training_data, remarks
 from trainers.engine.scratch import write_scratch
 
 
@@ -30,7 +30,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def material(data: Path, *settings: str):
-    return find_material(override(BASE, [f"data={data}", "batch=4", *settings]))
+    return load_training_data(override(BASE, [f"data={data}", "batch=4", *settings]))
 
 
 def lines(path: Path, *pairs: object) -> Path:
@@ -56,12 +56,12 @@ def test_a_row_becomes_a_pair_as_evaluation_would_read_it(data: Path):
 
 @pytest.mark.parametrize("cap", [1, 5, 12, 50])
 def test_a_cap_takes_the_first_rows_or_some_at_random(data: Path, cap: int):
-    first = load_subsets(data, None, RowChoice(cap=cap))[1]
+    first = load_subsets(data, None, RowChoice(max_rows=cap))[1]
     assert [first.pair(at).query.text for at in range(len(first))] == [f"number {n}" for n in range(min(cap, 12))]
-    drawn = load_subsets(data, None, RowChoice(cap=cap, at_random=True, seed=3))[1]
+    drawn = load_subsets(data, None, RowChoice(max_rows=cap, at_random=True, seed=3))[1]
     texts = [drawn.pair(at).query.text for at in range(len(drawn))]
     assert len(set(texts)) == min(cap, 12)
-    again = load_subsets(data, None, RowChoice(cap=cap, at_random=True, seed=3))[1]
+    again = load_subsets(data, None, RowChoice(max_rows=cap, at_random=True, seed=3))[1]
     assert [again.pair(at).query.text for at in range(len(again))] == texts
 
 
@@ -79,7 +79,7 @@ def test_splits_and_datasets_are_chosen_by_name(data: Path):
 @pytest.mark.parametrize("text", ["", "  \n", "<|image_1|>\n"])
 def test_an_empty_side_names_its_row(data: Path, column: str, what: str, text: str):
     write_table(data, "bad", rows(3, **{column: ["x", text, text]}))
-    with pytest.raises(UserError, match=rf"bad, row 1 .*the {what} is empty.*2 of 3"):
+    with pytest.raises(UserError, match=rf"bad, row 1 .*the {what} has neither text nor image.*2 such rows of 3"):
         material(data)
 
 
@@ -127,15 +127,33 @@ def test_lines_of_a_users_own_pairs(tmp_path: Path):
     assert subset.where(1) == f"{path}, line 2"
 
 
+def test_an_item_may_have_several_images_and_a_video(tmp_path: Path):
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    item = {"image": ["a.png", "b.png"], "video": "c.mp4", "text": f"{MEDIA_TOKEN} and {MEDIA_TOKEN}, {MEDIA_TOKEN}"}
+    path = lines(tmp_path / "mine.jsonl", {"query": item, "positive": "two"})
+    (subset,) = load_subsets(path, None, RowChoice())
+    query = subset.pair(0).query
+    assert query.full_text == item["text"]
+    assert [(each.kind, each.name) for each in query.media] == [
+        ("image", "a.png"),
+        ("image", "b.png"),
+        ("video", "c.mp4"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
         ({"query": "a"}, "keys query and positive"),
-        ({"query": "a", "positive": ""}, "positive is empty"),
-        ({"query": {"txt": "a"}, "positive": "b"}, "out of text"),
+        ({"query": "a", "positive": ""}, "positive: it has no text"),
+        ({"query": {"txt": "a"}, "positive": "b"}, "query: an item has no key txt"),
         ({"query": "a", "positive": "b", "negatives": "c"}, "must be a list"),
-        ({"query": "a", "positive": {"text": MEDIA_TOKEN + "x"}}, "places for media"),
-        ([], "keys query and positive"),
+        ({"query": "a", "positive": {"text": MEDIA_TOKEN + "x"}}, "positive: .* stands 1 times"),
+        ([], "line 2"),
+        ({"query": {"text": "<|image_1|> x", "image": "a.png"}, "positive": "b"}, "an image token is written"),
+        ({"query": "a", "positive": "b", "negative": "c"}, "keys query and positive"),
+        ({"query": {"image": 3}, "positive": "b"}, "a path or a list of paths"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: object, said: str):
@@ -148,7 +166,7 @@ def test_a_bad_line_is_named(tmp_path: Path, line: object, said: str):
 def test_a_line_that_is_not_json_is_named_with_its_column(tmp_path: Path):
     path = tmp_path / "mine.jsonl"
     path.write_text('{"query": "a", "positive": "b"}\n\n{"query": "a" "positive": "b"}\n')
-    with pytest.raises(UserError, match=r"mine\.jsonl, line 3, is not JSON: .* at column 15"):
+    with pytest.raises(UserError, match=r"mine\.jsonl, line 3, .*column 15"):
         load_subsets(path, None, RowChoice())
 
 
@@ -160,7 +178,7 @@ def test_missing_images_of_a_users_own_lines_are_named_with_their_line(tmp_path:
 
 
 def test_places_that_hold_no_data_say_so(tmp_path: Path):
-    for wrong, said in ((tmp_path / "none", "does not exist"), (tmp_path, "holds no dataset")):
+    for wrong, said in ((tmp_path / "none", "does not exist"), (tmp_path, "has no dataset")):
         with pytest.raises(UserError, match=said):
             load_subsets(wrong, None, RowChoice())
     with pytest.raises(UserError, match="has no pairs"):
@@ -184,7 +202,7 @@ def test_which_pairs_have_negatives_is_as_the_pairs_say(data: Path, tmp_path: Pa
 def test_negatives_that_are_not_used_are_spoken_of(data: Path):
     def said(*settings: str) -> tuple[str, ...]:
         made = override(BASE, [f"data={data}", "batch=4", *settings])
-        return remarks(made, find_material(made))
+        return remarks(made, load_training_data(made))
 
     (line,) = said()
     assert line.startswith("12 pairs come with negatives, which are not used")
@@ -197,12 +215,12 @@ def test_the_share_of_unknown_words_is_that_of_the_tokenizer(
 ):
     folder = tmp_path_factory.mktemp("mine")
     path = lines(folder / "mine.jsonl", *({"query": " ".join(text), "positive": "red"} for text in texts))
-    made = override(BASE, [f"data={path}", "start=scratch", "batch=2"])
+    made = override(BASE, [f"data={path}", "model=scratch", "batch=2"])
     tokens = [token for text in texts for token in tokenizer.encode(" ".join([*text, "red"])).tokens]
     share = tokens.count("<unk>") / len(tokens)
-    found = remarks(made, find_material(made))
+    found = remarks(made, load_training_data(made))
     assert [line.partition(" ")[0] for line in found] == ([f"{share:.1%}"] if share else [])
-    assert remarks(override(BASE, [f"data={path}", "start=mine", "batch=2"]), find_material(made)) == ()
+    assert remarks(override(BASE, [f"data={path}", "model=mine", "batch=2"]), load_training_data(made)) == ()
 
 
 @pytest.fixture(scope="module")
@@ -226,14 +244,14 @@ def test_a_sample_is_of_all_pairs_or_spread_over_them(sizes: list[int]):
     assert all(0 < step <= 1 + len(whole) // 999 for step in np.diff(places))
 
 
-def test_widths_beyond_the_networks_are_refused():
-    check_widths(override(BASE, ["widths=8,128"]), 128)
-    with pytest.raises(UserError, match=r"128 dimensions, and widths asks for 129"):
-        check_widths(override(BASE, ["widths=8,129"]), 128)
+def test_matryoshka_dims_beyond_the_networks_are_refused():
+    check_matryoshka(override(BASE, ["matryoshka_dims=8,128"]), 128)
+    with pytest.raises(UserError, match=r"128 dimensions; matryoshka_dims has 129"):
+        check_matryoshka(override(BASE, ["matryoshka_dims=8,129"]), 128)
 
 
 def test_shares_and_micro_batches_must_divide():
-    made = override(BASE, ["batch=24", "accumulate=2"])
+    made = override(BASE, ["batch=24", "gradient_accumulation_steps=2"])
     check_shares(override(made, ["micro_batch=3"]), 2)
     with pytest.raises(UserError, match="over 5 processes"):
         check_shares(made, 5)
