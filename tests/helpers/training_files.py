@@ -1,4 +1,4 @@
-"""Pairs to train on, a small start, and runs on them, for tests."""
+"""Training pairs, a small initial checkpoint, and runs with them, for tests."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Recorder:
 
 
 def forget_precision() -> None:
-    """Accelerate holds a process to the precision that it first asks for."""
+    """Resets accelerate, which keeps the precision that a process asks for first."""
     AcceleratorState._reset_state()
 
 
@@ -69,7 +69,7 @@ def write_table(data: Path, name: str, rows: Mapping[str, Sequence[str]], split:
 
 
 def write_pairs(data: Path, rows: int = 12) -> Path:
-    """Two datasets over the same drawn images: one asks images for words, the other words for images."""
+    """Writes two datasets with the same drawn images: queries with an image, and targets with an image."""
     names = [f"{number}.png" for number in range(rows)]
     kinds = [list(COLOURS)[number % 3] for number in range(rows)]
     (data / "images").mkdir(parents=True)
@@ -99,19 +99,20 @@ def write_pairs(data: Path, rows: int = 12) -> Path:
 
 
 def write_start(folder: Path) -> Path:
+    """Writes a small initial checkpoint that knows `WORDS`."""
     write_scratch(folder, WORDS, 0)
     return folder
 
 
 def write_place(folder: Path, rows: int = 12) -> Path:
-    """A folder with pairs and a start, where runs may go."""
+    """Writes pairs and an initial checkpoint to a folder, where runs are also written."""
     write_pairs(folder / "data", rows)
     write_start(folder / "begin")
     return folder
 
 
 def config(place: Path, *settings: str) -> TrainingConfig:
-    """Of a run on the pairs and the start that lie in a folder."""
+    """The config of a run on the pairs and the initial checkpoint in a folder."""
     return override(BASE, [f"data={place / 'data'}", f"model={place / 'begin'}", *settings])
 
 

@@ -41,13 +41,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def kept_for_the_gradient(made: TrainingConfig, folder: Path) -> int:
     """Bytes of all that autograd keeps of one plain batch, the weights and casts of them apart."""
-    material, start = load_training_data(made), open_initial_checkpoint(made, folder)
-    network = start.network()
+    data, initial = load_training_data(made), open_initial_checkpoint(made, folder)
+    network = initial.network()
     make_trainable(network, made)
-    feed = BatchLoader(
-        material.plan, material.subsets, PreparedItems(start.embedder(network).prepare, 0), 0, 1, made.hard_negatives, 1
+    loader = BatchLoader(
+        data.plan, data.subsets, PreparedItems(initial.embedder(network).prepare, 0), 0, 1, made.hard_negatives, 1
     )
-    ((part,),) = feed.steps(0, 1)
+    ((part,),) = loader.steps(0, 1)
     kept: dict[int, torch.Tensor] = {}
     shapes = {shape for each in network.parameters() for shape in (each.shape, each.shape[::-1])}
 

@@ -1,4 +1,4 @@
-"""Training runs: what they leave behind, that they repeat themselves, and that a killed one goes on as it would."""
+"""Training runs: their files, their reproducibility, and how they resume after a kill."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def data(tmp_path: Path) -> Path:
     return write_pairs(tmp_path / "data")
 
 
-def material(data: Path, *settings: str):
+def training_data(data: Path, *settings: str):
     return load_training_data(override(BASE, [f"data={data}", "batch=4", *settings]))
 
 
@@ -80,20 +80,20 @@ def test_splits_and_datasets_are_chosen_by_name(data: Path):
 def test_an_empty_side_names_its_row(data: Path, column: str, what: str, text: str):
     write_table(data, "bad", rows(3, **{column: ["x", text, text]}))
     with pytest.raises(UserError, match=rf"bad, row 1 .*the {what} has neither text nor image.*2 such rows of 3"):
-        material(data)
+        training_data(data)
 
 
 def test_missing_columns_are_named(data: Path):
     write_table(data, "bad", {"qry": ["a"], "pos_text": ["b"]})
     with pytest.raises(UserError, match="lacks qry_image_path and pos_image_path"):
-        material(data)
+        training_data(data)
 
 
 def test_missing_images_stop_before_training_and_are_listed(data: Path):
     (data / "images" / "3.png").unlink()
     (data / "images" / "4.png").write_bytes(b"")
     with pytest.raises(UserError, match="2 media files") as refused:
-        material(data)
+        training_data(data)
     assert "3.png" in str(refused.value)
     assert f"{data / 'ask'}, row 3 (the first is row 0)" in str(refused.value)
     assert "on_bad_media=skip" in refused.value.hint
@@ -102,7 +102,7 @@ def test_missing_images_stop_before_training_and_are_listed(data: Path):
 def test_bad_images_are_left_out_on_request_counted_and_listed(data: Path):
     (data / "images" / "3.png").unlink()
     (data / "images" / "4.png").write_bytes(b"no image")
-    found = material(data, "on_bad_media=skip")
+    found = training_data(data, "on_bad_media=skip")
     left = {subset.name: len(subset) for subset in found.subsets}
     # of `find`, row 2 has image 3 as its negative
     assert left == {"ask": 10, "find": 9}
@@ -174,7 +174,7 @@ def test_missing_images_of_a_users_own_lines_are_named_with_their_line(tmp_path:
     path = lines(tmp_path / "mine.jsonl", *({"query": {"image": f"{at}.png"}, "positive": "b"} for at in (3, 5, 3, 5)))
     Image.new("RGB", (8, 8)).save(tmp_path / "3.png")
     with pytest.raises(UserError, match=r"5\.png does not exist. It is named in .*mine\.jsonl, line 2\."):
-        material(path)
+        training_data(path)
 
 
 def test_places_that_hold_no_data_say_so(tmp_path: Path):
@@ -193,9 +193,11 @@ def test_which_pairs_have_negatives_is_as_the_pairs_say(data: Path, tmp_path: Pa
     mine = lines(
         tmp_path / "mine.jsonl", *({"query": "a", "positive": "b", "negatives": ["c"] * at} for at in (0, 2, 1, 0))
     )
-    for subset in (*material(data, "on_bad_media=skip").subsets, *material(mine).subsets):
+    for subset in (*training_data(data, "on_bad_media=skip").subsets, *training_data(mine).subsets):
         assert list(subset.has_negatives()) == [bool(subset.pair(at).negatives) for at in range(len(subset))]
-    counts = {subset.name: int(subset.has_negatives().sum()) for subset in material(data, "on_bad_media=skip").subsets}
+    counts = {
+        subset.name: int(subset.has_negatives().sum()) for subset in training_data(data, "on_bad_media=skip").subsets
+    }
     assert counts == {"ask": 0, "find": 10, "images": 1, "some": 2}
 
 
@@ -225,7 +227,7 @@ def test_the_share_of_unknown_words_is_that_of_the_tokenizer(
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    """That of a start from scratch."""
+    """The tokenizer of `model=scratch`."""
     folder = tmp_path_factory.mktemp("scratch")
     write_scratch(folder, demo_vocabulary(), 0)
     return Tokenizer.from_file(str(folder / "tokenizer.json"))

@@ -39,13 +39,13 @@ def test_its_tokenizer_has_the_words_that_the_demo_has(tmp_path: Path):
 def test_a_start_becomes_what_the_recipe_says_and_needs_no_tower_folder_of_its_own(tmp_path: Path):
     folder = change_config(write_checkpoint(tmp_path / "released"), model_type="llava", delay_load=True)
     changes = ["max_length=128", "grid=3x2", f"model={folder}"]
-    start = open_initial_checkpoint(override(BASE, changes), tmp_path / "template")
-    size = start.config.tower.image_size
-    assert start.config.max_length == 128
-    assert max(start.config.resolutions) == (3 * size, 2 * size)
-    assert start.config.own_tower
-    # delay_load: the tower's own folder has the vision weights, and they are read from where the start lies
-    assert any((folder / "tower") in each.file.parents for each in start.weights.values())
+    initial = open_initial_checkpoint(override(BASE, changes), tmp_path / "template")
+    size = initial.config.tower.image_size
+    assert initial.config.max_length == 128
+    assert max(initial.config.resolutions) == (3 * size, 2 * size)
+    assert initial.config.own_tower
+    # delay_load: the tower's own folder has the vision weights, which is in the initial checkpoint
+    assert any((folder / "tower") in each.file.parents for each in initial.weights.values())
     assert not list((tmp_path / "template").rglob("*.safetensors"))
 
 

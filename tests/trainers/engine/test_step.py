@@ -49,14 +49,14 @@ def test_loss_and_gradients_are_the_recorded_ones(tmp_path: Path, alpha: int, mi
     ]
     made = override(BASE, [*settings, "batch=4", "frozen=tower", f"micro_batch={micro_batch}"])
 
-    material, start = load_training_data(made), open_initial_checkpoint(made, tmp_path / "start")
-    network = start.network()
+    data, initial = load_training_data(made), open_initial_checkpoint(made, tmp_path / "start")
+    network = initial.network()
     make_trainable(network, made)
-    prepared = PreparedItems(start.embedder(network).prepare, 0)
-    feed = BatchLoader(material.plan, material.subsets, prepared, 0, 1, negatives=False, workers=1)
-    (parts,) = feed.steps(0, 1)
-    learner = AccelerateBackend(Accelerator(cpu=True), PromptEncoder(network), made)
-    (loss,) = Stepper(made, learner, None).gradient(parts)
+    prepared = PreparedItems(initial.embedder(network).prepare, 0)
+    loader = BatchLoader(data.plan, data.subsets, prepared, 0, 1, negatives=False, workers=1)
+    (parts,) = loader.steps(0, 1)
+    backend = AccelerateBackend(Accelerator(cpu=True), PromptEncoder(network), made)
+    (loss,) = Stepper(made, backend, None).gradient(parts)
 
     assert loss == pytest.approx(recorded["loss"], abs=2e-4)
     gradients = {released_name(n): p.grad.numpy() for n, p in network.named_parameters() if p.grad is not None}
@@ -86,22 +86,22 @@ def test_settings_of_the_loss_reach_it_and_change_it(tmp_path: Path, settings: s
     losses = []
     for given in ("", settings):
         made = config(tmp_path, "mask_duplicates=false", *given.split())
-        material, start = load_training_data(made), open_initial_checkpoint(made, tmp_path / "start")
-        network = start.network()
-        feed = BatchLoader(
-            material.plan,
-            material.subsets,
-            PreparedItems(start.embedder(network).prepare, 0),
+        data, initial = load_training_data(made), open_initial_checkpoint(made, tmp_path / "start")
+        network = initial.network()
+        loader = BatchLoader(
+            data.plan,
+            data.subsets,
+            PreparedItems(initial.embedder(network).prepare, 0),
             0,
             1,
             negatives=False,
             workers=1,
         )
-        (part,) = next(iter(feed.steps(0, 1)))
+        (part,) = next(iter(loader.steps(0, 1)))
         stepper = Stepper(made, AccelerateBackend(Accelerator(cpu=True), PromptEncoder(network), made), None)
         losses += stepper.gradient([part])
-        seen = stepper.seen
+        pairs = stepper.last_pairs
     assert losses[1] == pytest.approx(
-        float(hardness_weighted_infonce(seen.query, seen.target, **{"scale": 20, "alpha": 9, **wanted}))
+        float(hardness_weighted_infonce(pairs.query, pairs.target, **{"scale": 20, "alpha": 9, **wanted}))
     )
     assert losses[1] != pytest.approx(losses[0], rel=1e-3)
