@@ -42,6 +42,7 @@ _FEW = 100
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `llave diagnose`."""
     add = parser.add_argument
     add("models", nargs="+", metavar="MODEL", help="a name from `llave models`, a checkpoint, or package.module:Class")
     add("--suite", help="queries and candidates of a suite of tasks, such as demo or mmeb")
@@ -70,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    """Prints how similar positive and negative pairs are to each model, and draws plots if asked."""
     from harness.embed import EmbedSettings
     from harness.models import open_model
     from llave.api.console_progress import ProgressBar

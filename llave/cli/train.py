@@ -19,6 +19,7 @@ _SHOWN = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `llave train`."""
     add = parser.add_argument
     add("recipe", metavar="RECIPE", help="a recipe, such as demo, demo-infonce, llave-2b or infonce-2b")
     add(

@@ -18,7 +18,7 @@ from harness.errors import UserError
 from harness.identity import fingerprint
 from harness.media.digests import Digests
 from harness.types import Item, Media
-from tasks.jsonl import bad_line, read_lines
+from tasks.jsonl import read_lines
 
 _KEYS = ("query", "positive", "negatives")
 
@@ -112,7 +112,7 @@ def read_pairs(path: Path, root: Path, choose: Callable[[int, str], list[int]]) 
         try:
             pairs.append((number, _pair(line, root, f"{path}, line {number}")))
         except ValueError as error:
-            raise bad_line(path, number, error) from None
+            raise UserError(f"{path}, line {number}: {error}.", "Correct the file.") from None
     if not pairs:
         raise UserError(f"{path} has no pairs.", 'Add lines such as {"query": "...", "positive": "..."}.')
     return PairFile(path.stem, path, [pairs[row] for row in choose(len(pairs), path.stem)])

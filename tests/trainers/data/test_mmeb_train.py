@@ -163,10 +163,10 @@ def test_a_bad_line_is_named(tmp_path: Path, line: object, said: str):
     assert f"{path}, line 2" in str(refused.value)
 
 
-def test_a_line_that_is_not_json_is_named_with_its_column(tmp_path: Path):
+def test_a_line_that_is_not_json_is_named(tmp_path: Path):
     path = tmp_path / "mine.jsonl"
     path.write_text('{"query": "a", "positive": "b"}\n\n{"query": "a" "positive": "b"}\n')
-    with pytest.raises(UserError, match=r"mine\.jsonl, line 3, .*column 15"):
+    with pytest.raises(UserError, match=r"mine\.jsonl, line 3: line contains invalid json"):
         load_subsets(path, None, RowChoice())
 
 
