@@ -186,7 +186,7 @@ def override(
             raise UserError(f"--set gives {name} twice, once under its old name.", f"Leave out {old}.")
         given[name] = str(value)
         if name != old:
-            note(f"note: --set {old}={text} is now --set {name}={value}. The next release does not take {old}.")
+            note(f"{old}={text} is now {name}={value}. The next release does not accept {old}.")
     return read_settings(config, given, "setting", leave_out=("recipe",))
 
 

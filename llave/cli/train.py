@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     given = {name: value for name, value in (("data", options.data), ("images", options.images)) if value is not None}
     main = int(os.environ.get("RANK", "0")) == 0
     notes = console(stderr=True, quiet=not main)
-    config = override(replace(config, **given), options.set, lambda text: say(notes, text))
+    config = override(replace(config, **given), options.set, lambda text: say(notes, f"note: {text}"))
     if options.dry_run:
         from trainers.estimate import estimate
 

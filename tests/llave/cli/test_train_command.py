@@ -115,9 +115,9 @@ def test_an_old_name_of_a_setting_is_noted_once_and_only_by_the_main_process(
 ):
     assert call(*mine, "--dry-run", "--set", "scale=50", "--set", "lr=1e-3") == 0
     said = capsys.readouterr().err.splitlines()
-    assert [line.partition(" is now ")[2].partition(". ")[0] for line in said] == [
-        "--set temperature=0.02",
-        "--set learning_rate=1e-3",
+    assert [line.partition(". ")[0] for line in said] == [
+        "note: scale=50 is now temperature=0.02",
+        "note: lr=1e-3 is now learning_rate=1e-3",
     ]
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
