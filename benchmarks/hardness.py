@@ -1,4 +1,4 @@
-"""Does weighting negatives by hardness help? A small LLaVE from scratch, by alpha, batch and seed. See README.md."""
+"""Tests whether hardness weights help: trains a small LLaVE for each alpha, batch and seed. See README.md."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from harness.evaluate import Run, RunSettings
 from harness.media.digests import Digests
 from harness.models.llave.embedder import open_llave
 from harness.paths import cache_dir, write_atomic
-from harness.progress import NoProgress, Progress
+from harness.progress import NoProgress
 from harness.types import EvalConfig, ModelSettings, Task
 from tasks.catalog import all_tasks
 from tasks.demo.suite import DEMO_ROWS
@@ -33,11 +33,11 @@ from trainers.monitor.similarity import diagnose_samples, sample_task
 from trainers.recipes.demo import demo
 
 TRAINED = ("demo-object", "demo-caption-t2i", "demo-caption-i2t")
-"""A batch is of one of these. All of their targets are alike, and many differ in one attribute."""
+"""Datasets; each batch has one of them. Targets in a dataset are similar, and many differ in one attribute."""
 LR = 1e-3
-"""The recipe's. At twice that, some seeds leave the state in which all vectors are alike only late."""
+"""The learning rate of the recipe. At twice that, vectors stay almost equal for long with some seeds."""
 _QUERIES = 100
-"""Of a task, whose similarities are looked at."""
+"""Number of queries of a task in the figures about similarities."""
 TRIED = (
     "all of the demo's recipe, a short run: P@1 37.9 % at alpha 0, 37.0 % at alpha 9",
     "captions with their hard negatives, batch 32, lr 2e-3, temperature 0.02: 46.7 % at alpha 9; alpha 0 not finished",
@@ -47,11 +47,11 @@ TRIED = (
     "stopped unfinished: alpha 0 and 9, lr 1e-3, temperature 0.02, five times as many scenes; alpha 0, lr 5e-4",
     "as below, seed 1, alpha 0: temperature 0.02 75.2 %, 0.05 75.6 %",
 )
-"""Before the settings were fixed, by how well alpha 0 learned with seed 1. These seeds are not used below."""
+"""Runs before the settings were fixed by how well alpha 0 learned with seed 1. Their seeds are not used again."""
 
 
 class Setting(NamedTuple):
-    """What is learned, and the tasks that measure it: all of scenes that training never shows."""
+    """Training data, and the tasks for evaluation. Training never shows their scenes."""
 
     data: str
     datasets: tuple[str, ...]
@@ -68,30 +68,18 @@ class Case:
     """One over the temperature."""
     alpha: float
     seed: int
-    """Of the initial weights and of the order of the pairs."""
+    """Seed of the initial weights and of the order of the pairs."""
     steps: int
     setting: str
 
     @property
     def name(self) -> str:
+        """The name of the run's file."""
         return f"batch-{self.batch}-scale-{self.scale:g}-alpha-{self.alpha:g}-steps-{self.steps}-seed-{self.seed}"
 
 
-class Quiet:
-    """Watches a training run and says nothing."""
-
-    def begin(self, done: int, steps: int) -> None: ...
-
-    def step(self, loss: float, pairs_per_second: float) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-    def evaluating(self) -> Progress:
-        return NoProgress()
-
-
 def setting_of(name: str) -> Setting:
-    """The sketch, or tasks of the demo that are trained for, and the same out of distribution."""
+    """The sketch, or datasets of the demo with their tasks in and out of distribution."""
     if name == "sketch":
         return Setting(sketch.data(), (), sketch.tasks(), sketch.TRIED)
     names = TRAINED if name == "demo" else tuple(row.name for row in DEMO_ROWS if row.train_subset)
@@ -100,7 +88,7 @@ def setting_of(name: str) -> Setting:
 
 
 def config_of(case: Case) -> TrainingConfig:
-    """The demo's recipe, on other data; all negatives come from the batch, as in LLaVE."""
+    """The demo's recipe with other data. All negatives come from the batch, as in LLaVE."""
     setting = setting_of(case.setting)
     return replace(
         demo(),
@@ -109,21 +97,21 @@ def config_of(case: Case) -> TrainingConfig:
         datasets=setting.datasets,
         batches="single",
         hard_negatives=False,
-        lr=LR,
+        learning_rate=LR,
         batch=case.batch,
-        steps=case.steps,
-        scale=case.scale,
+        max_steps=case.steps,
+        temperature=1 / case.scale,
         alpha=case.alpha,
         seed=case.seed,
         device="cpu",
         workers=1,
-        save_every=max(1, case.steps // 2),
-        keep=3,
+        save_steps=max(1, case.steps // 2),
+        save_total_limit=3,
     )
 
 
 def measure(case: Case, folder: Path) -> Path:
-    """Trains and evaluates; leaves one small file, and nothing to do where that is there."""
+    """Trains and evaluates, and returns a file with the figures. An existing file is returned at once."""
     import torch
 
     found = folder / f"{case.name}.json"
@@ -135,10 +123,10 @@ def measure(case: Case, folder: Path) -> Path:
     start, work = time.process_time(), folder / case.name
     shutil.rmtree(work, ignore_errors=True)
     config = config_of(case)
-    checkpoint = train(config, work, Quiet())
+    checkpoint = train(config, work, NoProgress())
     seconds = time.process_time() - start
     tasks = setting_of(case.setting).tasks
-    half = scores(checkpoint.with_name(f"checkpoint-{config.save_every}"), work, tasks)
+    half = scores(checkpoint.with_name(f"checkpoint-{config.save_steps}"), work, tasks)
     last = scores(checkpoint, work, tasks)
     tasks_of = {name: {**numbers, report.HALF_WAY: half[name]["P@1"]} for name, numbers in last.items()}
     write_atomic(found, json.dumps({**asdict(case), "seconds": round(seconds, 1), "tasks": tasks_of}, indent=1) + "\n")
@@ -147,24 +135,24 @@ def measure(case: Case, folder: Path) -> Path:
 
 
 def scores(checkpoint: Path, work: Path, tasks: tuple[Task, ...]) -> dict[str, dict[str, float]]:
-    """P@1 and how the similarities lie, by task."""
-    handle, shelf = open_llave(str(checkpoint), ModelSettings("cpu")), DatasetCache(Digests(), NoProgress(), 1)
+    """P@1 and figures about similarities, by task."""
+    handle, cache = open_llave(str(checkpoint), ModelSettings("cpu")), DatasetCache(Digests(), NoProgress(), 1)
     run = Run(
-        EvalConfig(), RunSettings(work / "results", work / "store", device="cpu"), shelf, World(0, 1), NoProgress()
+        EvalConfig(), RunSettings(work / "results", work / "store", device="cpu"), cache, World(0, 1), NoProgress()
     )
     done = run.evaluate(handle, tasks)
     if done.failure:
         raise done.failure
-    samples = {task.name: sample_task(shelf.load(task, EvalConfig()).data, _QUERIES) for task in tasks}
-    lie = diagnose_samples(samples, handle, EmbedSettings(work / "store"), NoProgress(), alpha=9.0)
+    samples = {task.name: sample_task(cache.load(task, EvalConfig()).data, _QUERIES) for task in tasks}
+    figures = diagnose_samples(samples, handle, EmbedSettings(work / "store"), NoProgress(), alpha=9.0)
     return {
-        result.task: {"P@1": result.metrics[result.main_metric].value, **lie[result.task].numbers()}
+        result.task: {"P@1": result.metrics[result.main_metric].value, **figures[result.task].numbers()}
         for result in done.results
     }
 
 
 def cases(options: argparse.Namespace) -> Iterator[Case]:
-    """Seed by seed, so that whatever is finished can be compared. Every batch sees as many pairs."""
+    """The runs, seed by seed, so that finished ones can be compared. All runs see the same number of pairs."""
     steps = options.pairs // options.batch
     for seed in options.seeds:
         for alpha in options.alphas:
@@ -178,21 +166,34 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
 
 
 def main() -> None:
+    """Trains what is not finished, and writes a report."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("--setting", choices=("demo", "sketch", "suite"), default="demo", help="what is learned, see README.md (demo)")
-    add("--seeds", type=int, nargs="+", default=[11, 12, 13, 14, 15], help="of weights and order (11 to 15)")
+    add("--seeds", type=int, nargs="+", default=[11, 12, 13, 14, 15], help="seeds of weights and order (11 to 15)")
     add("--alphas", type=float, nargs="+", default=[0.0, 0.5, 3.0, 9.0], help="hardness weights (0 0.5 3 9)")
-    add("--batch", type=int, default=64, help="pairs that are contrasted (64)")
-    add("--scale", type=float, default=50.0, help="one over the temperature (50, which is LLaVE's)")
-    add("--other-batches", type=int, nargs="*", default=[16], help="with the first and last alpha alone (16)")
-    add("--other-scales", type=float, nargs="*", default=[20.0], help="likewise (20, as in the demo's recipe)")
-    add("--other-seeds", type=int, default=3, help="the first seeds, for those others (3)")
-    add("--pairs", type=int, default=16000, help="that a run sees (16000)")
-    add("--processes", type=int, default=2, help="runs at a time, of one thread each (2)")
-    add("--runs", type=Path, default=cache_dir() / "hardness", help="where finished runs are kept, and gone on from")
-    add("--finished", action="store_true", help="train nothing, report what is finished")
-    add("--out", type=Path, help="where the figures go, the plot beside them (results/hardness*.json)")
+    add("--batch", type=int, default=64, help="batch size (64)")
+    add("--scale", type=float, default=50.0, help="one over the temperature (50, as in LLaVE)")
+    add(
+        "--other-batches",
+        type=int,
+        nargs="*",
+        default=[16],
+        help="more batch sizes, with the first and last alpha only (16)",
+    )
+    add(
+        "--other-scales",
+        type=float,
+        nargs="*",
+        default=[20.0],
+        help="more values of --scale, likewise (20, as in the demo's recipe)",
+    )
+    add("--other-seeds", type=int, default=3, help="number of seeds for these (3)")
+    add("--pairs", type=int, default=16000, help="number of pairs that a run sees (16000)")
+    add("--processes", type=int, default=2, help="number of runs at a time, each with one thread (2)")
+    add("--runs", type=Path, default=cache_dir() / "hardness", help="folder of finished runs, which are not repeated")
+    add("--finished", action="store_true", help="only report what is finished")
+    add("--out", type=Path, help="file for the figures, with the plot beside it (results/hardness*.json)")
     options = parser.parse_args()
     name = "hardness" if options.setting == "demo" else f"hardness-{options.setting}"
     out = options.out or common.RESULTS / f"{name}.json"
@@ -200,7 +201,7 @@ def main() -> None:
     runs.mkdir(parents=True, exist_ok=True)
     every, setting = list(cases(options)), setting_of(options.setting)
     if not options.finished:
-        setting.tasks[0].source.load(setting.tasks[0])  # draws the data once, before several ask for it
+        setting.tasks[0].source.load(setting.tasks[0])  # draws the data once, before several processes need it
         with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
             for each in as_completed([pool.submit(measure, case, runs) for case in every]):
                 print(each.result().stem, flush=True)

@@ -1,4 +1,4 @@
-"""Runs of hardness.py as figures and a plot: means over seeds, and what each alpha gains over the first, by seed."""
+"""Figures and a plot of the runs of hardness.py: means over seeds, and differences between alphas by seed."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from harness.types import Task
 from tasks.suites import MEAN_OF_META_TASKS, aggregate, suite_of
 
 Scores: TypeAlias = Mapping[str, float]
-"""By group (a meta-task, IND, OOD, overall) or task."""
+"""Scores by group (a meta-task, IND, OOD, overall) or task."""
 HALF_WAY = "P@1 half-way"
-"""In the same runs, after half of the steps."""
+"""P@1 after half of the steps, in the same runs."""
 COUNTED = ("P@1", HALF_WAY, "overlap")
 PRIMARY = "P@1 after the last step, overall: the last alpha less the first, at the first batch and temperature"
-"""Named before the runs; the rest is there to be looked at."""
+"""The primary figure, which was chosen before the runs. All others are exploratory."""
 
 
 class Finished(TypedDict):
-    """A run, as hardness.py leaves it."""
+    """A finished run, as hardness.py writes it."""
 
     batch: int
     scale: float
@@ -37,18 +37,21 @@ class Finished(TypedDict):
 
 
 class Gain(NamedTuple):
-    """A mean difference between two alphas, and its 95 % interval over seeds."""
+    """A mean difference between two alphas, with its 95 % CI over seeds."""
 
     mean: float
     low: float | None
     high: float | None
     better: int
-    """Seeds in which it is above zero."""
+    """Number of seeds in which it is above zero."""
     seeds: int
 
 
 def gain(differences: Sequence[float]) -> Gain:
-    """By Student's t. Both sides of a difference share initial weights and batches, so what these do cancels."""
+    """A mean difference with its CI by Student's t.
+
+    Both sides of a difference share initial weights and batches, so their effect cancels.
+    """
     count, mean = len(differences), statistics.fmean(differences)
     better = sum(each > 0 for each in differences)
     if count == 1:
@@ -58,6 +61,7 @@ def gain(differences: Sequence[float]) -> Gain:
 
 
 def by_name(run: Finished, what: str, tasks: Sequence[Task]) -> Scores:
+    """The scores of a run in one figure, by group and task."""
     scores = {name: numbers[what] for name, numbers in run["tasks"].items()}
     means = aggregate(suite_of("hardness", "", tasks), scores)
     groups = {mean.name: mean.value for mean in means if mean.name != MEAN_OF_META_TASKS and mean.value is not None}
@@ -65,7 +69,7 @@ def by_name(run: Finished, what: str, tasks: Sequence[Task]) -> Scores:
 
 
 def figures(runs: Sequence[Finished], tasks: Sequence[Task]) -> dict[str, object]:
-    """For each batch and temperature. A seed counts for an alpha if the first alpha is finished as well."""
+    """The figures for each batch and temperature. A seed of an alpha counts if the first alpha is finished too."""
     found: dict[str, object] = {}
     for batch, scale in dict.fromkeys((run["batch"], run["scale"]) for run in runs):
         of = {(run["alpha"], run["seed"]): run for run in runs if (run["batch"], run["scale"]) == (batch, scale)}
@@ -112,7 +116,7 @@ def _label(alpha: float) -> str:
 
 
 def draw(found: Mapping[str, Mapping[str, object]], path: Path, tasks: Sequence[Task]) -> None:
-    """Differences in P@1 and overlap of each group, with their intervals; a row for each batch and temperature."""
+    """Draws differences in P@1 and overlap by group, with their CIs. Each batch and temperature has a row."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(14, 3.2 * len(found) + 0.4), layout="constrained")
@@ -141,6 +145,7 @@ def draw(found: Mapping[str, Mapping[str, object]], path: Path, tasks: Sequence[
 
 
 def write(runs: Sequence[Finished], settings: Mapping[str, object], out: Path, tasks: Sequence[Task]) -> None:
+    """Writes the report, and the plot if there is a difference to draw."""
     found = figures(runs, tasks)
     repeats = max((len(each["seeds"]) for each in found.values()), default=0)
     common.write_report(out, {**settings, "repeats": repeats, "tasks": [task.name for task in tasks]}, found)

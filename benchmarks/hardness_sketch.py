@@ -1,4 +1,4 @@
-"""The sketch: scenes of two things, captions that name all of it, and candidates that differ in one attribute."""
+"""The sketch: scenes of two things with complete captions, and candidates that differ in one attribute."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ TRIED = (
     "3.3, 14.5, 33.8, 57.8, 62.5 % at alpha 9",
     "as below but temperature 0.05, seed 2: 36.5 % at alpha 0, 41.5 % at alpha 9",
 )
-"""Before the settings were fixed. These seeds are not used below."""
+"""Runs before the settings were fixed. Their seeds are not used again."""
 _VERSION = 1
-"""Of what is drawn."""
+"""Version of the drawings."""
 _QUERIES, _CANDIDATES, _HARD = 100, 32, 16
 _TRAIN = "train.jsonl"
 
 
 def caption(scene: Scene) -> str:
-    """Names every attribute and place, so that no other scene has it."""
+    """A caption with every attribute and place, which no other scene has."""
     return ", ".join(f"{PLACES[thing.cell]} a {thing.size} {thing.color} {thing.shape}" for thing in scene.things)
 
 
 @cache
 def world(held_out: bool) -> tuple[Scene, ...]:
-    """Every scene that has, or has not, a colour on a shape that training never shows: 12,000, or 9,600."""
+    """Every scene with (12,000) or without (9,600) a colour on a shape that training never shows."""
     looks = list(itertools.product(SIZES, COLORS, SHAPES))
     scenes = (
         Scene((_thing(*one, first), _thing(*other, second)))
@@ -61,7 +61,10 @@ def edits(scene: Scene) -> list[Scene]:
 
 
 def questions(held_out: bool) -> Iterator[tuple[Scene, ...]]:
-    """Candidates, the right one first, then edits of it, then other right ones. Edits stay on its side of the split."""
+    """The candidates of each query: the correct one, then edits of it, then correct ones of other queries.
+
+    Edits are on the same side of the split.
+    """
     rng = Random(f"{_VERSION} {held_out}")
     right = rng.sample(world(held_out), _QUERIES)
     for scene in right:
@@ -71,13 +74,13 @@ def questions(held_out: bool) -> Iterator[tuple[Scene, ...]]:
 
 
 def trained() -> list[Scene]:
-    """Every scene without a held-out colour that no question shows, be it as a wrong candidate."""
+    """Every scene without a held-out colour that is no candidate of any query."""
     shown = {scene for scenes in questions(False) for scene in scenes}
     return [scene for scene in world(False) if scene not in shown]
 
 
 def folder() -> Path:
-    """The data, drawn when it is first asked for."""
+    """The folder of the data, which is drawn at the first call."""
     place = cache_dir() / f"hardness-sketch-{_VERSION}"
     if not (place / _TRAIN).exists():
         (place / "images").mkdir(parents=True, exist_ok=True)
@@ -95,6 +98,7 @@ def folder() -> Path:
 
 
 def tasks() -> tuple[Task, ...]:
+    """Retrieval in both directions, in and out of distribution."""
     place = folder()
     return tuple(
         replace(
@@ -108,6 +112,7 @@ def tasks() -> tuple[Task, ...]:
 
 
 def data() -> str:
+    """The file of training pairs."""
     return str(folder() / _TRAIN)
 
 

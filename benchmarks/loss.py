@@ -1,4 +1,4 @@
-"""Time and memory of the tiled loss, forward and backward, against the formula over a whole matrix. See README.md."""
+"""Measures time and memory of the tiled loss, forward and backward, and of the plain formula. See README.md."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ _MEGABYTE = 2**20
 
 
 def tiled(query: Tensor, target: Tensor) -> Tensor:
+    """The trainer's loss."""
     return hardness_weighted_infonce(query, target, scale=SCALE, alpha=ALPHA)
 
 
 def dense(query: Tensor, target: Tensor) -> Tensor:
-    """The formula with as few matrices as autograd allows; LLaVE's own code makes more."""
+    """The formula over a whole matrix, with as few matrices as autograd allows. LLaVE's own code makes more."""
     cosines = query @ target.T
     weights = ALPHA * cosines.detach()
     weights.fill_diagonal_(0)
@@ -39,7 +40,7 @@ SIDES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"tiled": tiled, "dense":
 
 
 def pairs(batch: int, width: int) -> tuple[Tensor, Tensor]:
-    """Unit vectors; a target lies near its query."""
+    """Unit vectors (batch, width) of queries, and of targets that are near their queries."""
     draw = torch.Generator().manual_seed(0)
     query, noise = torch.randn(2, batch, width, generator=draw)
     target = normalize(query + noise, dim=1)
@@ -47,7 +48,7 @@ def pairs(batch: int, width: int) -> tuple[Tensor, Tensor]:
 
 
 def step(side: str, query: Tensor, target: Tensor) -> Tensor:
-    """Loss and gradients."""
+    """Computes loss and gradients, and returns the loss."""
     query.grad = target.grad = None
     loss = SIDES[side](query, target)
     loss.backward()
@@ -55,7 +56,7 @@ def step(side: str, query: Tensor, target: Tensor) -> Tensor:
 
 
 def added_memory(side: str, batch: int, width: int) -> float:
-    """What a step adds to a process that holds the vectors, their gradients included, in megabytes."""
+    """Megabytes that a step adds to a process with the vectors. Their gradients are included."""
     line = [sys.executable, __file__, "--measure", side, "--batch", str(batch), "--width", str(width)]
     return float(subprocess.run(line, check=True, capture_output=True, text=True).stdout)
 
@@ -69,6 +70,7 @@ def _measure(side: str, batch: int, width: int) -> None:
 
 
 def compare(batch: int, small: int, width: int, repeats: int) -> dict[str, object]:
+    """The figures of both losses. Raises AssertionError unless their values and gradients agree."""
     query, target = pairs(batch, width)
     found = {}
     for side in SIDES:
@@ -93,13 +95,14 @@ def compare(batch: int, small: int, width: int, repeats: int) -> dict[str, objec
 
 
 def main() -> None:
+    """Measures what the flags say, and writes a report."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--batch", type=int, default=16384, help="pairs (16384)")
-    add("--small", type=int, default=4096, help="pairs of a second measurement of memory (4096)")
-    add("--width", type=int, default=512, help="of the vectors (512)")
-    add("--repeats", type=int, default=5, help="rounds whose median is taken (5)")
-    add("--out", type=Path, default=common.RESULTS / "loss.json", help="where the figures go")
+    add("--batch", type=int, default=16384, help="number of pairs (16384)")
+    add("--small", type=int, default=4096, help="number of pairs in a second measurement of memory (4096)")
+    add("--width", type=int, default=512, help="dimensions of the vectors (512)")
+    add("--repeats", type=int, default=5, help="number of rounds; the median is reported (5)")
+    add("--out", type=Path, default=common.RESULTS / "loss.json", help="file for the figures")
     add("--measure", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(1)

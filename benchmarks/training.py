@@ -1,4 +1,4 @@
-"""Time and memory of a training step: cached against plain, and ours against the public way. See README.md."""
+"""Measures time and memory of a training step: cached and plain, and ours and the public code's. See README.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MEGABYTE = 2**20
 
 
 def cached(options: argparse.Namespace, *, checkpointing: bool) -> dict[str, object]:
-    """A cached step against a plain one over the same pairs."""
+    """Compares a cached step with a plain one over the same pairs."""
     with tempfile.TemporaryDirectory() as folder:
         bench = set_up(Path(folder), options, options.shape, checkpointing=checkpointing)
         part = bench.part(options.pairs)
@@ -35,7 +35,7 @@ def cached(options: argparse.Namespace, *, checkpointing: bool) -> dict[str, obj
 
 
 def public(options: argparse.Namespace) -> dict[str, object]:
-    """A plain step against one that works as the public code does."""
+    """Compares a plain step with one that works as the public code does."""
     with tempfile.TemporaryDirectory() as folder:
         bench = set_up(Path(folder), options, options.shape, checkpointing=True)
         part = bench.part(options.public_pairs)
@@ -57,7 +57,7 @@ def _pairs_a_second(pairs: int, seconds: Mapping[str, list[float]]) -> dict[str,
 
 
 def memory(options: argparse.Namespace) -> dict[str, object]:
-    """Peak of a process that does nothing but one cached step, for a small and a large batch."""
+    """The peak memory of a process that only makes one cached step, for a small and a large batch."""
     small, large = options.memory_pairs
     peaks = {f"batch {pairs}": _peak(options, pairs) for pairs in (small, large)}
     first, last = peaks.values()
@@ -76,7 +76,7 @@ def _peak(options: argparse.Namespace, pairs: int) -> int:
 
 
 def print_peak(options: argparse.Namespace) -> None:
-    """Prints the megabytes that this process, or its GPU, used at most."""
+    """Prints the peak memory of this process, or of its GPU, in megabytes."""
     with tempfile.TemporaryDirectory() as folder:
         bench = set_up(Path(folder), options, options.memory_shape, checkpointing=True)
         bench.step(bench.part(options.peak), options.memory_micro_batch)
@@ -85,21 +85,34 @@ def print_peak(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
+    """Measures what the flags say, and writes a report."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--shape", choices=(DEMO, *SHAPE_NAMES), default="small", help="of the network that is timed (small)")
-    add("--memory-shape", choices=(DEMO, *SHAPE_NAMES), default=DEMO, help="of the one whose memory is measured (demo)")
+    add("--shape", choices=(DEMO, *SHAPE_NAMES), default="small", help="shape of the network that is timed (small)")
+    add(
+        "--memory-shape",
+        choices=(DEMO, *SHAPE_NAMES),
+        default=DEMO,
+        help="shape of the network whose memory is measured (demo)",
+    )
     add("--device", default="cpu", help="cpu or cuda (cpu)")
-    add("--pairs", type=int, default=8, help="of the plain and the cached step (8)")
+    add("--pairs", type=int, default=8, help="pairs in the plain and the cached step (8)")
     add("--micro-batch", type=int, default=2, help="pairs at once in the cached step (2)")
-    add("--public-pairs", type=int, default=8, help="of a step against the public way (8)")
-    add("--images", type=int, default=4, help="pictures to draw (4)")
-    add("--side", type=int, default=384, help="of the pictures, in pixels (384)")
-    add("--memory-pairs", type=int, nargs=2, default=[64, 4096], metavar=("SMALL", "LARGE"), help="(64 4096)")
-    add("--memory-micro-batch", type=int, default=32, help="pairs at once where memory is measured (32)")
-    add("--repeats", type=int, default=5, help="rounds whose median is taken (5)")
-    add("--threads", type=int, default=1, help="of torch; more than there are idle processors cost time (1)")
-    add("--out", type=Path, help="where the figures go (results/training.json, or training-SHAPE-DEVICE.json)")
+    add("--public-pairs", type=int, default=8, help="pairs in a step that is compared with the public code (8)")
+    add("--images", type=int, default=4, help="number of images to draw (4)")
+    add("--side", type=int, default=384, help="side of the images in pixels (384)")
+    add(
+        "--memory-pairs",
+        type=int,
+        nargs=2,
+        default=[64, 4096],
+        metavar=("SMALL", "LARGE"),
+        help="batches whose memory is measured (64 4096)",
+    )
+    add("--memory-micro-batch", type=int, default=32, help="pairs at once when memory is measured (32)")
+    add("--repeats", type=int, default=5, help="number of rounds; the median is reported (5)")
+    add("--threads", type=int, default=1, help="threads of torch; more than idle processors make it slower (1)")
+    add("--out", type=Path, help="file for the figures (results/training.json, or training-SHAPE-DEVICE.json)")
     add("--peak", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -1,1 +1,1 @@
-"""How a checkpoint is made. Arrives with the companion trainer; see CHANGELOG.md for what is there today."""
+"""Trains LLaVE models with the hardness-weighted contrastive loss, and writes checkpoints that `llave run` opens."""

@@ -1,135 +1,149 @@
-"""What a training run is made of: one frozen value, checked when it is made, that the command line can change."""
+"""The settings of a training run: one frozen dataclass, which is checked when it is made."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal, TypeAlias, get_args, get_origin, get_type_hints
+from typing import Literal, TypeAlias, get_args
 
-from harness.errors import UserError, unknown_name
-from harness.types import Scalar
+from harness.errors import UserError
+from harness.results.renamed import current_setting, current_settings
+from harness.settings import pairs_of, read_settings
 
 SCRATCH = "scratch"
-"""A start that is no checkpoint: a small network with random weights, for the words of the demo."""
+"""The value of `model` that is no checkpoint: a small network with random weights and the vocabulary of the demo."""
 
-Part: TypeAlias = Literal["tower", "projector", "language"]
+NetworkPart: TypeAlias = Literal["tower", "projector", "language"]
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingConfig:
-    """All of it. Whatever is not in `FREE` decides the weights, so a run can only be resumed with the same."""
+    """All settings. A run can only be resumed with the same values of all that are not in `CHANGEABLE`.
+
+    Names are those of transformers' `TrainingArguments` where they mean the same.
+    """
 
     recipe: str
-    start: str
-    """The checkpoint to begin with: a folder, a name on the hub, or `scratch`."""
+    model: str
+    """Initial checkpoint: a folder, a name on the hub, or `scratch`."""
     data: str
     """A folder in the layout of MMEB-train, a JSON Lines file, `demo`, or a dataset on the hub."""
     images: str | None = None
-    """What image paths are relative to; None: found beside the data."""
+    """Folder that image paths are relative to. None: it is looked for beside the data."""
     split: str = "original"
-    """Of MMEB-train: `original`, or `diverse_instruction`."""
+    """Split of MMEB-train: `original` or `diverse_instruction`."""
     datasets: tuple[str, ...] = ()
-    """Empty: all that `data` has."""
-    cap: int | None = None
-    """Rows of each dataset at most."""
+    """Names of datasets in `data`. Empty: all of them."""
+    max_rows_per_dataset: int | None = None
     sample: Literal["first", "random"] = "first"
-    """Which rows of a dataset over the cap: the first, as the public code takes them, or some at random."""
+    """Which rows of a larger dataset are taken: the first, as in LLaVE's public code, or random ones."""
     weights: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    """How often an epoch sees a dataset's rows, where that is not once."""
+    """How many times an epoch sees each row of a dataset, by its name. Datasets that are not named: once."""
     batches: Literal["mixed", "single"] = "mixed"
-    """Whether a batch mixes datasets."""
+    """Whether datasets are mixed within a batch, or each part of a batch comes from a single dataset."""
     on_bad_media: Literal["stop", "skip"] = "stop"
 
     batch: int = 256
-    """Pairs of an optimizer step, over all processes."""
-    accumulate: int = 1
-    """Parts that a step's batch is cut into; each is contrasted by itself, so more parts mean fewer negatives."""
+    """Number of pairs in an optimizer step, over all processes."""
+    gradient_accumulation_steps: int = 1
+    """Number of parts that the batch is cut into. Pairs are only contrasted within a part: more parts, fewer negatives.
+
+    In `TrainingArguments` the parts multiply the batch size; here they divide it.
+    """
     micro_batch: int | None = None
-    """Pairs of a process that are in memory at once, by gradient caching, which costs no negatives; None: all."""
-    epochs: float = 1.0
-    steps: int | None = None
-    """Optimizer steps; None: as many as `epochs` has."""
+    """Number of pairs of a process in memory at once, by gradient caching, without fewer negatives. None: all."""
+    num_train_epochs: float = 1.0
+    max_steps: int | None = None
+    """Number of optimizer steps. None: as many as `num_train_epochs` gives."""
 
     alpha: float = 9.0
-    scale: float = 50.0
-    """What cosines are multiplied by: one over the temperature."""
-    learn_scale: bool = False
+    """Hardness weight of the loss. 0 is InfoNCE."""
+    temperature: float = 0.02
+    """Cosines are divided by it."""
+    learn_temperature: bool = False
     direction: Literal["both", "query", "target"] = "both"
-    """Which side picks among the other side's: each query its target, each target its query, or the mean of the two."""
+    """`query`: each query picks its target. `target`: each target picks its query. `both`: the mean of the two."""
     hard_negatives: bool = False
     """Whether the negatives that come with the pairs are used."""
     mask_duplicates: bool = True
-    """Whether equal targets are left out of each other's negatives."""
+    """Whether pairs with equal queries or targets are left out of each other's negatives."""
     false_negative_margin: float | None = None
-    """Whatever is more similar than the pair itself by more than this is no negative; None: all are."""
-    widths: tuple[int, ...] = ()
-    """Widths of shortened vectors that are trained (Matryoshka); empty: the full width."""
-    width_weights: tuple[float, ...] = ()
-    """How much each of the widths counts; empty: all alike."""
+    """Targets that exceed the positive's similarity by more than this are not negatives. None: all are negatives."""
+    matryoshka_dims: tuple[int, ...] = ()
+    """Lengths of shortened vectors that are trained. Empty: the full length only."""
+    matryoshka_weights: tuple[float, ...] = ()
+    """Weight of each of `matryoshka_dims` in the loss. Empty: equal weights."""
 
-    lr: float = 1e-5
-    warmup: float = 0.03
-    """Share of the steps in which the learning rate rises; then it falls as a cosine to zero."""
+    learning_rate: float = 1e-5
+    """The highest learning rate."""
+    warmup_ratio: float = 0.03
+    """Share of the steps in which the learning rate rises linearly. It then falls to zero as half a cosine."""
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
-    clip: float = 1.0
-    """Largest norm of the gradient; zero: no clipping."""
+    max_grad_norm: float = 1.0
+    """Norm that the gradient is clipped to. 0: no clipping."""
     precision: Literal["fp32", "bf16"] = "bf16"
     gradient_checkpointing: bool = True
-    frozen: tuple[Part, ...] = ("tower",)
+    frozen: tuple[NetworkPart, ...] = ("tower",)
     lora_rank: int = 0
-    """Zero: no adapters, the language model itself is trained."""
+    """Rank of the adapters in the language model. 0: no adapters, and the language model itself is trained."""
     lora_alpha: int = 32
     lora_dropout: float = 0.05
     lora_merge: bool = True
-    """Whether checkpoints hold merged weights, which `llave run` opens, beside the adapter."""
+    """Whether a checkpoint has merged weights, which `llave run` opens, beside the adapter."""
 
     max_length: int | None = None
-    """Tokens of a sequence at most; None: as the start has it."""
+    """Largest number of tokens in a sequence. None: that of the initial checkpoint."""
     grid: str | None = None
-    """Columns x rows of the largest grid of crops, such as 2x2; None: as the start has it."""
+    """Columns x rows of the largest grid of crops, such as 2x2. None: that of the initial checkpoint."""
     seed: int = 0
 
-    save_every: int = 500
-    """Steps between checkpoints; there is always one at the end."""
-    keep: int = 2
-    """Newest checkpoints that are kept, beside the best."""
-    log_every: int = 10
-    eval_every: int = 0
-    """Steps between evaluations, each of a checkpoint; zero: none."""
+    save_steps: int = 500
+    """Number of steps between checkpoints. There is always one after the last step."""
+    save_total_limit: int = 2
+    """Number of newest checkpoints that are kept, in addition to the best."""
+    logging_steps: int = 10
+    eval_steps: int = 0
+    """Number of steps between evaluations, each of which is of a checkpoint. 0: no evaluation."""
     eval_suite: str | None = "demo"
     eval_tasks: tuple[str, ...] = ()
-    """In place of a suite."""
+    """Names of tasks, instead of a suite."""
     eval_data: str | None = None
-    """A folder or file that their data comes from; None: where they are registered."""
+    """Folder or file with the data of the tasks. None: where the tasks say that it is."""
     eval_limit: int | None = None
-    """First queries of each task alone."""
+    """Only the first queries of each task, up to this number, are evaluated."""
     workers: int = 2
-    """Threads that prepare items."""
+    """Number of threads that prepare items."""
     cache_mb: int = 512
-    """Memory for prepared items, so that small data is prepared once."""
+    """MiB of memory for prepared items, so that small data is prepared once."""
     device: Literal["auto", "cpu"] = "auto"
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
-        _check(self)
+        _check_numbers(self)
+        _check_combinations(self)
 
     @property
     def contrasted(self) -> int:
-        """Pairs that are contrasted with each other."""
-        return self.batch // self.accumulate
+        """Number of pairs that are contrasted with each other."""
+        return self.batch // self.gradient_accumulation_steps
+
+    @property
+    def logit_scale(self) -> float:
+        """The factor that the loss multiplies cosines by: one over the temperature."""
+        return 1 / self.temperature
 
 
-FREE = frozenset(
+CHANGEABLE = frozenset(
     {
-        "save_every",
-        "keep",
-        "log_every",
-        "eval_every",
+        "save_steps",
+        "save_total_limit",
+        "logging_steps",
+        "eval_steps",
         "eval_suite",
         "eval_tasks",
         "eval_data",
@@ -140,122 +154,106 @@ FREE = frozenset(
         "lora_merge",
     }
 )
-"""What may change when a run is resumed."""
+"""Settings that do not affect the weights, and so may change when a run is resumed."""
 
-_POSITIVE = ("batch", "accumulate", "epochs", "scale", "lr", "save_every", "keep", "log_every", "workers", "lora_alpha")
-_POSITIVE_OR_NONE = ("cap", "micro_batch", "steps", "max_length", "eval_limit")
-_FROM_ZERO = ("alpha", "weight_decay", "clip", "lora_rank", "eval_every", "cache_mb", "seed")
+_POSITIVE = (
+    "batch",
+    "gradient_accumulation_steps",
+    "num_train_epochs",
+    "temperature",
+    "learning_rate",
+    "save_steps",
+    "save_total_limit",
+    "logging_steps",
+    "workers",
+    "lora_alpha",
+)
+_POSITIVE_OR_NONE = ("max_rows_per_dataset", "micro_batch", "max_steps", "max_length", "eval_limit")
+_FROM_ZERO = ("alpha", "weight_decay", "max_grad_norm", "lora_rank", "eval_steps", "cache_mb", "seed")
 
 
-def override(config: TrainingConfig, settings: Sequence[str]) -> TrainingConfig:
-    """A config with `name=value` settings in place. Raises UserError for unknown names and for values of no use.
+def override(
+    config: TrainingConfig, settings: Sequence[str], note: Callable[[str], object] = lambda _: None
+) -> TrainingConfig:
+    """The config with `NAME=VALUE` settings in place. `note` gets a sentence for each old name of a setting.
 
-    Tuples are written with commas, weights as `A:2,B:0.5`, and `none` is nothing.
+    Raises UserError for an unknown name, for a setting that is given twice, and for a value that cannot be used.
     """
-    kinds = get_type_hints(TrainingConfig)
-    changes: dict[str, object] = {}
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals:
-            raise UserError(f"--set {setting!r} is not of the form name=value.", "Such as --set lr=2e-5.")
-        if name not in kinds or name == "recipe":
-            settable = [each for each in kinds if each != "recipe"]
-            raise unknown_name("setting", name, settable, f"Settings: {', '.join(settable)}.")
-        if name in changes:
-            raise UserError(f"--set gives {name} twice.", "Give it once.")
-        try:
-            changes[name] = _parse(text, kinds[name])
-        except ValueError as error:
-            raise UserError(f"--set {setting}: {error}.", "docs/training.md lists what each setting takes.") from None
-    return replace(config, **changes)  # type: ignore[arg-type]  # _parse keeps to the kinds
+    pairs, given = pairs_of(settings, "--set", "learning_rate=2e-5"), {}
+    for old, text in pairs.items():
+        name, value = current_setting(old, text)
+        if name != old and name in pairs:
+            raise UserError(f"--set gives {name} twice, once under its old name.", f"Leave out {old}.")
+        given[name] = str(value)
+        if name != old:
+            note(f"{old}={text} is now {name}={value}. The next release does not accept {old}.")
+    return read_settings(config, given, "setting", leave_out=("recipe",))
 
 
 def to_json(config: TrainingConfig) -> str:
-    """All settings by name, in their order."""
-    return json.dumps(_plain(config), indent=1) + "\n"
+    """All settings by name, in the order of the fields."""
+    return json.dumps(asdict(replace(config, weights=dict(config.weights))), indent=1) + "\n"
 
 
 def differences(config: TrainingConfig, saved: Mapping[str, object]) -> dict[str, tuple[object, object]]:
-    """Settings that decide the weights and differ from saved ones: by name, the saved value and the one now."""
-    now = json.loads(to_json(config))
-    names = dict.fromkeys([*now, *saved])
+    """Settings that affect the weights and differ from those of a file, which may have old names.
+
+    Returns the saved value and the present one, by name.
+    """
+    now, before = json.loads(to_json(config)), current_settings(saved)
+    names = dict.fromkeys([*now, *before])
     return {
-        name: (saved.get(name), now.get(name))
+        name: (before.get(name), now.get(name))
         for name in names
-        if name not in FREE and saved.get(name) != now.get(name)
+        if name not in CHANGEABLE and before.get(name) != now.get(name)
     }
 
 
-def _plain(config: TrainingConfig) -> dict[str, object]:
-    return asdict(replace(config, weights=dict(config.weights)))
+def _refuse(config: TrainingConfig, what: str, hint: str) -> None:
+    raise UserError(f"{config.recipe}: {what}.", hint)
 
 
-def _parse(text: str, kind: object) -> object:
-    if type(None) in get_args(kind):
-        if text.lower() == "none":
-            return None
-        kind = next(each for each in get_args(kind) if each is not type(None))
-    origin, parts = get_origin(kind), get_args(kind)
-    if origin is Literal:
-        if text not in parts:
-            raise ValueError(f"choose from {', '.join(map(str, parts))}")
-        return text
-    if origin is tuple:
-        return tuple(_parse(each, parts[0]) for each in text.split(",") if each)
-    if kind is bool:
-        if text.lower() not in ("true", "false"):
-            raise ValueError("choose from true, false")
-        return text.lower() == "true"
-    if kind in (int, float, str):
-        return _scalar(text, kind)
-    pairs = [each.rpartition(":") for each in text.split(",") if each]
-    return {name: float(value) for name, _, value in pairs}
-
-
-def _scalar(text: str, kind: object) -> Scalar:
-    try:
-        return int(text) if kind is int else float(text) if kind is float else text
-    except ValueError:
-        raise ValueError(f"{text!r} is not a {'whole number' if kind is int else 'number'}") from None
-
-
-def _check(config: TrainingConfig) -> None:
-    def refuse(what: str, hint: str) -> None:
-        raise UserError(f"{config.recipe}: {what}.", hint)
-
+def _check_numbers(config: TrainingConfig) -> None:
     for names, least in ((_POSITIVE, "above zero"), (_POSITIVE_OR_NONE, "above zero"), (_FROM_ZERO, "zero or more")):
         for name in names:
             value = getattr(config, name)
             if value is not None and not (0 < value < math.inf or (names is _FROM_ZERO and value == 0)):
-                refuse(f"{name} is {value}", f"It must be a number {least}.")
-    if config.batch % config.accumulate:
-        refuse(f"a batch of {config.batch} cannot be cut into {config.accumulate} equal parts", "Change accumulate.")
-    if config.contrasted < 2:
-        refuse("a batch of one pair has no negatives", "Raise batch, or lower accumulate.")
-    if not 0 <= config.warmup < 1:
-        refuse(f"warmup is {config.warmup}", "It is a share of the steps, from 0 to below 1.")
-    if config.split not in ("original", "diverse_instruction"):
-        refuse(f"split is {config.split!r}", "MMEB-train has original and diverse_instruction.")
+                _refuse(config, f"{name} is {value}", f"It must be a number {least}.")
+    if not 0 <= config.warmup_ratio < 1:
+        _refuse(config, f"warmup_ratio is {config.warmup_ratio}", "It is a share of the steps, from 0 to below 1.")
     if len(config.betas) != 2 or not all(0 <= beta < 1 for beta in config.betas):
-        refuse(f"betas are {config.betas}", "They are two numbers from 0 to below 1.")
+        _refuse(config, f"betas are {config.betas}", "Give two numbers from 0 to below 1.")
     if any(not 0 < weight < math.inf for weight in config.weights.values()):
-        refuse(f"weights are {dict(config.weights)}", "They must be above zero; name the datasets to leave some out.")
-    if any(width < 1 for width in config.widths):
-        refuse(f"widths are {config.widths}", "They must be above zero.")
-    if config.width_weights and len(config.width_weights) != len(config.widths):
-        refuse(f"{len(config.widths)} widths have {len(config.width_weights)} weights", "Give each width one, or none.")
-    if any(not 0 < weight < math.inf for weight in config.width_weights):
-        refuse(f"width_weights are {config.width_weights}", "They must be above zero.")
-    if len(set(config.frozen)) == len(get_args(Part)) and not config.lora_rank:
-        refuse("no part of the network would be trained", "Leave one out of frozen.")
+        hint = "They must be above zero. To leave out a dataset, name the others with datasets."
+        _refuse(config, f"weights are {dict(config.weights)}", hint)
+    if any(dims < 1 for dims in config.matryoshka_dims):
+        _refuse(config, f"matryoshka_dims are {config.matryoshka_dims}", "They must be above zero.")
+    if any(not 0 < weight < math.inf for weight in config.matryoshka_weights):
+        _refuse(config, f"matryoshka_weights are {config.matryoshka_weights}", "They must be above zero.")
+
+
+def _check_combinations(config: TrainingConfig) -> None:
+    parts, dims, weights = config.gradient_accumulation_steps, config.matryoshka_dims, config.matryoshka_weights
+    if config.batch % parts:
+        hint = "Change gradient_accumulation_steps."
+        _refuse(config, f"a batch of {config.batch} cannot be cut into {parts} equal parts", hint)
+    if config.contrasted < 2:
+        hint = "Raise batch, or lower gradient_accumulation_steps."
+        _refuse(config, "a batch of one pair has no negatives", hint)
+    if config.split not in ("original", "diverse_instruction"):
+        _refuse(config, f"split is {config.split!r}", "MMEB-train has original and diverse_instruction.")
+    if weights and len(weights) != len(dims):
+        hint = "Give one weight for each, or no weights."
+        _refuse(config, f"matryoshka_dims has {len(dims)} values and matryoshka_weights {len(weights)}", hint)
+    if len(set(config.frozen)) == len(get_args(NetworkPart)) and not config.lora_rank:
+        _refuse(config, "no part of the network would be trained", "Leave one out of frozen.")
     if config.lora_rank and "language" in config.frozen:
-        refuse("adapters go into the language model, which is frozen", "Leave language out of frozen.")
-    if config.eval_every % config.save_every:
-        refuse(
-            f"evaluation every {config.eval_every} steps, checkpoints every {config.save_every}",
-            "What is evaluated is a checkpoint: make eval_every a multiple of save_every.",
-        )
-    if config.eval_every and config.lora_rank and not config.lora_merge:
-        refuse("only merged checkpoints can be evaluated", "Set lora_merge=true, or eval_every=0.")
+        hint = "Leave language out of frozen."
+        _refuse(config, "adapters are put into the language model, which is frozen", hint)
+    if config.eval_steps % config.save_steps:
+        what = f"eval_steps is {config.eval_steps} and save_steps is {config.save_steps}"
+        _refuse(config, what, "Checkpoints are evaluated: make eval_steps a multiple of save_steps.")
+    if config.eval_steps and config.lora_rank and not config.lora_merge:
+        _refuse(config, "only merged checkpoints can be evaluated", "Set lora_merge=true, or eval_steps=0.")
     if config.grid is not None and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", config.grid):
-        refuse(f"grid is {config.grid!r}", "Write columns x rows, such as 2x2.")
+        _refuse(config, f"grid is {config.grid!r}", "Write columns x rows, such as 2x2.")

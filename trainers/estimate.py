@@ -1,4 +1,4 @@
-"""What a run would be, without running it: pairs, steps, negatives, parameters, memory."""
+"""Estimates a run without training: pairs, steps, negatives, parameters and memory."""
 
 from __future__ import annotations
 
@@ -15,69 +15,87 @@ from harness.media.frame_policy import FramePolicy
 from harness.models.llave.config import LlaveConfig, read_config
 from harness.models.llave.options import LlaveOptions
 from harness.models.llave.vision import ImageLayout, Size, VideoLayout, image_layout
-from harness.progress import NoProgress
 from harness.types import MEDIA_TOKEN, Item, Media
 from trainers.config import SCRATCH, TrainingConfig
 from trainers.data.pairs import Pair
 from trainers.data.published import MMEB_TRAIN, ROUNDED, SHAPES, TRAIN_ROWS
-from trainers.data.training_data import check_shares, check_widths, find_material, on_hub, plan_over, remarks
-from trainers.engine.initial_checkpoint import adapted, find_start
+from trainers.data.training_data import (
+    check_matryoshka,
+    check_shares,
+    load_training_data,
+    on_hub,
+    plan_batches,
+    remarks,
+)
+from trainers.engine.initial_checkpoint import adapt_config, find_initial_checkpoint
 from trainers.monitor.evaluation import CheckpointEvaluator
 
 _FLOAT, _ADAM = 4, 8
 _TEMPLATE = 12
-"""Tokens around a text, about."""
+"""About the number of tokens that the chat template adds to a text."""
 _GROUPS = 4
-"""In which the encoder embeds items, one after the other."""
+"""Number of groups of items that the encoder embeds one after the other."""
 _LONGEST = Item("word " * 128, (Media("image", "", Path()),))
+"""The item that stands for all where the data is not at hand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Bytes are of one process that holds the whole network, as under DDP; FSDP shares out all but activations."""
+    """The size of a run.
+
+    Bytes are those of one process that holds the whole network, as under DDP. FSDP divides all but activations.
+    """
 
     pairs: Mapping[str, int]
-    """In an epoch, by dataset."""
+    """Number of pairs in an epoch, by dataset."""
     rounded: tuple[str, ...]
-    """Datasets whose rows are not at hand, and are published rounded."""
+    """Datasets whose rows are not at hand, and whose published number of rows is rounded."""
     left_out: tuple[str, ...]
-    """Pairs with bad media: where each is, and why."""
+    """A line for each pair that is left out because of bad media: where it is, and why."""
     steps: int
     negatives: int
-    """That each query is contrasted with, those that come with the pairs apart."""
+    """Number of negatives of each query, without hard negatives."""
     trainable: int
+    """Number of parameters that are trained."""
     frozen: int
+    """Number of parameters that are not."""
     state_bytes: int
-    """Weights, gradients and the optimizer's two moments."""
+    """Bytes of weights, gradients and the optimizer's two moments."""
     activation_bytes: int
-    """What is kept for the gradient, roughly: of images as large as the grid, in pairs as the data has them, or where
-    that is not at hand with an image and a text of 128 words on both sides. Allocators hold more, above all a CPU's."""
+    """Bytes that are kept for the gradient, roughly.
+
+    Images are taken to fill the grid. Pairs are those of the data. Without data they have an image and a text of 128
+    words on both sides. Allocators reserve more memory than this, most of all on a CPU.
+    """
     remarks: tuple[str, ...]
+    """Sentences about the data that a person should know."""
 
 
 def estimate(config: TrainingConfig, processes: int) -> Estimate:
-    """Raises UserError as the run would."""
+    """Estimates a run with this number of processes. Raises UserError for what the run would refuse."""
     check_shares(config, processes)
-    if config.eval_every:
-        CheckpointEvaluator.of(config, Path(), World(0, 1), NoProgress())
+    if config.eval_steps:
+        CheckpointEvaluator.of(config, Path(), World(0, 1))
     rounded: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     pairs = [Pair(_LONGEST, _LONGEST)]
-    said: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     if config.data.partition("@")[0] == MMEB_TRAIN and on_hub(config.data):
         sizes = _published_sizes(config)
         rounded = tuple(
-            name for name in sizes if name in ROUNDED and (config.cap or TRAIN_ROWS[name]) >= TRAIN_ROWS[name]
+            name
+            for name in sizes
+            if name in ROUNDED and (config.max_rows_per_dataset or TRAIN_ROWS[name]) >= TRAIN_ROWS[name]
         )
-        plan = plan_over(sizes, config)
-        steps = config.steps or plan.steps(config.epochs)
+        plan = plan_batches(sizes, config)
+        steps = config.max_steps or plan.steps(config.num_train_epochs)
     else:
-        material = find_material(config)
-        plan, steps = material.plan, material.steps
-        left_out = tuple(line for lost in material.skipped.values() for line in lost)
-        pairs, said = material.sample(), remarks(config, material)
+        data = load_training_data(config)
+        plan, steps = data.plan, data.steps
+        left_out = tuple(line for lost in data.skipped.values() for line in lost)
+        pairs, notes = data.sample(), remarks(config, data)
     network = _shape(config)
-    check_widths(config, network.language["hidden_size"])
+    check_matryoshka(config, network.language["hidden_size"])
     trainable, frozen = _parameters(network, config)
     return Estimate(
         pairs=dict(zip(plan.names, plan.draws, strict=True)),
@@ -89,7 +107,7 @@ def estimate(config: TrainingConfig, processes: int) -> Estimate:
         frozen=frozen,
         state_bytes=_FLOAT * (trainable + frozen) + (_FLOAT + _ADAM) * trainable,
         activation_bytes=_activations(network, config, processes, pairs),
-        remarks=said,
+        remarks=notes,
     )
 
 
@@ -98,23 +116,23 @@ def _published_sizes(config: TrainingConfig) -> dict[str, int]:
         if name not in TRAIN_ROWS:
             raise unknown_name("dataset", name, TRAIN_ROWS, f"{MMEB_TRAIN} has {', '.join(TRAIN_ROWS)}.")
     names = config.datasets or tuple(TRAIN_ROWS)
-    return {name: min(TRAIN_ROWS[name], config.cap or TRAIN_ROWS[name]) for name in names}
+    return {name: min(TRAIN_ROWS[name], config.max_rows_per_dataset or TRAIN_ROWS[name]) for name in names}
 
 
 def _shape(config: TrainingConfig) -> LlaveConfig:
-    """The network's, with no weight read; of the published starts it is known without their files."""
+    """The shape of the network. No weights are read, and no files for the published initial checkpoints."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if config.start == SCRATCH:
+        if config.model == SCRATCH:
             from tasks.demo.suite import demo_vocabulary
             from trainers.engine.scratch import write_scratch
 
             write_scratch(folder, demo_vocabulary(), config.seed)
-        elif config.start in SHAPES and not Path(config.start).is_dir():
-            fields = {**_RELEASED, **SHAPES[config.start]}
-            (folder / "config.json").write_text(json.dumps(adapted(fields, config)), "utf-8")
+        elif config.model in SHAPES and not Path(config.model).is_dir():
+            fields = {**_RELEASED, **SHAPES[config.model]}
+            (folder / "config.json").write_text(json.dumps(adapt_config(fields, config)), "utf-8")
         else:
-            return read_config(find_start(config.start))
+            return read_config(find_initial_checkpoint(config.model))
         return read_config(folder)
 
 
@@ -131,7 +149,7 @@ _RELEASED: Mapping[str, object] = {
 
 
 def _parameters(shape: LlaveConfig, config: TrainingConfig) -> tuple[int, int]:
-    """Those that learn, and those that do not."""
+    """Numbers of trainable and frozen parameters."""
     import torch
 
     from harness.models.llave.network import LlaveNetwork
@@ -152,16 +170,17 @@ def _activations(shape: LlaveConfig, config: TrainingConfig, processes: int, pai
     targets = sum(kept.item(pair.target) for pair in pairs) / len(pairs)
     if config.micro_batch:  # gradient caching holds one side of a micro-batch at a time
         return round(config.micro_batch * max(queries, targets))
-    wrong = [item for pair in pairs for item in pair.negatives] if config.hard_negatives else []
-    negatives = sum(map(kept.item, wrong)) / len(pairs)
+    hard = [item for pair in pairs for item in pair.negatives] if config.hard_negatives else []
+    negatives = sum(map(kept.item, hard)) / len(pairs)
     return round(config.contrasted // processes * (queries + targets + negatives))
 
 
 @dataclass(frozen=True, slots=True)
 class _Bytes:
-    """Bytes that autograd keeps of a token in the language model, and of a patch in the tower and the projector.
+    """Bytes that autograd keeps for a token (in the language model) and for a patch (in tower and projector).
 
-    Counted on the layers of transformers. Checkpointing keeps each layer's input, and one layer of one group whole.
+    They are counted on the layers of transformers. Gradient checkpointing keeps the input of each layer, and all of one
+    layer for one group of items.
     """
 
     shape: LlaveConfig
@@ -178,7 +197,7 @@ class _Bytes:
         def layers(count: int, width: int, layer: int) -> int:
             return count * _FLOAT * width + layer // _GROUPS if config.gradient_checkpointing else count * layer
 
-        # in 16 bits, norms and the sums between layers are still of 32
+        # with 16 bits, norms and the sums between layers still have 32
         token = (30 if half else 32) * width + size * (2 * keys + 4 * language["intermediate_size"])
         patch = (24 if half else 32) * inner + size * 2 * tower["intermediate_size"]
         pixels = size * 3 * tower["patch_size"] ** 2
@@ -187,7 +206,7 @@ class _Bytes:
         return _Bytes(shape, layers(language["num_hidden_layers"], width, token), seen + projected)
 
     def item(self, item: Item) -> int:
-        """Of a whole item."""
+        """Bytes that autograd keeps for an item."""
         from tasks.demo.datasets import words_of
 
         layouts = [self._layout(medium) for medium in item.media]
@@ -197,7 +216,7 @@ class _Bytes:
         return min(tokens, self.shape.max_length or tokens) * self.token + patches * self.patch
 
     def _layout(self, medium: Media) -> ImageLayout | VideoLayout:
-        """Of an image that fills the largest grid, or a video of as many frames as are seen."""
+        """The layout of an image that fills the largest grid, or of a video with the largest number of frames."""
         tower = self.shape.tower
         if medium.kind == "video":
             frames = FramePolicy.parse(LlaveOptions().frames).most

@@ -1,4 +1,4 @@
-"""Steps to measure: the trainer's own, plain or cached, and one that works as the public code does. See README.md."""
+"""The steps that training.py measures: the trainer's own, and one that works as the public code does."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lib.synthetic import write_images
 from trainers.config import TrainingConfig
 from trainers.data.loader import SubBatch
 from trainers.engine.backend import AccelerateBackend
-from trainers.engine.initial_checkpoint import adapted
+from trainers.engine.initial_checkpoint import adapt_config
 from trainers.engine.network import PromptEncoder, make_trainable
 from trainers.engine.scratch import write_scratch
 from trainers.engine.step import Stepper
@@ -36,46 +36,46 @@ DEMO = "demo"
 """The shape of the demo recipe: 0.4 million parameters, images of 48 pixels."""
 _WORDS = [f"word{number}" for number in range(2000)]
 _DISTINCT = 64
-"""Pairs that are made; a larger batch repeats them, so that what is measured is the step and not its pixels."""
+"""Number of different pairs. A larger batch repeats them, so that it does not need more memory for pixels."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Bench:
-    """A network that is trained, and pairs: every other one asks an image for words, the rest words for an image."""
+    """A network under training, and pairs. In one half the query has an image; in the other, the target has."""
 
     config: TrainingConfig
     accelerator: Accelerator
     network: LlaveNetwork
-    learner: AccelerateBackend
+    backend: AccelerateBackend
     queries: Sequence[LlaveInput]
     targets: Sequence[LlaveInput]
 
     def part(self, pairs: int) -> SubBatch:
-        """Pairs that are contrasted with each other, in the order of the trainer: like lengths together."""
+        """Pairs that are contrasted with each other, sorted by length as the trainer does."""
         chosen = list(islice(cycle(zip(self.queries, self.targets, strict=True)), pairs))
         chosen.sort(key=lambda pair: (-pair[0].length, -pair[1].length))
         queries, targets = ([pair[side] for pair in chosen] for side in (0, 1))
         return SubBatch([], queries, targets, [], range(pairs), range(pairs), [0] * pairs, all_negatives=0)
 
     def step(self, part: SubBatch, micro_batch: int | None) -> float:
-        """The trainer's own: makes the gradient, and returns the loss."""
+        """The trainer's own step: computes the gradient, and returns the loss."""
         self.network.zero_grad()
         config = replace(self.config, micro_batch=micro_batch, batch=len(part.queries))
-        (loss,) = Stepper(config, self.learner, None).gradient([part])
+        (loss,) = Stepper(config, self.backend, None).gradient([part])
         return loss
 
     def public_step(self, part: SubBatch) -> float:
-        """The same as the public code does it: queries padded together, targets padded together, as they come."""
+        """The step of the public code: all queries are padded together, then all targets, in their order."""
         self.network.zero_grad()
         embed = AsPublic(self.network)
         with self.accelerator.autocast():
             query, target = embed(part.queries), embed(part.targets)
-        loss = hardness_weighted_infonce(query, target, scale=self.config.scale, alpha=self.config.alpha)
+        loss = hardness_weighted_infonce(query, target, scale=self.config.logit_scale, alpha=self.config.alpha)
         loss.backward()
         return float(loss.detach())
 
     def agree(self, sides: Mapping[str, Callable[[], float]]) -> None:
-        """Sides must have the same loss, and a gradient of the same norm."""
+        """Raises AssertionError unless all sides have the same loss and the same norm of the gradient."""
         found = {name: (side(), self._norm()) for name, side in sides.items()}
         (loss, norm), *others = found.values()
         loose = self.config.precision == "bf16"
@@ -88,12 +88,12 @@ class Bench:
 
 
 def set_up(folder: Path, options: Namespace, shape: str, *, checkpointing: bool) -> Bench:
-    """A network of a shape with random weights, trained as the LLaVE recipes train theirs, and pairs for it."""
+    """A network of this shape with random weights, trained with the settings of a LLaVE recipe, and pairs for it."""
     on_gpu = options.device.startswith("cuda")
     config = replace(
         find_recipe("llave-0.5b"),
         precision="bf16" if on_gpu else "fp32",
-        accumulate=1,
+        gradient_accumulation_steps=1,
         gradient_checkpointing=checkpointing,
         mask_duplicates=False,
     )
@@ -102,11 +102,11 @@ def set_up(folder: Path, options: Namespace, shape: str, *, checkpointing: bool)
     make_trainable(network, config)
     prompter = PromptBuilder(word_tokenizer(_WORDS), None)
     checkpoint = LlaveCheckpoint(FoundCheckpoint("benchmark", folder, None), shaped, LlaveOptions())
-    reader = LlaveEmbedder(ModelSpec("benchmark", "1", "llave/1"), checkpoint, prompter, network)
-    sides = [[reader.prepare(item, "query").data for item in side] for side in _items(folder / "images", options)]
+    embedder = LlaveEmbedder(ModelSpec("benchmark", "1", "llave/1"), checkpoint, prompter, network)
+    sides = [[embedder.prepare(item, "query").data for item in side] for side in _items(folder / "images", options)]
     accelerator = Accelerator(cpu=not on_gpu, mixed_precision="bf16" if on_gpu else "no")
-    learner = AccelerateBackend(accelerator, PromptEncoder(network), config)
-    return Bench(config, accelerator, network, learner, *sides)
+    backend = AccelerateBackend(accelerator, PromptEncoder(network), config)
+    return Bench(config, accelerator, network, backend, *sides)
 
 
 def _write(folder: Path, shape: str, config: TrainingConfig) -> LlaveConfig:
@@ -115,12 +115,12 @@ def _write(folder: Path, shape: str, config: TrainingConfig) -> LlaveConfig:
         return read_config(folder)
     write_config(folder, shape)
     path = folder / "config.json"
-    path.write_text(json.dumps(adapted(json.loads(path.read_text()), config)))
+    path.write_text(json.dumps(adapt_config(json.loads(path.read_text()), config)))
     return read_config(folder)
 
 
 def _items(folder: Path, options: Namespace) -> tuple[list[Item], list[Item]]:
-    """An image with a question of 5 to 20 words on one side of a pair, 3 to 40 words on the other."""
+    """Pairs of a text with 3 to 40 words, and an image with a question of 5 to 20 words."""
     rng = np.random.default_rng(0)
 
     def text(least: int, most: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from harness.results.renamed import current_settings
 from leaderboards.board.entries import Entry, some
 from leaderboards.compare.compare import Comparison
 from leaderboards.compare.config_diff import ConfigChange, differing
@@ -63,4 +64,6 @@ def _merged(record: _Record, whole: bool) -> _Record:
     """Settings and counts as one. What the run came to (`steps`) takes the place of what was asked for."""
     settings = record["settings"] if whole else None
     counts = {name: value for name, value in record.items() if name != "settings"}
-    return {**settings, **counts} if isinstance(settings, Mapping) else counts
+    if not isinstance(settings, Mapping):
+        return counts
+    return {name: value for name, value in current_settings(settings).items() if name != "max_steps"} | counts

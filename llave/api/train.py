@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from harness.errors import UserError
 from harness.types import Scalar
-
-if TYPE_CHECKING:
-    from harness.progress import Progress
 
 Setting: TypeAlias = Scalar | Sequence[str | int | float] | Mapping[str, float]
 """A value of a training setting: as in Python, or as `--set` has it."""
@@ -54,33 +52,12 @@ def train(
 
     given = {name: str(value) for name, value in (("data", data), ("images", images)) if value is not None}
     changes = [f"{name}={_written(name, value)}" for name, value in {**given, **settings}.items()]
-    config = override(find_recipe(recipe), changes)
+    # an old name of a setting is warned about at the line that calls this function
+    config = override(find_recipe(recipe), changes, lambda text: warnings.warn(text, FutureWarning, stacklevel=4))
     from trainers.train import train as run
 
     with shown(progress) as bar:
-        return run(config, Path("runs", config.recipe) if out is None else Path(out), _Watcher(bar), resume=resume)
-
-
-class _Watcher:
-    """Tells a progress bar about a training run."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-
-    def begin(self, done: int, steps: int) -> None:
-        self._progress.phase("training", steps)
-        self._progress.advance(done)
-
-    def step(self, loss: float, pairs_per_second: float) -> None:
-        self._progress.advance(1, f"loss {loss:.3f}, {pairs_per_second:,.0f} pairs/s")
-
-    def note(self, text: str) -> None:
-        self._progress.note(text)
-
-    def evaluating(self) -> Progress:
-        from harness.progress import NoProgress
-
-        return NoProgress()
+        return run(config, Path("runs", config.recipe) if out is None else Path(out), bar, resume=resume)
 
 
 def _written(name: str, value: object) -> str:

@@ -1,4 +1,4 @@
-"""`llave diagnose`: how similar right and wrong pairs are to models, by dataset."""
+"""`llave diagnose`: how similar positive and negative pairs are to models, by dataset."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from trainers.monitor.diagnostics import Diagnosis
     from trainers.monitor.similarity import Sample
 
-ABOUT = "how similar right and wrong pairs are to models, by dataset"
+ABOUT = "show how similar positive and negative pairs are to models"
 _COLUMNS = {
     "positive": "z.3f",
     "negative": "z.3f",
@@ -36,32 +36,42 @@ _COLUMNS = {
     "effective": ".1f",
     "suspects": ".2%",
 }
-"""Of the table: figures, and how they are written."""
+"""Figures in the table, with their formats."""
 _FEW = 100
-"""Queries of a dataset below which the overlap is said to be rough."""
+"""Number of queries of a dataset below which a note says that the overlap is rough."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the flags of `llave diagnose`."""
     add = parser.add_argument
     add("models", nargs="+", metavar="MODEL", help="a name from `llave models`, a checkpoint, or package.module:Class")
-    add("--suite", help="the queries and candidates of a group of tasks, such as demo or mmeb")
-    add("--tasks", metavar="A,B", help="those of tasks by name; with --recipe, datasets by name")
+    add("--suite", help="queries and candidates of a suite of tasks, such as demo or mmeb")
+    add("--tasks", metavar="A,B", help="names of tasks; with --recipe, names of datasets")
+    add("--recipe", metavar="RECIPE", help="training pairs of a recipe, such as demo or llave-2b, instead of tasks")
     add(
-        "--recipe", metavar="RECIPE", help="the pairs that a recipe trains on, such as demo or llave-2b, in their place"
+        "--data",
+        metavar="DIR",
+        help="a folder or a .jsonl file, as for `llave run`; with --recipe, as for `llave train`",
     )
-    add("--data", metavar="DIR", help="a folder or a .jsonl file, as for `llave run`; with --recipe, `llave train`")
-    add("--images", metavar="DIR", help="what image paths are relative to (found beside the data)")
-    add("--pairs", type=positive, default=500, metavar="N", help="queries of each dataset at most (500)")
-    add("--alpha", type=_weight, default=9.0, metavar="A", help="the hardness weight whose entropy is given (9)")
+    add("--images", metavar="DIR", help="folder that image paths are relative to (default: found beside the data)")
+    add("--pairs", type=positive, default=500, metavar="N", help="largest number of queries of each dataset (500)")
+    add("--alpha", type=_weight, default=9.0, metavar="A", help="hardness weight for the entropy (9)")
     add("--plot", type=Path, action="append", default=[], metavar="FILE", help="draw a .png or .svg; may be repeated")
-    add("--json", action="store_true", help="print everything as JSON, with the negatives that are suspected")
+    add("--json", action="store_true", help="print all figures as JSON, with suspected false negatives")
     add("--store", type=Path, metavar="DIR", default=Path("runs/store"), help="embedding store (runs/store)")
-    add("--budget", type=positive, default=DEFAULT_BUDGET, metavar="N", help="most tokens (or pixels) in a batch")
+    add(
+        "--budget",
+        type=positive,
+        default=DEFAULT_BUDGET,
+        metavar="N",
+        help="largest number of tokens (or pixels) in a batch",
+    )
     add("--workers", type=natural, metavar="N", help="threads that prepare items (one for each processor, up to 8)")
     add_model_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:
+    """Prints how similar positive and negative pairs are to each model, and draws plots if asked."""
     from harness.embed import EmbedSettings
     from harness.models import open_model
     from llave.api.console_progress import ProgressBar
@@ -76,25 +86,28 @@ def run(options: argparse.Namespace) -> int:
     workers = worker_count(options.workers)
     how = EmbedSettings(options.store, options.budget, workers)
     notes = console(stderr=True)
-    with ProgressBar(notes) as listener:
-        samples = _samples(options, workers, listener)
+    with ProgressBar(notes) as progress:
+        samples = _samples(options, workers, progress)
         found = {
-            name: diagnose_samples(samples, handle, how, listener, options.alpha) for name, handle in handles.items()
+            name: diagnose_samples(samples, handle, how, progress, options.alpha) for name, handle in handles.items()
         }
     if options.json:
         print(json.dumps(_record(found, samples), indent=2))
     else:
         console(wide=True).print(_table(found))
-    if any(each.queries < _FEW for of in found.values() for each in of.values()):
-        say(notes, "note: overlaps of few queries are rough: those of 20 are off by some 10 points, of 500 by 2.")
+    if any(each.queries < _FEW for figures in found.values() for each in figures.values()):
+        say(
+            notes,
+            "note: overlaps of few queries are rough. With 20 queries they are off by about 10 points, with 500 by 2.",
+        )
     for path in options.plot:
         plot(found, path)
         say(notes, f"Plot: {path.resolve()}")
     return DONE
 
 
-def _samples(options: argparse.Namespace, workers: int, listener: Progress) -> Mapping[str, Sample]:
-    """By dataset."""
+def _samples(options: argparse.Namespace, workers: int, progress: Progress) -> Mapping[str, Sample]:
+    """The samples by dataset."""
     from harness.data.cache import DatasetCache
     from harness.media.digests import Digests
     from harness.types import EvalConfig
@@ -108,18 +121,21 @@ def _samples(options: argparse.Namespace, workers: int, listener: Progress) -> M
         return samples
     data, images = (None if each is None else Path(each) for each in (options.data, options.images))
     if options.tasks is None and options.suite is None and data is None:
-        raise UserError("There is nothing to look at.", "Choose tasks (--suite, --tasks, --data) or pairs (--recipe).")
-    tasks, shelf = resolve_tasks(options.tasks, options.suite, data, images), DatasetCache(digests, listener, workers)
-    question = EvalConfig(limit=options.pairs)
-    return {task.name: sample_task(shelf.load(task, question).data, options.pairs) for task in tasks}
+        raise UserError(
+            "No tasks and no training pairs are chosen.",
+            "Use --suite, --tasks or --data, or --recipe for training pairs.",
+        )
+    tasks, cache = resolve_tasks(options.tasks, options.suite, data, images), DatasetCache(digests, progress, workers)
+    config = EvalConfig(limit=options.pairs)
+    return {task.name: sample_task(cache.load(task, config).data, options.pairs) for task in tasks}
 
 
 def _subsets(options: argparse.Namespace) -> Sequence[Subset]:
-    from trainers.data.training_data import find_material
+    from trainers.data.training_data import load_training_data
     from trainers.recipes import find_recipe
 
     if options.suite is not None:
-        raise UserError("--suite names tasks, --recipe training pairs.", "Give one of the two.")
+        raise UserError("--suite chooses tasks, and --recipe chooses training pairs.", "Use one of the two.")
     recipe = find_recipe(options.recipe)
     chosen = tuple(name.strip() for name in (options.tasks or "").split(",") if name.strip())
     config = replace(
@@ -128,15 +144,15 @@ def _subsets(options: argparse.Namespace) -> Sequence[Subset]:
         images=options.images or recipe.images,
         datasets=chosen or recipe.datasets,
         batch=2,  # nothing is trained, so there may be fewer pairs than the recipe's batch
-        accumulate=1,
+        gradient_accumulation_steps=1,
         micro_batch=None,
         batches="mixed",
     )
-    return find_material(config).subsets
+    return load_training_data(config).subsets
 
 
 def _table(found: Mapping[str, Mapping[str, Diagnosis]]) -> Table:
-    """A row for each dataset and model, and the means of models where there are several datasets."""
+    """A row for each dataset and model, and the mean of each model if there are several datasets."""
     from rich.table import Table
     from rich.text import Text
 
@@ -164,10 +180,10 @@ def _cells(numbers: Mapping[str, float]) -> list[str]:
 def _record(
     found: Mapping[str, Mapping[str, Diagnosis]], samples: Mapping[str, Sample]
 ) -> dict[str, dict[str, dict[str, object]]]:
-    """All figures by model and dataset; suspects with what they say and show."""
+    """All figures by model and dataset, and suspects with their texts and media."""
     return {
-        model: {name: {**asdict(each), "suspected": _suspected(each, samples[name])} for name, each in of.items()}
-        for model, of in found.items()
+        model: {name: {**asdict(each), "suspected": _suspected(each, samples[name])} for name, each in figures.items()}
+        for model, figures in found.items()
     }
 
 

@@ -18,20 +18,20 @@ RECORDED = Path(__file__).resolve().parents[2] / ".." / "shared" / "golden" / "l
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One run of the reference in float64: of one process, or of several that hold equally many rows each."""
+    """A run of the reference in float64, on one process or on several with equal numbers of rows."""
 
     alpha: float
     scale: float
     query: np.ndarray
     target: np.ndarray
     loss: np.ndarray
-    """Of each process."""
+    """The loss of each process."""
     grad_query: np.ndarray
     grad_target: np.ndarray
 
 
 def recorded(name: str) -> dict[str, Case]:
-    """Those kept beside the tests whose name starts with this."""
+    """The runs beside the tests whose names start with this."""
     with np.load(HERE) as arrays:
         names = sorted({key.split("/")[0] for key in arrays if key.startswith(name)})
         fields = ("query", "target", "loss", "grad_query", "grad_target")

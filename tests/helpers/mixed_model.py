@@ -10,10 +10,12 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 Chunk: TypeAlias = Sequence[Tensor]
-"""Items: (tokens,) of a text, (pixels, 3) of an image, (frames, pixels, 3) of a video."""
+"""Items: a text (tokens,), an image (pixels, 3) or a video (frames, pixels, 3)."""
 
 
 class Mixed(nn.Module):
+    """Embeds chunks as unit vectors (n, 5)."""
+
     def __init__(self, *, dropout: float = 0.0, seed: int = 0, uses_all: bool = False) -> None:
         super().__init__()
         self.uses_all = uses_all
@@ -38,7 +40,7 @@ class Mixed(nn.Module):
 
 
 def items(count: int, seed: int) -> list[Tensor]:
-    """Texts, images and videos in turn, of different lengths."""
+    """Texts, images and videos in turn, with different lengths."""
     draw = torch.Generator().manual_seed(seed)
 
     def one(number: int) -> Tensor:
@@ -52,7 +54,7 @@ def items(count: int, seed: int) -> list[Tensor]:
 
 
 def cut(every: Sequence[Tensor], *sizes: int) -> list[Chunk]:
-    """Chunks of these sizes."""
+    """Cuts items into chunks of these sizes."""
     ends = torch.tensor(sizes).cumsum(0).tolist()
     assert ends[-1] == len(every)
     return [every[end - size : end] for end, size in zip(ends, sizes, strict=True)]

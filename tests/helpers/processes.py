@@ -1,4 +1,4 @@
-"""Work done by several processes under gloo, each of which hands back tensors."""
+"""Runs a function in several processes under gloo, and returns their tensors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ Work: TypeAlias = Callable[[], dict[str, Tensor]]
 
 
 def in_processes(size: int, work: Work, folder: Path) -> list[dict[str, Tensor]]:
-    """What each process's `work`, a function at the top of a module, returns. If one fails, so does this."""
+    """The results of `work` in each process. It must be a function at the top of a module.
+
+    Raises an error if a process fails.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     torch.multiprocessing.spawn(_process, (size, work, folder), nprocs=size)
     return [torch.load(folder / f"{rank}.pt") for rank in range(size)]

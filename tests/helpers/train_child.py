@@ -1,4 +1,4 @@
-"""Training in processes of their own, which may be killed at a step. They fork from one that has imported it all."""
+"""Trains in child processes, which may be killed at a step. They are forked from one with all imports done."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Literal, TypeAlias
 import trainers.train as training
 from harness.errors import RunFailed, UserError
 from harness.models.llave import network as llave_network
-from tests.helpers.training_files import Quiet, config
+from tests.helpers.training_files import Recorder, config
 from trainers.config import TrainingConfig
 from trainers.engine import launch
 from trainers.train import train
@@ -25,21 +25,28 @@ from trainers.train import train
 ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE = 200
 REFUSED, LOST, FAILED = 2, 3, 4
-UNEVEN = ("hard_negatives=true", "learn_scale=true", "micro_batch=2", "accumulate=2", "frozen=tower", "lr=1e-4")
-"""Three parts of chunks, some without images, and not all with negatives: what processes meet at must come out even."""
+UNEVEN = (
+    "hard_negatives=true",
+    "learn_temperature=true",
+    "micro_batch=2",
+    "gradient_accumulation_steps=2",
+    "frozen=tower",
+    "learning_rate=1e-4",
+)
+"""Settings with several chunks, some without images and some without negatives. Processes must still stay in step."""
 Sharding: TypeAlias = Literal["fsdp2", "zero1", "zero2", "zero3"]
 
 
-class Fatal(Quiet):
-    """Kills the process after a step, before the step's checkpoint, if it has one, is written."""
+class Fatal(Recorder):
+    """Kills the process after a step, before a checkpoint of that step is written."""
 
     def __init__(self, at: int) -> None:
         super().__init__()
         self._at = at
 
-    def step(self, loss: float, pairs_per_second: float) -> None:
-        super().step(loss, pairs_per_second)
-        if len(self.losses) == self._at:
+    def advance(self, steps: int = 1, state: str = "") -> None:
+        super().advance(steps, state)
+        if len(self.states) == self._at:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -54,7 +61,10 @@ def in_children(
     resume: bool = False,
     sharding: Sharding | None = None,
 ) -> list[int | None]:
-    """Trains to the end, or until one is killed at a step; the exit codes, LOST of one that another's end stopped."""
+    """Trains to the end, or until a process is killed at a step. Returns the exit codes.
+
+    LOST is the code of a process that stopped because another one ended.
+    """
     os.environ["PYTHONPATH"] = str(ROOT)
     if sharding not in (None, "fsdp2"):
         _write_zero(place, sharding)
@@ -75,7 +85,7 @@ def in_children(
         child.join(_PATIENCE)
     codes = [child.exitcode for child in children]
     for child in children:
-        child.kill()  # what hangs would outlive the tests
+        child.kill()  # a process that hangs would outlive the tests
     return codes
 
 
@@ -108,7 +118,7 @@ def _work(
 
 
 def _fsdp2() -> None:
-    """Tells accelerate what `accelerate launch` would by a config for FSDP2, which it takes from GPUs alone."""
+    """Configures FSDP2 as `accelerate launch` does, which needs a GPU."""
     from accelerate import Accelerator, FullyShardedDataParallelPlugin
     from accelerate.utils import DistributedType
 
@@ -127,12 +137,12 @@ def _fsdp2() -> None:
 
 
 def _zero(place: Path, sharding: Sharding) -> None:
-    """Sets what `accelerate launch --use_deepspeed --deepspeed_config_file` does."""
+    """Sets the variables that `accelerate launch --use_deepspeed --deepspeed_config_file` sets."""
     import deepspeed
 
-    # processes have different numbers of crops, and must still make as many passes through the tower
+    # processes have different numbers of crops, and must still make equal numbers of passes through the tower
     llave_network._CROPS_AT_ONCE = 2
-    # a faster way between processes of one machine, which is compiled for a minute when it is first used
+    # a faster connection within one machine, which is compiled for a minute at its first use
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     os.environ |= {
         "ACCELERATE_USE_DEEPSPEED": "true",
@@ -145,7 +155,7 @@ def _config(place: Path, sharding: Sharding) -> Path:
 
 
 def _write_zero(place: Path, sharding: Sharding) -> None:
-    """DeepSpeed's config, before there are processes that read it."""
+    """Writes DeepSpeed's config before the processes start."""
     zero: dict[str, object] = {"stage": int(sharding[-1]), "reduce_bucket_size": "auto"}
     # so that stage 3 gathers the weights of each layer at each pass, as it does in a large network
     limits = ("param_persistence_threshold", "max_live_parameters", "max_reuse_distance")

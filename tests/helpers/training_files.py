@@ -1,4 +1,4 @@
-"""Pairs to train on, a small start, and runs on them, for tests."""
+"""Training pairs, a small initial checkpoint, and runs with them, for tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from harness.progress import NoProgress, Progress
 from trainers.config import TrainingConfig, override
 from trainers.engine.scratch import write_scratch
 from trainers.train import train
@@ -23,44 +22,42 @@ WORDS = ("what", "colour", "?", "an", "image", "red", "green", "blue", "number",
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 BASE = TrainingConfig(
     recipe="test",
-    start="",
+    model="",
     data="",
     batch=8,
-    steps=4,
-    lr=1e-3,
-    scale=20.0,
+    max_steps=4,
+    learning_rate=1e-3,
+    temperature=0.05,
     precision="fp32",
     gradient_checkpointing=False,
     frozen=(),
     device="cpu",
     workers=1,
-    log_every=1,
-    save_every=2,
+    logging_steps=1,
+    save_steps=2,
 )
 
 
-class Quiet:
-    """A watcher that remembers."""
+class Recorder:
+    """A `harness.progress.Progress` that records what it is told."""
 
     def __init__(self) -> None:
-        self.losses: list[float] = []
+        self.phases: list[tuple[str, int]] = []
+        self.states: list[str] = []
         self.notes: list[str] = []
 
-    def begin(self, done: int, steps: int) -> None:
-        self.done, self.steps = done, steps
+    def phase(self, name: str, total: int) -> None:
+        self.phases.append((name, total))
 
-    def step(self, loss: float, pairs_per_second: float) -> None:
-        self.losses.append(loss)
+    def advance(self, steps: int = 1, state: str = "") -> None:
+        self.states += [state] * steps
 
     def note(self, text: str) -> None:
         self.notes.append(text)
 
-    def evaluating(self) -> Progress:
-        return NoProgress()
-
 
 def forget_precision() -> None:
-    """Accelerate holds a process to the precision that it first asks for."""
+    """Resets accelerate, which keeps the precision that a process asks for first."""
     AcceleratorState._reset_state()
 
 
@@ -72,7 +69,7 @@ def write_table(data: Path, name: str, rows: Mapping[str, Sequence[str]], split:
 
 
 def write_pairs(data: Path, rows: int = 12) -> Path:
-    """Two datasets over the same drawn images: one asks images for words, the other words for images."""
+    """Writes two datasets with the same drawn images: queries with an image, and targets with an image."""
     names = [f"{number}.png" for number in range(rows)]
     kinds = [list(COLOURS)[number % 3] for number in range(rows)]
     (data / "images").mkdir(parents=True)
@@ -102,25 +99,26 @@ def write_pairs(data: Path, rows: int = 12) -> Path:
 
 
 def write_start(folder: Path) -> Path:
+    """Writes a small initial checkpoint that knows `WORDS`."""
     write_scratch(folder, WORDS, 0)
     return folder
 
 
 def write_place(folder: Path, rows: int = 12) -> Path:
-    """A folder with pairs and a start, where runs may go."""
+    """Writes pairs and an initial checkpoint to a folder, where runs are also written."""
     write_pairs(folder / "data", rows)
     write_start(folder / "begin")
     return folder
 
 
 def config(place: Path, *settings: str) -> TrainingConfig:
-    """Of a run on the pairs and the start that lie in a folder."""
-    return override(BASE, [f"data={place / 'data'}", f"start={place / 'begin'}", *settings])
+    """The config of a run on the pairs and the initial checkpoint in a folder."""
+    return override(BASE, [f"data={place / 'data'}", f"model={place / 'begin'}", *settings])
 
 
 def run(place: Path, name: str, *settings: str, resume: bool = False) -> Path:
     """Trains in this process, and returns the last checkpoint."""
-    return train(config(place, *settings), place / name, Quiet(), resume=resume)
+    return train(config(place, *settings), place / name, Recorder(), resume=resume)
 
 
 def weights(checkpoint: Path) -> dict[str, Tensor]:

@@ -14,9 +14,9 @@ from tests.helpers import llave_files
 from tests.helpers.training_files import config, write_place
 from trainers.config import TrainingConfig
 from trainers.data.loader import BatchLoader, PreparedItems
-from trainers.data.training_data import find_material
+from trainers.data.training_data import load_training_data
 from trainers.engine import network as training_network
-from trainers.engine.initial_checkpoint import open_start
+from trainers.engine.initial_checkpoint import open_initial_checkpoint
 from trainers.engine.network import PromptEncoder, make_trainable
 from trainers.estimate import _GROUPS, estimate
 
@@ -29,7 +29,7 @@ from pathlib import Path
 from tests.helpers.training_files import run
 for pairs in (8, 24, 120):
     Path("/proc/self/clear_refs").write_text("5")  # the peak is to be that of this run
-    run(Path(sys.argv[1]), f"peak-{pairs}", f"batch={pairs}", "steps=1", "cache_mb=0")
+    run(Path(sys.argv[1]), f"peak-{pairs}", f"batch={pairs}", "max_steps=1", "cache_mb=0")
     print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 """
 
@@ -41,13 +41,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def kept_for_the_gradient(made: TrainingConfig, folder: Path) -> int:
     """Bytes of all that autograd keeps of one plain batch, the weights and casts of them apart."""
-    material, start = find_material(made), open_start(made, folder)
-    network = start.network()
+    data, initial = load_training_data(made), open_initial_checkpoint(made, folder)
+    network = initial.network()
     make_trainable(network, made)
-    feed = BatchLoader(
-        material.plan, material.subsets, PreparedItems(start.reader(network).prepare, 0), 0, 1, made.hard_negatives, 1
+    loader = BatchLoader(
+        data.plan, data.subsets, PreparedItems(initial.embedder(network).prepare, 0), 0, 1, made.hard_negatives, 1
     )
-    ((part,),) = feed.steps(0, 1)
+    ((part,),) = loader.steps(0, 1)
     kept: dict[int, torch.Tensor] = {}
     shapes = {shape for each in network.parameters() for shape in (each.shape, each.shape[::-1])}
 
@@ -83,7 +83,7 @@ def test_micro_batches_checkpoints_and_processes_make_activations_fewer(place: P
     whole = activations()
     assert activations("hard_negatives=true") > whole > activations("gradient_checkpointing=true")
     assert activations(processes=2) == pytest.approx(whole / 2, rel=1e-6)
-    assert activations("accumulate=2") == pytest.approx(whole / 2, rel=1e-6)
+    assert activations("gradient_accumulation_steps=2") == pytest.approx(whole / 2, rel=1e-6)
     assert activations("micro_batch=12") == pytest.approx(2 * activations("micro_batch=6"), rel=1e-6)
     assert activations("micro_batch=12") < whole / 2 * 1.5
     assert training_network._GROUPS == _GROUPS

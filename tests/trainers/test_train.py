@@ -1,4 +1,4 @@
-"""Training runs: what they leave behind, that they repeat themselves, and that a killed one goes on as it would."""
+"""Training runs: their files, their reproducibility, and how they resume after a kill."""
 
 from __future__ import annotations
 
@@ -20,20 +20,28 @@ from harness.errors import RunFailed, UserError
 from harness.media.digests import folder_digest
 from harness.models.llave.embedder import open_llave
 from harness.models.llave.weights import released_name
+from harness.results.renamed import RENAMED
 from harness.types import Item, Media, ModelSettings
 from tests.helpers import llave_files, training_files
 from tests.helpers.train_child import LOST, REFUSED, UNEVEN, in_children
-from tests.helpers.training_files import Quiet, config, run, same, weights, write_place, write_table
-from trainers.config import FREE
+from tests.helpers.training_files import Recorder, config, run, same, weights, write_place, write_table
+from trainers.config import CHANGEABLE
 from trainers.engine.backend import AccelerateBackend
 from trainers.engine.checkpoint import STATE, checkpoints
+from trainers.engine.schedule import learning_rate
 from trainers.monitor.evaluation import CheckpointEvaluator
-from trainers.train import learning_rate, train
+from trainers.train import train
 
 forget_precision = pytest.fixture(autouse=True)(training_files.forget_precision)
 one_thread = pytest.fixture(autouse=True, scope="module")(llave_files.one_thread)
 LARGE = ("precision=bf16", "gradient_checkpointing=true", "micro_batch=4", "frozen=tower")
-ALL = ("hard_negatives=true", "learn_scale=true", "lora_rank=2", "lora_dropout=0.5", "accumulate=2")
+ALL = (
+    "hard_negatives=true",
+    "learn_temperature=true",
+    "lora_rank=2",
+    "lora_dropout=0.5",
+    "gradient_accumulation_steps=2",
+)
 
 
 @pytest.fixture(scope="module")
@@ -65,12 +73,15 @@ def test_a_checkpoint_says_how_it_came_about(plain: Path):
     assert (record["recipe"], record["step"], record["pairs_seen"]) == ("test", 4, 32)
     assert record["pairs"] == {"ask": 12, "find": 12}
     recipe = json.loads((plain / "recipe.json").read_text())
-    assert recipe["lr"] == 1e-3
-    assert record["settings"] == {name: value for name, value in recipe.items() if name not in FREE}
+    assert recipe["learning_rate"] == 1e-3
+    assert record["settings"] == {name: value for name, value in recipe.items() if name not in CHANGEABLE}
 
 
 def test_other_settings_under_one_name_are_told_apart_and_those_that_decide_no_weight_are_not(place: Path):
-    found = [run(place, f"one-{name}", "steps=1", name) for name in ("keep=3", "keep=9", "alpha=0")]
+    found = [
+        run(place, f"one-{name}", "max_steps=1", name)
+        for name in ("save_total_limit=3", "save_total_limit=9", "alpha=0")
+    ]
     one, two, other = [(folder / "llave_training.json").read_text() for folder in found]
     assert one == two != other
 
@@ -86,7 +97,7 @@ def test_a_run_repeats_itself_and_the_loss_falls(place: Path, plain: Path):
     assert same(plain, run(place, "again"))
     log = rows(place / "plain")
     assert [row["step"] for row in log] == [1, 2, 3, 4]
-    longer = rows(run(place, "longer", "steps=25", "save_every=25").parent)
+    longer = rows(run(place, "longer", "max_steps=25", "save_steps=25").parent)
     assert longer[-1]["loss"] < 0.8 * longer[0]["loss"]
 
 
@@ -97,17 +108,19 @@ def test_another_seed_gives_other_weights(place: Path, plain: Path):
 @pytest.mark.parametrize("settings", [(), ALL, LARGE], ids=["plain", "all", "large"])
 def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(place: Path, settings: tuple[str, ...], request):
     name = f"killed-{len(settings)}"
-    whole = run(place, f"whole-{len(settings)}", "steps=6", *settings)
-    assert in_children(place, name, ["steps=6", *settings], kill_at=4) == [-9]
+    whole = run(place, f"whole-{len(settings)}", "max_steps=6", *settings)
+    assert in_children(place, name, ["max_steps=6", *settings], kill_at=4) == [-9]
     assert [each.name for each in checkpoints(place / name)] == ["checkpoint-2"]
-    resumed = run(place, name, "steps=6", *settings, resume=True)
+    resumed = run(place, name, "max_steps=6", *settings, resume=True)
     assert same(whole, resumed)
     assert (whole / "model.safetensors").read_bytes() == (resumed / "model.safetensors").read_bytes()
     assert [row["step"] for row in rows(place / name)] == [1, 2, 3, 4, 5, 6]
     assert [r["loss"] for r in rows(place / name)] == [r["loss"] for r in rows(whole.parent)]
 
 
-@pytest.mark.parametrize("settings", [(), ("hard_negatives=true", "learn_scale=true")], ids=["plain", "negatives"])
+@pytest.mark.parametrize(
+    "settings", [(), ("hard_negatives=true", "learn_temperature=true")], ids=["plain", "negatives"]
+)
 def test_micro_batches_change_nothing_but_memory(place: Path, settings: tuple[str, ...]):
     name = f"{len(settings)}"
     assert same(run(place, f"dense{name}", *settings), run(place, f"cached{name}", "micro_batch=2", *settings), 2e-5)
@@ -115,10 +128,10 @@ def test_micro_batches_change_nothing_but_memory(place: Path, settings: tuple[st
 
 def test_a_killed_process_stops_the_others_and_leaves_the_last_checkpoint_whole(place: Path):
     began = time.monotonic()
-    assert in_children(place, "peers", ["steps=40"], processes=2, kill_at=3, kill_rank=1) == [LOST, -9]
+    assert in_children(place, "peers", ["max_steps=40"], processes=2, kill_at=3, kill_rank=1) == [LOST, -9]
     assert time.monotonic() - began < 60
     assert [each.name for each in checkpoints(place / "peers")] == ["checkpoint-2"]
-    assert run(place, "peers", "steps=40", resume=True).name == "checkpoint-40"
+    assert run(place, "peers", "max_steps=40", resume=True).name == "checkpoint-40"
 
 
 def test_what_the_main_process_refuses_stops_the_others(place: Path):
@@ -137,7 +150,13 @@ def test_shards_train_and_go_on_as_one_process_does(place: Path):
 
 
 def test_two_processes_train_as_one_does(place: Path):
-    settings = ("hard_negatives=true", "learn_scale=true", "micro_batch=none", "steps=3", "lr=1e-4")
+    settings = (
+        "hard_negatives=true",
+        "learn_temperature=true",
+        "micro_batch=none",
+        "max_steps=3",
+        "learning_rate=1e-4",
+    )
     assert in_children(place, "two", [*settings, "device=auto"], processes=2) == [0, 0]
     assert same(run(place, "one", *settings), place / "two" / "checkpoint-3", 2e-5)
     assert json.loads((place / "two" / "checkpoint-3" / "llave_training.json").read_text())["processes"] == 2
@@ -148,7 +167,7 @@ def test_two_processes_train_as_one_does(place: Path):
     [("tower", "vision_tower"), ("projector", "mm_projector"), ("tower,language", "model.layers")],
 )
 def test_frozen_parts_keep_their_weights(place: Path, frozen: str, kept: str):
-    before, after = weights(place / "begin"), weights(run(place, f"frozen-{frozen}", f"frozen={frozen}", "steps=2"))
+    before, after = weights(place / "begin"), weights(run(place, f"frozen-{frozen}", f"frozen={frozen}", "max_steps=2"))
     still = {name for name in before if torch.equal(before[name], after[name])}
     assert {name for name in before if kept in name} <= still
     assert still < set(before)
@@ -158,7 +177,7 @@ def test_adapters_are_saved_alone_and_merged(place: Path):
     """The start, the adapter and what else has learned, put together, are the merged checkpoint."""
     from peft import PeftModel
 
-    folder = run(place, "lora", "lora_rank=2", "frozen=tower", "lr=0.05")
+    folder = run(place, "lora", "lora_rank=2", "frozen=tower", "learning_rate=0.05")
     start = open_llave(f"llave/{place / 'begin'}", ModelSettings("cpu")).load()._network
     merged = open_llave(f"llave/{folder}", ModelSettings("cpu")).load()._network
     names = {released_name(name): name for name in start.state_dict()}
@@ -175,7 +194,9 @@ def test_adapters_are_saved_alone_and_merged(place: Path):
 
 def test_what_is_not_finite_stops_with_step_rows_and_the_last_good_checkpoint(place: Path):
     with pytest.raises(RunFailed) as failed:
-        run(place, "burst", "lr=1e30", "clip=0", "save_every=1", "keep=9", "steps=9")
+        run(
+            place, "burst", "learning_rate=1e30", "max_grad_norm=0", "save_steps=1", "save_total_limit=9", "max_steps=9"
+        )
     assert "Step " in failed.value.what
     assert "ask" in failed.value.what
     assert "row " in failed.value.what
@@ -189,7 +210,7 @@ def test_a_gradient_that_is_not_finite_is_of_all_parts_and_every_row_is_listed(
 ):
     monkeypatch.setattr(AccelerateBackend, "step", lambda _self, _lr: math.inf)
     with pytest.raises(RunFailed, match=r"Step 1: the gradient's norm is inf.* of ask, find") as failed:
-        run(place, "huge", "accumulate=4", "batches=single")
+        run(place, "huge", "gradient_accumulation_steps=4", "batches=single")
     assert "no checkpoint yet" in failed.value.hint
     listed = [json.loads(line) for line in (place / "huge" / "not-finite.jsonl").read_text().splitlines()]
     assert len(listed) == 8
@@ -198,7 +219,7 @@ def test_a_gradient_that_is_not_finite_is_of_all_parts_and_every_row_is_listed(
 
 def test_weights_that_are_not_finite_are_never_saved(place: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(AccelerateBackend, "state", lambda _self: {"weight/a": torch.tensor([1.0, math.nan])})
-    with pytest.raises(RunFailed, match="Step 2: weights are no longer finite"):
+    with pytest.raises(RunFailed, match="Step 2: the weights are no longer finite"):
         run(place, "infinite")
     assert not checkpoints(place / "infinite")
 
@@ -229,34 +250,34 @@ def test_a_full_disk_leaves_the_last_checkpoint_from_which_the_run_goes_on(
 
 
 def test_a_checkpoint_without_its_state_or_with_a_damaged_one_is_not_gone_on_from(place: Path):
-    folder = run(place, "stateless", "steps=2")
+    folder = run(place, "stateless", "max_steps=2")
     path = folder / STATE / "state.safetensors"
     path.write_bytes(path.read_bytes()[:999])
     with pytest.raises(UserError, match=r"state\.safetensors cannot be read") as refused:
-        run(place, "stateless", "steps=2", resume=True)
-    assert f"start={folder}" in refused.value.hint
+        run(place, "stateless", "max_steps=2", resume=True)
+    assert f"model={folder}" in refused.value.hint
     shutil.rmtree(folder / STATE)
-    with pytest.raises(UserError, match="no state to go on from"):
-        run(place, "stateless", "steps=2", resume=True)
+    with pytest.raises(UserError, match="no state to resume from"):
+        run(place, "stateless", "max_steps=2", resume=True)
     assert checkpoints(place / "stateless") == [folder]
 
 
 def test_a_run_that_came_to_nothing_leaves_no_start_for_another_seed(place: Path):
-    made = replace(config(place, "steps=1"), start="scratch")
+    made = replace(config(place, "max_steps=1"), model="scratch")
     with pytest.raises(UserError, match="9999"):
-        train(replace(made, widths=(9999,)), place / "sown", Quiet())
-    again, anew = (train(replace(made, seed=1), place / name, Quiet()) for name in ("sown", "sown-anew"))
+        train(replace(made, matryoshka_dims=(9999,)), place / "sown", Recorder())
+    again, anew = (train(replace(made, seed=1), place / name, Recorder()) for name in ("sown", "sown-anew"))
     assert same(again, anew)
 
 
 def test_what_is_left_out_is_said_and_listed_and_resuming_needs_the_same_pairs(place: Path):
-    image, watcher = place / "data" / "images" / "7.png", Quiet()
+    image, progress = place / "data" / "images" / "7.png", Recorder()
     image.rename(place / "away.png")
     try:
-        out = train(config(place, "on_bad_media=skip"), place / "skipping", watcher).parent
+        out = train(config(place, "on_bad_media=skip"), place / "skipping", progress).parent
     finally:
         (place / "away.png").rename(image)
-    assert any("3 pairs are left out" in note and "skipped.jsonl" in note for note in watcher.notes)
+    assert any("3 pairs are left out" in note and "skipped.jsonl" in note for note in progress.notes)
     assert len((out / "skipped.jsonl").read_text().splitlines()) == 3
     record = json.loads((out / "checkpoint-4" / "llave_training.json").read_text())
     assert record["pairs_left_out"] == {"ask": 1, "find": 2}
@@ -280,12 +301,12 @@ def test_resuming_needs_the_very_same_pairs(place: Path, tmp_path: Path):
 
     def train_on(pairs: list[dict[str, str]]) -> None:
         path.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
-        train(replace(config(place, "steps=2"), data=str(path)), tmp_path / "out", Quiet(), resume=True)
+        train(replace(config(place, "max_steps=2"), data=str(path)), tmp_path / "out", Recorder(), resume=True)
 
     for _ in range(2):
         train_on(pairs)
     for other in (pairs[::-1], [*pairs[:-1], {"query": "number 7", "positive": "8"}]):
-        with pytest.raises(UserError, match="as many pairs, but other ones"):
+        with pytest.raises(UserError, match="the pairs differ"):
             train_on(other)
 
 
@@ -294,7 +315,7 @@ def test_tensorboard_gets_what_the_log_has(place: Path):
     out = run(place, "board", "tensorboard=true").parent
     run(place, "board", "tensorboard=true", resume=True)
     events = reader.EventAccumulator(str(out / "tensorboard")).Reload()
-    for name in ("loss", "grad_norm", "lr", "pairs_per_second", "overlap"):
+    for name in ("loss", "grad_norm", "learning_rate", "pairs_per_second", "overlap"):
         found = {event.step: event.value for event in events.Scalars(name)}
         assert found == pytest.approx({row["step"]: row[name] for row in rows(out)}, rel=1e-6)
 
@@ -309,21 +330,21 @@ def test_copies_of_a_file_are_one_target_in_a_run(place: Path, tmp_path: Path):
         names = {"qry_image_path": [""] * 4, "pos_image_path": ["0.png", second, "2.png", "3.png"]}
         texts = {"qry": [f"number {at}" for at in range(4)], "pos_text": ["<|image_1|>\nan image\n"] * 4}
         write_table(tmp_path / "data", "find", {**texts, **names})
-        losses.append(rows(run(tmp_path, second, "batch=4", "steps=1").parent)[0]["loss"])
+        losses.append(rows(run(tmp_path, second, "batch=4", "max_steps=1").parent)[0]["loss"])
     assert losses[0] == losses[1] != losses[2]
 
 
 def test_a_run_says_what_a_person_should_know_of_its_data(place: Path):
-    watcher = Quiet()
-    train(config(place, "steps=1"), place / "told", watcher)
-    assert any("12 pairs come with negatives, which are not used" in note for note in watcher.notes)
+    progress = Recorder()
+    train(config(place, "max_steps=1"), place / "told", progress)
+    assert any("12 pairs come with negatives, which are not used" in note for note in progress.notes)
 
 
 def test_the_log_says_how_similarities_lie_for_each_dataset(place: Path):
     """Of a batch of one dataset what is said of the batch; of one with few pairs nothing."""
-    (row,) = rows(run(place, "by-dataset", "batch=24", "steps=1").parent)
-    (single,) = rows(run(place, "by-one", "batch=12", "steps=1", "datasets=ask").parent)
-    (few,) = rows(run(place, "by-few", "batch=6", "steps=1").parent)
+    (row,) = rows(run(place, "by-dataset", "batch=24", "max_steps=1").parent)
+    (single,) = rows(run(place, "by-one", "batch=12", "max_steps=1", "datasets=ask").parent)
+    (few,) = rows(run(place, "by-few", "batch=6", "max_steps=1").parent)
     assert set(row["datasets"]) == {"ask", "find"}
     assert row["datasets"]["ask"]["overlap"] != row["datasets"]["find"]["overlap"]
     assert single["datasets"]["ask"].items() <= single.items()
@@ -345,11 +366,24 @@ def test_peft_that_is_missing_is_named_with_its_extra(place: Path, monkeypatch: 
 
 
 def test_a_folder_with_a_run_is_neither_overwritten_nor_continued_with_other_settings(place: Path, plain: Path):
-    with pytest.raises(UserError, match="holds a run already"):
+    with pytest.raises(UserError, match="already holds a run"):
         run(place, "plain")
     with pytest.raises(UserError, match=r"alpha was 9\.0, now 3\.0"):
         run(place, "plain", "alpha=3", resume=True)
-    assert run(place, "plain", "log_every=2", resume=True) == plain
+    assert run(place, "plain", "logging_steps=2", resume=True) == plain
+
+
+def test_a_run_that_an_older_version_wrote_is_resumed_to_the_same_weights(place: Path, plain: Path):
+    """Its recipe has the old names."""
+    assert in_children(place, "older", [], kill_at=3) == [-9]
+    path = place / "older" / "recipe.json"
+    saved = json.loads(path.read_text())
+    old = {name: saved.pop(new) for name, new in RENAMED.items() if name != "scale"} | {"scale": 20.0}
+    assert saved.pop("temperature") == 0.05
+    path.write_text(json.dumps({**saved, **old}))
+    with pytest.raises(UserError, match=r"temperature was 0\.05, now 0\.1"):
+        run(place, "older", "temperature=0.1", resume=True)
+    assert same(plain, run(place, "older", "scale=20", resume=True))
 
 
 def test_the_score_in_training_is_the_score_of_the_checkpoint(place: Path, llave, tmp_path: Path):
@@ -365,7 +399,7 @@ def test_the_score_in_training_is_the_score_of_the_checkpoint(place: Path, llave
     ]
     data = place / "data" / "images" / "colours.jsonl"
     data.write_text("".join(json.dumps(line) + "\n" for line in (*names, *asked)))
-    folder = run(place, "scored", "eval_every=2", f"eval_data={data}", "eval_suite=none", "keep=1")
+    folder = run(place, "scored", "eval_steps=2", f"eval_data={data}", "eval_suite=none", "save_total_limit=1")
     scored = [row for row in rows(place / "scored") if "scores" in row]
     assert [row["step"] for row in scored] == [2, 4]
     best = json.loads((place / "scored" / "best.json").read_text())
@@ -383,7 +417,7 @@ def test_an_evaluation_that_was_cut_off_is_made_up_for(place: Path, monkeypatch:
     lines = [{"target": "red", "text": "red"}, {"target": "green", "text": "green"}]
     asked = {"query": "0", "image": "0.png", "text": "what colour ?", "positives": ["red"]}
     data.write_text("".join(json.dumps(line) + "\n" for line in (*lines, asked)))
-    settings = ("eval_every=2", f"eval_data={data}", "eval_suite=none")
+    settings = ("eval_steps=2", f"eval_data={data}", "eval_suite=none")
     whole, asleep = CheckpointEvaluator.scores, [False, True]
 
     def scores(self: CheckpointEvaluator, checkpoint: Path) -> Mapping[str, float]:
@@ -401,7 +435,7 @@ def test_an_evaluation_that_was_cut_off_is_made_up_for(place: Path, monkeypatch:
 
 
 def test_the_learning_rate_rises_in_a_line_and_falls_as_a_cosine():
-    made = config(Path(), "lr=1", "warmup=0.1")
+    made = config(Path(), "learning_rate=1", "warmup_ratio=0.1")
     rates = [learning_rate(made, step, 100) for step in range(1, 101)]
     assert rates[:10] == pytest.approx([step / 10 for step in range(1, 11)])
     assert rates[10:] == pytest.approx([0.5 + 0.5 * math.cos(math.pi * at / 90) for at in range(90)])

@@ -1,1 +1,1 @@
-"""From training sets to batches of pairs."""
+"""Turns training sets into batches of pairs."""

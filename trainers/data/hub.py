@@ -1,4 +1,4 @@
-"""MMEB-train from the hub: the rows of a split, and the zip of images that each dataset has."""
+"""MMEB-train from the hub: the rows of a split, and the zip archive of each dataset's images."""
 
 from __future__ import annotations
 
@@ -19,29 +19,30 @@ _IMAGES = "images_zip"
 class TrainSource(HubSource):
     """A repository in MMEB-train's layout: `<dataset>/<split>-00000-of-00001.parquet`, `images_zip/<dataset>.zip`.
 
-    Pinned to a commit and fetched by the rules of MMEB-eval.
+    It is pinned to a commit and fetched in the same way as MMEB-eval.
     """
 
     repo: str = MMEB_TRAIN
 
     @staticmethod
     def named(name: str) -> TrainSource:
-        """Of `REPO` or `REPO@REVISION`."""
+        """The source with the name `REPO` or `REPO@REVISION`."""
         repo, _, revision = name.partition("@")
         return TrainSource(repo, revision or None)
 
     @property
     def folder(self) -> Path:
+        """The folder in the cache that holds all commits."""
         return (self.cache or cache_dir()) / "mmeb-train"
 
     def commit(self) -> str:
-        """What is trained on. Raises UserError if the hub must be asked for it, and does not answer."""
+        """The commit that is used. Raises UserError if the hub must be asked for it and does not answer."""
         return self._pinned() or self._pin_now()
 
     def fetch(self, split: str, datasets: Sequence[str], *, images: bool) -> Path:
-        """A folder with the rows of the datasets (none named: MMEB-train's), and the images if they are wanted.
+        """A folder with the rows of these datasets (empty: all of MMEB-train), and their images if wanted.
 
-        What is missing is fetched and unpacked, all rows before the first image. Raises UserError.
+        Missing files are fetched and unpacked: all rows first, then images. Raises UserError.
         """
         commit = self.commit()
         names = tuple(datasets) or tuple(TRAIN_ROWS)
@@ -59,13 +60,13 @@ class TrainSource(HubSource):
 
         page = f"{HfApi().endpoint}/datasets/{self.repo}/tree/{revision}"
         return (
-            f"To do without the hub library, fetch the files of {page} into a folder DIR, unpack each zip of {_IMAGES} "
+            f"Without the hub library: download the files of {page} into a folder DIR, unpack each zip of {_IMAGES} "
             "into DIR/images, and use --data DIR."
         )
 
 
 def _link(link: Path, target: Path) -> None:
-    """A name for a folder of the hub library's cache, made again if that has moved."""
+    """Makes `link` point to a folder of the hub library's cache, also after that has moved."""
     with explain_os_errors(link):
         if link.resolve() != target.resolve():
             link.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Pairs made ready ahead of the steps that need them, in threads, and remembered where there is room."""
+"""Loads the batches of a run. Threads prepare items ahead of the steps that need them, and a cache keeps items."""
 
 from __future__ import annotations
 
@@ -14,47 +14,47 @@ from harness.errors import BadMedia, UserError
 from harness.media.digests import Digests
 from harness.models.llave.prompt import LlaveInput
 from harness.types import Features, Item, Role
-from trainers.data.content_ids import content_key, name_key
 from trainers.data.mmeb_train import Subset
-from trainers.data.pairs import Pair
+from trainers.data.pairs import Pair, content_key, name_key
 from trainers.data.sampler import BatchPlan, PairIndex
 
 _AHEAD = 2
-"""Steps that are prepared while one is computed."""
+"""Number of steps that are prepared while one is computed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SubBatch:
-    """Pairs that are contrasted with each other. Prompts are this process's; pairs of like length follow each other.
+    """Pairs that are contrasted with each other: a whole batch, or one of its parts.
 
-    Ids are those of `PreparedItems`, the same in all processes.
+    Prompts are those of this process, with pairs of similar length next to each other. Ids are those of
+    `PreparedItems`, which are the same in all processes.
     """
 
     places: Sequence[PairIndex]
-    """Of all processes."""
+    """The pairs of all processes."""
     queries: Sequence[LlaveInput]
     targets: Sequence[LlaveInput]
     negatives: Sequence[LlaveInput]
     query_ids: Sequence[int]
     target_ids: Sequence[int]
     subsets: Sequence[int]
-    """Of each pair, by number."""
+    """The number of each pair's dataset."""
     all_negatives: int
-    """How many all processes have together. What they hold beyond that repeats the last, so that shares are equal."""
+    """Number of negatives over all processes. The last one is repeated after these, so that shares are equal."""
     negative_ids: Sequence[int] = ()
 
 
 class PreparedItem(NamedTuple):
-    """What the network takes of an item, and a number that tells whether another item is the same."""
+    """An item as the network takes it, and a number that equal items share."""
 
     prompt: LlaveInput
     id: int
 
 
 class PreparedItems:
-    """Makes items ready, and keeps those that fit into a number of bytes.
+    """Prepares items, and keeps as many as fit into `room` bytes.
 
-    With `digests`, items of equal content have equal ids; without, those that name the same files.
+    With `digests`, items with equal content have equal ids. Without, items that name the same files have.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class PreparedItems:
         self._lock = threading.Lock()
 
     def __call__(self, item: Item, role: Role) -> PreparedItem:
+        """The prepared item. Threads may call it at the same time. Raises BadMedia."""
         found = self._known.get((item, role))
         if found is None:
             prompt = self._prepare(item, role).data
@@ -81,7 +82,7 @@ class PreparedItems:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BatchLoader:
-    """The batches of a plan, made ready for one of several processes."""
+    """Prepares the batches of a plan for one of several processes."""
 
     plan: BatchPlan
     subsets: Sequence[Subset]
@@ -89,10 +90,15 @@ class BatchLoader:
     rank: int
     processes: int
     negatives: bool
+    """Whether hard negatives are loaded."""
     workers: int
+    """Number of threads that prepare items."""
 
     def steps(self, start: int, end: int) -> Iterator[list[SubBatch]]:
-        """The parts of each step's batch. Raises UserError naming the row that cannot be made ready."""
+        """The parts of each batch, for steps from `start` to below `end` (the first of a run is 0).
+
+        Raises UserError that names the row of an item that cannot be prepared.
+        """
         with ThreadPoolExecutor(self.workers) as pool, ThreadPoolExecutor(_AHEAD) as heads:
             waiting: deque[Future[list[SubBatch]]] = deque()
             try:
@@ -106,6 +112,7 @@ class BatchLoader:
                     each.cancel()
 
     def where(self, place: PairIndex) -> str:
+        """Where a person finds the row of a pair."""
         return self.subsets[place.subset].where(place.row)
 
     def _step(self, step: int, pool: ThreadPoolExecutor) -> list[SubBatch]:
@@ -135,7 +142,7 @@ class BatchLoader:
         )
 
     def _extra(self, places: Sequence[PairIndex], pairs: Sequence[Pair]) -> list[tuple[PairIndex, Item]]:
-        """Distinct hard negatives that are nobody's target here."""
+        """Distinct hard negatives that are no pair's target here, each with a pair that it comes from."""
         if not self.negatives:
             return []
         targets = {pair.target for pair in pairs}
@@ -151,5 +158,5 @@ class BatchLoader:
         try:
             return self.prepared(item, role)
         except BadMedia as error:
-            hint = f"{error.hint} Or leave out what cannot be opened: --set on_bad_media=skip."
+            hint = f"{error.hint} Or leave out pairs with media that do not open: --set on_bad_media=skip."
             raise UserError(f"{self.where(place)}: {error.what}", hint) from None

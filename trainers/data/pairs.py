@@ -1,13 +1,11 @@
-"""Pairs, and JSON Lines of a user's own.
+"""Pairs of a query and its target, keys of items by content, and a user's own pairs in JSON Lines.
 
-A line is `{"query": {...}, "positive": {...}, "negatives": [{...}, ...]}`. An item has `text`, `image`,
-`video` and `instruction`, or some of them; a string is its text.
+A line is `{"query": ITEM, "positive": ITEM, "negatives": [ITEM, ...]}`; `harness.data.items` says what an item is.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -15,83 +13,113 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.items import ITEM_FIELDS, parse_item, unknown_keys
 from harness.errors import UserError
-from harness.types import MEDIA_TOKEN, Item, Media, MediaKind
+from harness.identity import fingerprint
+from harness.media.digests import Digests
+from harness.types import Item, Media
+from tasks.jsonl import read_lines
 
-_ITEM_KEYS = ("text", "image", "video", "instruction")
-_MEDIA: tuple[MediaKind, ...] = ("image", "video")
+_KEYS = ("query", "positive", "negatives")
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A query, the target that is right for it, and further ones that are wrong."""
+    """A query, its target, and wrong targets that come with it (hard negatives)."""
 
     query: Item
     target: Item
     negatives: tuple[Item, ...] = ()
 
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """The query, the target and the negatives."""
+        return (self.query, self.target, *self.negatives)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PairFile:
-    """A user's own pairs, as a dataset."""
+    """A user's own pairs. This is a `trainers.data.mmeb_train.Subset`."""
 
     name: str
     path: Path
     pairs: Sequence[tuple[int, Pair]]
-    """Each after the number of its line."""
+    """Pairs with the numbers of their lines, from 1."""
 
     def __len__(self) -> int:
         return len(self.pairs)
 
     def pair(self, index: int) -> Pair:
+        """The pair with this index."""
         return self.pairs[index][1]
 
     def where(self, index: int) -> str:
+        """The file and the line of a pair."""
         return f"{self.path}, line {self.pairs[index][0]}"
 
     def media(self) -> Iterator[Media]:
+        """Every medium of the pairs, with repeats."""
         for _, pair in self.pairs:
-            for item in (pair.query, pair.target, *pair.negatives):
+            for item in pair.items:
                 yield from item.media
 
     def has_negatives(self) -> NDArray[np.bool_]:
+        """(n,) which pairs come with negatives."""
         return np.array([bool(pair.negatives) for _, pair in self.pairs])
 
     def digest(self) -> str:
-        items = ([pair.query, pair.target, *pair.negatives] for _, pair in self.pairs)
-        return digest_of(repr([(item.full_text, [each.name for each in item.media]) for item in its]) for its in items)
+        """A digest of texts and names of media, in the order of the pairs."""
+        return digest_of(
+            repr([(item.full_text, [each.name for each in item.media]) for item in pair.items])
+            for _, pair in self.pairs
+        )
 
 
 def digest_of(texts: Iterable[str]) -> str:
-    """The same for the same texts in the same order."""
+    """A digest (16 hexadecimal digits) of texts and their order."""
     found = sha256()
     for text in texts:
         found.update(text.encode() + b"\0")
     return found.hexdigest()[:16]
 
 
-def read_lines(path: Path, root: Path, chosen: Callable[[int, str], list[int]]) -> PairFile:
-    """A file's pairs; `chosen` says which rows of how many, of which name. Raises UserError naming the line."""
+def content_key(item: Item, digests: Digests) -> int:
+    """A number from 0 to below 2**63. Items with the same text, kinds of media and bytes of media have the same.
+
+    It is the same in every process. Raises BadMedia.
+    """
+    return _key(item, [digests.media(medium).digest for medium in item.media])
+
+
+def name_key(item: Item) -> int:
+    """A number like that of `content_key`, with the names of files in place of their bytes. No file is opened."""
+    return _key(item, [f"{medium.root}/{medium.name}" for medium in item.media])
+
+
+def read_pairs(path: Path, root: Path, choose: Callable[[int, str], list[int]]) -> PairFile:
+    """Reads the pairs of a file.
+
+    Args:
+        path: the file. The dataset has the file's name.
+        root: the folder that media paths are relative to.
+        choose: returns the indexes of the pairs to keep, given their number and the dataset's name.
+
+    Raises:
+        UserError: that names the line that cannot be used, or for a file without pairs.
+    """
     pairs = []
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                where = f"{path}, line {number}"
-                try:
-                    pairs.append((number, _pair(json.loads(line), root, where)))
-                except json.JSONDecodeError as error:
-                    what = f"{where}, is not JSON: {error.msg} at column {error.colno}."
-                    raise UserError(what, "A line is one pair, and a pair one line.") from None
-                except ValueError as error:
-                    raise UserError(f"{where}: {error}.", "Correct the file.") from None
+    for number, line in read_lines(path):
+        try:
+            pairs.append((number, _pair(line, root, f"{path}, line {number}")))
+        except ValueError as error:
+            raise UserError(f"{path}, line {number}: {error}.", "Correct the file.") from None
     if not pairs:
         raise UserError(f"{path} has no pairs.", 'Add lines such as {"query": "...", "positive": "..."}.')
-    return PairFile(path.stem, path, [pairs[row] for row in chosen(len(pairs), path.stem)])
+    return PairFile(path.stem, path, [pairs[row] for row in choose(len(pairs), path.stem)])
 
 
-def _pair(line: object, root: Path, where: str) -> Pair:
-    keys = ("query", "positive", "negatives")
-    if not isinstance(line, dict) or not {"query", "positive"} <= set(line) <= set(keys):
+def _pair(line: Mapping[str, object], root: Path, where: str) -> Pair:
+    if not {"query", "positive"} <= set(line) <= set(_KEYS):
         raise ValueError(f"a pair has the keys query and positive, and may have negatives, not {line!r:.80}")
     negatives = line.get("negatives", [])
     if not isinstance(negatives, list):
@@ -104,18 +132,14 @@ def _pair(line: object, root: Path, where: str) -> Pair:
 
 
 def _item(what: str, given: object, root: Path, where: str) -> Item:
-    fields = {"text": given} if isinstance(given, str) else given
-    if not isinstance(fields, dict) or not set(fields) <= set(_ITEM_KEYS):
-        raise ValueError(f"the {what} must be a text, or have keys out of {', '.join(_ITEM_KEYS)}")
-    if not all(isinstance(value, str) for value in fields.values()):
-        raise ValueError(f"what the {what} has must be strings")
-    text, instruction = fields.get("text", ""), fields.get("instruction", "")
-    media = tuple(Media(kind, fields[kind], root, where) for kind in _MEDIA if fields.get(kind))
-    if instruction and text and not instruction[-1].isspace():
-        instruction += " "
-    item = Item(text, media, instruction)
-    if not item.full_text.replace(MEDIA_TOKEN, "").strip() and not media:
-        raise ValueError(f"the {what} is empty, without text and without media")
-    if item.full_text.count(MEDIA_TOKEN) not in (0, len(media)):
-        raise ValueError(f"the {what} names places for media that it does not have")
-    return item
+    try:
+        if isinstance(given, Mapping):
+            unknown_keys(given, ITEM_FIELDS, "an item")
+        return parse_item(given, root, where)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from None
+
+
+def _key(item: Item, media: Sequence[str]) -> int:
+    kinds = [medium.kind for medium in item.media]
+    return int(fingerprint({"text": item.full_text, "kinds": kinds, "media": list(media)})[:16], 16) >> 1

@@ -1,4 +1,7 @@
-"""What is known of LLaVE's training without its data or weights at hand: rows of MMEB-train, shapes of the starts."""
+"""Published facts about LLaVE's training: rows of MMEB-train, and shapes of the initial checkpoints.
+
+`llave train --dry-run` uses them where neither data nor weights are at hand.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ TRAIN_ROWS: Mapping[str, int] = {
     "WebQA": 17_150,
     "MSCOCO": 100_000,
 }
-"""Rows of each dataset of MMEB-train in one split, in the order of MMEB."""
+"""Number of rows of each dataset of MMEB-train in one split, in the order of MMEB."""
 
 ROUNDED = frozenset(
     {
@@ -46,7 +49,7 @@ ROUNDED = frozenset(
         "MSCOCO",
     }
 )
-"""Counts that are published rounded, for both splits together; half of them stands above."""
+"""Datasets whose counts are published rounded and for both splits together. `TRAIN_ROWS` has half of those."""
 
 _SHAPE = (
     "hidden_size",
@@ -65,8 +68,9 @@ SHAPES: Mapping[str, Mapping[str, int]] = {
         "lmms-lab/llava-onevision-qwen2-7b-ov": (3584, 18_944, 28, 28, 4, 152_064),
     }.items()
 }
-"""Language models of the published starts: Qwen2 0.5B, Qwen2.5 1.5B and Qwen2 7B, as their own config.json have them
-(public copies of which were read). That LLaVE's starts left them as they are is known from the sum alone: with
-SigLIP so400m/14-384, its last layer and head cut off, and the projector they have the 0.894, 1.95 and 8.03 billion
-parameters that MMEB's leaderboard lists. An untrained vocabulary of a few hundred words more would not show in it.
+"""Shapes of the language models in LLaVE's initial checkpoints: Qwen2 0.5B, Qwen2.5 1.5B and Qwen2 7B.
+
+They come from public copies of these models' own config.json. Only the sum of parameters shows that the
+checkpoints did not change them. It includes the projector and SigLIP so400m/14-384 without its last layer and head. The
+sum is 0.894, 1.95 and 8.03 billion, as MMEB's leaderboard lists. A few hundred words more would not show in it.
 """

@@ -1,4 +1,7 @@
-"""Which pairs a step sees: a function of the seed and the step alone, so that a resumed run sees exactly the rest."""
+"""Plans which pairs a step sees.
+
+This depends on the seed and the step only, so a resumed run sees exactly the pairs that were left.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from harness.errors import UserError, unknown_name
 
 
 class PairIndex(NamedTuple):
-    """A pair: the number of its dataset, and its number there."""
+    """A pair: the number of its dataset, and its index in it."""
 
     subset: int
     row: int
@@ -24,15 +27,16 @@ class PairIndex(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """Every batch of a run. An epoch sees each pair once, or as often as the weight of its dataset says."""
+    """All batches of a run. An epoch sees each pair once, or as often as the weight of its dataset says."""
 
     names: tuple[str, ...]
     sizes: tuple[int, ...]
     weights: tuple[float, ...]
     batch: int
     parts: int
-    """Parts of a batch that are contrasted each by itself; with `single`, each is of one dataset."""
+    """Number of parts of a batch. Pairs are only contrasted within a part."""
     single: bool
+    """Whether each part comes from a single dataset."""
     seed: int
 
     @staticmethod
@@ -45,10 +49,13 @@ class BatchPlan:
         mode: Literal["mixed", "single"],
         seed: int,
     ) -> BatchPlan:
-        """Raises UserError for weights of unknown datasets, and for fewer pairs than a batch needs."""
+        """A plan over datasets with these numbers of pairs.
+
+        Raises UserError for weights of unknown datasets, and for fewer pairs than a batch needs.
+        """
         for name in weights:
             if name not in sizes:
-                raise unknown_name("dataset", name, sizes, "Correct weights.")
+                raise unknown_name("dataset", name, sizes, "Correct the setting weights.")
         names, size = tuple(sizes), batch // parts
         plan = BatchPlan(
             names,
@@ -62,33 +69,34 @@ class BatchPlan:
         small = [name for name, draws in zip(names, plan.draws, strict=True) if mode == "single" and draws < size]
         if small:
             raise UserError(
-                f"{', '.join(small)}: fewer pairs than the {size} of a batch of one dataset.",
+                f"{', '.join(small)}: fewer than the {size} pairs that a batch of a single dataset needs.",
                 "Lower batch, raise weights, mix datasets (--set batches=mixed), or leave it out with --set datasets=.",
             )
         if sum(plan.draws) < batch:
             most = sum(plan.draws) // parts * parts
             lower = f", or lower the batch: --set batch={most}" if most >= 2 * parts else ""
-            what = f"Pairs in the data: {sum(plan.draws):,}, fewer than a batch of {batch:,}."
+            what = f"The data has {sum(plan.draws):,} pairs, which is fewer than a batch of {batch:,}."
             raise UserError(what, f"Add pairs{lower}.")
         return plan
 
     @property
     def draws(self) -> tuple[int, ...]:
-        """Pairs of each dataset in an epoch."""
+        """Number of pairs of each dataset in an epoch."""
         return tuple(max(1, round(size * weight)) for size, weight in zip(self.sizes, self.weights, strict=True))
 
     @property
     def steps_per_epoch(self) -> int:
-        """Whole batches; the rest of an epoch's order is left out, other pairs in every epoch."""
+        """Number of whole batches. Pairs that do not fill a batch are left out: different ones in every epoch."""
         size = self.batch // self.parts
         chunks = sum(draws // size for draws in self.draws) if self.single else sum(self.draws) // size
         return chunks // self.parts
 
     def steps(self, epochs: float) -> int:
+        """Number of steps in a number of epochs, at least 1."""
         return max(1, math.floor(epochs * self.steps_per_epoch))
 
     def at(self, step: int) -> list[list[PairIndex]]:
-        """The parts of the batch of a step, from 0."""
+        """The parts of a step's batch. The first step is 0."""
         epoch, turn = divmod(step, self.steps_per_epoch)
         order = _order(self, epoch)
         size = self.batch // self.parts
@@ -98,7 +106,7 @@ class BatchPlan:
 
 @lru_cache(maxsize=2)
 def _order(plan: BatchPlan, epoch: int) -> NDArray[np.int64]:
-    """(N, 2) the places of an epoch in the order in which they are seen."""
+    """(N, 2) the datasets and indexes of an epoch's pairs, in the order in which they are seen."""
     drawn = [_drawn(plan, number, epoch) for number in range(len(plan.sizes))]
     rng = np.random.default_rng([plan.seed, epoch])
     if not plan.single:
@@ -110,7 +118,7 @@ def _order(plan: BatchPlan, epoch: int) -> NDArray[np.int64]:
 
 
 def _drawn(plan: BatchPlan, number: int, epoch: int) -> NDArray[np.int64]:
-    """(draws, 2) the pairs of a dataset, shuffled; none comes a second time before each has come once."""
+    """(draws, 2) the pairs of a dataset, shuffled. No pair comes a second time before each has come once."""
     size, draws = plan.sizes[number], plan.draws[number]
     rounds = [
         np.random.default_rng([plan.seed, epoch, number, turn]).permutation(size)
@@ -121,7 +129,7 @@ def _drawn(plan: BatchPlan, number: int, epoch: int) -> NDArray[np.int64]:
 
 
 def by_length(lengths: Sequence[int], groups: int) -> list[list[int]]:
-    """Indexes cut into as many groups of about equal size, like lengths together, the longest first."""
+    """Indexes of items in `groups` groups of about equal size, by length with the longest first. Ties: by index."""
     order = sorted(range(len(lengths)), key=lambda index: (-lengths[index], index))
     bounds = [round(number * len(order) / groups) for number in range(groups + 1)]
     return [order[start:end] for start, end in pairwise(bounds) if end > start]

@@ -1,4 +1,4 @@
-"""The data of a run: found, checked, and planned into batches. No network is loaded for this."""
+"""The data of a training run: finds it, checks it, and plans the batches. No network is loaded for this."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.errors import BadMedia, UserError
-from harness.media.digests import Digests
+from harness.errors import UserError
 from harness.paths import cache_dir
-from harness.types import MEDIA_TOKEN, Media
+from harness.types import MEDIA_TOKEN
 from trainers.config import SCRATCH, TrainingConfig
-from trainers.data.mmeb_train import RowChoice, Subset, check_media, load_subsets, refuse_bad, without_bad
+from trainers.data.bad_media import check_media, damaged_media, refuse_bad, without_bad
+from trainers.data.mmeb_train import RowChoice, Subset, load_subsets
 from trainers.data.pairs import Pair, digest_of
 from trainers.data.sampler import BatchPlan
 
@@ -24,59 +24,71 @@ _SAMPLE = 1000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingData:
-    """Datasets and the plan over them."""
+    """Datasets and the plan of their batches."""
 
     subsets: tuple[Subset, ...]
     plan: BatchPlan
     steps: int
+    """Number of optimizer steps."""
     skipped: Mapping[str, tuple[str, ...]]
-    """Pairs left out for their media, by dataset: where each is, and why."""
+    """A line for each pair that is left out because of bad media, by dataset: where it is, and why."""
 
     def digest(self) -> str:
-        """Of all pairs that are trained on."""
+        """A digest of all pairs that are trained on, in their order."""
         return digest_of(chain.from_iterable((each.name, each.digest()) for each in self.subsets))
 
     def sample(self) -> list[Pair]:
-        """A thousand pairs at equal distances over all datasets, or all of them."""
+        """A thousand pairs at equal distances over all datasets, or all pairs if there are fewer."""
         starts = np.cumsum([0, *map(len, self.subsets)])
         chosen = np.linspace(0, starts[-1] - 1, min(_SAMPLE, starts[-1])).astype(int)
         numbers = np.searchsorted(starts, chosen, side="right") - 1
         return [self.subsets[n].pair(int(at - starts[n])) for n, at in zip(numbers, chosen, strict=True)]
 
 
-def find_material(config: TrainingConfig) -> TrainingData:
-    """Raises UserError for everything that is wrong with the data and can be known before training."""
-    place, images = _place(config)
-    choice = RowChoice(config.split, config.datasets, config.cap, config.sample == "random", config.seed)
-    subsets = load_subsets(place, images, choice)
+def load_training_data(config: TrainingConfig) -> TrainingData:
+    """Finds, reads and checks the data of a run, and plans its batches.
+
+    Raises UserError for everything that is wrong with the data and can be known before training.
+    """
+    data, images = _locate(config)
+    choice = RowChoice(
+        config.split, config.datasets, config.max_rows_per_dataset, config.sample == "random", config.seed
+    )
+    subsets = load_subsets(data, images, choice)
     skipped: dict[str, tuple[str, ...]] = {}
     bad = check_media(subsets, config.workers)
     if config.on_bad_media == "stop":
         refuse_bad(bad)
     else:
-        bad = {**bad, **_damaged(subsets, bad)}
+        bad = {**bad, **damaged_media(subsets, bad)}
         if bad:
             kept = [without_bad(subset, bad) for subset in subsets]
             skipped = {subset.name: lost for subset, lost in kept if lost}
             subsets = tuple(subset for subset, _ in kept)
-    plan = plan_over({subset.name: len(subset) for subset in subsets}, config)
-    return TrainingData(subsets, plan, config.steps or plan.steps(config.epochs), skipped)
+    plan = plan_batches({subset.name: len(subset) for subset in subsets}, config)
+    return TrainingData(subsets, plan, config.max_steps or plan.steps(config.num_train_epochs), skipped)
 
 
-def plan_over(sizes: Mapping[str, int], config: TrainingConfig) -> BatchPlan:
+def plan_batches(sizes: Mapping[str, int], config: TrainingConfig) -> BatchPlan:
+    """The batches of a run over datasets with these numbers of pairs. Raises UserError as `BatchPlan.over` does."""
     return BatchPlan.over(
-        sizes, config.weights, batch=config.batch, parts=config.accumulate, mode=config.batches, seed=config.seed
+        sizes,
+        config.weights,
+        batch=config.batch,
+        parts=config.gradient_accumulation_steps,
+        mode=config.batches,
+        seed=config.seed,
     )
 
 
 def on_hub(data: str) -> bool:
-    """Whether data is named as a dataset on the hub is, and no folder or file here is."""
+    """Whether `data` has the form of a name on the hub, and is no local folder or file."""
     named = data.count("/") == 1 and not data.startswith((".", "/", "~")) and not data.endswith(".jsonl")
     return named and not Path(data).exists()
 
 
 def pinned(config: TrainingConfig) -> TrainingConfig:
-    """The config with the commit of data on the hub, so that a run that is resumed elsewhere sees the same."""
+    """The config with the commit of data on the hub. So a run resumed on another machine sees the same data."""
     if not on_hub(config.data):
         return config
     from trainers.data.hub import TrainSource
@@ -86,12 +98,12 @@ def pinned(config: TrainingConfig) -> TrainingConfig:
 
 
 def check_shares(config: TrainingConfig, processes: int) -> None:
-    """Raises UserError unless a part of the batch can be shared out, and cut into micro-batches."""
+    """Raises UserError unless a part of the batch can be divided over processes, and a share into micro-batches."""
     share, rest = divmod(config.contrasted, processes)
     if rest:
         raise UserError(
-            f"{config.contrasted} pairs (batch {config.batch}, accumulate {config.accumulate}) cannot be shared out "
-            f"evenly over {processes} processes.",
+            f"{config.contrasted} pairs (batch {config.batch} in {config.gradient_accumulation_steps} parts) cannot be "
+            f"divided evenly over {processes} processes.",
             "Change batch with --set batch=.",
         )
     if config.micro_batch is not None and share % config.micro_batch:
@@ -101,35 +113,35 @@ def check_shares(config: TrainingConfig, processes: int) -> None:
         )
 
 
-def check_widths(config: TrainingConfig, width: int) -> None:
-    """Raises UserError for widths beyond that of the network's vectors."""
-    if any(each > width for each in config.widths):
+def check_matryoshka(config: TrainingConfig, width: int) -> None:
+    """Raises UserError if `matryoshka_dims` asks for more than the `width` dimensions of the network's vectors."""
+    if any(each > width for each in config.matryoshka_dims):
         raise UserError(
-            f"The vectors of {config.start} have {width} dimensions, and widths asks for {max(config.widths)}.",
-            f"Choose from 1 to {width} with --set widths=.",
+            f"Vectors of {config.model} have {width} dimensions; matryoshka_dims has {max(config.matryoshka_dims)}.",
+            f"Choose from 1 to {width} with --set matryoshka_dims=.",
         )
 
 
-def remarks(config: TrainingConfig, material: TrainingData) -> tuple[str, ...]:
-    """What a person should know of the data before training begins, a line each."""
+def remarks(config: TrainingConfig, data: TrainingData) -> tuple[str, ...]:
+    """What a person should know about the data before training begins, a line each."""
     found = []
-    given = sum(int(subset.has_negatives().sum()) for subset in material.subsets)
+    given = sum(int(subset.has_negatives().sum()) for subset in data.subsets)
     if given and not config.hard_negatives:
-        found.append(f"{given:,} pairs come with negatives, which are not used: --set hard_negatives=true")
-    if config.start == SCRATCH and (unknown := _unknown_words(config, material)):
+        found.append(f"{given:,} pairs come with negatives, which are not used. To use them: --set hard_negatives=true")
+    if config.model == SCRATCH and (unknown := _unknown_words(config, data)):
         found.append(
-            f"{unknown:.1%} of the words of the data are not among the demo's, which are all that start=scratch knows: "
-            "--set start=CHECKPOINT"
+            f"{unknown:.1%} of the words of the data are not in the demo's vocabulary, and model=scratch has no other "
+            "words. To train a checkpoint: --set model=CHECKPOINT"
         )
     return tuple(found)
 
 
-def _unknown_words(config: TrainingConfig, material: TrainingData) -> float:
-    """The share of the words of some pairs that the vocabulary of a start from scratch does not have."""
+def _unknown_words(config: TrainingConfig, data: TrainingData) -> float:
+    """The share of words in a sample of the pairs that the vocabulary of `model=scratch` does not have."""
     from tasks.demo.datasets import words_of
     from tasks.demo.suite import demo_vocabulary
 
-    pairs = material.sample()
+    pairs = data.sample()
     items = [item for pair in pairs for item in (pair.query, pair.target)]
     items += [item for pair in pairs for item in pair.negatives if config.hard_negatives]
     words = [word for item in items for word in words_of(item.full_text.replace(MEDIA_TOKEN, ""))]
@@ -137,7 +149,8 @@ def _unknown_words(config: TrainingConfig, material: TrainingData) -> float:
     return sum(word not in known for word in words) / max(1, len(words))
 
 
-def _place(config: TrainingConfig) -> tuple[Path, Path | None]:
+def _locate(config: TrainingConfig) -> tuple[Path, Path | None]:
+    """The data's folder or file, and the folder of images if one is given. Data on the hub is fetched."""
     images = Path(config.images) if config.images else None
     if config.data == DEMO:
         from tasks.demo.suite import DEMO_VERSION, ensure_demo
@@ -150,17 +163,3 @@ def _place(config: TrainingConfig) -> tuple[Path, Path | None]:
         source = TrainSource.named(config.data)
         return source.fetch(config.split, config.datasets, images=images is None), images
     return Path(config.data).expanduser(), images
-
-
-def _damaged(subsets: tuple[Subset, ...], known: Mapping[Media, BadMedia]) -> dict[Media, BadMedia]:
-    """Media that are there but do not open, by the same look that evaluation takes at them."""
-    digests = Digests()
-    found: dict[Media, BadMedia] = {}
-    for medium in dict.fromkeys(medium for subset in subsets for medium in subset.media()):
-        if medium not in known:
-            try:
-                digests.media(medium)
-            except BadMedia as error:
-                found[medium] = error
-    digests.flush()
-    return found

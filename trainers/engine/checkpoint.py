@@ -1,7 +1,7 @@
-"""Checkpoints: whole folders that `llave run` opens, the state to go on from, and which of them are kept.
+"""Checkpoints: folders that `llave run` opens, with the state for resuming, and which of them are kept.
 
 OUT/checkpoint-N/                  a LLaVE checkpoint in the released format
-OUT/checkpoint-N/.training_state/  what resuming needs; hidden, so that the model's identity does not depend on it
+OUT/checkpoint-N/.training_state/  state for resuming; hidden, so that it does not change the model's identity
 """
 
 from __future__ import annotations
@@ -24,33 +24,35 @@ if TYPE_CHECKING:
 STATE = ".training_state"
 STATE_FILE = f"{STATE}/state.safetensors"
 BEST = "best.json"
-_DAMAGED = "Put it back from a copy, or begin another run, which --set start={} gives the weights of that folder."
+_DAMAGED = "Restore it from a copy, or start another run from the weights of that folder: --set model={}."
 _NAME = re.compile(r"checkpoint-(\d+)")
 
 
 def checkpoint_folder(out: Path, step: int) -> Path:
+    """The folder of the checkpoint after a step."""
     return out / f"checkpoint-{step}"
 
 
 def step_of(folder: Path) -> int:
+    """The step after which a checkpoint was written."""
     return int(folder.name.rpartition("-")[2])
 
 
 def checkpoints(out: Path) -> list[Path]:
-    """Finished checkpoints, the oldest first."""
+    """Finished checkpoints of a run, the oldest first."""
     if not out.is_dir():
         return []
     return sorted((path for path in out.iterdir() if path.is_dir() and _NAME.fullmatch(path.name)), key=step_of)
 
 
 def resumable(out: Path) -> Path | None:
-    """The newest checkpoint that has its training state."""
+    """The newest checkpoint that has its training state, or None."""
     return next((each for each in reversed(checkpoints(out)) if (each / STATE_FILE).exists()), None)
 
 
 @contextmanager
 def writing(out: Path, step: int) -> Iterator[Path]:
-    """A folder to fill, which becomes the checkpoint of a step when all of it is on the disk. Raises UserError."""
+    """Yields a folder to fill. It becomes the checkpoint of a step once all of it is on the disk. Raises UserError."""
     folder = checkpoint_folder(out, step)
     partial = out / f".{folder.name}.partial"
     with explain_os_errors(folder):
@@ -69,12 +71,12 @@ def writing(out: Path, step: int) -> Iterator[Path]:
 
 
 def copy_template(template: Path, folder: Path) -> None:
-    """Everything but weights."""
+    """Copies everything but weights and hidden files."""
     shutil.copytree(template, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors", ".*"))
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """A whole file or none. Raises UserError."""
+    """Writes a safetensors file, completely or not at all. Raises UserError."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -85,13 +87,13 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
             save_file(dict(tensors), partial, {"format": "pt"})
         except SafetensorError as error:
             raise UserError(
-                f"{path} could not be written: {error}", "Free some space; --resume goes on from here."
+                f"{path} could not be written: {error}.", "Free some space, then continue with --resume."
             ) from None
         partial.replace(path)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """What `write_tensors` wrote. Raises UserError if it is damaged."""
+    """Reads what `write_tensors` wrote. Raises UserError if it is damaged."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -102,11 +104,12 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def write_record(path: Path, fields: Mapping[str, object]) -> None:
+    """Writes a JSON object. Raises UserError."""
     write_atomic(path, json.dumps(fields, indent=1) + "\n")
 
 
 def read_record(path: Path) -> Mapping[str, object]:
-    """A JSON object that a run wrote. Raises UserError if it is damaged."""
+    """Reads a JSON object that a run wrote. Raises UserError if it is damaged."""
     try:
         fields = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -116,7 +119,7 @@ def read_record(path: Path) -> Mapping[str, object]:
 
 
 def prune(out: Path, keep: int) -> None:
-    """Removes all but the newest `keep` checkpoints and the best; only the newest keeps its training state."""
+    """Removes all but the newest `keep` checkpoints and the best one. Only the newest keeps its training state."""
     every = checkpoints(out)
     best = best_step(out)
     for folder in every[:-keep]:
@@ -128,7 +131,7 @@ def prune(out: Path, keep: int) -> None:
 
 
 def best_step(out: Path) -> int | None:
-    """The step of the best checkpoint, if any was evaluated."""
+    """The step of the best checkpoint, or None if none was evaluated."""
     if not (out / BEST).exists():
         return None
     step = read_record(out / BEST)["step"]
@@ -136,7 +139,7 @@ def best_step(out: Path) -> int | None:
 
 
 def note_score(out: Path, step: int, score: float) -> bool:
-    """Remembers a checkpoint's score if it is the best so far, and says whether it is."""
+    """Records a checkpoint's score if it is the best so far, and returns whether it is."""
     if (out / BEST).exists():
         before = read_record(out / BEST)["score"]
         if isinstance(before, int | float) and before >= score:
@@ -146,7 +149,7 @@ def note_score(out: Path, step: int, score: float) -> bool:
 
 
 def _remove(folder: Path) -> None:
-    """Under another name first, so that a kill leaves no half a checkpoint behind."""
+    """Removes a folder, after renaming it: a process that is killed here leaves no partial checkpoint."""
     gone = folder.with_name(f".{folder.name.lstrip('.')}.removed")
     shutil.rmtree(gone, ignore_errors=True)
     with explain_os_errors(folder):

@@ -1,4 +1,4 @@
-"""What a run begins with: a checkpoint in the released format, found, adapted to the recipe, or made from nothing."""
+"""The initial checkpoint of a run: found or made from random weights, and adapted to the recipe."""
 
 from __future__ import annotations
 
@@ -37,20 +37,21 @@ _TOKENIZER = (
 
 @dataclass(frozen=True, slots=True)
 class InitialCheckpoint:
-    """A checkpoint's folder without its weights, which every checkpoint of the run begins as, and the weights."""
+    """The weights that a run starts from, and a folder with the other files of all its checkpoints."""
 
     template: Path
     config: LlaveConfig
     weights: Mapping[str, TensorLocation]
+    """Where each tensor of the network lies, by its name."""
 
     def network(self, device: str = "cpu") -> LlaveNetwork:
-        """In fp32, as the optimizer needs it."""
+        """The network in fp32, as the optimizer needs it."""
         from harness.models.llave.network import load_network
 
         return load_network(self.config, self.weights, self.template, device, "float32")
 
-    def reader(self, network: LlaveNetwork) -> LlaveEmbedder:
-        """The adapter that evaluation uses, so that training prepares items in the same way."""
+    def embedder(self, network: LlaveNetwork) -> LlaveEmbedder:
+        """The embedder that evaluation uses, so that training prepares items in the same way."""
         prompter = read_prompter(self.template, self.config.language["vocab_size"])
         checkpoint = LlaveCheckpoint(
             FoundCheckpoint(self.template.name, self.template, None), self.config, LlaveOptions()
@@ -58,17 +59,20 @@ class InitialCheckpoint:
         return LlaveEmbedder(ModelSpec("training", "", "llave"), checkpoint, prompter, network)
 
 
-def open_start(config: TrainingConfig, template: Path) -> InitialCheckpoint:
-    """Finds or makes the start, and writes `template`, where a start from scratch may lie already. Raises UserError."""
-    if config.start == SCRATCH:
+def open_initial_checkpoint(config: TrainingConfig, template: Path) -> InitialCheckpoint:
+    """Finds or makes the initial checkpoint, and writes its files without weights to `template`.
+
+    For `model=scratch` the random weights are written there too, unless they exist. Raises UserError.
+    """
+    if config.model == SCRATCH:
         from tasks.demo.suite import demo_vocabulary
 
         source = template
         if not (template / "model.safetensors").exists():
             write_scratch(template, demo_vocabulary(), config.seed)
     else:
-        source = find_start(config.start)
-    fields = adapted(JsonFile.read(source / "config.json").fields, config)
+        source = find_initial_checkpoint(config.model)
+    fields = adapt_config(JsonFile.read(source / "config.json").fields, config)
     with explain_os_errors(template):
         template.mkdir(parents=True, exist_ok=True)
         _write_json(template / "config.json", fields)
@@ -78,29 +82,29 @@ def open_start(config: TrainingConfig, template: Path) -> InitialCheckpoint:
     tower = source / found.tower.name
     there = replace(found, tower=replace(found.tower, folder=tower if tower.is_dir() else None))
     weights = find_weights(source, there)
-    # from here on the vision weights lie in the checkpoint itself
+    # checkpoints of the run hold the vision weights themselves
     _write_json(template / "config.json", {**fields, "delay_load": False})
     return InitialCheckpoint(template, read_config(template), weights)
 
 
-def adapted(fields: Mapping[str, object], config: TrainingConfig) -> dict[str, object]:
-    """config.json of the start with what the recipe changes: the grid of crops, newlines in videos, the length."""
+def adapt_config(fields: Mapping[str, object], config: TrainingConfig) -> dict[str, object]:
+    """The fields of config.json as the recipe changes them: the grid of crops, newlines in videos, the length."""
     changed = {**fields, "model_type": MODEL_TYPE}
     if config.grid is not None:
-        # LLaVE's public code sets both together: its grid, and a newline after each row of each frame
+        # as LLaVE's public code, which sets a grid and a newline after each row of each frame together
         changed |= {"image_grid_pinpoints": f"(1x1),...,({config.grid})", "mm_newline_position": "grid"}
     if config.max_length is not None:
         changed["tokenizer_model_max_length"] = config.max_length
     return changed
 
 
-def find_start(name: str) -> Path:
-    """A local folder, or what the hub has under a name. Raises UserError."""
+def find_initial_checkpoint(name: str) -> Path:
+    """The local folder of a checkpoint, which may be downloaded from the hub. Raises UserError."""
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
     if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise UserError(f"There is no folder {name!r} to start from.", "Name a checkpoint with --set start=FOLDER.")
+        raise UserError(f"There is no folder {name!r} to start from.", "Name a checkpoint with --set model=FOLDER.")
     return download(name, None, (*SETTINGS, *WEIGHTS))
 
 

@@ -1,4 +1,7 @@
-"""The processes of a run: how accelerate joins them, and what is said when one of them ends. Imports torch."""
+"""The processes of a run: joins them through accelerate, and explains errors when one of them ends.
+
+Imports torch.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,16 @@ from harness.errors import RunFailed, UserError
 from trainers.config import TrainingConfig
 
 _PATIENCE = timedelta(minutes=30)
-"""Longest wait for a peer that lives: that one has ended is known at once, from its connection or the launcher."""
+"""Longest wait for a running peer. A peer that has ended is noticed at once, by its connection or the launcher."""
 _LOST = ("Connection closed by peer", "Connection reset", "Broken pipe", "timed out", "Timed out", "NCCL", "gloo")
-"""In the words of the libraries that processes talk to each other through."""
+"""Words in the messages of the libraries that connect the processes."""
 
 
 def join(config: TrainingConfig) -> Accelerator:
-    """Joins the processes that `accelerate launch` or `torchrun` started, sharded as it says. Raises UserError."""
+    """Joins the processes that `accelerate launch` or `torchrun` started, with the sharding that it configures.
+
+    Raises UserError.
+    """
     if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true":
         return _join_deepspeed(config)
     accelerator = Accelerator(
@@ -33,26 +39,28 @@ def join(config: TrainingConfig) -> Accelerator:
         kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
     )
     if accelerator.distributed_type == DistributedType.FSDP and not accelerator.is_fsdp2:
-        raise UserError("Version 1 of FSDP is not supported.", "Set fsdp_version: 2 in what `accelerate config` wrote.")
+        raise UserError("Version 1 of FSDP is not supported.", "Set fsdp_version: 2 in the config of accelerate.")
     return accelerator
 
 
 def _join_deepspeed(config: TrainingConfig) -> Accelerator:
-    """On CPUs too, which accelerate does only if it is told what their processes talk through."""
+    """Joins under DeepSpeed, also on CPUs, where accelerate must be told the communication library."""
     if find_spec("deepspeed") is None:
         raise UserError("DeepSpeed is not installed.", 'pip install "llave-bench[deepspeed]"')
     if "LOCAL_RANK" not in os.environ:
-        raise UserError("DeepSpeed needs processes that a launcher started.", "Use `accelerate launch`.")
+        raise UserError("DeepSpeed needs processes that were started by a launcher.", "Use `accelerate launch`.")
     on_cpu = not torch.accelerator.is_available()
     if config.device == "cpu" and not on_cpu:
-        raise UserError("DeepSpeed takes the GPU of this machine, but device is cpu.", "Leave device out.")
-    # what DeepSpeed calls under old names, once for each call
+        raise UserError("DeepSpeed would use the GPU of this machine, but device is cpu.", "Leave device out.")
+    # DeepSpeed calls functions under old names, and each call would warn
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.distributed")
     group = InitProcessGroupKwargs("gloo", timeout=_PATIENCE) if on_cpu else InitProcessGroupKwargs(timeout=_PATIENCE)
     try:
         return Accelerator(mixed_precision=_precision(config), kwargs_handlers=[group])
     except ValueError as error:
-        raise UserError(f"accelerate refuses the config of DeepSpeed: {error}", "docs/training.md has one.") from error
+        raise UserError(
+            f"accelerate refuses the config of DeepSpeed: {error}", "See docs/training.md for one."
+        ) from error
 
 
 def _precision(config: TrainingConfig) -> str:
@@ -61,12 +69,12 @@ def _precision(config: TrainingConfig) -> str:
 
 @contextmanager
 def explain_lost_peers() -> Iterator[None]:
-    """Raises RunFailed for what torch raises when a process that others wait for has ended."""
+    """Raises RunFailed in place of torch's error when a process that this one waits for has ended."""
     try:
         yield
     except RuntimeError as error:
         several = dist.is_initialized() and dist.get_world_size() > 1
         if several and any(sign in str(error) for sign in _LOST):
-            hint = "It says why itself, unless it was killed. --resume goes on from the last checkpoint."
+            hint = "Its own message says why, unless it was killed. --resume continues from the last checkpoint."
             raise RunFailed("Another process of this run has ended.", hint) from error
         raise

@@ -1,4 +1,4 @@
-"""The folder of a run: whether it may be used, and what is written there before the first step."""
+"""The folder of a run: checks that it may be used, and writes the recipe before the first step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.paths import explain_os_errors, write_atomic
-from trainers.config import FREE, TrainingConfig, differences, to_json
+from trainers.config import CHANGEABLE, TrainingConfig, differences, to_json
 from trainers.data.training_data import TrainingData
 from trainers.engine.checkpoint import STATE, checkpoints, read_record, resumable
 
@@ -16,19 +16,19 @@ RECIPE, SKIPPED = "recipe.json", "skipped.jsonl"
 
 
 def claim(config: TrainingConfig, out: Path, *, resume: bool) -> TrainingConfig:
-    """Makes the folder. The config is as given, with the commit of the data that a run in this folder saw.
+    """Makes the folder, and returns the config. A resumed run gets the commit of the data that it started with.
 
-    Raises UserError for a folder that has a run and is not resumed, or is one of other settings.
+    Raises UserError for a folder that holds a run, unless this is resumed with the same settings.
     """
     found = checkpoints(out)
     if found and not resume:
         raise UserError(
-            f"{out} holds a run already: {found[-1].name}.", "Go on with --resume, or choose another --out."
+            f"{out} already holds a run: {found[-1].name}.", "Continue it with --resume, or choose another --out."
         )
     if found and not resumable(out):
         raise UserError(
-            f"{out} has {found[-1].name}, but no state to go on from: {STATE} is gone.",
-            f"Begin another run, which --set start={found[-1]} gives its weights.",
+            f"{out} has {found[-1].name}, but no state to resume from: {STATE} is missing.",
+            f"Start another run from its weights: --set model={found[-1]}.",
         )
     if resume and (out / RECIPE).exists():
         saved = read_record(out / RECIPE)
@@ -38,27 +38,28 @@ def claim(config: TrainingConfig, out: Path, *, resume: bool) -> TrainingConfig:
         if other:
             listed = "; ".join(f"{name} was {was}, now {now}" for name, (was, now) in other.items())
             raise UserError(
-                f"{out} is a run of other settings: {listed}.", "Resume with the same, or choose another --out."
+                f"{out} is a run with other settings: {listed}.",
+                "Resume with those, or choose another --out.",
             )
     with explain_os_errors(out):
         out.mkdir(parents=True, exist_ok=True)
     return config
 
 
-def write_plan(config: TrainingConfig, material: TrainingData, out: Path) -> None:
-    """The recipe, and the pairs that are left out, if there are any."""
+def write_recipe(config: TrainingConfig, data: TrainingData, out: Path) -> None:
+    """Writes the recipe, and a list of the pairs that are left out, if there are any."""
     write_atomic(out / RECIPE, to_json(config))
-    if material.skipped:
-        lines = [{"dataset": name, "pair": line} for name, lost in material.skipped.items() for line in lost]
+    if data.skipped:
+        lines = [{"dataset": name, "pair": line} for name, lost in data.skipped.items() for line in lost]
         write_atomic(out / SKIPPED, "".join(json.dumps(line) + "\n" for line in lines))
 
 
-def deciding(config: TrainingConfig) -> dict[str, object]:
-    """The settings that decide the weights, as they stand in a recipe's file."""
-    return {name: value for name, value in json.loads(to_json(config)).items() if name not in FREE}
+def weight_settings(config: TrainingConfig) -> dict[str, object]:
+    """The settings that affect the weights, as a recipe's file has them."""
+    return {name: value for name, value in json.loads(to_json(config)).items() if name not in CHANGEABLE}
 
 
-def left_out(material: TrainingData, out: Path) -> str | None:
-    """What is to be said of pairs that are left out."""
-    count = sum(map(len, material.skipped.values()))
-    return f"{count:,} pairs are left out for bad media: {out / SKIPPED} lists them." if count else None
+def left_out(data: TrainingData, out: Path) -> str | None:
+    """A sentence about pairs that are left out, or None if there are none."""
+    count = sum(map(len, data.skipped.values()))
+    return f"{count:,} pairs are left out because of bad media. {out / SKIPPED} lists them." if count else None

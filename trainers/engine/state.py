@@ -1,4 +1,4 @@
-"""What the optimizer knows and the weights it moves, as plain tensors by name; the same on one process and on many.
+"""Trained weights and the optimizer's moments as plain tensors by name, independent of the number of processes.
 
 Imports torch.
 """
@@ -23,24 +23,23 @@ from torch.optim import Optimizer
 _WEIGHT, _MOMENT = "weight/", "moment/"
 
 Moments: TypeAlias = Mapping[str, Mapping[str, Tensor]]
-"""By the name of a parameter, the optimizer's tensors of it by their kind."""
+"""The optimizer's tensors by the name of the parameter and by their kind."""
 
 
 def collect(module: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
-    """Weights that are trained, and the optimizer's tensors. Every process must call it; the main one gets them all."""
+    """Trained weights and the optimizer's tensors. Every process must call it; only the main one gets tensors."""
     learned = get_model_state_dict(module, options=_options(offload=True))
     whole = get_optimizer_state_dict(module, optimizer, options=_options(offload=True))
-    # other processes than the main one get nothing
     weights, moments = _tensors(learned), dict(cast("Moments", whole.get("state", {})))
     for name in weights.keys() - moments.keys():
-        if name in _parameters(module):  # no gradient has come there yet, as where no pair had an image
-            none = torch.zeros_like(weights[name])
-            moments[name] = {"step": torch.zeros(()), "exp_avg": none, "exp_avg_sq": none.clone()}
+        if name in _parameters(module):  # it has had no gradient yet, for example because no pair had an image
+            zeros = torch.zeros_like(weights[name])
+            moments[name] = {"step": torch.zeros(()), "exp_avg": zeros, "exp_avg_sq": zeros.clone()}
     return join(weights, moments)
 
 
 def restore(module: nn.Module, optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Puts back what `collect` gave. Every process must call it, with all the tensors."""
+    """Restores what `collect` returned. Every process must call it, with all tensors."""
     weights, moments = split(tensors)
     set_model_state_dict(module, dict(weights), options=StateDictOptions(full_state_dict=True, strict=False))
     groups = get_optimizer_state_dict(module, optimizer, options=_options())["param_groups"]
@@ -49,7 +48,7 @@ def restore(module: nn.Module, optimizer: Optimizer, tensors: Mapping[str, Tenso
 
 
 def join(weights: Mapping[str, Tensor], moments: Moments) -> dict[str, Tensor]:
-    """Both in one, to be written."""
+    """Weights and moments in one mapping, as a checkpoint stores them."""
     named = {f"{_WEIGHT}{name}": each for name, each in weights.items()}
     for name, kinds in moments.items():
         named |= {f"{_MOMENT}{name}/{kind}": each for kind, each in _tensors(kinds).items()}
@@ -57,7 +56,7 @@ def join(weights: Mapping[str, Tensor], moments: Moments) -> dict[str, Tensor]:
 
 
 def split(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:
-    """The weights and moments that `join` put together."""
+    """Weights and moments, from the mapping that `join` returned."""
     weights = {name.removeprefix(_WEIGHT): each for name, each in tensors.items() if name.startswith(_WEIGHT)}
     moments: dict[str, dict[str, Tensor]] = {}
     for name, each in tensors.items():

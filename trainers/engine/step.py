@@ -1,4 +1,4 @@
-"""One optimizer step's gradient. Imports torch."""
+"""The gradient of one optimizer step. Imports torch."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from trainers.loss.hardness import hardness_weighted_infonce
 from trainers.monitor.diagnostics import diagnose
 
 _FEWEST = 8
-"""Pairs of a dataset in a batch that say something of it."""
+"""Smallest number of a dataset's pairs in a batch for which figures are logged."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BatchVectors:
-    """Vectors of the pairs of all processes, which targets are equal, and the dataset of each by its number."""
+    """Vectors of the pairs of all processes, ids that equal targets share, and the number of each pair's dataset."""
 
     query: Tensor
     target: Tensor
@@ -36,7 +36,7 @@ class BatchVectors:
     subsets: Tensor
 
     def numbers(self, alpha: float) -> dict[str, float]:
-        """How similarities of positives and negatives lie; nothing where there is no negative."""
+        """Figures about the similarities of positives and negatives. Empty if there is no negative."""
         try:
             found = diagnose(
                 _array(self.query), _array(self.target), alpha=alpha, target_ids=self.target_ids.cpu().numpy()
@@ -46,26 +46,26 @@ class BatchVectors:
         return found.numbers()
 
     def by_dataset(self, names: Sequence[str], alpha: float) -> dict[str, dict[str, float]]:
-        """The same of each dataset's pairs among themselves, where they are not too few."""
+        """The same figures within each dataset that has at least eight pairs here."""
         found = {}
         for number, name in enumerate(names):
-            its = self.subsets == number
-            if int(its.sum()) >= _FEWEST:
-                own = BatchVectors(self.query[its], self.target[its], self.target_ids[its], self.subsets[its])
+            mine = self.subsets == number
+            if int(mine.sum()) >= _FEWEST:
+                own = BatchVectors(self.query[mine], self.target[mine], self.target_ids[mine], self.subsets[mine])
                 found[name] = own.numbers(alpha)
         return {name: numbers for name, numbers in found.items() if numbers}
 
 
 @dataclass(slots=True, eq=False)
 class Stepper:
-    """Adds up gradients. The loss it returns is the same on every process."""
+    """Computes the gradient of a batch. The losses that it returns are the same on every process."""
 
     config: TrainingConfig
-    learner: Backend
+    backend: Backend
     temperature: Temperature | None
-    """None: the scale is fixed."""
-    seen: BatchVectors | None = None
-    """The last pairs that were contrasted."""
+    """None: the temperature is fixed."""
+    last_pairs: BatchVectors | None = None
+    """The pairs that were contrasted last."""
 
     def gradient(self, parts: Sequence[SubBatch]) -> list[float]:
         """Adds the gradient of the mean over the parts of a batch, and returns the loss of each part."""
@@ -74,31 +74,31 @@ class Stepper:
     def _part(self, part: SubBatch, *, last: bool) -> Tensor:
         loss = self._loss(part)
         step = self._plain if self.config.micro_batch is None else partial(self._cached, size=self.config.micro_batch)
-        with nullcontext() if last else self.learner.no_sync():
-            return step(part, loss) * self.config.accumulate
+        with nullcontext() if last else self.backend.no_sync():
+            return step(part, loss) * self.config.gradient_accumulation_steps
 
     def _plain(self, part: SubBatch, loss: PairLoss) -> Tensor:
-        vectors = self.learner.embed([*part.queries, *part.targets, *part.negatives])
+        vectors = self.backend.embed([*part.queries, *part.targets, *part.negatives])
         pairs = len(part.queries)
         query, target, negatives = vectors[:pairs], vectors[pairs : 2 * pairs], vectors[2 * pairs :]
         share = global_loss(loss, query, target, negatives if part.all_negatives else None)
-        self.learner.backward(share)
+        self.backend.backward(share)
         return mean_over_processes(share)
 
     def _cached(self, part: SubBatch, loss: PairLoss, size: int) -> Tensor:
         return cached_step(
-            self.learner.embed,
+            self.backend.embed,
             _cut(part.queries, size),
             _cut(part.targets, size),
             loss,
             negative_chunks=_cut(part.negatives, size) if part.all_negatives else None,
             parameters=[] if self.temperature is None else [self.temperature.log_scale],
-            backward=self.learner.backward,
-            no_sync=self.learner.no_sync,
+            backward=self.backend.backward,
+            no_sync=self.backend.no_sync,
         )
 
     def _loss(self, part: SubBatch) -> PairLoss:
-        config, device = self.config, self.learner.device
+        config, device = self.config, self.backend.device
         query_ids = gather(torch.tensor(part.query_ids, device=device))
         target_ids = gather(torch.tensor(part.target_ids, device=device))
         subsets = gather(torch.tensor(part.subsets, device=device))
@@ -109,15 +109,15 @@ class Stepper:
         def loss(
             query: Tensor, target: Tensor, *, rows: range | None = None, negatives: Tensor | None = None
         ) -> Tensor:
-            self.seen = BatchVectors(query.detach(), target.detach(), target_ids, subsets)
+            self.last_pairs = BatchVectors(query.detach(), target.detach(), target_ids, subsets)
             value = hardness_weighted_infonce(
                 query,
                 target,
-                scale=config.scale if self.temperature is None else self.temperature(),
+                scale=config.logit_scale if self.temperature is None else self.temperature(),
                 alpha=config.alpha,
                 direction=config.direction,
-                widths=config.widths,
-                width_weights=config.width_weights,
+                matryoshka_dims=config.matryoshka_dims,
+                matryoshka_weights=config.matryoshka_weights,
                 rows=rows,
                 false_negative_margin=config.false_negative_margin,
                 negatives=None if negatives is None else negatives[: part.all_negatives],
@@ -125,7 +125,7 @@ class Stepper:
                 target_ids=target_ids if config.mask_duplicates else None,
                 negative_ids=negative_ids,
             )
-            return value / config.accumulate
+            return value / config.gradient_accumulation_steps
 
         return loss
 

@@ -1,4 +1,4 @@
-"""What every process holds, in one tensor, with gradients that cross processes."""
+"""Gathers the vectors of all processes in one tensor, with gradients back to each process."""
 
 from __future__ import annotations
 
@@ -11,28 +11,32 @@ from torch.autograd.function import FunctionCtx
 
 
 class PairLoss(Protocol):
-    """The mean over pairs of a loss that compares each pair with all others.
-
-    `query` and `target` are (n, d), paired row by row. `rows`: the mean is over these pairs only, still compared with
-    all. `negatives` is (m, d), where there are any.
-    """
+    """A loss that compares each pair with all others: the mean over pairs."""
 
     def __call__(
         self, query: Tensor, target: Tensor, *, rows: range | None = None, negatives: Tensor | None = None
-    ) -> Tensor: ...
+    ) -> Tensor:
+        """The loss of `query` (n, d) and `target` (n, d), which are paired row by row.
+
+        `negatives` (m, d) are more wrong targets. With `rows` the mean is over these pairs only, which are still
+        compared with all.
+        """
+        ...
 
 
 def world_size() -> int:
+    """The number of processes, 1 without torch.distributed."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def gather(vectors: Tensor) -> Tensor:
-    """The rows of every process, one process after another; they may differ in number. Of one process: its own.
+    """The rows of every process, in the order of the processes, which may have different numbers of rows.
 
-    Every process must call it. The gradient at a process's rows is the sum of what all processes ask of them. So if
-    each one computes a share of the loss such that the mean over processes is the loss, it is W times the gradient of
-    that loss (W processes), and averaging the parameters' gradients, as DDP and FSDP do, gives exactly the gradient of
-    the loss. LLaVE's reference (`gather_with_grad`, `local_loss`) has the same factor.
+    Every process must call it. The gradient at a process's rows is the sum of the gradients from all processes.
+
+    Let W processes each compute a share of the loss, such that the mean over processes is the loss. Then the gradient
+    at the rows is W times that of the loss. DDP and FSDP average the gradients of parameters, which gives exactly the
+    gradient of the loss. LLaVE's reference (`gather_with_grad`, `local_loss`) has the same factor.
     """
     if world_size() == 1:
         return vectors
@@ -41,7 +45,7 @@ def gather(vectors: Tensor) -> Tensor:
 
 
 def row_counts(vectors: Tensor) -> list[int]:
-    """How many rows each process holds."""
+    """The number of rows of each process. Every process must call it."""
     own = torch.tensor([len(vectors)], device=vectors.device)
     every = [torch.empty_like(own) for _ in range(world_size())]
     dist.all_gather(every, own)
@@ -51,9 +55,9 @@ def row_counts(vectors: Tensor) -> list[int]:
 def global_loss(loss: PairLoss, query: Tensor, target: Tensor, negatives: Tensor | None = None) -> Tensor:
     """This process's share of the loss over the pairs of all processes, each pair compared with all.
 
-    The mean over processes is the loss of one process that holds everything; `gather` says what that means for
-    gradients. Each process computes the rows and columns of its own pairs, so the work is shared. What else `loss`
-    holds (ids, owners of negatives) must speak of the pairs of all processes, in the order of `gather`.
+    The mean over processes is the loss that one process with all pairs would have; `gather` explains the gradients.
+    Each process computes the rows and columns of its own pairs, so the work is divided. Other tensors that `loss`
+    uses (ids, owners of negatives) must be those of all processes, in the order of `gather`.
     """
     if world_size() == 1:
         return loss(query, target) if negatives is None else loss(query, target, negatives=negatives)
@@ -65,11 +69,12 @@ def global_loss(loss: PairLoss, query: Tensor, target: Tensor, negatives: Tensor
         mean = loss(queries, targets, rows=rows)
     else:
         mean = loss(queries, targets, rows=rows, negatives=gather(negatives))
+    # a process with more pairs has a larger part in the mean over all pairs
     return mean * (len(query) * world_size() / sum(counts))
 
 
 def mean_over_processes(value: Tensor) -> Tensor:
-    """Without a gradient."""
+    """The mean of a tensor over processes, without a gradient. Every process must call it."""
     value = value.detach().clone()
     if world_size() > 1:
         dist.all_reduce(value)
@@ -82,6 +87,7 @@ class _Gather(torch.autograd.Function):
     def forward(ctx: FunctionCtx, own: Tensor, counts: list[int]) -> Tensor:
         start = sum(counts[: dist.get_rank()])
         ctx.own = slice(start, start + len(own))  # type: ignore[attr-defined]
+        # all_gather needs the same shape on every process
         padded = own.new_zeros((max(counts), *own.shape[1:]))
         padded[: len(own)] = own
         every = [torch.empty_like(padded) for _ in counts]
@@ -90,6 +96,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+        # every process compares its pairs with these rows, so all of them contribute to the gradient
         gradient = gradient.contiguous().clone()
         dist.all_reduce(gradient)
         return gradient[ctx.own], None  # type: ignore[attr-defined]

@@ -1,7 +1,10 @@
-"""One training step over a batch of any size in the memory of one chunk, with the negatives of the whole batch.
+"""Gradient caching: a step over a batch of any size in the memory of one chunk, with all its negatives.
 
-Gradient caching (Gao et al. 2021, arXiv:2101.06983): embed every chunk without a graph, take the gradient of the loss
-at the vectors, then embed each chunk again, with a graph and the same random numbers, and push its gradient through.
+The method is that of Gao et al. 2021 (arXiv:2101.06983):
+
+1. embed every chunk without a graph;
+2. compute the loss and its gradient at the vectors;
+3. embed each chunk again, with a graph and the same random numbers, and backpropagate its part of that gradient.
 """
 
 from __future__ import annotations
@@ -31,28 +34,27 @@ def cached_step(
     backward: Callable[[Tensor], object] = torch.Tensor.backward,
     no_sync: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Tensor:
-    """Adds to the gradients what a plain step over the pairs of all processes would, and returns the loss, detached.
+    """Adds the same gradients as a plain step over the pairs of all processes. Returns the loss of all pairs, detached.
 
-    The loss returned is that of all pairs, the same on every process.
+    Under FSDP all processes need the same number of chunks, and each chunk must use every parameter, because processes
+    wait for each other at each one. Leave out `no_sync` there: it would keep the gradients of the whole model.
 
-    encode: the vectors (k, d) of a chunk of k items, with a graph. It runs twice on each chunk and must do the same
-        both times; torch's random numbers are replayed, but nothing like the running means of a BatchNorm is.
-    query_chunks, target_chunks: this process's items. Laid end to end, queries and targets are paired. How they are cut
-        is free, and may differ between processes.
-    loss: called on the vectors of all processes, as `trainers.loss.gather.global_loss` says.
-    parameters: all that is trained, of the model and of the loss, such as a temperature. The loss's own get the mean of
-        their gradients over processes.
-    negative_chunks: items whose vectors the loss gets as `negatives`. None: on no process are there any.
-    backward: called once for each chunk; `Accelerator.backward` under accelerate.
-    no_sync: held around every chunk but the last, so that gradients cross processes once. Under DDP, with accelerate,
-        `lambda: accelerator.no_sync(model)`.
-
-    Under FSDP every process needs as many chunks as the others, and each chunk must use every parameter, because
-    processes meet at each one; leave out `no_sync` there, which would keep the gradients of the whole model.
+    Args:
+        encode: returns the vectors (k, d) of a chunk of k items, with a graph. It is called twice for each chunk and
+            must return the same. Random numbers of torch are replayed; running means of a BatchNorm are not.
+        query_chunks: the queries of this process. Chunks may have any size, on each process another.
+        target_chunks: the targets of this process. In the order of all chunks, they are paired with the queries.
+        loss: is called on the vectors of all processes, as `trainers.loss.gather.global_loss` says.
+        parameters: everything that is trained: the model's parameters and those of the loss, such as a temperature. The
+            latter get the mean of their gradients over processes.
+        negative_chunks: items whose vectors the loss gets as `negatives`. None: no process has any.
+        backward: is called once for each chunk. With accelerate: `Accelerator.backward`.
+        no_sync: is held around every chunk but the last, so that gradients are exchanged once. Under DDP with
+            accelerate: `lambda: accelerator.no_sync(model)`.
     """
     sides = [list(query_chunks), list(target_chunks), list(negative_chunks or ())]
     first = [[_embed(encode, chunk) for chunk in side] for side in sides]
-    # Autocast keeps the weights that it casts: those just made have no graph, and older torch would use them again.
+    # autocast caches the weights that it casts; these have no graph, and older torch would use them again below
     torch.clear_autocast_cache()
     trained = list(parameters)
     value, gradients, direct = _gradients(first, negative_chunks is not None, trained, loss)
@@ -65,6 +67,7 @@ def cached_step(
         last = number == len(replays)
         with nullcontext() if last else no_sync():
             with randomness.replayed():
+                # the gradient of this sum by the weights is that of the loss, by the chain rule
                 surrogate = (encode(chunk) * gradient).sum()
             if last:
                 surrogate = _Reached.apply(surrogate, direct, *trained)  # type: ignore[no-untyped-call]
@@ -73,9 +76,10 @@ def cached_step(
 
 
 class _Reached(torch.autograd.Function):
-    """A scalar as it is, through whose gradient every parameter is reached, and given what is directly its own.
+    """Returns a scalar unchanged. Its backward pass reaches every parameter and adds the gradients in `direct`.
 
-    DDP sends gradients once it has seen every parameter, but texts, should they come last, use no image layers.
+    DDP exchanges gradients once it has seen every parameter. If the last chunk has only texts, its own backward pass
+    does not reach the image layers.
     """
 
     @staticmethod
@@ -91,7 +95,7 @@ class _Reached(torch.autograd.Function):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Randomness:
-    """The state of torch's random numbers, of the CPU and of this process's accelerator."""
+    """The states of torch's random number generators: of the CPU, and of this process's accelerator if there is one."""
 
     cpu: Tensor
     device: Tensor | None
@@ -108,7 +112,7 @@ class _Randomness:
 
     @contextmanager
     def replayed(self) -> Iterator[None]:
-        """Goes back to this state, and returns to the present one afterwards."""
+        """Sets this state, and restores the present one afterwards."""
         present = _Randomness.now()
         self.restore()
         try:
@@ -132,8 +136,9 @@ def _embed(encode: Callable[[Chunk], Tensor], chunk: Chunk) -> _Embedded:
 def _gradients(
     sides: Sequence[Sequence[_Embedded]], has_negatives: bool, trained: Sequence[Tensor], loss: PairLoss
 ) -> tuple[Tensor, list[tuple[Tensor, ...]], list[Tensor | None]]:
-    """The loss over all processes, its gradient at each chunk's vectors, and at the parameters that it uses itself."""
+    """The loss over all processes, and its gradients at each chunk's vectors and at the parameters that it uses."""
     like = sides[0][0].vectors
+    # cutting off an empty slice gives a side without chunks its width and dtype
     leaves = [torch.cat([like[:0], *(each.vectors for each in side)]).detach().requires_grad_() for side in sides]
     value = global_loss(loss, leaves[0], leaves[1], leaves[2] if has_negatives else None)
     found = torch.autograd.grad(value, [*leaves, *trained], allow_unused=True)

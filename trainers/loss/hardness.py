@@ -1,4 +1,9 @@
-"""InfoNCE whose negatives count by how hard they are (LLaVE, arXiv:2503.04812)."""
+"""InfoNCE with negatives weighted by their hardness (LLaVE, arXiv:2503.04812, Eq. 5).
+
+A pair's logit is `scale * s`, where similarity s is a dot product. A negative's logit is `scale * s + alpha * sg(s)`,
+which weights the negative by exp(alpha * s); sg stops the gradient. The loss is the mean over pairs of
+-log p(the positive), computed in fp32 or wider. It is finite wherever the logits are. `alpha` 0 is InfoNCE.
+"""
 
 from __future__ import annotations
 
@@ -29,39 +34,41 @@ def hardness_weighted_infonce(
     negatives: Tensor | None = None,
     negative_rows: Tensor | None = None,
     negative_ids: Tensor | None = None,
-    widths: Sequence[int] = (),
-    width_weights: Sequence[float] = (),
+    matryoshka_dims: Sequence[int] = (),
+    matryoshka_weights: Sequence[float] = (),
     rows: range | None = None,
     tile: int = TILE,
 ) -> Tensor:
-    """The mean over pairs of -log p(the right one), each negative weighted by exp(alpha * sg(similarity)).
+    """The loss, a scalar with exact first derivatives. Pass unit vectors for cosines.
 
-    `query` and `target` are (n, d), paired row by row. Similarity is their dot product: pass unit vectors for cosines.
-    A pair's logit is `scale * s`, a negative's `scale * s + alpha * sg(s)`, where sg stops the gradient; the loss is
-    finite wherever they are. Computed in fp32 or wider. `alpha` 0 is InfoNCE.
+    Args:
+        query, target: (n, d) vectors. Row i of the targets is the positive of query i.
+        scale: one over the temperature. A tensor gets its gradient.
+        direction: "query": each query picks its target. "target": each target picks its query. "both": the mean.
+        query_ids, target_ids: (n,) integers. Pairs with an equal query or target are not each other's negatives.
+        false_negative_margin: negatives that exceed the pair's own similarity by more than this are left out.
+        negatives: (m, d) more wrong targets.
+        negative_rows: (m,) the query that each of `negatives` belongs to. None: all of them belong to every query.
+        negative_ids: (m,) integers comparable with `target_ids`: no query gets its own target as a negative.
+        matryoshka_dims: numbers of first dimensions. Vectors are cut and scaled back to their norm, and the loss is
+            the mean over these numbers. All dimensions count only if their number is named.
+        matryoshka_weights: the weights of that mean. Empty: equal weights.
+        rows: the mean is over these pairs only. They are still compared with all.
+        tile: number of rows and columns of the similarity matrix in memory at a time.
 
-    scale: one over the temperature. A tensor gets its gradient.
-    direction: "query": each query picks its target. "target": each target picks its query. "both": the mean of the two.
-    query_ids, target_ids: (n,) integers, equal where contents are. Pairs that share a query or a target are not each
-        other's negatives.
-    false_negative_margin: whatever is more similar than the pair itself by more than this is no negative.
-    negatives: (m, d) more wrong targets. `negative_rows` (m,) says whose each one is; without it, everybody's.
-        `negative_ids` (m,), in the numbers of `target_ids`, keeps a query's own target from being its negative.
-    widths: the loss of the first so many dimensions, brought back to the vector's length, averaged over the widths by
-        `width_weights` (Matryoshka). The full width counts only if it is named.
-    rows: take the mean over these pairs only, still compared with all.
-    tile: rows and columns of the similarity matrix that exist at a time; a smaller matrix is one tile.
+    Raises:
+        UserError: for shapes or settings that do not match.
     """
     keys = _Ids(query_ids, target_ids, negative_ids)
     wrong = None if negatives is None else _wide(negatives)
     batch = _Batch(_wide(query), _wide(target), wrong, negative_rows)
-    _check(batch, keys, direction, widths, width_weights)
+    _check(batch, keys, direction, matryoshka_dims, matryoshka_weights)
     inside = slice(0, len(query)) if rows is None else slice(rows.start, rows.stop)
-    how = _How(torch.as_tensor(scale).to(batch.query), alpha, direction, false_negative_margin, keys, inside, tile)
-    if not widths:
+    how = _Settings(torch.as_tensor(scale).to(batch.query), alpha, direction, false_negative_margin, keys, inside, tile)
+    if not matryoshka_dims:
         return _loss(batch, how)
-    weights = width_weights or [1.0] * len(widths)
-    losses = [weight * _loss(batch.cut(width), how) for width, weight in zip(widths, weights, strict=True)]
+    weights = matryoshka_weights or [1.0] * len(matryoshka_dims)
+    losses = [weight * _loss(batch.cut(dims), how) for dims, weight in zip(matryoshka_dims, weights, strict=True)]
     return torch.stack(losses).sum() / sum(weights)
 
 
@@ -79,13 +86,13 @@ class _Batch:
     negatives: Tensor | None
     owners: Tensor | None
 
-    def cut(self, width: int) -> _Batch:
-        wrong = None if self.negatives is None else _cut(self.negatives, width)
-        return _Batch(_cut(self.query, width), _cut(self.target, width), wrong, self.owners)
+    def cut(self, dims: int) -> _Batch:
+        wrong = None if self.negatives is None else _cut(self.negatives, dims)
+        return _Batch(_cut(self.query, dims), _cut(self.target, dims), wrong, self.owners)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _How:
+class _Settings:
     scale: Tensor
     alpha: float
     direction: Direction
@@ -95,28 +102,34 @@ class _How:
     tile: int
 
 
-def _loss(batch: _Batch, how: _How) -> Tensor:
+def _loss(batch: _Batch, how: _Settings) -> Tensor:
     similarity = (batch.query * batch.target).sum(1)
     positive = how.scale * similarity[how.rows]
+    # the limit only selects negatives, so it has no gradient
     limit = None if how.margin is None else similarity.detach() + how.margin
     by_query, by_target = _in_batch(batch, how, limit)
     losses = []
     if by_query is not None:
-        losses.append(_surprise(positive, [by_query, *_explicit(batch, how, limit)]))
+        losses.append(_cross_entropy(positive, [by_query, *_explicit(batch, how, limit)]))
     if by_target is not None:
-        losses.append(_surprise(positive, [by_target]))
+        losses.append(_cross_entropy(positive, [by_target]))
     return torch.stack(losses).mean()
 
 
-def _surprise(positive: Tensor, negatives: Sequence[Tensor]) -> Tensor:
-    """The mean of -log p: of the logits of the right ones, against log-sum-exps of wrong ones."""
+def _cross_entropy(positive: Tensor, negatives: Sequence[Tensor]) -> Tensor:
+    """The mean of -log p, from (k,) logits of positives and (k,) log-sum-exps of their negatives."""
+    # log(exp(p) + sum(exp(n))) - p = log(1 + sum(exp(n - p))): differences stay small where logits are large
     against = [each - positive for each in negatives]
     return torch.stack([torch.zeros_like(positive), *against]).logsumexp(0).mean()
 
 
-def _in_batch(batch: _Batch, how: _How, limit: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
-    """The log-sum-exp of the other pairs' targets for each query in `rows`, and of their queries for each target."""
+def _in_batch(batch: _Batch, how: _Settings, limit: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+    """Log-sum-exps over other pairs: of targets for each query in `rows`, and of queries for each target in `rows`.
+
+    None for a direction that is not wanted.
+    """
     rows, every = how.rows, how.rows == slice(0, len(batch.query))
+    # where all pairs are wanted, one pass over the matrix gives the sums of rows and of columns
     both = how.direction == "both" and every
     keys = [ContentKeys(each[rows], each) for each in (how.ids.query, how.ids.target) if each is not None]
     limits = None if limit is None else Limits(limit[rows], limit)
@@ -132,8 +145,8 @@ def _in_batch(batch: _Batch, how: _How, limit: Tensor | None) -> tuple[Tensor | 
     return by_query, by_target
 
 
-def _explicit(batch: _Batch, how: _How, limit: Tensor | None) -> list[Tensor]:
-    """The log-sum-exp of the explicit negatives for each query in `rows`, if there are any."""
+def _explicit(batch: _Batch, how: _Settings, limit: Tensor | None) -> list[Tensor]:
+    """Log-sum-exps of the explicit negatives for each query in `rows`. Empty if there are none."""
     wrong = batch.negatives
     if wrong is None or not len(wrong):
         return []
@@ -145,8 +158,8 @@ def _explicit(batch: _Batch, how: _How, limit: Tensor | None) -> list[Tensor]:
     return [negative_sums(query, wrong, how.scale, Rule(how.alpha, None, same, limits), how.tile).rows]
 
 
-def _owned(query: Tensor, wrong: Tensor, owners: Tensor, how: _How, limit: Tensor | None) -> Tensor:
-    """The same where each negative is one query's only: (n,), in time and memory of the negatives."""
+def _owned(query: Tensor, wrong: Tensor, owners: Tensor, how: _Settings, limit: Tensor | None) -> Tensor:
+    """(n,) log-sum-exps where each negative belongs to one query. Time and memory grow with the negatives only."""
     mine = (owners >= how.rows.start) & (owners < how.rows.stop)
     if how.ids.negative is not None and how.ids.target is not None:
         mine &= how.ids.target[owners] != how.ids.negative
@@ -156,8 +169,10 @@ def _owned(query: Tensor, wrong: Tensor, owners: Tensor, how: _How, limit: Tenso
         allowed = similarity <= limit[owners]
         owners, similarity = owners[allowed], similarity[allowed]
     logits = how.scale * similarity + how.alpha * similarity.detach()
+    # the highest logit of each query is subtracted before exp, so that nothing overflows
     peak = logits.new_full((len(query),), -math.inf).scatter_reduce(0, owners, logits.detach(), "amax")
     total = torch.zeros_like(peak).index_add(0, owners, (logits - peak[owners]).exp())
+    # a query without negatives has minus infinity; log(1) keeps NaN out of its gradient
     return total.masked_fill(peak.isneginf(), 1).log() + peak
 
 
@@ -165,18 +180,16 @@ def _wide(vectors: Tensor) -> Tensor:
     return vectors.float() if vectors.dtype in (torch.float16, torch.bfloat16) else vectors
 
 
-def _cut(vectors: Tensor, width: int) -> Tensor:
-    """The first dimensions, as long as the whole vector was."""
-    if width == vectors.shape[1]:
+def _cut(vectors: Tensor, dims: int) -> Tensor:
+    """The first dimensions, scaled to the length of the whole vector."""
+    if dims == vectors.shape[1]:
         return vectors
-    part = vectors[:, :width]
+    part = vectors[:, :dims]
     length = part.norm(dim=1, keepdim=True).clamp_min(torch.finfo(part.dtype).tiny)
     return part * (vectors.norm(dim=1, keepdim=True) / length)  # type: ignore[no-any-return]
 
 
-def _check(
-    batch: _Batch, ids: _Ids, direction: Direction, widths: Sequence[int], width_weights: Sequence[float]
-) -> None:
+def _check(batch: _Batch, ids: _Ids, direction: Direction, dims: Sequence[int], weights: Sequence[float]) -> None:
     n, d = batch.query.shape
     wrong = batch.negatives
     if batch.target.shape != (n, d) or n == 0:
@@ -185,15 +198,19 @@ def _check(
             f"Queries and targets are not paired: their shapes are {shapes}.", "Give each query one target."
         )
     if wrong is not None and (wrong.shape[1:] != (d,) or direction == "target"):
-        what = (
-            f"Explicit negatives of shape {tuple(wrong.shape)} are no targets of queries (*, {d}), or none are asked."
-        )
+        what = f"Explicit negatives of shape {tuple(wrong.shape)} do not go with queries (*, {d}) and {direction=}."
         raise UserError(what, 'Use vectors of the same model, and the direction "query" or "both".')
     lengths = [(ids.query, n), (ids.target, n)]
     lengths += [(each, 0 if wrong is None else len(wrong)) for each in (ids.negative, batch.owners)]
     if any(each is not None and each.shape != (length,) for each, length in lengths):
-        raise UserError("Ids do not match their vectors.", "Give one integer for each query, target or negative.")
-    if width_weights and (len(width_weights) != len(widths) or min(width_weights) < 0 or not sum(width_weights)):
-        raise UserError(f"{len(widths)} widths cannot have the weights {list(width_weights)}.", "Give one for each.")
-    if any(not 1 <= width <= d for width in widths):
-        raise UserError(f"Vectors of {d} dimensions have no widths {list(widths)}.", f"Use widths from 1 to {d}.")
+        raise UserError(
+            "Ids do not match their vectors.",
+            "Give one integer for each query, target or negative.",
+        )
+    if weights and (len(weights) != len(dims) or min(weights) < 0 or not sum(weights)):
+        raise UserError(
+            f"matryoshka_dims has {len(dims)} values and matryoshka_weights is {list(weights)}.",
+            "Give one weight for each, not all zero.",
+        )
+    if any(not 1 <= each <= d for each in dims):
+        raise UserError(f"Vectors of {d} dimensions cannot be cut to {list(dims)}.", f"Use numbers from 1 to {d}.")

@@ -1,4 +1,7 @@
-"""Log-sum-exp over a matrix of logits that is never held whole: tiles on both axes, made again for the gradient."""
+"""Log-sum-exp over a matrix of logits that is never whole in memory.
+
+The matrix is computed in tiles on both axes. For the gradient the tiles are computed again.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,21 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 TILE = 1024
-"""Rows and columns of a tile: 4 MB of fp32, of which a few exist at a time."""
+"""Number of rows and columns of a tile, which takes 4 MiB in fp32. A few exist at a time."""
 
 
 Span: TypeAlias = "slice[int, int, None]"
 
 
 class ContentKeys(NamedTuple):
-    """A row and a column with equal keys are not each other's negatives."""
+    """Keys (n,) of rows and (m,) of columns. A row and a column with equal keys are not each other's negatives."""
 
     rows: Tensor
     columns: Tensor
 
 
 class Limits(NamedTuple):
-    """The highest similarity that a negative of a row, and of a column, may have."""
+    """The highest similarities that negatives of each row (n,) and each column (m,) may have."""
 
     rows: Tensor
     columns: Tensor
@@ -39,24 +42,25 @@ class Rule:
     alpha: float
     """A negative's weight is `exp(alpha * similarity)`."""
     own: int | None = None
-    """Row i's positive stands in column `own + i`. None: in no column."""
+    """The positive of row i is in column `own + i`. None: no column has positives."""
     keys: Sequence[ContentKeys] = ()
     limits: Limits | None = None
     columns_too: bool = False
-    """Whether the sums over columns are wanted as well."""
+    """Whether the sums for columns are computed too."""
 
 
 class Sums(NamedTuple):
-    """Of each row and of each column; minus infinity where there is no negative, or none was asked for."""
+    """Log-sum-exps of rows (n,) and columns (m,). Minus infinity: there is no negative, or the sum was not wanted."""
 
     rows: Tensor
     columns: Tensor
 
 
 def negative_sums(rows: Tensor, columns: Tensor, scale: Tensor, rule: Rule, tile: int = TILE) -> Sums:
-    """Log-sum-exp over negatives of `scale * s + alpha * sg(s)`, where s = `rows @ columns.T` and sg stops gradients.
+    """Log-sum-exps over negatives of `scale * s + alpha * sg(s)`, where s = `rows @ columns.T`; sg stops gradients.
 
-    `rows` (n, d), `columns` (m, d) and the scalar `scale` get exact first derivatives. Memory: a few tiles, whatever n.
+    `rows` (n, d), `columns` (m, d) and the scalar `scale` get exact first derivatives. Memory is that of a few tiles
+    for any n and m.
     """
     found: tuple[Tensor, Tensor] = _TiledSums.apply(rows, columns, scale, rule, tile)  # type: ignore[no-untyped-call]
     return Sums(*found)
@@ -67,7 +71,9 @@ class _TiledSums(torch.autograd.Function):
     def forward(
         ctx: FunctionCtx, rows: Tensor, columns: Tensor, scale: Tensor, rule: Rule, tile: int
     ) -> tuple[Tensor, Tensor]:
+        # autograd would keep every tile; this function keeps the sums only, and computes tiles again in `backward`
         sums = Sums(*(each.new_full((len(each),), -math.inf) for each in (rows, columns)))
+        # under autocast the products would be in 16 bits, which is too coarse for logits of 50 and more
         with torch.autocast(rows.device.type, enabled=False):
             for r, c in _tiles(len(rows), len(columns), tile):
                 by_row, by_column = _logits(rows, columns, scale, rule, r, c)
@@ -83,18 +89,20 @@ class _TiledSums(torch.autograd.Function):
     def backward(ctx: FunctionCtx, of_rows: Tensor, of_columns: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         rows, columns, scale, *sums = ctx.saved_tensors  # type: ignore[attr-defined]
         rule, tile = ctx.rule, ctx.tile  # type: ignore[attr-defined]
-        # Where nothing was summed every logit is minus infinity too, and their difference must not be NaN.
+        # where there is no negative, sum and logits are all minus infinity, and their difference would be NaN
         row_sums, column_sums = (each.masked_fill(each.isneginf(), 0) for each in sums)
         to_rows, to_columns = torch.zeros_like(rows), torch.zeros_like(columns)
         with torch.autocast(rows.device.type, enabled=False):
             for r, c in _tiles(len(rows), len(columns), tile):
                 by_row, by_column = _logits(rows, columns, scale, rule, r, c)
+                # the derivative of a log-sum-exp by a logit is the softmax, exp(logit - sum)
                 share = (by_row - row_sums[r, None]).exp_().mul_(of_rows[r, None])
                 if rule.columns_too:
                     share += by_column.sub_(column_sums[c]).exp_().mul_(of_columns[c])
                 to_rows[r] += share @ columns[c]
                 to_columns[c] += share.T @ rows[r]
-        # The sum over entries of share * similarity, without a matrix.
+        # sg(s) has no gradient, so d logit / d s = scale and d logit / d scale = s. The sum over all entries of
+        # share * s is rows * (share @ columns), summed: no matrix is needed.
         to_scale = (rows * to_rows).sum()
         return to_rows.mul_(scale), to_columns.mul_(scale), to_scale, None, None
 
@@ -106,13 +114,15 @@ def _tiles(rows: int, columns: int, tile: int) -> Iterator[tuple[Span, Span]]:
 
 
 def _logits(rows: Tensor, columns: Tensor, scale: Tensor, rule: Rule, r: Span, c: Span) -> tuple[Tensor, Tensor]:
-    """One tile for the sums over rows and for those over columns, minus infinity where there is no negative.
+    """The logits of a tile for the sums of rows, and for those of columns. Minus infinity: not a negative.
 
-    They are one tensor where the rule allows.
+    Both are the same tensor unless limits differ between rows and columns.
     """
     similarity = rows[r] @ columns[c].T
+    # the value of scale * s + alpha * sg(s); `backward` knows that the second term has no gradient
     logits = similarity * (scale + rule.alpha)
     if rule.own is not None:
+        # positives are on a diagonal of the matrix, which may cross this tile
         offset = rule.own + r.start - c.start
         if -len(logits) < offset < logits.shape[1]:
             logits.diagonal(offset).fill_(-math.inf)

@@ -1,6 +1,6 @@
-"""How similar right and wrong pairs are to an embedder: the observation behind hardness weighting, in numbers.
+"""Figures about the similarities of positive and negative pairs, which motivate hardness weighting.
 
-Similarities are counted in fine bins, so memory does not grow with the square of the pairs.
+Similarities are counted in fine bins, so memory does not grow with the square of the number of pairs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from harness.types import FloatArray
 Reals = NDArray[np.float64]
 
 _BINS = 10_001
-"""Odd, so that no round cosine lies on an edge, where the last digit of a float would choose the bin."""
+"""An odd number, so that no round cosine lies on an edge. There the last digit of a float would choose the bin."""
 _EDGES: Reals = np.linspace(-1, 1, _BINS + 1)
 _CENTRES: Reals = (_EDGES[1:] + _EDGES[:-1]) / 2
 _MOST_SHARES = 100
@@ -29,61 +29,65 @@ MOST_SUSPECTED = 20
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """Of cosines."""
+    """A distribution of cosines."""
 
     count: int
     mean: float
     deviation: float
     low: float
-    """5 % are lower."""
+    """The 5 % quantile."""
     median: float
     high: float
-    """5 % are higher."""
+    """The 95 % quantile."""
     lowest: float
     highest: float
     shares: tuple[float, ...]
-    """Of equal bins from the lowest to the highest, in order; they sum to 1. By Rice's rule there are twice the cube
-    root of the count, 100 at most."""
+    """The shares of equal bins from the lowest to the highest cosine, which sum to 1.
+
+    By Rice's rule their number is twice the cube root of the count. It is at most 100.
+    """
 
 
 class Suspect(NamedTuple):
-    """A negative that may be right as well."""
+    """A negative that may in fact be right."""
 
     query: int
     negative: int
-    """Which target, or which of the pool."""
+    """Its index in the targets, or in the pool."""
     excess: float
-    """By how much its cosine is above the positive's."""
+    """Its cosine minus that of the positive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Of n queries, each with its target as its positive and the targets of the other pairs as its negatives."""
+    """Figures of n queries. The target of a query is its positive, and the targets of other pairs are its negatives."""
 
     positive: Distribution
     negative: Distribution
     overlap: float
-    """The area under both densities: 0 if a threshold on the cosine parts them, 1 if they are the same."""
+    """The area under both densities: 0 if a threshold on the cosine separates them, 1 if they are equal."""
     auc: float
-    """The chance that a positive is more similar than a negative of any query; half of a tie."""
+    """The probability that a positive has a higher cosine than a negative of any query. A tie counts half."""
     margin: float
-    """The mean over queries of the positive's cosine less that of the hardest negative."""
+    """The mean over queries of the positive's cosine minus that of the hardest negative."""
     hard: float
-    """The share of negatives that come within `within` of their query's positive, or above it."""
+    """The share of negatives whose cosine is above that of their query's positive minus `within`."""
     entropy: float
-    """Of the weights exp(alpha * cosine) over a query's negatives: the mean over queries, divided by its highest
-    possible value. 1: all count alike; 0: one counts."""
+    """The entropy of the weights exp(alpha * cosine) of a query's negatives, divided by its highest possible value.
+
+    It is the mean over queries. 1: all negatives count equally. 0: one negative counts.
+    """
     effective: float
-    """How many equally weighted negatives have that entropy: the mean over queries."""
+    """The number of equally weighted negatives that would have that entropy: the mean over queries."""
     suspects: float
-    """The share of negatives more similar than their query's positive by more than `beyond`: false ones, perhaps."""
+    """The share of negatives whose cosine exceeds their query's positive by more than `beyond`. They may be false."""
     suspected: tuple[Suspect, ...]
-    """The first of them, by excess."""
+    """Up to `MOST_SUSPECTED` of them with the largest excess, in descending order."""
     queries: int
-    """Those with at least one negative."""
+    """The number of queries with at least one negative."""
 
     def numbers(self) -> dict[str, float]:
-        """For a log."""
+        """The figures that a log has, by name."""
         names = ("overlap", "auc", "margin", "hard", "entropy", "effective", "suspects")
         means = {"positive": self.positive.mean, "negative": self.negative.mean}
         return means | {name: float(getattr(self, name)) for name in names}
@@ -100,11 +104,20 @@ def diagnose(
     within: float = 0.1,
     beyond: float = 0.1,
 ) -> Diagnosis:
-    """What is above, for vectors (n, d) of any length but zero, paired row by row.
+    """The figures of pairs. For figures by dataset, call it with the pairs of each dataset.
 
-    Targets with equal `target_ids` (n,) are not each other's negatives. Or `wrong` (n, m) says which vectors of a
-    `pool` (m, d) are a query's negatives, in place of the targets of the other pairs. For figures by dataset, call it
-    with each one's pairs. Raises UserError where there is no negative at all, or a vector has no direction.
+    Args:
+        query: (n, d) vectors, which need not have unit length.
+        target: (n, d) vectors. Row i is the positive of query i.
+        alpha: the hardness weight that `entropy` and `effective` use.
+        target_ids: (n,) integers. Targets with equal ids are not each other's negatives.
+        pool: (m, d) vectors to take negatives from, instead of the targets of other pairs.
+        wrong: (n, m) which vectors of the pool are negatives of each query.
+        within: the distance to the positive that makes a negative `hard`.
+        beyond: the excess over the positive that makes a negative a suspect.
+
+    Raises:
+        UserError: if there is no negative, or a vector is zero or not finite.
     """
     query, target = _unit(query, "query"), _unit(target, "target")
     if query.shape != target.shape:
@@ -120,7 +133,7 @@ def diagnose(
         tally.add(rows.start, positives[rows], (query[rows] @ others.T).astype(np.float64), negative)
     total = int(tally.counts.sum())
     if not total:
-        raise UserError("There is no negative: no two pairs have different targets.", "Diagnose more pairs together.")
+        raise UserError("There is no negative: all pairs have the same target.", "Diagnose more pairs together.")
     right = _count(positives)
     return Diagnosis(
         positive=_distribution(right),
@@ -138,15 +151,16 @@ def diagnose(
 
 
 def overlap(first: NDArray[np.int64], second: NDArray[np.int64]) -> float:
-    """The area under both densities of two samples, counted in the same equal bins: from 0 to 1, and symmetric.
+    """The area under both densities of two samples, from 0 to 1. It is symmetric.
 
-    It is 1 less the total variation distance: how much more of the one sample than of the other lies where the one is
-    denser. Smoothing tells where that is, and only that: near a crossing a wrong choice costs next to nothing, so the
-    width of the kernel hardly matters.
+    `first` and `second` are counts (bins,) in the same equal bins. The overlap is 1 minus the total variation distance.
+    That distance is the excess of one sample's share over the other's, where the one is denser. Smoothing is only used
+    to tell where that is. Near a crossing of the densities a wrong choice changes little, so the width of the kernel
+    hardly matters.
     """
     one, other = first / first.sum(), second / second.sum()
     count = 1 / (1 / first.sum() + 1 / second.sum())
-    # The rule of Silverman, for the narrower sample: a kernel fit for the wider would blur it.
+    # Silverman's rule for the narrower sample; the width for the wider one would blur it
     width = 1.06 * min(_deviation(one), _deviation(other)) * count**-0.2
     apart = one - other
     distance = float(np.sign(_smooth(apart, width)) @ apart) / 2
@@ -155,7 +169,7 @@ def overlap(first: NDArray[np.int64], second: NDArray[np.int64]) -> float:
 
 @dataclass(slots=True, eq=False)
 class _Tally:
-    """Sums over queries and negatives."""
+    """Running sums over queries and negatives."""
 
     alpha: float
     within: float
@@ -170,16 +184,23 @@ class _Tally:
     effective: float = 0.0
 
     def add(self, start: int, positives: Reals, cosines: Reals, wrong: NDArray[np.bool_]) -> None:
-        """Counts queries from `start` on."""
-        asked = np.flatnonzero(wrong.any(1))
-        positives, cosines, wrong = positives[asked], cosines[asked], wrong[asked]
+        """Adds a block of queries.
+
+        Args:
+            start: the index of the first of them.
+            positives: (b,) cosines of their positives.
+            cosines: (b, m) cosines of all candidates.
+            wrong: (b, m) which candidates are negatives.
+        """
+        chosen = np.flatnonzero(wrong.any(1))
+        positives, cosines, wrong = positives[chosen], cosines[chosen], wrong[chosen]
         self.counts += _count(cosines[wrong])
         self.queries += len(positives)
         hardest = np.where(wrong, cosines, -np.inf).max(1, initial=-np.inf)
         self.margin += float((positives - hardest).sum())
         excess = np.where(wrong, cosines - positives[:, None], -np.inf)
         self.hard += int((excess > -self.within).sum())
-        self._suspect(excess, start + asked)
+        self._suspect(excess, start + chosen)
         self._weigh(cosines - hardest[:, None], wrong)
 
     def _suspect(self, excess: Reals, queries: NDArray[np.int64]) -> None:
@@ -191,7 +212,7 @@ class _Tally:
         self.suspected = sorted(self.suspected, key=lambda each: -each.excess)[:MOST_SUSPECTED]
 
     def _weigh(self, behind: Reals, wrong: NDArray[np.bool_]) -> None:
-        """Counts the entropy of the weights; `behind` is each cosine less its query's highest."""
+        """Adds the entropies of the weights. `behind` (b, m) is each cosine minus that of the hardest negative."""
         weights = wrong * np.exp(self.alpha * np.minimum(behind, 0))
         shares = weights / weights.sum(1, keepdims=True)
         entropies = -(shares * np.log(shares, out=np.zeros_like(shares), where=shares > 0)).sum(1)
@@ -210,7 +231,7 @@ def _unit(vectors: FloatArray, side: str) -> FloatArray:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
     if len(bad):
-        raise UserError(f"The {side} of pair {bad[0]} has a zero or non-finite vector.", "Look at what embeds it.")
+        raise UserError(f"The {side} of pair {bad[0]} has a zero or non-finite vector.", "Check the model.")
     return np.asarray(vectors / lengths, np.float32)
 
 
@@ -235,8 +256,8 @@ def _deviation(shares: Reals) -> float:
 
 
 def _smooth(values: Reals, width: float) -> Reals:
-    """With a Gaussian kernel of this standard deviation, by its Fourier transform."""
-    size = 1 << (2 * _BINS).bit_length()  # twice the bins at least, or one end would run into the other
+    """Values (bins,) smoothed by a Gaussian kernel with this standard deviation, by Fourier transform."""
+    size = 1 << (2 * _BINS).bit_length()  # at least twice the bins, or one end would leak into the other
     frequencies = np.fft.rfftfreq(size, 2 / _BINS)
     kernel = np.exp(-2 * (np.pi * frequencies * width) ** 2)
     return np.fft.irfft(np.fft.rfft(values, size) * kernel, size)[:_BINS]

@@ -1,4 +1,4 @@
-"""A checkpoint measured in the midst of training, by the harness and in the way `llave run` would measure it."""
+"""Evaluates checkpoints during training, with the harness and in the same way as `llave run`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.distributed import World
 from harness.evaluate import Run, RunSettings
 from harness.media.digests import Digests
 from harness.models.llave.embedder import PREFIX, open_llave
-from harness.progress import Progress
+from harness.progress import NoProgress
 from harness.types import EvalConfig, ModelSettings, Task
 from tasks.catalog import resolve_tasks
 from trainers.config import TrainingConfig
@@ -20,41 +20,42 @@ from trainers.config import TrainingConfig
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CheckpointEvaluator:
-    """Evaluates checkpoints on one choice of tasks. Results go where `llave run --out OUT/results` would put them."""
+    """Evaluates checkpoints on a fixed choice of tasks. Results are written as by `llave run --out OUT/results`."""
 
     tasks: tuple[Task, ...]
     config: TrainingConfig
     out: Path
     world: World
-    shelf: DatasetCache
-    listener: Progress
+    cache: DatasetCache
 
     @staticmethod
-    def of(config: TrainingConfig, out: Path, world: World, listener: Progress) -> CheckpointEvaluator:
-        """Raises UserError for tasks that there are not."""
+    def of(config: TrainingConfig, out: Path, world: World) -> CheckpointEvaluator:
+        """The evaluator that a config asks for. Raises UserError for unknown tasks."""
         data = Path(config.eval_data) if config.eval_data else None
         names = ",".join(config.eval_tasks) or None
         tasks = resolve_tasks(names, None if names else config.eval_suite, data)
-        return CheckpointEvaluator(
-            tasks, config, out, world, DatasetCache(Digests(), listener, config.workers), listener
-        )
+        cache = DatasetCache(Digests(), NoProgress(), config.workers)
+        return CheckpointEvaluator(tasks, config, out, world, cache)
 
     def scores(self, checkpoint: Path) -> Mapping[str, float]:
-        """The main metric of each task, in the main process; in the others nothing. Every process must call it."""
+        """The main metric of each task on the main process; empty on others. Every process must call it.
+
+        Raises UserError or RunFailed if the evaluation fails.
+        """
         store = self.out / ".store"
         device = self.config.device
         handle = open_llave(f"{PREFIX}{checkpoint}", ModelSettings(device))
         run = Run(
             EvalConfig(limit=self.config.eval_limit),
             RunSettings(self.out / "results", store, workers=self.config.workers, device=device),
-            self.shelf,
+            self.cache,
             self.world,
-            self.listener,
+            NoProgress(),
         )
         done = run.evaluate(handle, self.tasks)
         if done.failure:
             raise done.failure
         self.world.wait()
         if self.world.is_main:
-            shutil.rmtree(store, ignore_errors=True)  # no other checkpoint has these vectors
+            shutil.rmtree(store, ignore_errors=True)  # vectors of this checkpoint are of no use for others
         return {result.task: result.metrics[result.main_metric].value for result in done.results}

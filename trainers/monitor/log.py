@@ -1,4 +1,4 @@
-"""What a run says while it goes: to a watcher, to a JSON Lines file, and to TensorBoard where it is asked for."""
+"""The log of a training run: a JSON Lines file, and TensorBoard on request."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NotRequired, Protocol, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from harness.errors import UserError
 from harness.paths import explain_os_errors, write_atomic
-from harness.progress import Progress
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -26,37 +25,24 @@ class _Line(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """A step, from 1, or the mean over the steps since the last report."""
+    """Figures of a step, from 1. Loss and norm are means over the steps since the last report."""
 
     step: int
     loss: float
     grad_norm: float
-    lr: float
-    scale: float
+    learning_rate: float
+    temperature: float
     pairs_per_second: float
     seconds: float
-    """Since the run, or this part of it, began."""
+    """Seconds since the run was started or resumed."""
     numbers: Mapping[str, float]
-    """How positive and negative similarities of the last batch lie."""
+    """Figures about the similarities of the last batch, as `llave diagnose` has them."""
     datasets: Mapping[str, Mapping[str, float]]
-    """The same for each dataset of which the batch had enough pairs."""
-
-
-class TrainingProgress(Protocol):
-    """Shows a run to a person."""
-
-    def begin(self, done: int, steps: int) -> None: ...
-
-    def step(self, loss: float, pairs_per_second: float) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-    def evaluating(self) -> Progress:
-        """Who hears of an evaluation."""
+    """The same for each dataset that the batch has enough pairs of."""
 
 
 class TrainingLog:
-    """The files. Lines of steps after the one that is resumed from are taken away."""
+    """Writes the log. Lines after the step that a run resumes from (`after`) are removed."""
 
     def __init__(self, out: Path, after: int, *, tensorboard: bool = False) -> None:
         self._path = out / NAME
@@ -65,12 +51,14 @@ class TrainingLog:
         self._writer = _summary_writer(out, after) if tensorboard else None
 
     def add(self, report: StepReport) -> None:
+        """Adds a line with the figures of a step. Raises UserError if the disk is full."""
         fields = asdict(report)
         datasets = fields.pop("datasets")
         numbers = fields.pop("numbers")
         self._write({**fields, **numbers, "datasets": datasets})
 
     def add_scores(self, step: int, scores: Mapping[str, float], mean: float) -> None:
+        """Adds a line with the scores of a checkpoint by task, and their mean."""
         self._write({"step": step, "mean": mean, "scores": dict(scores)})
 
     def _write(self, fields: Mapping[str, object]) -> None:
@@ -83,12 +71,12 @@ class TrainingLog:
 
 
 def scored(out: Path, step: int) -> bool:
-    """Whether the log has scores of a step's checkpoint."""
+    """Whether the log has scores of the checkpoint after a step."""
     return any(fields["step"] == step and "scores" in fields for fields in _read(out / NAME))
 
 
 def _read(path: Path) -> list[_Line]:
-    """Lines of a log, without one that was cut short."""
+    """The lines of a log. A line that was cut off is left out."""
     found = []
     for line in path.read_text("utf-8").splitlines() if path.exists() else []:
         with suppress(ValueError):
@@ -97,7 +85,7 @@ def _read(path: Path) -> list[_Line]:
 
 
 def _leaves(fields: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Numbers by their path, such as `datasets/MSCOCO/overlap`."""
+    """Numbers with their path, such as `datasets/MSCOCO/overlap`."""
     for name, value in fields.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{name}/")

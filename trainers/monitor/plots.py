@@ -1,4 +1,4 @@
-"""How positive and negative similarities lie, as a picture: a row for each dataset, a column for each model."""
+"""Plots the similarities of positive and negative pairs: a row for each dataset, a column for each model."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".svg")
 _WIDTH, _HEIGHT, _HEAD = 3.6, 1.9, 0.5
-"""Inches of a cell, and of the legend."""
+"""Width and height of a cell, and height of the legend, in inches."""
 _MOST_ROWS = 100
 _RANGE = 0.02
-"""Cosines on an axis at least, however alike they are."""
+"""The smallest range of cosines on an axis."""
 _MARGIN = 0.04
-"""Of an axis, on either side."""
+"""The share of an axis that is empty on either side."""
 _VISIBLE = 0.01
-"""Of an axis: what a distribution fills at least."""
+"""The smallest share of an axis that a distribution fills."""
 _COLOURS = {"positive": "#0072b2", "negative": "#d55e00"}
-"""They differ in lightness as well, and for eyes that cannot tell red from green."""
+"""These colours also differ in lightness, and can be told apart with red-green colour blindness."""
 
 
 def check_plot(path: Path) -> None:
-    """Raises UserError for a file that no plot can be written to, and where the library that draws is missing."""
+    """Raises UserError for a file that no plot can be written to, and if matplotlib is missing."""
     if path.suffix not in SUFFIXES or path.is_dir():
-        raise UserError(f"--plot {path} is not the name of a .png or .svg file.", "Such as --plot similarities.png.")
+        raise UserError(f"--plot {path} is not a .png or .svg file.", "For example: --plot similarities.png.")
     if not path.parent.is_dir():
-        raise UserError(f"--plot {path}: {path.parent} is no folder.", "Make it first, or choose another.")
+        raise UserError(f"--plot {path}: there is no folder {path.parent}.", "Make it first, or choose another.")
     try:
         import matplotlib  # noqa: F401
     except ImportError:
@@ -44,11 +44,11 @@ def check_plot(path: Path) -> None:
 
 
 def plot(found: Mapping[str, Mapping[str, Diagnosis]], path: Path) -> None:
-    """Draws diagnoses by model and dataset, all models on the same datasets; the suffix says whether PNG or SVG.
+    """Draws diagnoses by model and dataset, as PNG or SVG by the suffix of the path.
 
-    Models share a dataset's axis, which reaches from the lowest cosine of any to the highest. Each distribution is as
-    high as the other, or one would hide: positives are few. The same figures make the same file. Raises UserError for a
-    path that `check_plot` refuses, or the disk.
+    All models have the same datasets, and share the axis of a dataset. The axis has the range of all cosines. Both
+    distributions are drawn equally high, because positives are few and would not be seen. Equal figures give an
+    identical file. Raises UserError for a path that `check_plot` refuses, and if the file cannot be written.
     """
     check_plot(path)
     import matplotlib as mpl
@@ -78,9 +78,9 @@ def plot(found: Mapping[str, Mapping[str, Diagnosis]], path: Path) -> None:
 
 
 def _range(found: Sequence[Diagnosis]) -> tuple[float, float]:
-    """From the lowest cosine to the highest; where they are nearly the same, more of what is around them."""
-    lie = [each for of in found for each in (of.positive, of.negative)]
-    low, high = min(each.lowest for each in lie), max(each.highest for each in lie)
+    """The range of all cosines, which is widened to `_RANGE` where they are nearly equal."""
+    both = [each for one in found for each in (one.positive, one.negative)]
+    low, high = min(each.lowest for each in both), max(each.highest for each in both)
     if high - low >= _RANGE:
         return low, high
     start = min(max((low + high - _RANGE) / 2, -1), 1 - _RANGE)
@@ -88,13 +88,13 @@ def _range(found: Sequence[Diagnosis]) -> tuple[float, float]:
 
 
 def _draw(axis: Axes, found: Diagnosis, least: float) -> None:
-    """`least` is how wide a distribution is drawn at least, in cosines."""
-    for name, lie in (("positive", found.positive), ("negative", found.negative)):
-        shares, edges = np.array(lie.shares), np.linspace(lie.lowest, lie.highest, len(lie.shares) + 1)
+    """Draws two distributions, each with a width of at least `least` in cosines."""
+    for name, cosines in (("positive", found.positive), ("negative", found.negative)):
+        shares, edges = np.array(cosines.shares), np.linspace(cosines.lowest, cosines.highest, len(cosines.shares) + 1)
         if edges[-1] - edges[0] < least:
-            shares, edges = np.ones(1), lie.mean + least * np.array([-0.5, 0.5])
+            shares, edges = np.ones(1), cosines.mean + least * np.array([-0.5, 0.5])
         axis.stairs(shares / shares.max(), edges, fill=True, alpha=0.45, color=_COLOURS[name], label=f"{name} pairs")
-        axis.axvline(lie.mean, color=_COLOURS[name], linewidth=1, linestyle="--")
+        axis.axvline(cosines.mean, color=_COLOURS[name], linewidth=1, linestyle="--")
     axis.locator_params("x", nbins=6)
     axis.tick_params(labelsize="small")
     axis.set_title(f"overlap {found.overlap:.1%}, AUC {found.auc:.3f}", fontsize="small")
@@ -103,5 +103,5 @@ def _draw(axis: Axes, found: Diagnosis, least: float) -> None:
 
 
 def _short(model: str) -> str:
-    """The end of a name, which tells checkpoints apart."""
+    """The end of a long name, which tells checkpoints apart."""
     return model if len(model) <= 40 else f"...{model[-37:]}"

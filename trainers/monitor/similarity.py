@@ -1,4 +1,4 @@
-"""Whose similarities are looked at: the queries of a task or training pairs, embedded by the harness."""
+"""Samples of tasks and of training pairs, which are embedded by the harness and diagnosed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.errors import BadMedia, UserError
 from harness.media.digests import Digests
 from harness.progress import Progress
 from harness.types import Item, ModelHandle, Role, TaskData
-from trainers.data.content_ids import content_key
+from trainers.data.pairs import content_key
 from trainers.monitor.diagnostics import Diagnosis, diagnose
 
 if TYPE_CHECKING:
@@ -24,18 +24,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """Queries of one dataset, and targets of which each has one right one and some wrong ones."""
+    """Queries of one dataset with targets: each query has one positive and some negatives among them."""
 
     queries: Sequence[Item]
     targets: Sequence[Item]
     right: NDArray[np.int64]
-    """(n,) which target is each query's."""
+    """(n,) the index of each query's positive."""
     wrong: NDArray[np.bool_]
-    """(n, m) which targets are each query's negatives."""
+    """(n, m) which targets are negatives of each query."""
 
 
 def sample_task(data: TaskData, pairs: int) -> Sample:
-    """The first queries of a task, each with its first right candidate, against its wrong candidates."""
+    """A sample of a task: its first queries, each with its first positive and its wrong candidates.
+
+    `pairs` is the largest number of queries.
+    """
     queries = [query for query in data.queries if len(query.positives)][:pairs]
     wrong = np.zeros((len(queries), len(data.targets)), np.bool_)
     for row, query in enumerate(queries):
@@ -46,9 +49,10 @@ def sample_task(data: TaskData, pairs: int) -> Sample:
 
 
 def sample_pairs(subset: Subset, pairs: int, digests: Digests) -> Sample:
-    """Training pairs at equal distances, against the targets of the others and hard negatives of their own.
+    """A sample of up to `pairs` training pairs at equal distances.
 
-    Targets with the same text and the same bytes of media are one. Raises UserError for media that cannot be used.
+    The negatives of a query are the targets of other pairs and the pair's own hard negatives. Targets with the same
+    text and the same bytes of media are one. Raises UserError for media that cannot be used.
     """
     rows = np.unique(np.linspace(0, len(subset) - 1, min(pairs, len(subset))).astype(int)).tolist()
     chosen = [subset.pair(row) for row in rows]
@@ -75,21 +79,22 @@ def sample_pairs(subset: Subset, pairs: int, digests: Digests) -> Sample:
 
 
 def diagnose_samples(
-    samples: Mapping[str, Sample], handle: ModelHandle, settings: EmbedSettings, listener: Progress, alpha: float
+    samples: Mapping[str, Sample], handle: ModelHandle, settings: EmbedSettings, progress: Progress, alpha: float
 ) -> dict[str, Diagnosis]:
-    """By dataset. Raises UserError for one without a negative, before embedding, and what embedding raises."""
+    """Embeds samples with a model, and returns the figures by dataset.
+
+    Raises UserError for a sample without a negative, before anything is embedded, and what embedding raises.
+    """
     for name, sample in samples.items():
         if not sample.wrong.any():
-            raise UserError(
-                f"{name} has no query with a right and a wrong target.", "Take more pairs, or leave it out."
-            )
+            raise UserError(f"{name} has no query with a positive and a negative.", "Use more pairs, or leave it out.")
     items = [
         OwnItem(f"{name} {role} {number}", item, role, f"{name}, {role} {number}")
         for name, sample in samples.items()
         for role, side in _sides(sample)
         for number, item in enumerate(side)
     ]
-    embedded = embed_items(items, handle, settings, listener, World(0, 1))
+    embedded = embed_items(items, handle, settings, progress, World(0, 1))
     assert embedded is not None
     found, vectors = {}, embedded.vectors
     for name, sample in samples.items():
@@ -103,7 +108,7 @@ def _sides(sample: Sample) -> tuple[tuple[Role, Sequence[Item]], ...]:
 
 
 def _used(sample: Sample) -> Sample:
-    """Without targets that are nobody's."""
+    """The sample without targets that no query has."""
     used = np.union1d(sample.right, np.nonzero(sample.wrong)[1])
     targets = [sample.targets[at] for at in used]
     return Sample(sample.queries, targets, np.searchsorted(used, sample.right), sample.wrong[:, used])

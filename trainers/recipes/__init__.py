@@ -1,4 +1,4 @@
-"""The recipes by name: functions that return a config."""
+"""The recipes by name. A recipe is a function that returns a config."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RECIPES: Mapping[str, Callable[[], TrainingConfig]] = {
 
 
 def find_recipe(name: str) -> TrainingConfig:
-    """The config of a recipe. Raises UserError with the closest names."""
+    """The config of a recipe. Raises UserError for an unknown name, with close names."""
     if name not in RECIPES:
         raise unknown_name("recipe", name, RECIPES, f"Recipes: {', '.join(RECIPES)}.")
     return RECIPES[name]()

@@ -1,7 +1,8 @@
-"""LLaVE as published (arXiv 2503.04812, Table 5, and the public training script), and the same with plain InfoNCE.
+"""LLaVE as published, and the same with plain InfoNCE.
 
-The script runs 8 GPUs with 4 pairs each and adds up gradients 8 times, so each pair is contrasted with 31 others, not
-255. `--set accumulate=1 --set micro_batch=4` contrasts it with 255 in the same memory.
+Sources: arXiv 2503.04812, Table 5, and the public training script. The script runs 8 GPUs with 4 pairs each and
+accumulates gradients 8 times. So a pair is contrasted with 31 others and not with 255. In the same memory,
+`--set gradient_accumulation_steps=1 --set micro_batch=4` contrasts it with 255.
 """
 
 from __future__ import annotations
@@ -12,43 +13,49 @@ from trainers.config import TrainingConfig
 
 
 def llave_05b() -> TrainingConfig:
+    """LLaVE-0.5B with hardness weights."""
     return _llave("llave-0.5b", "lmms-lab/llava-onevision-qwen2-0.5b-ov", 1e-5)
 
 
 def llave_2b() -> TrainingConfig:
+    """LLaVE-2B with hardness weights."""
     return _llave("llave-2b", "BAAI/Aquila-VL-2B-llava-qwen", 1e-5)
 
 
 def llave_7b() -> TrainingConfig:
+    """LLaVE-7B with hardness weights."""
     return _llave("llave-7b", "lmms-lab/llava-onevision-qwen2-7b-ov", 5e-6)
 
 
 def infonce_05b() -> TrainingConfig:
+    """LLaVE-0.5B with plain InfoNCE."""
     return _infonce(llave_05b())
 
 
 def infonce_2b() -> TrainingConfig:
+    """LLaVE-2B with plain InfoNCE."""
     return _infonce(llave_2b())
 
 
 def infonce_7b() -> TrainingConfig:
+    """LLaVE-7B with plain InfoNCE."""
     return _infonce(llave_7b())
 
 
-def _llave(recipe: str, start: str, lr: float) -> TrainingConfig:
-    """Duplicates are not masked, as in the public code."""
+def _llave(recipe: str, model: str, learning_rate: float) -> TrainingConfig:
+    """The settings that all sizes share. As in the public code, duplicates are not masked."""
     return TrainingConfig(
         recipe=recipe,
-        start=start,
+        model=model,
         data="TIGER-Lab/MMEB-train",
-        cap=50_000,
+        max_rows_per_dataset=50_000,
         batch=256,
-        accumulate=8,
+        gradient_accumulation_steps=8,
         mask_duplicates=False,
         alpha=9.0,
-        scale=50.0,
-        lr=lr,
-        warmup=0.03,
+        temperature=0.02,
+        learning_rate=learning_rate,
+        warmup_ratio=0.03,
         weight_decay=0.0,
         frozen=("tower",),
         max_length=4096,

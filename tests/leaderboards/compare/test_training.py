@@ -102,3 +102,15 @@ def test_a_dozen_rows_are_shown_the_others_counted_and_all_of_them_are_data():
     assert len(grid.rows) == 12
     assert "... and 18 more" in grid.notes[0]
     assert len(json.loads(comparison_json([pair], {}, False))["comparisons"][0]["trained"]) == 30
+
+
+def test_settings_under_their_old_names_are_compared_with_present_ones():
+    old = {"lr": 1e-3, "scale": 50.0, "warmup": 0.1, "widths": [64], "keep": 2, "start": "scratch"}
+    new = {"learning_rate": 1e-3, "temperature": 0.02, "warmup_ratio": 0.1, "matryoshka_dims": [64]}
+    new |= {"save_total_limit": 2, "model": "scratch", "max_steps": 300}
+    assert fields(entry("a", old), entry("b", new)) == {}
+    other = new | {"temperature": 0.05, "matryoshka_dims": [32]}
+    assert fields(entry("a", old), entry("b", other)) == {
+        "temperature": ("0.02", "0.05"),
+        "matryoshka_dims": ("[64]", "[32]"),
+    }

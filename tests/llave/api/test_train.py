@@ -9,7 +9,7 @@ import pytest
 import llave as front
 from llave.api.train import _written
 
-SHORT = {"steps": 2, "batch": 8, "device": "cpu", "workers": 1}
+SHORT = {"max_steps": 2, "batch": 8, "device": "cpu", "workers": 1}
 
 
 @pytest.mark.slow
@@ -35,6 +35,13 @@ def test_wrong_settings_are_named_before_anything_is_loaded(tmp_path, settings, 
         front.train("demo", out=tmp_path / "run", progress=False, **settings)
     assert what in str(error.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_an_old_name_of_a_setting_is_warned_about_where_it_is_used(tmp_path, monkeypatch):
+    monkeypatch.setattr("trainers.train.train", lambda config, *_, **__: Path(str(config.temperature)))
+    with pytest.warns(FutureWarning, match=r"scale=50 is now temperature=0\.02") as found:
+        assert front.train("demo", out=tmp_path, progress=False, scale=50) == Path("0.02")
+    assert found[0].filename == __file__
 
 
 def test_an_unknown_recipe(tmp_path):

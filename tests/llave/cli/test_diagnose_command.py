@@ -102,7 +102,7 @@ def test_few_queries_are_said_to_give_a_rough_overlap(queries: int, said: bool, 
 def test_a_wrong_name_of_a_model_or_nothing_to_look_at_is_told(tmp_path: Path, store) -> None:
     with pytest.raises(UserError, match="There is no model"):
         call("classicl", "--suite", "demo", *store)
-    with pytest.raises(UserError, match=r"nothing to look at\.\n.*--suite.*--recipe"):
+    with pytest.raises(UserError, match=r"No tasks and no training pairs are chosen\.\n.*--suite.*--recipe"):
         call(MODEL, *store)
     with pytest.raises(UserError, match="no pairs"):
         call(MODEL, "--recipe", "demo", "--data", _write(tmp_path / "none.jsonl"), *store)

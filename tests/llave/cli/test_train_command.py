@@ -25,11 +25,14 @@ def call(*arguments: object) -> int:
 def mine(tmp_path: Path) -> list[object]:
     """A recipe on small data from a small start."""
     data, start = write_pairs(tmp_path / "data"), write_start(tmp_path / "begin")
-    return ["demo", "--data", data, "--set", f"start={start}", "--set", "batch=4", "--set", "device=cpu"]
+    return ["demo", "--data", data, "--set", f"model={start}", "--set", "batch=4", "--set", "device=cpu"]
 
 
 def test_a_dry_run_says_what_would_be_and_writes_nothing(mine, tmp_path: Path, capsys):
-    assert call(*mine, "--dry-run", "--out", tmp_path / "out", "--set", "epochs=3", "--set", "steps=none") == 0
+    assert (
+        call(*mine, "--dry-run", "--out", tmp_path / "out", "--set", "num_train_epochs=3", "--set", "max_steps=none")
+        == 0
+    )
     said = capsys.readouterr().out
     for line in ("ask", "24", "steps: 18", "negatives per query: 3", "global batch: 4 pairs", "trainable parameters: "):
         assert line in " ".join(said.split())
@@ -45,7 +48,7 @@ def test_a_dry_run_says_what_is_not_used_and_what_is_left_out(mine, tmp_path: Pa
     assert "Left out: " in said
     assert "7.png does not exist" in said
     assert "10 pairs come with negatives, which are not used" in said
-    assert "of the words of the data are not among the demo's" in said
+    assert "of the words of the data are not in the demo's vocabulary" in said
     assert call(*mine, *dry, "--set", "hard_negatives=true") == 0
     assert "Note:" not in capsys.readouterr().out
 
@@ -62,9 +65,9 @@ def test_only_the_main_process_shows_a_dry_run(mine, capsys, monkeypatch: pytest
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (("widths=8,129",), "128 dimensions, and widths asks for 129"),
-        (("eval_every=500", "eval_suite=dmeo"), "dmeo"),
-        (("eval_every=500", "eval_tasks=demo-colour"), "demo-colour"),
+        (("matryoshka_dims=8,129",), "128 dimensions; matryoshka_dims has 129"),
+        (("eval_steps=500", "eval_suite=dmeo"), "dmeo"),
+        (("eval_steps=500", "eval_tasks=demo-colour"), "demo-colour"),
     ],
 )
 def test_a_dry_run_refuses_what_the_run_would(mine, wrong: tuple[str, ...], said: str):
@@ -94,14 +97,29 @@ def test_the_last_line_says_what_can_be_done_with_the_checkpoint(
 
 
 def test_a_run_ends_in_a_checkpoint_and_the_next_command(mine, tmp_path: Path, capsys):
-    assert call(*mine, "--out", tmp_path / "out", "--set", "steps=2") == 0
+    assert call(*mine, "--out", tmp_path / "out", "--set", "max_steps=2") == 0
     assert f"llave run {tmp_path / 'out' / 'checkpoint-2'}" in capsys.readouterr().err.replace("\n", "")
-    assert call(*mine, "--out", tmp_path / "out", "--set", "steps=2", "--resume") == 0
+    assert call(*mine, "--out", tmp_path / "out", "--set", "max_steps=2", "--resume") == 0
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"), [("alfa=1", "alpha"), ("cap=1", "fewer than a batch"), ("micro_batch=3", "cut")]
+    ("wrong", "said"), [("alfa=1", "alpha"), ("max_rows_per_dataset=1", "fewer than a batch"), ("micro_batch=3", "cut")]
 )
 def test_what_a_user_got_wrong_is_told_before_training(mine, tmp_path: Path, wrong: str, said: str):
     with pytest.raises(UserError, match=said):
         call(*mine, "--out", tmp_path / "out", "--set", wrong)
+
+
+def test_an_old_name_of_a_setting_is_noted_once_and_only_by_the_main_process(
+    mine, capsys, monkeypatch: pytest.MonkeyPatch
+):
+    assert call(*mine, "--dry-run", "--set", "scale=50", "--set", "lr=1e-3") == 0
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(". ")[0] for line in said] == [
+        "note: scale=50 is now temperature=0.02",
+        "note: lr=1e-3 is now learning_rate=1e-3",
+    ]
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert call(*mine, "--dry-run", "--set", "scale=50") == 0
+    assert capsys.readouterr().err == ""

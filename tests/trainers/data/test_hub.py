@@ -17,10 +17,10 @@ from PIL import Image
 from harness.errors import UserError
 from tests.helpers import llave_files
 from tests.helpers.hub_server import Hub
-from tests.helpers.training_files import BASE, Quiet, write_start
+from tests.helpers.training_files import BASE, Recorder, write_start
 from trainers.config import TrainingConfig, override
 from trainers.data.hub import TrainSource
-from trainers.data.training_data import find_material
+from trainers.data.training_data import load_training_data
 from trainers.train import train
 
 one_thread = pytest.fixture(autouse=True, scope="module")(llave_files.one_thread)
@@ -78,12 +78,12 @@ def config(*settings: str) -> TrainingConfig:
 
 
 def questions(made: TrainingConfig) -> set[str]:
-    found = find_material(made)
+    found = load_training_data(made)
     return {subset.pair(row).query.text.splitlines()[1] for subset in found.subsets for row in range(len(subset))}
 
 
 def test_rows_and_images_are_fetched_once_and_every_image_is_found(hub: Hub, monkeypatch: pytest.MonkeyPatch):
-    found = find_material(config())
+    found = load_training_data(config())
     assert {subset.name: len(subset) for subset in found.subsets} == {"Shapes": 4, "Colours": 4}
     (medium,) = found.subsets[0].pair(2).query.media
     assert (medium.root / medium.name).is_file()
@@ -91,7 +91,7 @@ def test_rows_and_images_are_fetched_once_and_every_image_is_found(hub: Hub, mon
     assert not any("parquet" in request for request in hub.requests[first_zip:]), "rows come before images"
     hub.requests.clear()
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert find_material(config()).steps == found.steps
+    assert load_training_data(config()).steps == found.steps
     assert hub.requests == []
 
 
@@ -104,14 +104,14 @@ def test_main_is_pinned_a_commit_may_be_named_and_both_splits_are_there(hub: Hub
 
 
 def test_a_run_records_the_commit_and_goes_on_with_it_elsewhere(hub: Hub, tmp_path: Path):
-    start = f"start={write_start(tmp_path / 'begin')}"
-    folder = train(config(start, "steps=2"), tmp_path / "run", Quiet())
+    start = f"model={write_start(tmp_path / 'begin')}"
+    folder = train(config(start, "max_steps=2"), tmp_path / "run", Recorder())
     assert json.loads((folder / "llave_training.json").read_text())["data"] == f"{REPO}@{OLD}"
     hub.main = NEW
     TrainSource().pin.unlink()  # as on another machine, after the data has changed
-    assert train(config(start, "steps=2"), tmp_path / "run", Quiet(), resume=True) == folder
+    assert train(config(start, "max_steps=2"), tmp_path / "run", Recorder(), resume=True) == folder
     with pytest.raises(UserError, match="data was"):
-        train(config(start, "steps=2", f"data={REPO}@{NEW}"), tmp_path / "run", Quiet(), resume=True)
+        train(config(start, "max_steps=2", f"data={REPO}@{NEW}"), tmp_path / "run", Recorder(), resume=True)
 
 
 def test_a_broken_download_goes_on_where_it_broke(hub: Hub, monkeypatch: pytest.MonkeyPatch):
@@ -125,7 +125,7 @@ def test_images_at_hand_are_not_fetched(hub: Hub, tmp_path: Path):
     for name in ("Shapes", "Colours"):
         with zipfile.ZipFile(io.BytesIO(hub.commits[OLD][f"images_zip/{name}.zip"])) as archive:
             archive.extractall(tmp_path / "mine" / "images")
-    find_material(config(f"images={tmp_path / 'mine'}"))
+    load_training_data(config(f"images={tmp_path / 'mine'}"))
     assert not any(".zip" in request for request in hub.requests)
 
 
@@ -140,12 +140,12 @@ def test_images_at_hand_are_not_fetched(hub: Hub, tmp_path: Path):
 )
 def test_what_the_hub_does_not_have_is_said(hub: Hub, settings: tuple[str, ...], said: str):
     with pytest.raises(UserError, match=said) as refused:
-        find_material(config(*settings))
+        load_training_data(config(*settings))
     assert refused.value.hint
 
 
 def test_offline_with_nothing_here(hub: Hub, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match="HF_HUB_OFFLINE") as refused:
-        find_material(config())
+        load_training_data(config())
     assert "--data DIR" in refused.value.hint

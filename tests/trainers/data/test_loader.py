@@ -22,10 +22,9 @@ from harness.media.images import open_image
 from harness.models.llave.prompt import LlaveInput
 from harness.types import Features, Item, Media, Role
 from tests.helpers.training_files import BASE
-from trainers.data.content_ids import content_key, name_key
 from trainers.data.loader import BatchLoader, PreparedItems, SubBatch
 from trainers.data.mmeb_train import Subset
-from trainers.data.pairs import Pair, PairFile
+from trainers.data.pairs import Pair, PairFile, content_key, name_key
 from trainers.data.sampler import BatchPlan
 from trainers.engine.backend import Backend
 from trainers.engine.step import Stepper
@@ -61,7 +60,9 @@ def pairs_of(root: Path) -> PairFile:
     return PairFile("mine", root / "mine.jsonl", list(enumerate(made)))
 
 
-def feed(subset: Subset, digests: Digests | None, *, rank: int = 0, processes: int = 1, batch: int = 8) -> BatchLoader:
+def loader(
+    subset: Subset, digests: Digests | None, *, rank: int = 0, processes: int = 1, batch: int = 8
+) -> BatchLoader:
     plan = BatchPlan.over({"mine": len(subset)}, {}, batch=batch, parts=1, mode="mixed", seed=0)
     prepared = PreparedItems(prepare, 2**20, digests)
     return BatchLoader(plan, [subset], prepared, rank, processes, negatives=True, workers=2)
@@ -93,7 +94,7 @@ def test_a_file_is_another_item_when_it_is_looked_at_as_a_video(root: Path, dige
 def test_keys_are_the_same_in_another_process(root: Path, digests: Digests):
     work = (
         "from pathlib import Path; from harness.media.digests import Digests; from harness.types import Item, Media\n"
-        "from trainers.data.content_ids import content_key\n"
+        "from trainers.data.pairs import content_key\n"
         f"item = Item('a', (Media('image', '4.png', Path({str(root)!r})),))\n"
         f"print(content_key(item, Digests(Path({str(root / 'other.db')!r}))))"
     )
@@ -103,20 +104,20 @@ def test_keys_are_the_same_in_another_process(root: Path, digests: Digests):
 
 
 def test_copies_of_a_target_have_one_id_and_so_have_negatives_that_are_copies(root: Path, digests: Digests):
-    ((part,),) = feed(pairs_of(root), digests).steps(0, 1)
+    ((part,),) = loader(pairs_of(root), digests).steps(0, 1)
     names = [text.partition("['")[2][0] for text in said(part.targets)]
     by_name = dict(zip(map(int, names), part.target_ids, strict=True))
     assert len(set(part.query_ids)) == 8
     assert len(set(by_name.values())) == 4
     assert all(by_name[at] == by_name[at + 4] for at in range(4))
-    ((unread,),) = feed(pairs_of(root), None).steps(0, 1)
+    ((unread,),) = loader(pairs_of(root), None).steps(0, 1)
     assert len(set(unread.target_ids)) == 8
     assert said(unread.targets) == said(part.targets)
 
 
 def test_a_negative_that_is_a_copy_of_a_target_has_its_id(root: Path, digests: Digests):
     made = [Pair(Item(f"n {at}"), picture(root, f"{at}.png"), (picture(root, f"{at + 4}.png"),)) for at in range(4)]
-    ((part,),) = feed(PairFile("mine", root / "mine.jsonl", list(enumerate(made))), digests, batch=4).steps(0, 1)
+    ((part,),) = loader(PairFile("mine", root / "mine.jsonl", list(enumerate(made))), digests, batch=4).steps(0, 1)
     assert part.all_negatives == len(part.negative_ids) == 4
     assert set(part.negative_ids) == set(part.target_ids)
 
@@ -128,9 +129,9 @@ def test_processes_share_out_what_one_has_with_the_same_ids(root: Path, digests:
 
     subset = pairs_of(root)
     for one, left, right in zip(
-        feed(subset, digests, batch=4).steps(0, 4),
-        feed(subset, Digests(root / "left.db"), rank=0, processes=2, batch=4).steps(0, 4),
-        feed(subset, Digests(root / "right.db"), rank=1, processes=2, batch=4).steps(0, 4),
+        loader(subset, digests, batch=4).steps(0, 4),
+        loader(subset, Digests(root / "left.db"), rank=0, processes=2, batch=4).steps(0, 4),
+        loader(subset, Digests(root / "right.db"), rank=1, processes=2, batch=4).steps(0, 4),
         strict=True,
     ):
         assert known(one[0]) == known(left[0]) | known(right[0])
@@ -138,8 +139,8 @@ def test_processes_share_out_what_one_has_with_the_same_ids(root: Path, digests:
 
 
 def test_a_run_that_goes_on_sees_the_rest(root: Path, digests: Digests):
-    whole = list(feed(pairs_of(root), digests, batch=4).steps(0, 5))
-    rest = list(feed(pairs_of(root), Digests(root / "new.db"), batch=4).steps(2, 5))
+    whole = list(loader(pairs_of(root), digests, batch=4).steps(0, 5))
+    rest = list(loader(pairs_of(root), Digests(root / "new.db"), batch=4).steps(2, 5))
     for (then,), (now,) in zip(whole[2:], rest, strict=True):
         assert said(list(then.queries)) == said(list(now.queries))
         assert (then.query_ids, then.target_ids) == (now.query_ids, now.target_ids)
@@ -150,7 +151,7 @@ def test_no_file_is_opened_for_ids_without_digests(root: Path, monkeypatch: pyte
         raise AssertionError("a file is looked at")
 
     monkeypatch.setattr(Digests, "media", never)
-    ((part,),) = feed(pairs_of(root), None).steps(0, 1)
+    ((part,),) = loader(pairs_of(root), None).steps(0, 1)
     assert len(part.target_ids) == 8
 
 
@@ -158,7 +159,7 @@ def test_a_file_is_looked_at_once_while_there_is_room(root: Path, digests: Diges
     looks: list[str] = []
     look = Digests.media
     monkeypatch.setattr(Digests, "media", lambda self, medium: looks.append(medium.name) or look(self, medium))
-    list(feed(pairs_of(root), digests).steps(0, 3))
+    list(loader(pairs_of(root), digests).steps(0, 3))
     assert sorted(set(looks)) == [f"{at}.png" for at in range(8)]
     assert len(looks) <= 3 * 8  # two steps may be made ready at the same time
 
@@ -171,7 +172,7 @@ def test_what_does_not_open_names_its_row(root: Path, digests: Digests):
             open_image(medium)
         return prepare(item, role)
 
-    made = replace(feed(pairs_of(root), digests), prepared=PreparedItems(opening, 0, digests))
+    made = replace(loader(pairs_of(root), digests), prepared=PreparedItems(opening, 0, digests))
     with pytest.raises(UserError, match=r"mine\.jsonl, line 5: .*5\.png") as refused:
         list(made.steps(0, 1))
     assert "on_bad_media=skip" in refused.value.hint
@@ -180,7 +181,7 @@ def test_what_does_not_open_names_its_row(root: Path, digests: Digests):
 def test_a_copy_of_its_own_target_is_no_negative_of_a_query(root: Path, digests: Digests):
     made = [Pair(Item(f"n {at}"), picture(root, f"{at}.png")) for at in range(4)]
     made[2] = replace(made[2], negatives=(picture(root, "6.png"),))
-    ((part,),) = feed(PairFile("mine", root / "mine.jsonl", list(enumerate(made))), digests, batch=4).steps(0, 1)
+    ((part,),) = loader(PairFile("mine", root / "mine.jsonl", list(enumerate(made))), digests, batch=4).steps(0, 1)
     draw = torch.Generator().manual_seed(0)
     query, target, negatives = (0.3 * torch.randn(n, 5, generator=draw) for n in (4, 4, 1))
     loss = Stepper(BASE, cast(Backend, SimpleNamespace(device="cpu")), None)._loss(part)

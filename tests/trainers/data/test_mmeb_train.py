@@ -20,7 +20,7 @@ from trainers.config import override
 from trainers.data.mmeb_train import RowChoice, load_subsets
 from trainers.data.pairs import Pair, PairFile
 from trainers.data.sampler import BatchPlan
-from trainers.data.training_data import TrainingData, check_shares, check_widths, find_material, remarks
+from trainers.data.training_data import TrainingData, check_matryoshka, check_shares, load_training_data, remarks
 from trainers.engine.scratch import write_scratch
 
 
@@ -29,8 +29,8 @@ def data(tmp_path: Path) -> Path:
     return write_pairs(tmp_path / "data")
 
 
-def material(data: Path, *settings: str):
-    return find_material(override(BASE, [f"data={data}", "batch=4", *settings]))
+def training_data(data: Path, *settings: str):
+    return load_training_data(override(BASE, [f"data={data}", "batch=4", *settings]))
 
 
 def lines(path: Path, *pairs: object) -> Path:
@@ -56,12 +56,12 @@ def test_a_row_becomes_a_pair_as_evaluation_would_read_it(data: Path):
 
 @pytest.mark.parametrize("cap", [1, 5, 12, 50])
 def test_a_cap_takes_the_first_rows_or_some_at_random(data: Path, cap: int):
-    first = load_subsets(data, None, RowChoice(cap=cap))[1]
+    first = load_subsets(data, None, RowChoice(max_rows=cap))[1]
     assert [first.pair(at).query.text for at in range(len(first))] == [f"number {n}" for n in range(min(cap, 12))]
-    drawn = load_subsets(data, None, RowChoice(cap=cap, at_random=True, seed=3))[1]
+    drawn = load_subsets(data, None, RowChoice(max_rows=cap, at_random=True, seed=3))[1]
     texts = [drawn.pair(at).query.text for at in range(len(drawn))]
     assert len(set(texts)) == min(cap, 12)
-    again = load_subsets(data, None, RowChoice(cap=cap, at_random=True, seed=3))[1]
+    again = load_subsets(data, None, RowChoice(max_rows=cap, at_random=True, seed=3))[1]
     assert [again.pair(at).query.text for at in range(len(again))] == texts
 
 
@@ -79,21 +79,21 @@ def test_splits_and_datasets_are_chosen_by_name(data: Path):
 @pytest.mark.parametrize("text", ["", "  \n", "<|image_1|>\n"])
 def test_an_empty_side_names_its_row(data: Path, column: str, what: str, text: str):
     write_table(data, "bad", rows(3, **{column: ["x", text, text]}))
-    with pytest.raises(UserError, match=rf"bad, row 1 .*the {what} is empty.*2 of 3"):
-        material(data)
+    with pytest.raises(UserError, match=rf"bad, row 1 .*the {what} has neither text nor image.*2 such rows of 3"):
+        training_data(data)
 
 
 def test_missing_columns_are_named(data: Path):
     write_table(data, "bad", {"qry": ["a"], "pos_text": ["b"]})
     with pytest.raises(UserError, match="lacks qry_image_path and pos_image_path"):
-        material(data)
+        training_data(data)
 
 
 def test_missing_images_stop_before_training_and_are_listed(data: Path):
     (data / "images" / "3.png").unlink()
     (data / "images" / "4.png").write_bytes(b"")
     with pytest.raises(UserError, match="2 media files") as refused:
-        material(data)
+        training_data(data)
     assert "3.png" in str(refused.value)
     assert f"{data / 'ask'}, row 3 (the first is row 0)" in str(refused.value)
     assert "on_bad_media=skip" in refused.value.hint
@@ -102,7 +102,7 @@ def test_missing_images_stop_before_training_and_are_listed(data: Path):
 def test_bad_images_are_left_out_on_request_counted_and_listed(data: Path):
     (data / "images" / "3.png").unlink()
     (data / "images" / "4.png").write_bytes(b"no image")
-    found = material(data, "on_bad_media=skip")
+    found = training_data(data, "on_bad_media=skip")
     left = {subset.name: len(subset) for subset in found.subsets}
     # of `find`, row 2 has image 3 as its negative
     assert left == {"ask": 10, "find": 9}
@@ -127,15 +127,33 @@ def test_lines_of_a_users_own_pairs(tmp_path: Path):
     assert subset.where(1) == f"{path}, line 2"
 
 
+def test_an_item_may_have_several_images_and_a_video(tmp_path: Path):
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (8, 8)).save(tmp_path / name)
+    item = {"image": ["a.png", "b.png"], "video": "c.mp4", "text": f"{MEDIA_TOKEN} and {MEDIA_TOKEN}, {MEDIA_TOKEN}"}
+    path = lines(tmp_path / "mine.jsonl", {"query": item, "positive": "two"})
+    (subset,) = load_subsets(path, None, RowChoice())
+    query = subset.pair(0).query
+    assert query.full_text == item["text"]
+    assert [(each.kind, each.name) for each in query.media] == [
+        ("image", "a.png"),
+        ("image", "b.png"),
+        ("video", "c.mp4"),
+    ]
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
         ({"query": "a"}, "keys query and positive"),
-        ({"query": "a", "positive": ""}, "positive is empty"),
-        ({"query": {"txt": "a"}, "positive": "b"}, "out of text"),
+        ({"query": "a", "positive": ""}, "positive: it has no text"),
+        ({"query": {"txt": "a"}, "positive": "b"}, "query: an item has no key txt"),
         ({"query": "a", "positive": "b", "negatives": "c"}, "must be a list"),
-        ({"query": "a", "positive": {"text": MEDIA_TOKEN + "x"}}, "places for media"),
-        ([], "keys query and positive"),
+        ({"query": "a", "positive": {"text": MEDIA_TOKEN + "x"}}, "positive: .* stands 1 times"),
+        ([], "line 2"),
+        ({"query": {"text": "<|image_1|> x", "image": "a.png"}, "positive": "b"}, "an image token is written"),
+        ({"query": "a", "positive": "b", "negative": "c"}, "keys query and positive"),
+        ({"query": {"image": 3}, "positive": "b"}, "a path or a list of paths"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: object, said: str):
@@ -145,10 +163,10 @@ def test_a_bad_line_is_named(tmp_path: Path, line: object, said: str):
     assert f"{path}, line 2" in str(refused.value)
 
 
-def test_a_line_that_is_not_json_is_named_with_its_column(tmp_path: Path):
+def test_a_line_that_is_not_json_is_named(tmp_path: Path):
     path = tmp_path / "mine.jsonl"
     path.write_text('{"query": "a", "positive": "b"}\n\n{"query": "a" "positive": "b"}\n')
-    with pytest.raises(UserError, match=r"mine\.jsonl, line 3, is not JSON: .* at column 15"):
+    with pytest.raises(UserError, match=r"mine\.jsonl, line 3: line contains invalid json"):
         load_subsets(path, None, RowChoice())
 
 
@@ -156,11 +174,11 @@ def test_missing_images_of_a_users_own_lines_are_named_with_their_line(tmp_path:
     path = lines(tmp_path / "mine.jsonl", *({"query": {"image": f"{at}.png"}, "positive": "b"} for at in (3, 5, 3, 5)))
     Image.new("RGB", (8, 8)).save(tmp_path / "3.png")
     with pytest.raises(UserError, match=r"5\.png does not exist. It is named in .*mine\.jsonl, line 2\."):
-        material(path)
+        training_data(path)
 
 
 def test_places_that_hold_no_data_say_so(tmp_path: Path):
-    for wrong, said in ((tmp_path / "none", "does not exist"), (tmp_path, "holds no dataset")):
+    for wrong, said in ((tmp_path / "none", "does not exist"), (tmp_path, "has no dataset")):
         with pytest.raises(UserError, match=said):
             load_subsets(wrong, None, RowChoice())
     with pytest.raises(UserError, match="has no pairs"):
@@ -175,16 +193,18 @@ def test_which_pairs_have_negatives_is_as_the_pairs_say(data: Path, tmp_path: Pa
     mine = lines(
         tmp_path / "mine.jsonl", *({"query": "a", "positive": "b", "negatives": ["c"] * at} for at in (0, 2, 1, 0))
     )
-    for subset in (*material(data, "on_bad_media=skip").subsets, *material(mine).subsets):
+    for subset in (*training_data(data, "on_bad_media=skip").subsets, *training_data(mine).subsets):
         assert list(subset.has_negatives()) == [bool(subset.pair(at).negatives) for at in range(len(subset))]
-    counts = {subset.name: int(subset.has_negatives().sum()) for subset in material(data, "on_bad_media=skip").subsets}
+    counts = {
+        subset.name: int(subset.has_negatives().sum()) for subset in training_data(data, "on_bad_media=skip").subsets
+    }
     assert counts == {"ask": 0, "find": 10, "images": 1, "some": 2}
 
 
 def test_negatives_that_are_not_used_are_spoken_of(data: Path):
     def said(*settings: str) -> tuple[str, ...]:
         made = override(BASE, [f"data={data}", "batch=4", *settings])
-        return remarks(made, find_material(made))
+        return remarks(made, load_training_data(made))
 
     (line,) = said()
     assert line.startswith("12 pairs come with negatives, which are not used")
@@ -197,17 +217,17 @@ def test_the_share_of_unknown_words_is_that_of_the_tokenizer(
 ):
     folder = tmp_path_factory.mktemp("mine")
     path = lines(folder / "mine.jsonl", *({"query": " ".join(text), "positive": "red"} for text in texts))
-    made = override(BASE, [f"data={path}", "start=scratch", "batch=2"])
+    made = override(BASE, [f"data={path}", "model=scratch", "batch=2"])
     tokens = [token for text in texts for token in tokenizer.encode(" ".join([*text, "red"])).tokens]
     share = tokens.count("<unk>") / len(tokens)
-    found = remarks(made, find_material(made))
+    found = remarks(made, load_training_data(made))
     assert [line.partition(" ")[0] for line in found] == ([f"{share:.1%}"] if share else [])
-    assert remarks(override(BASE, [f"data={path}", "start=mine", "batch=2"]), find_material(made)) == ()
+    assert remarks(override(BASE, [f"data={path}", "model=mine", "batch=2"]), load_training_data(made)) == ()
 
 
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    """That of a start from scratch."""
+    """The tokenizer of `model=scratch`."""
     folder = tmp_path_factory.mktemp("scratch")
     write_scratch(folder, demo_vocabulary(), 0)
     return Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -226,14 +246,14 @@ def test_a_sample_is_of_all_pairs_or_spread_over_them(sizes: list[int]):
     assert all(0 < step <= 1 + len(whole) // 999 for step in np.diff(places))
 
 
-def test_widths_beyond_the_networks_are_refused():
-    check_widths(override(BASE, ["widths=8,128"]), 128)
-    with pytest.raises(UserError, match=r"128 dimensions, and widths asks for 129"):
-        check_widths(override(BASE, ["widths=8,129"]), 128)
+def test_matryoshka_dims_beyond_the_networks_are_refused():
+    check_matryoshka(override(BASE, ["matryoshka_dims=8,128"]), 128)
+    with pytest.raises(UserError, match=r"128 dimensions; matryoshka_dims has 129"):
+        check_matryoshka(override(BASE, ["matryoshka_dims=8,129"]), 128)
 
 
 def test_shares_and_micro_batches_must_divide():
-    made = override(BASE, ["batch=24", "accumulate=2"])
+    made = override(BASE, ["batch=24", "gradient_accumulation_steps=2"])
     check_shares(override(made, ["micro_batch=3"]), 2)
     with pytest.raises(UserError, match="over 5 processes"):
         check_shares(made, 5)

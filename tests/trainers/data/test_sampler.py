@@ -71,7 +71,7 @@ def test_weights_say_how_often_an_epoch_sees_a_pair():
 
 
 def test_too_few_pairs_and_unknown_weights_are_refused():
-    with pytest.raises(UserError, match="b: fewer pairs than the 8"):
+    with pytest.raises(UserError, match="b: fewer than the 8 pairs"):
         BatchPlan.over({"a": 10, "b": 7}, {}, batch=8, parts=1, mode="single", seed=0)
     with pytest.raises(UserError, match="fewer than a batch of 32"):
         BatchPlan.over({"a": 10, "b": 7}, {}, batch=32, parts=1, mode="mixed", seed=0)

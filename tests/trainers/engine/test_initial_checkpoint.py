@@ -13,7 +13,7 @@ from tasks.demo.datasets import words_of
 from tests.helpers.llave_files import change_config, write_checkpoint
 from tests.helpers.training_files import BASE, write_start
 from trainers.config import override
-from trainers.engine.initial_checkpoint import open_start
+from trainers.engine.initial_checkpoint import open_initial_checkpoint
 from trainers.engine.scratch import write_scratch
 
 
@@ -38,23 +38,23 @@ def test_its_tokenizer_has_the_words_that_the_demo_has(tmp_path: Path):
 
 def test_a_start_becomes_what_the_recipe_says_and_needs_no_tower_folder_of_its_own(tmp_path: Path):
     folder = change_config(write_checkpoint(tmp_path / "released"), model_type="llava", delay_load=True)
-    changes = ["max_length=128", "grid=3x2", f"start={folder}"]
-    start = open_start(override(BASE, changes), tmp_path / "template")
-    size = start.config.tower.image_size
-    assert start.config.max_length == 128
-    assert max(start.config.resolutions) == (3 * size, 2 * size)
-    assert start.config.own_tower
-    # delay_load: the tower's own folder has the vision weights, and they are read from where the start lies
-    assert any((folder / "tower") in each.file.parents for each in start.weights.values())
+    changes = ["max_length=128", "grid=3x2", f"model={folder}"]
+    initial = open_initial_checkpoint(override(BASE, changes), tmp_path / "template")
+    size = initial.config.tower.image_size
+    assert initial.config.max_length == 128
+    assert max(initial.config.resolutions) == (3 * size, 2 * size)
+    assert initial.config.own_tower
+    # delay_load: the tower's own folder has the vision weights, which is in the initial checkpoint
+    assert any((folder / "tower") in each.file.parents for each in initial.weights.values())
     assert not list((tmp_path / "template").rglob("*.safetensors"))
 
 
 def test_a_start_that_is_not_there_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match="no folder"):
-        open_start(override(BASE, [f"start={tmp_path / 'none'}"]), tmp_path / "template")
+        open_initial_checkpoint(override(BASE, [f"model={tmp_path / 'none'}"]), tmp_path / "template")
 
 
 def test_a_start_opens_as_it_was_written(tmp_path: Path):
     folder = write_start(tmp_path / "begin")
-    network = open_start(override(BASE, [f"start={folder}"]), tmp_path / "template").network()
+    network = open_initial_checkpoint(override(BASE, [f"model={folder}"]), tmp_path / "template").network()
     assert all(parameter.requires_grad for parameter in network.parameters())

@@ -16,9 +16,9 @@ from tests.helpers.mmeb_files import shared
 from tests.helpers.training_files import BASE, config, write_pairs, write_start
 from trainers.config import override
 from trainers.data.loader import BatchLoader, PreparedItems
-from trainers.data.training_data import find_material
+from trainers.data.training_data import load_training_data
 from trainers.engine.backend import AccelerateBackend
-from trainers.engine.initial_checkpoint import open_start
+from trainers.engine.initial_checkpoint import open_initial_checkpoint
 from trainers.engine.network import PromptEncoder, make_trainable
 from trainers.engine.step import Stepper
 from trainers.loss.hardness import hardness_weighted_infonce
@@ -40,17 +40,23 @@ def test_loss_and_gradients_are_the_recorded_ones(tmp_path: Path, alpha: int, mi
     pairs = [{"query": side(items[a], golden), "positive": side(items[b], golden)} for a, b in recorded["pairs"]]
     path = tmp_path / "pairs.jsonl"
     path.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
-    settings = [f"data={path}", f"images={golden}", f"start={golden / 'checkpoint'}", f"alpha={alpha}", "scale=50"]
+    settings = [
+        f"data={path}",
+        f"images={golden}",
+        f"model={golden / 'checkpoint'}",
+        f"alpha={alpha}",
+        "temperature=0.02",
+    ]
     made = override(BASE, [*settings, "batch=4", "frozen=tower", f"micro_batch={micro_batch}"])
 
-    material, start = find_material(made), open_start(made, tmp_path / "start")
-    network = start.network()
+    data, initial = load_training_data(made), open_initial_checkpoint(made, tmp_path / "start")
+    network = initial.network()
     make_trainable(network, made)
-    prepared = PreparedItems(start.reader(network).prepare, 0)
-    feed = BatchLoader(material.plan, material.subsets, prepared, 0, 1, negatives=False, workers=1)
-    (parts,) = feed.steps(0, 1)
-    learner = AccelerateBackend(Accelerator(cpu=True), PromptEncoder(network), made)
-    (loss,) = Stepper(made, learner, None).gradient(parts)
+    prepared = PreparedItems(initial.embedder(network).prepare, 0)
+    loader = BatchLoader(data.plan, data.subsets, prepared, 0, 1, negatives=False, workers=1)
+    (parts,) = loader.steps(0, 1)
+    backend = AccelerateBackend(Accelerator(cpu=True), PromptEncoder(network), made)
+    (loss,) = Stepper(made, backend, None).gradient(parts)
 
     assert loss == pytest.approx(recorded["loss"], abs=2e-4)
     gradients = {released_name(n): p.grad.numpy() for n, p in network.named_parameters() if p.grad is not None}
@@ -69,8 +75,8 @@ def test_loss_and_gradients_are_the_recorded_ones(tmp_path: Path, alpha: int, mi
         ("direction=query", {"direction": "query"}),
         ("direction=target", {"direction": "target"}),
         ("false_negative_margin=0.01", {"false_negative_margin": 0.01}),
-        ("widths=4,32", {"widths": (4, 32)}),
-        ("widths=4,32 width_weights=1,5", {"widths": (4, 32), "width_weights": (1, 5)}),
+        ("matryoshka_dims=4,32", {"matryoshka_dims": (4, 32)}),
+        ("matryoshka_dims=4,32 matryoshka_weights=1,5", {"matryoshka_dims": (4, 32), "matryoshka_weights": (1, 5)}),
         ("alpha=2", {"alpha": 2}),
     ],
 )
@@ -80,22 +86,22 @@ def test_settings_of_the_loss_reach_it_and_change_it(tmp_path: Path, settings: s
     losses = []
     for given in ("", settings):
         made = config(tmp_path, "mask_duplicates=false", *given.split())
-        material, start = find_material(made), open_start(made, tmp_path / "start")
-        network = start.network()
-        feed = BatchLoader(
-            material.plan,
-            material.subsets,
-            PreparedItems(start.reader(network).prepare, 0),
+        data, initial = load_training_data(made), open_initial_checkpoint(made, tmp_path / "start")
+        network = initial.network()
+        loader = BatchLoader(
+            data.plan,
+            data.subsets,
+            PreparedItems(initial.embedder(network).prepare, 0),
             0,
             1,
             negatives=False,
             workers=1,
         )
-        (part,) = next(iter(feed.steps(0, 1)))
+        (part,) = next(iter(loader.steps(0, 1)))
         stepper = Stepper(made, AccelerateBackend(Accelerator(cpu=True), PromptEncoder(network), made), None)
         losses += stepper.gradient([part])
-        seen = stepper.seen
+        pairs = stepper.last_pairs
     assert losses[1] == pytest.approx(
-        float(hardness_weighted_infonce(seen.query, seen.target, **{"scale": 20, "alpha": 9, **wanted}))
+        float(hardness_weighted_infonce(pairs.query, pairs.target, **{"scale": 20, "alpha": 9, **wanted}))
     )
     assert losses[1] != pytest.approx(losses[0], rel=1e-3)

@@ -15,7 +15,7 @@ from tests.helpers.train_child import FAILED, LOST, REFUSED, UNEVEN, Sharding, i
 from tests.helpers.training_files import config, run, same, write_place
 from trainers.engine.checkpoint import checkpoints
 from trainers.engine.launch import join
-from trainers.engine.zero_config import settle
+from trainers.engine.zero import fill_config
 
 forget_precision = pytest.fixture(autouse=True)(training_files.forget_precision)
 one_thread = pytest.fixture(autouse=True, scope="module")(llave_files.one_thread)
@@ -65,7 +65,14 @@ def test_in_16_bits_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(place: 
 @installed
 @pytest.mark.parametrize("stage", ["zero1", "zero2", "zero3"])
 def test_what_is_not_finite_stops_before_it_is_saved(place: Path, stage: Sharding):
-    burst = ["lr=1e30", "clip=0", "save_every=1", "keep=9", "steps=9", "precision=bf16"]
+    burst = [
+        "learning_rate=1e30",
+        "max_grad_norm=0",
+        "save_steps=1",
+        "save_total_limit=9",
+        "max_steps=9",
+        "precision=bf16",
+    ]
     assert in_children(place, f"burst-{stage}", burst, sharding=stage) == [FAILED]
     assert 0 < len(checkpoints(place / f"burst-{stage}")) < 9
 
@@ -96,7 +103,7 @@ def made(**changes: object) -> dict[str, object]:
 def test_what_the_config_leaves_open_is_the_recipe(place: Path):
     zero = {"stage": 3, "reduce_bucket_size": "auto", "stage3_prefetch_bucket_size": "auto", "overlap_comm": True}
     given = made(zero_optimization=zero, train_batch_size="auto", gradient_clipping="auto")
-    settle(given, config(place, "batch=8", "clip=0.5", "accumulate=2"), 2, WIDTH)
+    fill_config(given, config(place, "batch=8", "max_grad_norm=0.5", "gradient_accumulation_steps=2"), 2, WIDTH)
     assert (given["train_batch_size"], given["train_micro_batch_size_per_gpu"]) == (8, 4)
     assert (given["gradient_accumulation_steps"], given["gradient_clipping"]) == (1, 0.5)
     assert zero == {**zero, "reduce_bucket_size": 400, "stage3_prefetch_bucket_size": 360, "overlap_comm": True}
@@ -117,4 +124,4 @@ def test_what_the_config_leaves_open_is_the_recipe(place: Path):
 )
 def test_what_contradicts_the_recipe_is_refused(place: Path, changes: dict[str, object], what: str):
     with pytest.raises(UserError, match=what):
-        settle(made(**changes), config(place, "batch=8"), 2, WIDTH)
+        fill_config(made(**changes), config(place, "batch=8"), 2, WIDTH)

@@ -1,4 +1,4 @@
-"""The cached step is the plain step: loss, gradients and the random numbers left behind; in one process and in two."""
+"""The cached step equals the plain step in loss, gradients and random numbers, in one process and in two."""
 
 from __future__ import annotations
 

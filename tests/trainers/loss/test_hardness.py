@@ -218,7 +218,7 @@ def test_a_repeated_target_is_nobodys_negative() -> None:
     assert (of_first(masked=False) != 0).any()
 
 
-def test_widths_are_the_mean_of_cut_and_renormalised_vectors() -> None:
+def test_matryoshka_losses_are_the_mean_of_cut_and_renormalised_vectors() -> None:
     raw = [vectors(n, 8, seed).detach().mul(2).requires_grad_() for seed, n in enumerate((6, 6, 3))]
 
     def one(width: int) -> Tensor:
@@ -232,15 +232,15 @@ def test_widths_are_the_mean_of_cut_and_renormalised_vectors() -> None:
 
         return loss
 
-    _same(ours(widths=(2, 8)), lambda: (one(2) + one(8)) / 2, *raw)
-    _same(ours(widths=(2, 4, 8), width_weights=(1, 0, 3)), lambda: (one(2) + 3 * one(8)) / 4, *raw)
-    _same(ours(widths=(8,)), ours(), *raw, within=0)
+    _same(ours(matryoshka_dims=(2, 8)), lambda: (one(2) + one(8)) / 2, *raw)
+    _same(ours(matryoshka_dims=(2, 4, 8), matryoshka_weights=(1, 0, 3)), lambda: (one(2) + 3 * one(8)) / 4, *raw)
+    _same(ours(matryoshka_dims=(8,)), ours(), *raw, within=0)
 
 
-def test_widths_keep_the_length_of_vectors_that_have_one() -> None:
+def test_matryoshka_cuts_keep_the_length_of_vectors_that_have_one() -> None:
     query, target = (each.detach().mul(3) for each in (vectors(4, 8, 0), vectors(4, 8, 1)))
     cut = [normalize(each[:, :3], dim=1) * 3 for each in (query, target)]
-    ours = hardness_weighted_infonce(query, target, scale=1.0, alpha=0.5, widths=(3,))
+    ours = hardness_weighted_infonce(query, target, scale=1.0, alpha=0.5, matryoshka_dims=(3,))
     torch.testing.assert_close(ours, dense(*cut, scale=1.0, alpha=0.5), rtol=0, atol=1e-10)
 
 
@@ -268,8 +268,8 @@ def test_half_precision_is_computed_in_single_also_under_autocast() -> None:
         ({"negatives": torch.ones(2, 5)}, "Explicit negatives"),
         ({"negatives": torch.ones(2, 4), "direction": "target"}, "Explicit negatives"),
         ({"negatives": torch.ones(2, 4), "negative_rows": torch.arange(3)}, "Ids do not match"),
-        ({"widths": (2, 5)}, "no widths"),
-        ({"widths": (2, 4), "width_weights": (1,)}, "cannot have the weights"),
+        ({"matryoshka_dims": (2, 5)}, "cannot be cut to"),
+        ({"matryoshka_dims": (2, 4), "matryoshka_weights": (1,)}, "has 2 values"),
     ],
 )
 def test_what_does_not_fit_is_refused(change: dict[str, object], said: str) -> None:

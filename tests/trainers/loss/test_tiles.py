@@ -26,7 +26,9 @@ class _Largest(TorchDispatchMode):
         return made
 
 
-@pytest.mark.parametrize("options", [{}, {"false_negative_margin": 0.1}, {"widths": (2, 4)}, {"rows": range(10, 90)}])
+@pytest.mark.parametrize(
+    "options", [{}, {"false_negative_margin": 0.1}, {"matryoshka_dims": (2, 4)}, {"rows": range(10, 90)}]
+)
 def test_nothing_larger_than_a_tile_is_made(options: dict[str, object]) -> None:
     query, target = vectors(100, 4, 0), vectors(100, 4, 1)
     wrong, owners = vectors(120, 4, 2), torch.arange(120) % 100
