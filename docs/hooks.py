@@ -26,7 +26,8 @@ PAGES = {
     "benchmarks/README.md": "benchmarks/README.md",
 }
 """Pages outside of docs/: path in the repository, and path in the site."""
-_LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
+_LINK = re.compile(r"(?P<before>\]\(|^\[[^\]\n]+\]: )(?P<target>[^)\s]+)", re.MULTILINE)
+"""A link in a sentence, or one that is defined below it."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -41,7 +42,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Points the links of a page into the site or to the repository."""
     uri = page.file.src_uri
     path = next((path for path, site in PAGES.items() if site == uri), f"docs/{uri}")
-    return _LINK.sub(lambda link: f"]({_pointed(link['target'], path, uri, files)})", markdown)
+    return _LINK.sub(lambda link: link["before"] + _pointed(link["target"], path, uri, files), markdown)
 
 
 def _pointed(written: str, path: str, uri: str, files: Files) -> str:
