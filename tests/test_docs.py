@@ -10,6 +10,7 @@ import ast
 import json
 import os
 import re
+import shutil
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,9 +94,19 @@ def _rows(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("│")]
 
 
-@pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.place)
-def test_a_block_of_python_runs(block: Block, folder: Path) -> None:
-    exec(compile(block.text, block.place, "exec"), {"__name__": "docs"})
+@pytest.mark.slow
+@pytest.mark.parametrize("page", sorted({block.page for block in PYTHON}))
+def test_the_python_of_a_page_runs(page: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From its first block to its last, in a folder of its own, with the data and results of the other commands."""
+    for entry in folder.iterdir():
+        if entry.name != "runs":
+            (tmp_path / entry.name).symlink_to(entry)
+    shutil.copytree(folder / "runs/results", tmp_path / "runs/results")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "docs"}
+    for block in PYTHON:
+        if block.page == page:
+            exec(compile(block.text, block.place, "exec"), names)
 
 
 @pytest.mark.parametrize("block", [each for each in BLOCKS if each.language in ("json", "yaml", "toml")], ids=str)

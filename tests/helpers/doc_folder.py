@@ -99,6 +99,7 @@ def write_results(folder: Path) -> None:
     (folder / "runs/whole/classical/1").rename(folder / "runs/results/org--model/main")
     (folder / "scores").mkdir()
     call("export", "runs/results/mine", "--format", "mmeb", "-o", "scores/mine.json")
+    call("embed", "classical", "ITEMS.jsonl", "-o", "VECTORS.safetensors")
 
 
 def train(folder: Path) -> None:
