@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -62,15 +62,19 @@ def _called(command: Command) -> str:
     return f"{command.place} [{'run' if NEEDS[command] is None else f'parsed, a run needs {NEEDS[command]}'}]"
 
 
+def _shows_checkpoints(words: Sequence[str]) -> bool:
+    return "--by" in words or any("checkpoint-300" in word for word in words)
+
+
 def _marked(command: Command) -> object:
-    slow = any("checkpoint-300" in word or word == "train" for word in command.words)
+    slow = "train" in command.words or _shows_checkpoints(command.words)
     return pytest.param(command, marks=pytest.mark.slow) if slow else command
 
 
 @pytest.mark.parametrize("command", [_marked(each) for each in COMMANDS if NEEDS[each] is None], ids=_called)
 def test_a_command_runs(command: Command, folder: Path, request: pytest.FixtureRequest) -> None:
     words = shortened(command)
-    if any("checkpoint-300" in word for word in words):
+    if _shows_checkpoints(words):
         request.getfixturevalue("trained")
     allowed = (0, 1) if parse(words).command in VERDICTS else (0,)
     assert main(words) in allowed
