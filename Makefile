@@ -7,9 +7,9 @@ BIN := $(VENV)/bin
 TRAINED := runs/demo-infonce/checkpoint-300 runs/demo/checkpoint-300
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test check format clean
+.PHONY: help install quickstart test check format docs clean
 
-help:  ## say what there is
+help:  ## list what make can do
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(VENV)/.installed  ## make the environment in .venv
@@ -25,16 +25,20 @@ quickstart: $(VENV)/.installed  ## train two small models, evaluate and compare 
 test: $(VENV)/.installed-dev  ## run all tests
 	$(BIN)/python -m pytest -n 2
 
-check: $(VENV)/.installed-dev  ## linter, formatter, types
+check: $(VENV)/.installed-dev  ## run the linter, the formatter and the type checker
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(VENV)/.installed-dev  ## let the formatter and the linter mend what they can
+format: $(VENV)/.installed-dev  ## apply what the formatter and the linter can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean:  ## remove the environment and what tools leave behind
+docs: $(VENV)/.installed-docs  ## build the documentation site in build/site; a broken link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+	@echo "The site: $(CURDIR)/build/site/index.html"
+
+clean:  ## remove the environment and the files of tools
 	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
@@ -49,4 +53,8 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@

@@ -32,7 +32,8 @@ PHRASES = (
 
 _CODE = re.compile(r"```.*?```|^ {4,}\S.*?$", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`[^`\n]*`")
-_LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)")
+_LINK = re.compile(r"!?\[([^\]]*)\](?:\([^)]*\)|\[[^\]]*\])")
+_TARGET = re.compile(r"^\[[^\]]+\]: \S+$", re.MULTILINE)
 _END = re.compile(r"(?<=[.!?:;])[\"')*]*\s+(?=[A-Z\d`\"'(*])|\n\s*\n|\n\s*(?:[-*+]|\d+\.)\s+|\n#+ ")
 
 
@@ -54,13 +55,14 @@ def breaches(path: Path) -> Iterator[Breach]:
             if words > MOST_WORDS:
                 yield Breach(f"{path}:{line}", f"{words} words", sentence)
             for phrase in PHRASES:
-                if phrase.lower() in sentence.lower():
+                if re.search(rf"\b{phrase}s?\b", sentence, re.IGNORECASE):
                     yield Breach(f"{path}:{line}", f"says {phrase!r}", sentence)
 
 
 def sentences(text: str) -> Iterator[str]:
     """Sentences and list entries of a text, without code; inline code and a link's text count as one word."""
-    plain = _INLINE.sub("CODE", _LINK.sub(lambda link: link[1], _CODE.sub("\n\n", text)))
+    plain = _CODE.sub("\n\n", _TARGET.sub("", text))
+    plain = _INLINE.sub("CODE", _LINK.sub(lambda link: link[1], plain))
     for sentence in _END.split(plain):
         joined = " ".join(sentence.split())
         if joined:
@@ -80,7 +82,7 @@ def _docstrings(text: str) -> Iterator[tuple[int, str]]:
 def _without_tables(text: str) -> str:
     """The page with each cell of a table as a paragraph."""
     lines = (
-        "\n\n" + line.strip("| ").replace("|", "\n\n") + "\n\n" if line.startswith("|") else line
+        "\n\n" + line.strip("| ").replace("|", "\n\n") + "\n\n" if line.lstrip().startswith("|") else line
         for line in text.split("\n")
     )
     return "\n".join(lines)
