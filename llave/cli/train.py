@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         if main:
             _show(config, estimate(config, processes), processes)
         return DONE
-    from llave.cli.progress import ProgressBar
+    from llave.api.console_progress import ProgressBar
     from trainers.train import train
 
     with ProgressBar(notes) as progress:
