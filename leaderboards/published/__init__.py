@@ -58,7 +58,7 @@ def published_rows() -> tuple[PublishedRow, ...]:
 @cache
 def printed_rows() -> tuple[PublishedRow, ...]:
     """The same rows before the audit."""
-    files = sorted(Path(__file__).parent.glob("*.json"))
+    files = sorted((Path(__file__).parent / "data").glob("*.json"))
     return tuple(row for file in files for row in _read(json.loads(file.read_text(encoding="utf-8"))))
 
 

@@ -116,8 +116,8 @@ def _warn(warnings: Sequence[str]) -> None:
 
 
 def _grid(board: Board, options: argparse.Namespace, *, intervals: bool = True) -> Table:
-    from leaderboards.board.pareto import curve_grid
     from leaderboards.board.tables import board_grid
+    from leaderboards.board.training_curve import curve_grid
 
     if options.by == "step":
         return curve_grid(board)

@@ -14,9 +14,11 @@ from rich.console import Console
 from harness.errors import UserError
 from harness.results.files import Score
 from leaderboards.board.board import Board
-from leaderboards.board.pareto import curve_grid
 from leaderboards.board.scope import every_published, rows_for, suite_for
 from leaderboards.board.tables import board_csv, board_grid, board_json
+from leaderboards.board.training_curve import curve_grid
+from leaderboards.board.tables import board_csv, board_grid, board_json
+from leaderboards.board.training_curve import curve_grid
 from leaderboards.exchange.files import Imported, write_imported
 from leaderboards.page.data import page_data
 from leaderboards.published.rows import Citation, MeanMismatch, PublishedRow
