@@ -1,4 +1,4 @@
-"""The curve of a training run: one row a checkpoint, in the order of the steps."""
+"""The scores of a training run's checkpoints, in the order of their steps."""
 
 from __future__ import annotations
 
@@ -9,67 +9,61 @@ from harness.errors import UserError
 from leaderboards.board.board import Board
 from leaderboards.board.entries import TrainingPoint
 from leaderboards.board.standings import MeanScore, Standing
+from leaderboards.board.tables import mean_cell
 from leaderboards.tables import Cell, Table
 
 _WIDTH = 40
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-def curve_grid(board: Board) -> Table:
-    """Each checkpoint's score by what the board ranks by, drawn with its interval; a sparkline of each run below.
+def training_curve(board: Board) -> Table:
+    """A table with one row per checkpoint: the score that the board ranks by, with its interval drawn to scale.
 
-    Raises UserError if no model is a checkpoint.
+    The notes have a sparkline of each run.
+
+    Raises: UserError if no model is a checkpoint.
     """
     points = checkpoints(board)
     if not points:
-        hint = "Names that hold checkpoint-STEP are, and records whose model has a `step`."
+        hint = "A checkpoint has checkpoint-STEP in its name, or a `step` in its record."
         raise UserError("None of these models is a checkpoint of a training run.", hint)
-    figures = [standing.cells[board.rank_by] for _, standing in points]
-    known = [figure for figure in figures if figure.mean.value is not None]
-    low, high = _ends(known)
+    scores = [standing.cells[board.rank_by] for _, standing in points]
+    low, high = _ends([score for score in scores if score.mean.value is not None])
     rows = [
-        (Cell(at.run), Cell(str(at.step)), _score(figure), Cell(_drawn(figure, low, high)))
-        for (at, _), figure in zip(points, figures, strict=True)
+        (Cell(at.run), Cell(str(at.step)), mean_cell(score), Cell(_drawn(score, low, high)))
+        for (at, _), score in zip(points, scores, strict=True)
     ]
     plot = f"{100 * low:.1f} to {100 * high:.1f}"
     notes = [
-        f"{run}: {_sparkline([figure.mean.value for (at, _), figure in group])}"
-        for run, group in groupby(zip(points, figures, strict=True), key=lambda each: each[0][0].run)
+        f"{run}: {_sparkline([score.mean.value for (at, _), score in group])}"
+        for run, group in groupby(zip(points, scores, strict=True), key=lambda each: each[0][0].run)
     ]
     title = f"{board.suite.summary}: {board.rank_by} by step, in percent"
     return Table(title, ("run", "step", board.rank_by, plot), tuple(rows), frozenset({"run", plot}), tuple(notes))
 
 
 def checkpoints(board: Board) -> list[tuple[TrainingPoint, Standing]]:
-    """The board's checkpoints by run and step."""
+    """The checkpoints of a board, sorted by run and step."""
     found = [(at, standing) for standing in board.standings() if (at := standing.entry.checkpoint)]
     return sorted(found, key=lambda each: each[0])
 
 
-def _ends(figures: Sequence[MeanScore]) -> tuple[float, float]:
-    every = [each for figure in figures for each in (figure.mean.value, *(figure.interval or ())) if each is not None]
+def _ends(scores: Sequence[MeanScore]) -> tuple[float, float]:
+    every = [each for score in scores for each in (score.mean.value, *(score.interval or ())) if each is not None]
     return (min(every), max(every)) if every else (0.0, 1.0)
 
 
-def _score(figure: MeanScore) -> Cell:
-    mean = figure.mean
-    if mean.value is None:
-        return Cell(f"{mean.present} of {mean.present + len(mean.missing)}")
-    extra = "[{:.1f}, {:.1f}]".format(*(100 * end for end in figure.interval)) if figure.interval else ""
-    return Cell(f"{100 * mean.value:.1f}", extra)
-
-
-def _drawn(figure: MeanScore, low: float, high: float) -> str:
-    """The score as a point on a line as long as its interval."""
+def _drawn(score: MeanScore, low: float, high: float) -> str:
+    """The score as a point on a line that spans its interval."""
 
     def place(value: float) -> int:
         return round((value - low) / (high - low) * (_WIDTH - 1)) if high > low else 0
 
-    if figure.mean.value is None:
+    if score.mean.value is None:
         return ""
-    start, end = map(place, figure.interval or (figure.mean.value, figure.mean.value))
+    start, end = map(place, score.interval or (score.mean.value, score.mean.value))
     line = [" "] * start + ["─"] * (end - start + 1)
-    line[place(figure.mean.value)] = "●"
+    line[place(score.mean.value)] = "●"
     return "".join(line)
 
 
