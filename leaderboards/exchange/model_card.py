@@ -14,7 +14,7 @@ _TASK_TYPES = {"classification": "image-classification", "vqa": "visual-question
 
 
 def model_card(results: Sequence[Result], suite: Suite) -> str:
-    """The YAML header of a README.md with the main scores of one model and the complete means of a suite, in percent.
+    """The YAML header of a README.md: main scores of one model and complete means of the suite, in percent.
 
     Raises: UserError for results of part of a dataset.
     """
