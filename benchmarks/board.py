@@ -1,4 +1,4 @@
-"""Time of a large board: results read, intervals and ranks worked out, its page opened in a browser. See README.md."""
+"""Times a large board: reading results, computing intervals and ranks, opening its page. See README.md."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _HEAT_MAP = """
 
 
 def draw(models: int, queries: int) -> list[Record]:
-    """Results of every dataset of MMEB; models are a thousandth apart, as real neighbours are."""
+    """Random results of every dataset of MMEB. Neighbouring models differ by a thousandth, as real ones do."""
     random = np.random.default_rng(0)
     return [
         _record(task, f"model-{model:04d}", random.random(queries) < 0.3 + model / 1000)
@@ -79,7 +79,7 @@ def _record(task: str, model: str, hits: NDArray[np.bool_]) -> Record:
 
 
 def board(models: int, queries: int, repeats: int) -> dict[str, object]:
-    """All means with intervals, all pairs tested, ranks and groups: what `llave board` prints."""
+    """Times all that `llave board` computes: means with intervals, tests of all pairs, ranks and groups."""
     records = draw(models, queries)
     of_one = [record.scores for record in records[: len(_SUITE.tasks)] if record.scores is not None]
     sides = {
@@ -97,7 +97,7 @@ def board(models: int, queries: int, repeats: int) -> dict[str, object]:
 
 
 def by_scipy(scores: Sequence[NDArray[np.float32]]) -> list[object]:
-    """One model's datasets, each with the percentile bootstrap of scipy."""
+    """The intervals of one model's datasets by the percentile bootstrap of scipy."""
     from scipy.stats import bootstrap
 
     return [
@@ -107,7 +107,7 @@ def by_scipy(scores: Sequence[NDArray[np.float32]]) -> list[object]:
 
 
 def reading(folder: Path, files: int, queries: int, repeats: int) -> dict[str, object]:
-    """Records, digests of rows checked, the score of every query."""
+    """Times reading records and the scores of their queries, with a check of every digest."""
     row = {"query": "0", "right": True, "hit@1": 1.0, "best_rank": [1], "top": [{"text": "a caption " * 40}]}
     for number in range(files):
         write_result(folder, _record(f"task-{number}", "m", np.ones(queries, dtype=np.bool_)).result, [row] * queries)
@@ -117,7 +117,7 @@ def reading(folder: Path, files: int, queries: int, repeats: int) -> dict[str, o
 
 
 def page(folder: Path, models: int, repeats: int) -> dict[str, object]:
-    """From the file to the load event, and from the means to the heat map of all datasets."""
+    """Times a page until its load event, and the switch from means to the heat map of all datasets."""
     folder.mkdir()
     path, start = folder / "board.html", time.perf_counter()
     write_page(path, Board.of_records(draw(models, 100), _SUITE))
@@ -158,14 +158,15 @@ def _browser() -> Chrome:
 
 
 def main() -> None:
+    """Runs the benchmarks and writes the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--models", type=int, default=500, help="of the board, each on MMEB's 36 datasets (500)")
-    add("--queries", type=int, default=1000, help="of each dataset (1000)")
+    add("--models", type=int, default=500, help="models of the board, each on MMEB's 36 datasets (500)")
+    add("--queries", type=int, default=1000, help="queries of each dataset (1000)")
     add("--files", type=int, default=1000, help="results that are read (1000)")
-    add("--page-models", type=int, default=100, help="of the page (100)")
+    add("--page-models", type=int, default=100, help="models of the page (100)")
     add("--repeats", type=int, default=5, help="rounds whose median is taken (5)")
-    add("--out", type=Path, default=common.RESULTS / "board.json", help="where the figures go")
+    add("--out", type=Path, default=common.RESULTS / "board.json", help="file for the results")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         figures = {

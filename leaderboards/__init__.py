@@ -1,1 +1,1 @@
-"""What results mean: tables of runs, with what they leave out and how sure they are."""
+"""Leaderboards: tables of results with confidence intervals, comparisons, published scores and exchange formats."""

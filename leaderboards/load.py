@@ -1,4 +1,4 @@
-"""Results with their per-query scores, and imported scores, from folders and files. What cannot be used is named."""
+"""Reads results with their per-query scores, and imported scores, from folders and files."""
 
 from __future__ import annotations
 
@@ -18,33 +18,35 @@ from leaderboards.exchange.files import SUFFIX, load_imported, row_of
 from leaderboards.published.rows import PublishedRow
 
 _HEAD = 512
-"""Bytes in which a record says that it is one."""
+"""Number of bytes at the start of a file in which a record names its format."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Record:
-    """A result, where it lies, and its queries."""
+    """A result, the path of its file, and the scores of its queries."""
 
     result: Result
     path: Path
     scores: NDArray[np.float32] | None = field(repr=False)
-    """The main metric of each query, in the order of the data; None if the rows are not there or not its own."""
+    """The main metric of each query, (queries,), in the order of the data. None if its rows are missing or changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """What was found, and what was wrong with the rest: a sentence each."""
+    """What was read from files, and a warning for each file that cannot be used."""
 
     records: tuple[Record, ...]
     imported: tuple[PublishedRow, ...]
-    """Rows of what `llave import` wrote."""
+    """Rows from the files that `llave import` wrote."""
     warnings: tuple[str, ...]
 
 
 def load(places: Sequence[Path]) -> Loaded:
-    """Records and imported scores in files and folders, in the order of the places and their paths, each once.
+    """Reads all results and imported scores in the given files and folders.
 
-    Raises UserError if nothing can be used.
+    They come in the order of `places`, within a folder by path, each file once.
+
+    Raises: UserError if nothing can be used.
     """
     warnings: list[str] = []
     results: dict[Path, Result] = {}
@@ -60,23 +62,28 @@ def load(places: Sequence[Path]) -> Loaded:
     kept = _without_conflicts(results, warnings)
     records = [record for path, result in kept.items() if (record := _record(path, result, warnings))]
     if not records and not imported:
-        what = "\n".join(warnings) or "No results were named."
+        what = "\n".join(warnings) or "No results were given."
         raise UserError(
             what,
-            "Name what `llave run` or `llave import` wrote: runs/results, unless --out said otherwise.",
+            "Give a file or folder that `llave run` or `llave import` wrote, such as runs/results.",
         )
     return Loaded(tuple(records), tuple(imported.values()), tuple(warnings))
 
 
+def holds_results(place: Path) -> bool:
+    """Whether a place is a file, or a folder that holds results or imported scores."""
+    return place.is_file() or (place.is_dir() and bool(_candidates(place, [])))
+
+
 def _candidates(place: Path, warnings: list[str]) -> list[Path]:
-    """The files of a place that are records or imported scores, or were meant to be."""
+    """The files of a place that are, or look like, results or imported scores."""
     if not place.is_dir():
         return [place]
     found = sorted(path for path in place.rglob("*.json") if not path.name.startswith(".") and path.is_file())
     records = [path for path in found if _may_be_record(path)]
     if len(found) > len(records):
         other = next(path for path in found if path not in set(records))
-        warnings.append(f"{place} has {len(found) - len(records)} other JSON files, such as {other.name}: passed over.")
+        warnings.append(f"{place} has {len(found) - len(records)} other JSON files, such as {other.name}: ignored.")
     if not records:
         warnings.append(f"{place} holds no results.")
     return records
@@ -89,12 +96,12 @@ def _may_be_record(path: Path) -> bool:
         with path.open("rb") as file:
             head = file.read(_HEAD)
     except OSError:
-        return True  # reading it whole says what is wrong
+        return True  # reading the whole file reports the error
     return not head.strip() or b'"format"' in head
 
 
 def _without_conflicts(results: dict[Path, Result], warnings: list[str]) -> dict[Path, Result]:
-    """Each identity once. Of several that claim it with different scores none can be believed."""
+    """Each identity once. Files that claim one identity with different scores are all left out."""
     claims: dict[str, list[Path]] = {}
     for path, result in results.items():
         claims.setdefault(result.identity, []).append(path)
@@ -104,42 +111,42 @@ def _without_conflicts(results: dict[Path, Result], warnings: list[str]) -> dict
             kept[paths[0]] = results[paths[0]]
             continue
         named = ", ".join(map(str, paths))
-        warnings.append(f"{named} claim the same identity with different scores: none is shown. Run it again.")
+        warnings.append(f"{named} have the same identity but different scores, so none is shown. Run them again.")
     return kept
 
 
 def _record(path: Path, result: Result, warnings: list[str]) -> Record | None:
-    """The record with its queries' scores; None if it contradicts them."""
+    """The record with the scores of its queries. None if the two contradict each other."""
     if result.status != "done":
-        warnings.append(f"{path} is not finished (status {result.status!r}): not shown.")
+        warnings.append(f"{path} is not finished (status {result.status!r}), so it is not shown.")
         return None
     try:
         scores = _scores(path, result)
     except (OSError, ValueError) as error:
-        why = "are not there" if isinstance(error, FileNotFoundError) else "are not those it was written with"
-        warnings.append(f"{path}: its per-query rows {why}, so it is not tested against others.")
+        why = "are missing" if isinstance(error, FileNotFoundError) else "were changed"
+        warnings.append(f"{path}: its per-query rows {why}, so no paired test uses it.")
         return Record(result, path, None)
     if abs(float(scores.mean(dtype=np.float64)) - result.main.value) > 1e-6 and result.main_metric != "median_rank":
-        warnings.append(f"{path} was edited: its score is not that of its rows. Not shown. Run it again.")
+        warnings.append(f"{path} is not shown: its score is not the mean of its rows. Run the evaluation again.")
         return None
     return Record(result, path, scores)
 
 
-def stepped_aside(path: Path) -> bool:
-    """Whether a record made way for the answer to another question, which has the plain name beside it."""
+def was_renamed(path: Path) -> bool:
+    """Whether the file was renamed when a result with other settings took its plain name."""
     stem, _, digest = path.stem.rpartition(".")
     return bool(re.fullmatch("[0-9a-f]{12}", digest)) and path.with_name(f"{stem}.json").exists()
 
 
 def rows_path(path: Path, result: Result) -> Path:
-    """Beside the record, whatever else an edited one may say."""
+    """The path of a record's rows: always in the folder of the record, even if an edited record names another."""
     return path.parent / Path(str(result.queries.get("file"))).name
 
 
 def _scores(path: Path, result: Result) -> NDArray[np.float32]:
-    """The main metric from the rows. Raises ValueError if they are not the ones that the record was written with.
+    """The main metric of each row. Raises ValueError if the rows are not those that the record was written with.
 
-    Rows are long, their first fields are what is needed, and no text can hold an unescaped `"key": `.
+    Only the number after `"key": ` is parsed, since rows are long. No text can hold an unescaped `"key": `.
     """
     data = rows_path(path, result).read_bytes()
     if hashlib.sha256(data).hexdigest() != result.queries.get("sha256"):

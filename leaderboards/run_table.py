@@ -1,94 +1,85 @@
-"""Boards and results for the terminal."""
+"""The tables of a run, of a single result and of its worst queries."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from harness.results.files import Result
 from harness.scoring.metrics import Metric, QueryRow
 from leaderboards.board.board import Board
-from leaderboards.board.remarks import remarks
+from leaderboards.board.tables import remarks
+from leaderboards.tables import Cell, Table, fitted
 from tasks.suites import Mean
 
 _UNBOUNDED = 10_000
 _NAMED = 10
-"""Missing tasks that are named; the others are counted."""
+"""Number of missing tasks that are named; the others are counted."""
 
 
 def board_table(board: Board, width: int = _UNBOUNDED) -> Table:
-    """Main scores with their 95 % intervals, which go where the table would not fit into `width` characters.
+    """One row per task with the main score of each model, and the suite's means.
 
-    A dagger marks scores that depend on how ties are counted.
+    Scores have their 95 % CI if the table then fits into `width` characters. A dagger marks scores that depend on how
+    ties are counted.
     """
-    table = _board_table(board, intervals=True)
-    fits = Console(width=_UNBOUNDED).measure(table).maximum <= width
-    return table if fits else _board_table(board, intervals=False)
+    return fitted(lambda intervals: _board_table(board, intervals=intervals), width)
 
 
 def _board_table(board: Board, *, intervals: bool) -> Table:
-    caption = _caption(board, intervals=intervals)
-    table = Table(title=_title(board), title_justify="left", caption=caption, caption_justify="left")
-    table.add_column("task", overflow="fold")
     has_meta_tasks = any(result.meta_task for result in board.results)
-    if has_meta_tasks:
-        table.add_column("meta-task")
-    for name in ("queries", "chance"):
-        table.add_column(name, justify="right")
-    for model in board.columns:
-        table.add_column(Text(model), justify="right", overflow="fold")
+    names = ("task", "meta-task") if has_meta_tasks else ("task",)
+    rows = []
     for task in board.tasks:
         cells = [column.get(task) for column in board.columns.values()]
         first = next(cell for cell in cells if cell is not None)
-        name = f"{task} ({first.split})" if first.split else task
-        meta = [Text(first.meta_task or "-")] if has_meta_tasks else []
-        chance = _number(first.main_metric, first.chance[first.main_metric])
+        meta = [Cell(first.meta_task or "-")] if has_meta_tasks else []
+        chance = Cell(_number(first.main_metric, first.chance[first.main_metric]))
         scores = [_score(cell, interval=intervals) for cell in cells]
-        table.add_row(Text(name), *meta, f"{first.num_queries:,}", chance, *scores)
-    if not _ranks(board):
-        table.add_section()
-        blank = [""] * (3 if has_meta_tasks else 2)
-        for rows in zip(*map(board.means, board.columns), strict=True):
-            table.add_row(rows[0].name, *blank, *map(_mean, rows), style="bold")
-    return table
+        name = Cell(f"{task} ({first.split})" if first.split else task)
+        rows.append((name, *meta, Cell(f"{first.num_queries:,}"), chance, *scores))
+    blank = [Cell("")] * (len(names) + 1)
+    means = [] if _ranks(board) else zip(*map(board.means, board.columns), strict=True)
+    return Table(
+        _title(board),
+        (*names, "queries", "chance", *board.columns),
+        tuple(rows),
+        frozenset(names),
+        tuple(_notes(board, intervals=intervals)),
+        tuple((Cell(each[0].name), *blank, *map(_mean, each)) for each in means),
+    )
 
 
-def _title(board: Board) -> Text:
+def _title(board: Board) -> str:
     metrics = ", ".join(dict.fromkeys(result.main_metric for result in board.results))
     protocols = ", ".join(dict.fromkeys(result.protocol for result in board.results))
-    return Text(f"{board.suite.summary}: {metrics}{'' if _ranks(board) else ' in percent'}, protocol {protocols}")
+    return f"{board.suite.summary}: {metrics}{'' if _ranks(board) else ' in percent'}, protocol {protocols}"
 
 
 def _ranks(board: Board) -> bool:
-    """Whether a main metric is a rank, of which neither percent nor means over tasks say anything."""
+    """Whether a main metric is a rank, which has neither percent nor a mean over tasks."""
     return any(Metric.parse(result.main_metric).is_rank for result in board.results)
 
 
-def _caption(board: Board, *, intervals: bool) -> Text:
-    lines = ["Brackets: 95 % interval (bootstrap over queries)."] if intervals else []
+def _notes(board: Board, *, intervals: bool) -> list[str]:
+    lines = ["Brackets: 95 % CI (bootstrap over queries)."] if intervals else []
     lifted = [(_lift(result), model, result) for model, column in board.columns.items() for result in column.values()]
     lift, model, most = max(lifted, key=lambda each: each[0])
     if lift:
         strict, official = (
             _number(most.main_metric, rule[most.main_metric].value) for rule in (most.strict, most.official)
         )
-        where = f"{model} on {most.task}"
         lines.append(
-            f"† ties are won under this protocol: where they are neutral {where} has {strict}, not {official}."
+            f"† depends on ties, which count as won here. With neutral ties {model} has {strict}, not {official}, "
+            f"on {most.task}."
             if most.protocol == "official"
-            else f"† ties: the public rule would show more, such as {official} for {where}."
+            else f"† depends on ties. The official protocol gives more, such as {official} for {model} on {most.task}."
         )
-    lines += remarks(board)
-    lines += _gaps(board)
-    return Text("\n".join(lines))
+    return [*lines, *remarks(board), *_gaps(board)]
 
 
 def _gaps(board: Board) -> list[str]:
-    """What is missing for the mean over the whole suite, once for all models that lack the same."""
+    """The tasks that the mean over the whole suite lacks, once for all models that lack the same ones."""
     models: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for model in board.columns:
         models[board.means(model)[0].missing].append(model)
@@ -101,45 +92,44 @@ def _gaps(board: Board) -> list[str]:
 
 
 def _lift(result: Result) -> float:
-    """By how much the public rule shows more than neutral ties do; 0 where the difference is not in percent."""
+    """The official minus the strict score; 0 where the difference is not in percent."""
     name = result.main_metric
     lift = result.official[name].value - result.strict[name].value
     return lift if lift > 1e-9 and not Metric.parse(name).is_rank else 0.0
 
 
-def _score(result: Result | None, *, interval: bool) -> str:
+def _score(result: Result | None, *, interval: bool) -> Cell:
     if result is None:
-        return "-"
+        return Cell("-")
     score = result.main
     value, low, high = (_number(result.main_metric, each) for each in (score.value, score.low, score.high))
-    return f"{value}{'†' if _lift(result) else ''}{f' [{low}, {high}]' if interval else ''}"
+    return Cell(f"{value}{'†' if _lift(result) else ''}", f"[{low}, {high}]" if interval else "")
 
 
-def _mean(mean: Mean) -> str:
+def _mean(mean: Mean) -> Cell:
     if mean.value is None:
-        return f"incomplete: {mean.present} of {mean.present + len(mean.missing)}"
-    return f"{100 * mean.value:.1f}"
+        return Cell(f"incomplete: {mean.present} of {mean.present + len(mean.missing)}")
+    return Cell(f"{100 * mean.value:.1f}")
 
 
 def _number(metric: str, value: float) -> str:
-    """A fraction in percent, a rank as it is."""
+    """A fraction in percent, or a rank as it is."""
     return f"{value if Metric.parse(metric).is_rank else 100 * value:.1f}"
 
 
 def result_table(result: Result) -> Table:
-    """Every metric of one result, under both rules, with chance; and what it was measured on, with what."""
-    title = Text(f"{result.model['name']} on {result.task}: percent, or ranks")
-    table = Table("metric", title=title, title_justify="left", caption=_about(result), caption_justify="left")
-    for name in ("strict", "official", f"95 % interval, {result.protocol}", "chance"):
-        table.add_column(name, justify="right")
+    """Every metric of one result under both protocols, with its chance level; notes on the model and the data."""
+    names = ("metric", "strict", "official", f"95 % CI, {result.protocol}", "chance")
+    rows = []
     for name, score in result.metrics.items():
         values = (result.strict[name].value, result.official[name].value, score.low, score.high, result.chance[name])
         strict, official, low, high, chance = (_number(name, each) for each in values)
-        table.add_row(name, strict, official, f"{low} to {high}", chance)
-    return table
+        rows.append(tuple(map(Cell, (name, strict, official, f"{low} to {high}", chance))))
+    title = f"{result.model['name']} on {result.task}: percent, or ranks"
+    return Table(title, names, tuple(rows), frozenset({"metric"}), tuple(_about(result)))
 
 
-def _about(result: Result) -> Text:
+def _about(result: Result) -> list[str]:
     limit = result.settings.get("limit")
     lines = [
         f"{result.num_queries:,} queries, {result.tied_queries:,} of them tied; {result.num_targets:,} targets"
@@ -147,32 +137,29 @@ def _about(result: Result) -> Text:
         f"model: revision {result.model['revision']}, {result.model.get('adapter')}, {result.model.get('dtype')}",
         f"data: {result.dataset['source']}, revision {result.dataset['revision']}, "
         f"digest {str(result.dataset['digest'])[:12]}",
-        f"made: {result.created} by llave-bench {result.environment.get('llave-bench')} "
+        f"created: {result.created} by llave-bench {result.environment.get('llave-bench')} "
         f"on {result.environment.get('device')} in {result.cost.get('seconds')} s",
     ]
     notes = result.dataset.get("notes")
     if isinstance(notes, dict) and notes:
-        lines.append("noted: " + ", ".join(f"{name} {count}" for name, count in notes.items()))
-    return Text("\n".join(lines))
+        lines.append("data notes: " + ", ".join(f"{name} {count}" for name, count in notes.items()))
+    return lines
 
 
 def query_table(rows: Sequence[QueryRow], count: int) -> Table:
-    """The queries whose right answer came out last, with what came out first instead."""
-    table = Table(title=f"The {min(count, len(rows))} worst queries", title_justify="left", show_lines=True)
-    table.add_column("query", justify="right")
-    table.add_column("rank", justify="right")
-    for name in ("asked", "right", "came first"):
-        table.add_column(name, overflow="fold", ratio=1)
+    """The `count` queries with the lowest ranks of their best positive, and what ranked first instead.
+
+    Queries that could not be ranked come first.
+    """
+    lines = []
     for row in sorted(rows, key=_badness, reverse=True)[:count]:
         top = _maps(row["top"])
-        table.add_row(
-            Text(str(row["query"])),
-            _places(row),
-            _content(row["content"]),
-            Text("\n").join(_content(each) for each in _maps(row["positives"])[:3]),
-            _content(top[0]) if top else Text(str(row.get("bad_media", "not ranked"))),
-        )
-    return table
+        positives = "\n".join(item_text(each) for each in _maps(row["positives"])[:3])
+        first = item_text(top[0]) if top else str(row.get("bad_media", "not ranked"))
+        lines.append(tuple(map(Cell, (str(row["query"]), _places(row), item_text(row["content"]), positives, first))))
+    names = ("query", "rank", "content", "positives", "ranked first")
+    title = f"The {min(count, len(rows))} worst queries"
+    return Table(title, names, tuple(lines), frozenset(names[2:]), lines=True, longest=None)
 
 
 def _badness(row: QueryRow) -> int:
@@ -196,7 +183,10 @@ def _maps(value: object) -> list[QueryRow]:
     return value
 
 
-def _content(item: object) -> Text:
-    assert isinstance(item, dict)
-    media = [f"[{name}]" for name in item.get("media", [])]
-    return Text(" ".join([*media, str(item.get("text", "")).strip()])[:300])
+def item_text(item: object) -> str:
+    """The first 300 characters of an item: the names of its media in brackets, then its text."""
+    if not isinstance(item, dict):
+        return ""
+    media = item.get("media")
+    names = [f"[{name}]" for name in media] if isinstance(media, list) else []
+    return " ".join([*names, str(item.get("text", "")).strip()])[:300]

@@ -1,25 +1,21 @@
-"""A table as text, and its forms: terminal, Markdown, LaTeX, HTML. Each escapes whatever names bring along."""
+"""One table type, and what is made of it: a terminal table, Markdown, LaTeX, HTML. Each form escapes its text."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
-from rich.cells import cell_len
-from rich.console import Group
-from rich.table import Table as RichTable
-from rich.text import Text
 
-from leaderboards.board.entries import clean
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
 
-Style = Literal["", "best", "second"]
+Style = Literal["", "best", "second", "pass", "fail", "note", "skipped"]
 
-_LONGEST = 60
-"""Characters of a name or text that stand on one line of a terminal."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|~#&$])")
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -47,9 +43,29 @@ _LATEX = {
 }
 
 
+class _Look(NamedTuple):
+    """A style in each form: for rich, around Markdown text, a LaTeX pattern, an HTML element."""
+
+    rich: str
+    markdown: str = ""
+    latex: str = "%s"
+    element: str = "span"
+
+
+_LOOKS: dict[Style, _Look] = {
+    "": _Look(""),
+    "best": _Look("bold", "**", r"\textbf{%s}", "strong"),
+    "second": _Look("underline", "_", r"\underline{%s}", "u"),
+    "pass": _Look("green"),
+    "fail": _Look("bold red", "**", r"\textbf{%s}", "strong"),
+    "note": _Look("yellow"),
+    "skipped": _Look("dim"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A figure or a name, and what stands behind it in brackets."""
+    """A figure or a name. `extra` follows it in smaller type, for example an interval in brackets."""
 
     text: str
     extra: str = ""
@@ -61,139 +77,188 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table. `words` are the columns that are not numbers; notes stand below."""
+    """A table with a title above it and notes below it.
+
+    `console.print(table)` of rich prints it, and a notebook shows it. On a terminal that is too narrow, number columns
+    from the right are left out and named in a note; the first `keep` columns always stay.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     words: frozenset[str] = frozenset()
+    """The columns of names and text. All others hold numbers and are aligned to the right."""
     notes: tuple[str, ...] = ()
+    foot: tuple[tuple[Cell, ...], ...] = ()
+    """Rows below a rule, such as means."""
+    keep: int | None = None
+    """Number of columns that are never left out. None: all of them, so that text is folded instead."""
+    more: str = "a wider terminal shows all"
+    """Where the reader finds the columns that were left out."""
+    longest: int | None = 60
+    """Most characters on a line of a text column. None: no limit."""
+    lines: bool = False
+    """Whether a terminal shows a line between rows."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.table import Table as RichTable
+        from rich.text import Text
+
+        shown = narrowed(self, options.max_width)
+        folds = width(shown, headers=True) > options.max_width >= width(shown)
+        table = RichTable(show_lines=self.lines)
+        for column, most in zip(shown.columns, _column_widths(shown), strict=True):
+            if column in self.words:
+                table.add_column(Text(clean(column)), overflow="fold", max_width=self.longest)
+            else:
+                fixed = most - 3 if folds else None
+                table.add_column(Text(clean(column)), justify="right", overflow="fold", width=fixed)
+        for rows, style in ((shown.rows, ""), (shown.foot, "bold")):
+            for row in rows:
+                parts = (
+                    ((clean(cell.text), _LOOKS[cell.style].rich), clean(f" {cell.extra}".rstrip())) for cell in row
+                )
+                table.add_row(*(Text.assemble(*each) for each in parts), style=style)
+            table.add_section()
+        yield from [Text(clean(self.title), style="italic")] if self.title else []
+        yield table
+        yield from (Text(clean(note)) for note in shown.notes)
+
+    def _repr_html_(self) -> str:
+        return html_table(self)
 
 
-def terminal(grid: Table) -> Group:
-    """For rich: title, table and notes. Best is bold, second underlined."""
-    table = RichTable()
-    for column in grid.columns:
-        words = column in grid.words
-        most = _LONGEST if words else None
-        table.add_column(Text(clean(column)), justify="left" if words else "right", overflow="fold", max_width=most)
-    styles = {"best": "bold", "second": "underline", "": ""}
-    for row in grid.rows:
-        table.add_row(
-            *(Text.assemble((clean(cell.text), styles[cell.style]), f" {cell.extra}".rstrip()) for cell in row)
-        )
-    notes = [Text(clean(note)) for note in grid.notes]
-    return Group(Text(clean(grid.title), style="italic"), table, *notes)
+def clean(name: str) -> str:
+    """Text without characters that steer a terminal or reverse the direction of the text beside it."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", name)
 
 
-def width(grid: Table) -> int:
-    """Characters that the table takes on a terminal if nothing is folded."""
-    return 1 + sum(_column_widths(grid))
+def some(names: Sequence[str], most: int = 8) -> str:
+    """The first `most` names, and the number of the others."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def narrowed(grid: Table, most: int, first: int) -> Table:
-    """As many columns as there is room for, but at least `first`; the others are named below."""
-    left = most - 1 - np.cumsum(_column_widths(grid))
-    keep = max(first, int(np.count_nonzero(left >= 0)))
-    gone = grid.columns[keep:]
-    note = (f"No room for {', '.join(gone)}. --columns chooses; --format csv has all.",) if gone else ()
-    rows = tuple(row[:keep] for row in grid.rows)
-    return replace(grid, columns=grid.columns[:keep], rows=rows, notes=(*grid.notes, *note))
+def fitted(draw: Callable[[bool], Table], most: int) -> Table:
+    """The table with intervals, `draw(True)`, if `most` characters are enough for it, else `draw(False)`."""
+    table = draw(True)
+    return table if width(table) <= most else draw(False)
 
 
-def _column_widths(grid: Table) -> list[int]:
-    texts = [[column, *(str(row[index]) for row in grid.rows)] for index, column in enumerate(grid.columns)]
-    longest = [max(cell_len(line) for text in column for line in text.split("\n")) for column in texts]
-    return [
-        3 + min(most, _LONGEST if name in grid.words else most)
-        for name, most in zip(grid.columns, longest, strict=True)
-    ]
+def width(table: Table, *, headers: bool = False) -> int:
+    """Characters that the table takes if no cell is folded; with `headers` if no header is folded either."""
+    return 1 + sum(_column_widths(table, headers=headers))
 
 
-def markdown(grid: Table) -> str:
-    """A GitHub table, with title and notes around it. Best is bold, second in italics."""
-    marks = {"best": "**", "second": "_", "": ""}
+def narrowed(table: Table, most: int) -> Table:
+    """The table with as many columns as `most` characters hold, and a note that names the others."""
+    if table.keep is None:
+        return table
+    left = most - 1 - np.cumsum(_column_widths(table))
+    keep = max(table.keep, int(np.count_nonzero(left >= 0)))
+    gone = table.columns[keep:]
+    note = (f"No room for {', '.join(gone)}: {table.more}.",) if gone else ()
+    rows, foot = (tuple(row[:keep] for row in part) for part in (table.rows, table.foot))
+    return replace(table, columns=table.columns[:keep], rows=rows, foot=foot, notes=(*table.notes, *note))
+
+
+def _column_widths(table: Table, *, headers: bool = False) -> list[int]:
+    """Characters of each column with its borders. Headers may be folded between words, unless `headers`."""
+    from rich.cells import cell_len
+
+    widths = []
+    for index, column in enumerate(table.columns):
+        head = [column] if headers else column.split()
+        cells = [line for row in (*table.rows, *table.foot) for line in str(row[index]).split("\n")]
+        natural = max(map(cell_len, (*head, *cells)), default=0)
+        limit = table.longest if column in table.words else None
+        widths.append(3 + (natural if limit is None else min(natural, limit)))
+    return widths
+
+
+def markdown(table: Table) -> str:
+    """A GitHub table below its title, with notes as a list. Best is bold, second in italics."""
 
     def cell(each: Cell) -> str:
-        mark = marks[each.style] if each.text else ""
+        mark = _LOOKS[each.style].markdown if each.text else ""
         return f"{mark}{markdown_text(each.text)}{mark} {markdown_text(each.extra)}".strip()
 
-    rule = [":---" if column in grid.words else "---:" for column in grid.columns]
-    lines = [[*map(markdown_text, grid.columns)], rule, *([cell(each) for each in row] for row in grid.rows)]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    notes = "\n".join(f"- {markdown_text(note)}" for note in grid.notes)
-    return f"{markdown_text(grid.title)}\n\n{table}\n" + (f"\n{notes}\n" if notes else "")
+    rule = [":---" if column in table.words else "---:" for column in table.columns]
+    body = ([cell(each) for each in row] for row in (*table.rows, *table.foot))
+    lines = "\n".join(f"| {' | '.join(line)} |" for line in [[*map(markdown_text, table.columns)], rule, *body])
+    notes = "\n".join(f"- {markdown_text(note)}" for note in table.notes)
+    return f"{markdown_text(table.title)}\n\n{lines}\n" + (f"\n{notes}\n" if notes else "")
 
 
 def markdown_text(text: str) -> str:
-    """Text that Markdown shows as it is, on one line."""
+    """Text on one line, with the characters escaped that Markdown would interpret."""
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
 
 
-def latex(grid: Table) -> str:
-    """A `table` with booktabs. Best is bold, second underlined."""
-    marks = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}
+def latex(table: Table) -> str:
+    """A `table` environment with booktabs. Best is bold, second underlined; notes are comments."""
+
+    def lines(rows: Sequence[Sequence[Cell]]) -> list[str]:
+        return [" & ".join(map(cell, row)) + r" \\" for row in rows]
 
     def cell(each: Cell) -> str:
         extra = rf" {{\scriptsize {latex_text(each.extra)}}}" if each.extra else ""
-        return (marks[each.style] % latex_text(each.text)) + extra
+        return (_LOOKS[each.style].latex % latex_text(each.text)) + extra
 
-    rows = [" & ".join(map(cell, row)) + r" \\" for row in grid.rows]
-    notes = "\n".join(f"% {' '.join(note.split())}" for note in grid.notes)
     return "\n".join(
         [
             "% needs \\usepackage{booktabs}",
             r"\begin{table}",
-            rf"\caption{{{latex_text(grid.title)}}}",
-            rf"\begin{{tabular}}{{{''.join('l' if column in grid.words else 'r' for column in grid.columns)}}}",
+            rf"\caption{{{latex_text(table.title)}}}",
+            rf"\begin{{tabular}}{{{''.join('l' if column in table.words else 'r' for column in table.columns)}}}",
             r"\toprule",
-            " & ".join(map(latex_text, grid.columns)) + r" \\",
+            " & ".join(map(latex_text, table.columns)) + r" \\",
             r"\midrule",
-            *rows,
+            *lines(table.rows),
+            *([r"\midrule", *lines(table.foot)] if table.foot else []),
             r"\bottomrule",
             r"\end{tabular}",
             r"\end{table}",
-            *([notes] if notes else []),
+            *(f"% {' '.join(note.split())}" for note in table.notes),
             "",
         ]
     )
 
 
 def latex_text(text: str) -> str:
-    """Text that LaTeX sets as it is, on one line."""
+    """Text on one line, with the characters escaped that LaTeX would interpret."""
     return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
 
 
-def html_table(grid: Table) -> str:
-    """A `table` with its notes, to stand in a page."""
+def html_table(table: Table) -> str:
+    """A `table` element with a caption, then its notes as a list. All text is escaped."""
 
     def kind(column: str) -> str:
-        return "" if column in grid.words else ' class="number"'
+        return "" if column in table.words else ' class="number"'
 
     def cell(column: str, each: Cell) -> str:
-        tag = {"best": "strong", "second": "u", "": "span"}[each.style]
+        element = _LOOKS[each.style].element
         extra = f" <small>{html.escape(each.extra)}</small>" if each.extra else ""
-        return f"<td{kind(column)}><{tag}>{html.escape(each.text)}</{tag}>{extra}</td>"
+        return f"<td{kind(column)}><{element}>{html.escape(each.text)}</{element}>{extra}</td>"
 
-    head = "".join(f'<th scope="col"{kind(column)}>{html.escape(column)}</th>' for column in grid.columns)
-    body = "\n".join(
-        "<tr>" + "".join(cell(column, each) for column, each in zip(grid.columns, row, strict=True)) + "</tr>"
-        for row in grid.rows
-    )
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in grid.notes)
+    def lines(rows: Sequence[Sequence[Cell]]) -> str:
+        return "\n".join(f"<tr>{''.join(map(cell, table.columns, row))}</tr>" for row in rows)
+
+    head = "".join(f'<th scope="col"{kind(column)}>{html.escape(column)}</th>' for column in table.columns)
+    foot = f"<tfoot>\n{lines(table.foot)}\n</tfoot>" if table.foot else ""
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
     return (
-        f"<table><caption>{html.escape(grid.title)}</caption>\n<thead><tr>{head}</tr></thead>\n"
-        f"<tbody>\n{body}\n</tbody></table>\n" + (f"<ul>{notes}</ul>\n" if notes else "")
+        f"<table><caption>{html.escape(table.title)}</caption>\n<thead><tr>{head}</tr></thead>\n"
+        f"<tbody>\n{lines(table.rows)}\n</tbody>{foot}</table>\n" + (f"<ul>{notes}</ul>\n" if notes else "")
     )
 
 
 def csv_text(value: object) -> object:
-    """Text that a spreadsheet does not take for a formula; other values as they are."""
+    """The value, with a `'` before a text that a spreadsheet would evaluate as a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
 
 def styles(values: Sequence[float | None]) -> list[Style]:
-    """Which of a column's figures are best and second, those that look equal alike."""
+    """The style of each figure of a column: best, second or none. Figures that print alike get the same style."""
     shown = [None if value is None else round(value, 3) for value in values]
     order = sorted({value for value in shown if value is not None}, reverse=True)[:2]
     names: dict[float, Style] = dict(zip(order, ("best", "second"), strict=False))

@@ -1,4 +1,4 @@
-"""Results side by side: models, tasks, and the means of a suite."""
+"""A leaderboard: results and published rows of models on the tasks of a suite, with means, intervals and ranks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from harness.results.files import Result
 from leaderboards.board.entries import Entry, comparable, measured, printed, total
-from leaderboards.board.standings import Standing, stand
+from leaderboards.board.standings import Standing, rank_entries
 from leaderboards.load import Record
 from leaderboards.published.rows import PublishedRow
 from tasks.suites import Mean, Suite, aggregate
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Board:
-    """Models, and the suite that says how they are averaged."""
+    """A leaderboard of models, with the suite that defines its means."""
 
     entries: tuple[Entry, ...]
     suite: Suite
     rank_by: str = "overall"
-    """A mean of the suite, or a task."""
+    """The mean of the suite, or the task, that decides the ranks."""
     sizes: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    """Queries of each whole task, for rows that only have scores."""
+    """The number of queries of each whole task, for rows without per-query scores."""
     mixed: frozenset[str] = frozenset()
-    """Identities of results that are not comparable with the rest."""
+    """Identities of the results that are not comparable with the rest."""
     notes: tuple[str, ...] = ()
 
     @staticmethod
     def of(results: Sequence[Result], suite: Suite) -> Board:
-        """Of results that belong together, such as those of one run."""
+        """A board of results that belong together, such as those of one run."""
         distinct = {result.identity: result for result in results}.values()
         return Board(tuple(measured([Record(result, Path(), None) for result in distinct])), suite)
 
@@ -50,7 +50,7 @@ class Board:
         rank_by: str = "overall",
         mix: bool = False,
     ) -> Board:
-        """Of results from anywhere: those that are not comparable are left out, or with `mix` marked."""
+        """A board of results from any runs. Those that are not comparable are left out, or marked with `mix`."""
         chosen = comparable(records, mix=mix)
         own = measured(chosen.records)
         rows = printed(published, [entry.label for entry in own])
@@ -58,34 +58,35 @@ class Board:
         return Board((*own, *rows), suite, rank_by, {**known, **sizes}, chosen.mixed, chosen.notes)
 
     def is_mixed(self, entry: Entry) -> bool:
-        """Whether any of its results, and so its means, are not comparable with the rest."""
+        """Whether a result of the entry, and so its means, are not comparable with the rest."""
         return any(result.identity in self.mixed for result in entry.results.values())
 
     @property
     def columns(self) -> Mapping[str, Mapping[str, Result]]:
-        """Our own results, by what the model is called here, then by task; both in the order of the results."""
+        """The measured results by label, then by task, both in the order of the results."""
         return {entry.label: entry.results for entry in self.entries if entry.records}
 
     @property
     def results(self) -> tuple[Result, ...]:
+        """All measured results."""
         return tuple(result for column in self.columns.values() for result in column.values())
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """Those that some entry has: the suite's in its order, then others."""
+        """The tasks of all entries: those of the suite in its order, then others."""
         there = dict.fromkeys(task for entry in self.entries for task in (*entry.scores, *entry.records))
         return (*(task for task in self.suite.tasks if task in there), *(t for t in there if t not in self.suite.tasks))
 
     def means(self, model: str) -> tuple[Mean, ...]:
-        """The suite's means of the main scores, in its order. Incomplete ones say what they lack."""
+        """The suite's means of a model's main scores, in its order. Incomplete means name the missing tasks."""
         return aggregate(self.suite, {task: result.main.value for task, result in self.columns[model].items()})
 
     def standings(self) -> tuple[Standing, ...]:
-        """The rows in their order, with intervals, ranks and groups."""
+        """The rows, best first, with intervals, ranks and groups; then the incomplete rows."""
         return _standings(self)
 
     def frame(self) -> pd.DataFrame:
-        """One row for each model, in the order of the board; fractions, not percent."""
+        """A DataFrame with one row per model, in the order of the board. Scores are fractions."""
         import pandas as pd
 
         recalls = {task: self.suite.recall_columns(task) for task in self.tasks}
@@ -94,7 +95,7 @@ class Board:
         )
 
     def results_frame(self) -> pd.DataFrame:
-        """Tidy data: one row for each of our results; fractions, not percent."""
+        """A tidy DataFrame with one row per measured result. Scores are fractions."""
         import pandas as pd
 
         return pd.DataFrame([_plain(model, each) for model, column in self.columns.items() for each in column.values()])
@@ -102,12 +103,12 @@ class Board:
 
 @lru_cache(maxsize=1)
 def _standings(board: Board) -> tuple[Standing, ...]:
-    """Of the board that was asked last: a table of several hundred models takes seconds, and is read several times."""
-    return tuple(stand(board.entries, board.suite, board.sizes, board.rank_by))
+    """Cached for the last board, since several hundred models take seconds and are read several times."""
+    return tuple(rank_entries(board.entries, board.suite, board.sizes, board.rank_by))
 
 
 def _row(standing: Standing, board: Board) -> dict[str, object]:
-    """Everything that the board knows about a model, as plain data."""
+    """All columns of a model as plain data, except its datasets."""
     entry, place = standing.entry, standing.place
     checkpoint = entry.checkpoint
     row: dict[str, object] = {
@@ -135,7 +136,7 @@ def _row(standing: Standing, board: Board) -> dict[str, object]:
 
 
 def facts(entry: Entry) -> dict[str, object]:
-    """What is known about a model beside its scores: size, width, where and when, and what it cost."""
+    """What is known about a model besides its scores: size, vector width, protocol, source, date and cost."""
     results = list(entry.results.values())
     first = results[0].model if results else {}
     row = entry.published
@@ -154,7 +155,7 @@ def facts(entry: Entry) -> dict[str, object]:
 
 
 def official_effect(entry: Entry, suite: Suite) -> float | None:
-    """By how much the public rule moves the mean of the suite's tasks that are there; None for printed rows."""
+    """The mean of official minus strict scores over the suite's tasks that have results; None for published rows."""
     results = [result for task, result in entry.results.items() if task in suite.tasks and task in entry.scores]
     if not results:
         return None
@@ -163,7 +164,7 @@ def official_effect(entry: Entry, suite: Suite) -> float | None:
 
 
 def _datasets(entry: Entry, recalls: Mapping[str, Mapping[str, str]]) -> dict[str, object]:
-    """Each dataset's main score with its interval, and its other cut-offs where they are what people compare."""
+    """The main score of each dataset with its interval, and the other cut-offs that `recalls` names."""
     row: dict[str, object] = {}
     for task, more in recalls.items():
         record = entry.records.get(task)

@@ -1,4 +1,4 @@
-"""The rows of a board before they are ranked: which results stand side by side, and what each model is called."""
+"""The rows of a board before they are ranked: which results are comparable, and the label of each model."""
 
 from __future__ import annotations
 
@@ -14,42 +14,46 @@ from harness.results.files import Result
 from harness.scoring.metrics import Metric
 from leaderboards.load import Record
 from leaderboards.published.rows import PublishedRow
+from leaderboards.tables import clean, some
 
 MEASURED = "measured"
 PRINTED = frozenset({"published", "self-reported"})
-"""Kinds of rows whose means somebody has printed, or has not."""
+"""Kinds of rows whose means were printed by their source, if at all."""
 _CHECKPOINT = re.compile(r"(.*?)/?\bcheckpoint-(\d+)\b(.*)", re.DOTALL)
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """One model: what we measured, or what somebody printed."""
+    """One model with the results of this harness, or with a published row."""
 
     label: str
     records: Mapping[str, Record] = field(default_factory=lambda: MappingProxyType({}))
-    """By task; none for a published row."""
+    """Results by task; empty for a published row."""
     published: PublishedRow | None = None
     scores: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    """Main scores by task, as fractions. Ranks are not among them: they have no mean over tasks."""
+    """Main scores by task, as fractions. Mean and median ranks are left out: they have no mean over tasks."""
 
     @property
     def kind(self) -> str:
+        """`measured`, or the kind of the published row."""
         return self.published.kind if self.published else MEASURED
 
     @property
     def results(self) -> dict[str, Result]:
+        """The results by task."""
         return {task: record.result for task, record in self.records.items()}
 
     @property
     def protocols(self) -> set[str]:
+        """The protocols of the scores."""
         return {self.published.protocol} if self.published else {each.protocol for each in self.results.values()}
 
     def metric(self, task: str) -> str:
+        """The main metric of a task that has a score."""
         return self.published.metric if self.published else self.records[task].result.main_metric
 
     def others(self, task: str) -> Mapping[str, float]:
-        """Every metric that is known of a task."""
+        """All metrics of a task, by name; empty if it has no score."""
         if self.published:
             more = {metric: scores[task] for metric, scores in self.published.more.items() if task in scores}
             return {self.published.metric: self.published.scores[task], **more} if task in self.scores else more
@@ -57,12 +61,12 @@ class Entry:
         return {name: score.value for name, score in record.result.metrics.items()} if record else {}
 
     def queries(self, task: str, sizes: Mapping[str, int]) -> int | None:
-        """How many queries its score of a task is of: counted by us, else those of the whole dataset, if known."""
+        """The number of queries of a task: of the result, else of the whole dataset. None if it is not known."""
         return self.records[task].result.num_queries if task in self.records else sizes.get(task)
 
     @property
     def checkpoint(self) -> TrainingPoint | None:
-        """The training run and step, from the record's `step` or from a name that holds `checkpoint-STEP`."""
+        """The training run and step, from `step` of the record or `checkpoint-STEP` in the label. None for others."""
         model = next((result.model for result in self.results.values()), {})
         match = _CHECKPOINT.fullmatch(self.label)
         step = model.get("step")
@@ -72,25 +76,26 @@ class Entry:
 
 
 class TrainingPoint(NamedTuple):
-    """A point of a training run."""
+    """A checkpoint: its training run and step."""
 
     run: str
     step: int
 
 
 class Selection(NamedTuple):
-    """The results that a board shows, and what it has to say about the others."""
+    """The results that a board shows, and notes about the others."""
 
     records: tuple[Record, ...]
     mixed: frozenset[str]
-    """Identities of those that are not comparable with the rest."""
+    """Identities of the results that are not comparable with the rest."""
     notes: tuple[str, ...]
 
 
 def comparable(records: Sequence[Record], *, mix: bool) -> Selection:
-    """The results under the most common protocol, on the most common data of each task; of several the newest.
+    """Selects the results under the most common protocol, on the most common data of each task.
 
-    With `mix` a model that has no such result of a task keeps the one it has, marked.
+    Of several results of a model on a task, the newest is selected. With `mix`, a model without a comparable result of
+    a task keeps the one that it has, marked.
     """
     protocol = _most_common((record.result.protocol for record in records), "strict")
     under = [record for record in records if record.result.protocol == protocol]
@@ -112,13 +117,13 @@ def comparable(records: Sequence[Record], *, mix: bool) -> Selection:
 
 
 def _notes(mixed: Sequence[Record], protocol: str, mix: bool) -> list[str]:
-    """What is not comparable, by reason."""
+    """A note for each reason why results are not comparable."""
     other_rule = [each for each in mixed if each.result.protocol != protocol]
     other_data = [each for each in mixed if each.result.protocol == protocol]
-    what = "marked ‡" if mix else "left out; --mix shows them, marked"
+    what = "marked ‡" if mix else "left out (--mix shows them, marked)"
     lines = []
     if other_rule:
-        lines.append(f"{_named(other_rule)} under another protocol than {protocol}: {what}.")
+        lines.append(f"{_named(other_rule)} with another protocol than {protocol}: {what}.")
     if other_data:
         lines.append(f"{_named(other_data)} on other data than the rest of its dataset: {what}.")
     return lines
@@ -130,11 +135,6 @@ def _named(records: Sequence[Record]) -> str:
     return f"{len(records)} result{'s' if len(records) != 1 else ''} ({some(list(models), 3)}; {some(list(tasks), 3)})"
 
 
-def some(names: Sequence[str], most: int = 8) -> str:
-    """A list that does not get long."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
 def _by_task(records: Iterable[Record]) -> dict[str, list[Record]]:
     groups: dict[str, list[Record]] = defaultdict(list)
     for record in records:
@@ -143,12 +143,12 @@ def _by_task(records: Iterable[Record]) -> dict[str, list[Record]]:
 
 
 def _data(record: Record) -> tuple[str, str]:
-    """What two results must share to be compared query by query."""
+    """The digest and metric that two results must share to be compared query by query."""
     return str(record.result.dataset["digest"]), record.result.main_metric
 
 
 def _data_of(records: Sequence[Record]) -> tuple[str, str]:
-    """The data of most of a task's results; of equally many that with more queries, then the newest."""
+    """The most common data of a task's results. Ties: the data with more queries, then the newest."""
     counts = Counter(map(_data, records))
     return _data(max(records, key=lambda each: (counts[_data(each)], each.result.num_queries, each.result.created)))
 
@@ -159,7 +159,7 @@ def _most_common(values: Iterable[str], preferred: str) -> str:
 
 
 def measured(records: Sequence[Record]) -> list[Entry]:
-    """One entry a model, called by name; by revision and fingerprint too where two of a name meet on a task."""
+    """One entry per model, labelled by name. Models that share a name and a task get revision and fingerprint too."""
     columns: dict[str, dict[str, Record]] = defaultdict(dict)
     for record, label in zip(records, _labels([record.result for record in records]), strict=True):
         columns[label][record.result.task] = record
@@ -172,7 +172,7 @@ def _mains(records: Mapping[str, Record]) -> dict[str, float]:
 
 
 def printed(rows: Sequence[PublishedRow], taken: Iterable[str]) -> list[Entry]:
-    """One entry a published row. It is called by name, and by source too where the name is taken."""
+    """One entry per published row, labelled by name. Where the name is in `taken` or repeated, its source is added."""
     counts = Counter([*taken, *(row.model for row in rows)])
     entries, used = [], set(taken)
     for row in rows:
@@ -186,13 +186,11 @@ def printed(rows: Sequence[PublishedRow], taken: Iterable[str]) -> list[Entry]:
     return entries
 
 
-def clean(name: str) -> str:
-    """Text that cannot steer a terminal or turn what stands beside it around."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", name)
-
-
 def total(entry: Entry, key: str) -> float | None:
-    """A cost over the results of an entry, where it was measured: `seconds`, `items_embedded`, `gpu_seconds`..."""
+    """The sum of a cost over the results of an entry, or None if no result has it.
+
+    `key` is a name of `Result.cost`, `gpu_hours` or `embedding_seconds`.
+    """
     found = [value for result in entry.results.values() if (value := _cost(result, key)) is not None]
     return math.fsum(found) if found else None
 
@@ -222,7 +220,7 @@ def _labels(results: Sequence[Result]) -> list[str]:
 
 
 def _parts_needed(group: Sequence[Result]) -> int:
-    """How much of a label it takes to tell results of one name apart on every task."""
+    """The number of label parts (name, revision, fingerprint) that make results of one name distinct on every task."""
     return next((n for n in (1, 2) if len({(_label(each, n), each.task) for each in group}) == len(group)), 3)
 
 

@@ -1,14 +1,17 @@
-"""What a board is about: its suite, the published rows that belong to it, and what it ranks by."""
+"""The scope of a board: its suite, its published rows, and the mean that decides its ranks. `make_board` makes it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from harness.errors import unknown_name
+from leaderboards.board.board import Board
 from leaderboards.board.standings import mean_weights
-from leaderboards.load import Record
+from leaderboards.load import Record, load
 from leaderboards.published.rows import PublishedRow
+from leaderboards.tables import some
 from tasks.suites import Suite, find_suite, suite_of, suites
 from tasks.video.retrieval import VIDEO_FOLDER
 
@@ -24,9 +27,9 @@ class _Member:
 
 
 def suite_for(name: str | None, records: Sequence[Record]) -> Suite:
-    """The suite of that name; else the smallest that has every task of the results; else these tasks.
+    """The suite of that name. Without a name: the smallest suite with every task of the results, else these tasks.
 
-    Raises UserError for an unknown name.
+    Raises: UserError for an unknown name.
     """
     if name or not records:
         return find_suite(name or DEFAULT_SUITE)
@@ -40,15 +43,15 @@ def suite_for(name: str | None, records: Sequence[Record]) -> Suite:
 
 
 def rows_for(suite: Suite, rows: Iterable[PublishedRow]) -> list[PublishedRow]:
-    """The rows that have a mean or a score of the suite, with its means alone."""
+    """The rows that have a mean or a score of the suite. Means of other suites are removed."""
     fitted = (of_suite(row, suite) for row in rows)
     return [row for row in fitted if row.means or row.scores.keys() & set(suite.tasks)]
 
 
 def of_suite(row: PublishedRow, suite: Suite) -> PublishedRow:
-    """With those of its means that are the suite's: `overall` over other datasets is another mean.
+    """The row with only those of its means that are means of `suite`.
 
-    What a row has of a group of its own suite, such as OOD, is `overall` where the suite is that group.
+    If the suite equals a group of the row's own suite, such as OOD, that group's mean becomes `overall`.
     """
     if row.suite == suite.name:
         return row
@@ -60,14 +63,14 @@ def of_suite(row: PublishedRow, suite: Suite) -> PublishedRow:
 
 
 def every_published() -> list[PublishedRow]:
-    """All published rows, under our names of datasets and metrics."""
+    """All published rows, with the names of datasets and metrics that the tasks use."""
     from leaderboards.published import published_rows
 
     return [_named_as_here(row) if row.suite == _TEXT_TO_VIDEO else row for row in published_rows()]
 
 
 def _named_as_here(row: PublishedRow) -> PublishedRow:
-    """Papers name the dataset alone; and with one right video to a caption, recall@k is hit@k."""
+    """Papers give only the dataset's name. With one right video per caption, recall@k equals hit@k."""
     more = {_as_hit(metric): _text_to_video(scores) for metric, scores in row.more.items()}
     return replace(row, metric=_as_hit(row.metric), scores=_text_to_video(row.scores), more=more)
 
@@ -81,7 +84,7 @@ def _text_to_video(scores: Mapping[str, float]) -> dict[str, float]:
 
 
 def sizes_of(suite: Suite) -> dict[str, int]:
-    """The numbers of queries that the suite's datasets must have, where these are known."""
+    """The number of queries of each dataset of the suite, where it is known."""
     from tasks.catalog import all_tasks
 
     known = all_tasks()
@@ -90,8 +93,41 @@ def sizes_of(suite: Suite) -> dict[str, int]:
 
 
 def check_rank_by(name: str | None, suite: Suite) -> str:
-    """A mean or a dataset of the suite. Raises UserError for anything else."""
+    """The mean or dataset that the board ranks by; `overall` without a name.
+
+    Raises: UserError for a name that the suite does not have.
+    """
     known = [*mean_weights(suite), *suite.tasks]
     if name and name not in known:
-        raise unknown_name("mean or dataset", name, known, f"This suite has {', '.join(known)}.")
+        raise unknown_name("mean or dataset", name, known, f"Choose from {', '.join(known)}.")
     return name or "overall"
+
+
+def make_board(
+    places: Sequence[Path] | None, *, published: bool, suite: str | None, rank_by: str | None, mix: bool
+) -> tuple[Board, tuple[str, ...]]:
+    """Loads results and makes a board of them. Returns it with a warning for each file that cannot be used.
+
+    Args:
+        places: files and folders of results and imported scores. None: only published rows.
+        published: whether to add published rows.
+        suite: the suite's name. None: the smallest with every task of the results.
+        rank_by: the mean or dataset that decides ranks. None: `overall`.
+        mix: whether to keep results that are not comparable with the rest, marked.
+
+    Raises: UserError if no result can be used, and for an unknown suite or mean.
+    """
+    loaded = None if places is None else load(places)
+    records, imported = (loaded.records, loaded.imported) if loaded else ((), ())
+    warnings = list(loaded.warnings) if loaded else []
+    chosen = suite_for(suite, records)
+    rows = rows_for(chosen, imported)
+    shown = {row.source.where for row in rows}
+    if without := [row.model for row in imported if row.source.where not in shown]:
+        warnings.append(
+            f"These imported scores have no dataset of {chosen.name}, so they are not shown: {some(without)}."
+        )
+    rows += rows_for(chosen, every_published()) if published else []
+    sizes = sizes_of(chosen) if rows else {}
+    made = Board.of_records(records, chosen, rows, sizes=sizes, rank_by=check_rank_by(rank_by, chosen), mix=mix)
+    return made, tuple(warnings)

@@ -1,4 +1,4 @@
-"""Means with their intervals, ranks with their ranges, and groups of models that cannot be told apart."""
+"""Means with their intervals, ranks with their ranges, and groups of models without a significant difference."""
 
 from __future__ import annotations
 
@@ -9,42 +9,43 @@ from typing import TypeAlias
 
 import numpy as np
 
+from harness.scoring.bootstrap import Interval
 from leaderboards import stats
 from leaderboards.board.entries import PRINTED, Entry
 from leaderboards.published.rows import MeanMismatch
-from leaderboards.stats import Floats, Interval
+from leaderboards.stats import Floats
 from tasks.mmeb.datasets import META_TASKS
 from tasks.suites import MEAN_OF_META_TASKS, Mean, Suite, aggregate
 
 RULE = (
-    "One group: not told apart from its first (paired tests over queries; Holm over all pairs, 5 %). "
-    "Ranges: every rank that these tests leave open."
+    "A group ends before the first model that differs significantly from the group's best "
+    "(paired tests over queries, Holm over all pairs, 5 %). Brackets beside a rank: all ranks that these tests allow."
 )
 
 Weights: TypeAlias = Mapping[str, Mapping[str, float]]
-"""Of each mean, how much each task counts."""
+"""The weight of each task, by mean."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeanScore:
-    """A mean of one entry. Without a value it is incomplete."""
+    """A mean of one entry. It is incomplete if `mean.value` is None."""
 
     mean: Mean
     interval: Interval | None = None
     mark: MeanMismatch | None = None
-    """Printed, and contradicted by its parts."""
+    """The audit's finding, for a printed mean that its parts contradict."""
     summed: bool = False
-    """Of a published row: not printed, but given by printed parts."""
+    """Whether a published row does not print this mean but all of its parts."""
 
     @property
     def comparable(self) -> float | None:
-        """What ranks go by: for a printed mean that its parts contradict, what the parts give."""
+        """The value that decides ranks. For a printed mean that its parts contradict, it follows from the parts."""
         return self.mark.recomputed if self.mark else self.mean.value
 
 
 @dataclass(frozen=True, slots=True)
 class RankRange:
-    """A rank, the ranks that are open, and the group."""
+    """A rank, the best and worst rank that the tests allow, and the group; all from 1."""
 
     rank: int
     best: int
@@ -59,11 +60,11 @@ class Standing:
     entry: Entry
     cells: Mapping[str, MeanScore]
     place: RankRange | None = None
-    """None where what is ranked by is incomplete."""
+    """None if the mean that decides ranks is incomplete."""
 
 
 def mean_weights(suite: Suite) -> dict[str, dict[str, float]]:
-    """The suite's means as weights of tasks, in the order of `aggregate`."""
+    """The weights of tasks in each mean of the suite, in the order of `tasks.suites.aggregate`."""
     means = {"overall": suite.tasks, **dict(suite.groups)}
     weights = {name: {task: 1 / len(tasks) for task in tasks} for name, tasks in means.items()}
     meta = [name for name, _ in suite.groups if name in META_TASKS]
@@ -74,10 +75,14 @@ def mean_weights(suite: Suite) -> dict[str, dict[str, float]]:
     return weights
 
 
-def stand(entries: Sequence[Entry], suite: Suite, sizes: Mapping[str, int], rank_by: str) -> list[Standing]:
-    """Ranked entries, best first; then the incomplete ones, those with more first.
+def rank_entries(entries: Sequence[Entry], suite: Suite, sizes: Mapping[str, int], rank_by: str) -> list[Standing]:
+    """Ranked entries, best first; then incomplete ones, those with more tasks first.
 
-    `rank_by` is a mean of the suite or a task; `sizes` are the numbers of queries where only these are known.
+    Args:
+        entries: the models.
+        suite: defines the means.
+        sizes: the number of queries by task, for entries without per-query scores.
+        rank_by: a mean of the suite or a task.
     """
     weights = mean_weights(suite)
     if rank_by not in weights:
@@ -106,26 +111,26 @@ def _cells(
     printed = entry.published.means if entry.published else {}
     cells = {}
     for name, tasks in weights.items():
-        mean = known.get(name) or _alone(name, entry.scores)
+        mean = known.get(name) or _single(name, entry.scores)
         summed = entry.kind in PRINTED and name in known and mean.value is not None and name not in printed
         mean = replace(mean, value=printed.get(name, mean.value))
         interval = drawn.get(name)
         counts = [entry.queries(task, sizes) for task in tasks]
         if interval is None and mean.value is not None and all(counts):
             interval = stats.count_interval(mean.value, sum(count or 0 for count in counts))
-        if interval and mean.value is not None:  # resampling is in single precision
+        if interval and mean.value is not None:  # since resampling is in single precision
             interval = Interval(min(interval.low, mean.value), max(interval.high, mean.value))
         cells[name] = MeanScore(mean, interval, marks.get(name), summed)
     return cells
 
 
-def _alone(task: str, scores: Mapping[str, float]) -> Mean:
-    """A single task as what ranks go by."""
+def _single(task: str, scores: Mapping[str, float]) -> Mean:
+    """A mean of one task."""
     return Mean(task, scores.get(task), int(task in scores), () if task in scores else (task,))
 
 
 def _intervals(entries: Sequence[Entry], weights: Weights) -> list[dict[str, Interval]]:
-    """By entry and mean, from the queries, for those that have all of them."""
+    """Bootstrap intervals by entry and mean, for means of which an entry has the queries of all tasks."""
     drawn: dict[str, stats.Singles] = {}
     having: dict[str, list[int]] = {}
     for name, tasks in weights.items():
@@ -153,7 +158,7 @@ def _has(entry: Entry, task: str) -> bool:
 
 
 def _same_queries(entries: Sequence[Entry], task: str) -> dict[str, list[int]]:
-    """Entries whose per-query scores of a task stand for the same queries in the same order."""
+    """Indexes of the entries that have the same queries of a task in the same order, by data."""
     found: dict[str, list[int]] = defaultdict(list)
     for index, entry in enumerate(entries):
         if _has(entry, task):
@@ -176,23 +181,24 @@ def _places(
     for task, weight in weights.items():
         variances += weight**2 * _pair_variances(entries, values, task, sizes)
     freedom = sum(min(entry.queries(task, sizes) or 0 for entry in entries) - 1 for task in weights)
-    apart = stats.told_apart(values, variances, freedom)
-    ranges, numbers = stats.rank_ranges(values, apart), stats.groups(values, apart)
+    significant = stats.significant_pairs(values, variances, freedom)
+    ranges, numbers = stats.rank_ranges(values, significant), stats.groups(values, significant)
     ranks = [1 + int(np.count_nonzero(values > value)) for value in values]
     return [RankRange(rank, *span, group) for rank, span, group in zip(ranks, ranges, numbers, strict=True)]
 
 
 def _pair_variances(entries: Sequence[Entry], values: Floats, task: str, sizes: Mapping[str, int]) -> Floats:
-    """Of every difference on one task: from the queries where both have the same, else from their number.
+    """Variances of all pairwise differences on one task, (entries, entries).
 
-    Of an entry that has only the mean, the mean stands for the task, which makes the variance larger, not smaller.
-    Where not even the number of queries is known, nothing can be told apart.
+    They follow from the queries if both entries have the same ones, else from their numbers. For an entry that only has
+    the mean, the mean stands for the task, which can only enlarge the variance. If the number of queries is unknown,
+    the variance is infinite, so that no difference is significant.
     """
-    alone = np.full(len(entries), np.inf)
+    single = np.full(len(entries), np.inf)
     for place, (entry, value) in enumerate(zip(entries, values, strict=True)):
         if count := entry.queries(task, sizes):
-            alone[place] = stats.share_variance(entry.scores.get(task, value), count)
-    variances: Floats = alone[:, None] + alone
+            single[place] = stats.share_variance(entry.scores.get(task, value), count)
+    variances: Floats = single[:, None] + single
     for members in _same_queries(entries, task).values():
         variances[np.ix_(members, members)] = stats.pair_variances(_matrix(entries, members, task))
     return variances

@@ -1,19 +1,20 @@
-"""The leaderboard: one row a model, in every form."""
+"""A board as a table with one row per model, as CSV and as JSON."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.errors import unknown_name
+from harness.results.files import Result
 from leaderboards.board.board import Board, facts, official_effect
-from leaderboards.board.entries import MEASURED, some
-from leaderboards.board.remarks import remarks
+from leaderboards.board.entries import MEASURED
 from leaderboards.board.standings import RULE, MeanScore, Standing
 from leaderboards.published.headline import headline_note
-from leaderboards.tables import Cell, Table, csv_text, styles
+from leaderboards.tables import Cell, Style, Table, csv_text, some, styles
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,43 +22,52 @@ if TYPE_CHECKING:
 FACTS = ("size", "width", "source", "date", "seconds", "items/s", "GPU-hours")
 _WORDS = frozenset({"model", "source", "date", "protocol", "missing"})
 _SIZES = ((1e9, "B"), (1e6, "M"), (1e3, "K"), (1, ""))
+_MORE = "--columns chooses columns, and --format csv has all"
 _NO_EFFECT = 5e-5
-"""Less than this would be printed as 0.0 points."""
+"""A smaller effect would print as 0.0 points."""
 _NAMED_MARKS, _NAMED_MISSING = 8, 3
-"""Marks and missing tasks that are named; the others are counted."""
+"""Number of marks and of missing tasks that are named; the others are counted."""
 
 
-def board_grid(board: Board, asked: Sequence[str] = (), *, datasets: bool = False, intervals: bool = True) -> Table:
-    """The board in percent, with what has to be said about it below.
+def leaderboard_table(
+    board: Board, columns: Sequence[str] = (), *, datasets: bool = False, intervals: bool = True
+) -> Table:
+    """The board as a table in percent, with notes.
 
-    `asked` are the columns after rank, group and model: means, datasets and facts by name. If none are, it has all
-    means, `datasets` too if wanted, and the facts that are known of some row.
-    Raises UserError for a column that is not there.
+    Args:
+        board: the board.
+        columns: names of means, datasets and facts: the columns after rank, group and model. If there are none, the
+            table has all means, and the facts that at least one row has.
+        datasets: whether to add a column for each dataset.
+        intervals: whether scores have their 95 % CI.
+
+    Raises: UserError for an unknown column.
     """
     standings = board.standings()
     recalls = [column for task in board.tasks for column in board.suite.recall_columns(task)]
     each = [column for task in board.tasks for column in board.suite.recall_columns(task) or (task,)]
     means = dict.fromkeys([*board.suite.columns, *standings[0].cells] if standings else [])
     known = [*means, "official", *each, "protocol", "missing", *FACTS]
-    for name in asked:
+    for name in columns:
         if name not in known:
-            raise unknown_name("column", name, known, f"Columns: {', '.join(known)}.")
+            raise unknown_name("column", name, known, f"Choose from {', '.join(known)}.")
     usual = [*means, "official", *(each if datasets else recalls), "protocol", "missing", *FACTS]
-    columns = {
+    cells_of = {
         "rank": [_rank(standing) for standing in standings],
         "group": [Cell(str(standing.place.group) if standing.place else "") for standing in standings],
         "model": [Cell(_name(standing)) for standing in standings],
     }
-    for name in asked or dict.fromkeys(usual):
+    for name in columns or dict.fromkeys(usual):
         cells = _column(name, standings, board, intervals=intervals)
-        if asked or any(cell.text for cell in cells):
-            columns[name] = cells
-    rows = tuple(zip(*columns.values(), strict=True))
-    return Table(title(board), tuple(columns), rows, _WORDS, tuple(notes(board, intervals=intervals)))
+        if columns or any(cell.text for cell in cells):
+            cells_of[name] = cells
+    rows = tuple(zip(*cells_of.values(), strict=True))
+    said = tuple(notes(board, intervals=intervals))
+    return Table(title(board), tuple(cells_of), rows, _WORDS, said, keep=4, more=_MORE)
 
 
 def title(board: Board) -> str:
-    """What the board is of: suite, metric, and under which rule whose rows were measured."""
+    """The title of a board: suite, metric, and the protocol of each kind of row."""
     metrics = {entry.metric(task) for entry in board.entries for task in entry.scores if task in board.suite.tasks}
     rules: dict[str, set[str]] = {}
     for entry in board.entries:
@@ -82,13 +92,13 @@ def _name(standing: Standing) -> str:
 
 def _column(name: str, standings: Sequence[Standing], board: Board, *, intervals: bool) -> list[Cell]:
     if standings and name in standings[0].cells:
-        figures = [standing.cells[name] for standing in standings]
+        scores = [standing.cells[name] for standing in standings]
         mixed = [board.is_mixed(standing.entry) for standing in standings]
-        marked = styles([None if other else figure.comparable for figure, other in zip(figures, mixed, strict=True)])
-        shown = [
-            _figure(figure, intervals=intervals, mixed=other) for figure, other in zip(figures, mixed, strict=True)
+        marked = styles([None if other else score.comparable for score, other in zip(scores, mixed, strict=True)])
+        return [
+            mean_cell(score, style, intervals=intervals, mixed=other)
+            for score, style, other in zip(scores, marked, mixed, strict=True)
         ]
-        return [Cell(text, extra, style) for (text, extra), style in zip(shown, marked, strict=True)]
     if name == "official":
         return [Cell(_effect(official_effect(standing.entry, board.suite))) for standing in standings]
     if name == "missing":
@@ -101,12 +111,13 @@ def _column(name: str, standings: Sequence[Standing], board: Board, *, intervals
     return _dataset(name, standings, board, intervals=intervals)
 
 
-def _figure(figure: MeanScore, *, intervals: bool, mixed: bool) -> tuple[str, str]:
-    mean = figure.mean
+def mean_cell(score: MeanScore, style: Style = "", *, intervals: bool = True, mixed: bool = False) -> Cell:
+    """A mean in percent with its interval and marks, or the number of datasets of an incomplete mean."""
+    mean = score.mean
     if mean.value is None:
-        return (f"{mean.present} of {mean.present + len(mean.missing)}" if mean.present else ""), ""
-    text = f"{100 * mean.value:.1f}{'*' if figure.mark else ''}{'°' if figure.summed else ''}{'‡' if mixed else ''}"
-    return text, _interval(*figure.interval) if intervals and figure.interval else ""
+        return Cell(f"{mean.present} of {mean.present + len(mean.missing)}" if mean.present else "")
+    text = f"{100 * mean.value:.1f}{'*' if score.mark else ''}{'°' if score.summed else ''}{'‡' if mixed else ''}"
+    return Cell(text, _interval(*score.interval) if intervals and score.interval else "", style)
 
 
 def _interval(low: float, high: float) -> str:
@@ -125,9 +136,9 @@ def _dataset(name: str, standings: Sequence[Standing], board: Board, *, interval
         score = record.result.metrics[metric or record.result.main_metric] if record else None
         mixed = record is not None and record.result.identity in board.mixed
         text = "" if value is None else f"{100 * value:.1f}{'‡' if mixed else ''}"
-        cells.append((text, _interval(score.low, score.high) if intervals and score and text else ""))
+        cells.append(Cell(text, _interval(score.low, score.high) if intervals and score and text else ""))
         values.append(None if mixed else value)
-    return [Cell(text, extra, style) for (text, extra), style in zip(cells, styles(values), strict=True)]
+    return [replace(cell, style=style) for cell, style in zip(cells, styles(values), strict=True)]
 
 
 def _effect(value: float | None) -> str:
@@ -151,27 +162,30 @@ def _fact(name: str, value: object) -> str:
 
 
 def notes(board: Board, *, intervals: bool = True) -> list[str]:
-    """What has to be said about the board, a sentence or two each."""
+    """Notes on how to read the board, and on what makes its rows hard to compare."""
     standings = board.standings()
     lines = [f"Ranked by {board.rank_by}. {RULE}"] if any(each.place for each in standings) else []
     if not lines:
-        lines.append(f"No row has all that {board.rank_by} is a mean of, so none is ranked; each dataset can be shown.")
+        lines.append(f"No row has all datasets of {board.rank_by}, so no row is ranked. --datasets shows each dataset.")
     if intervals:
-        lines.append("Brackets: 95 %, bootstrap over queries within datasets; where only counts are known, Wilson's.")
+        lines.append(
+            "Brackets beside a score: 95 % CI, from a bootstrap over queries within datasets. "
+            "Where only the number of queries is known, it is Wilson's interval."
+        )
     lines += board.notes
     if any(abs(official_effect(standing.entry, board.suite) or 0.0) >= _NO_EFFECT for standing in standings):
         lines.append(
-            "official: points that the public rule, by which ties are won, adds to the datasets that are there."
+            "official: points that the official protocol, where ties count as won, adds to the datasets of a row."
         )
     lines += headline_note([entry.published for entry in board.entries if entry.published])
     lines += _marks(board, standings)
     if any(cell.summed for standing in standings for cell in standing.cells.values()):
-        lines.append("° not printed; the mean of printed scores.")
+        lines.append("° is not printed, but is the mean of printed scores.")
     return [*lines, *remarks(board)]
 
 
 def _marks(board: Board, standings: Sequence[Standing]) -> list[str]:
-    """Printed means that their parts contradict, first those that decide ranks."""
+    """Notes on printed means that their parts contradict, first those that decide ranks."""
     found = [
         (standing.entry.label, mark)
         for standing in standings
@@ -185,16 +199,36 @@ def _marks(board: Board, standings: Sequence[Standing]) -> list[str]:
         for label, mark in found[:_NAMED_MARKS]
     ]
     lines += [f"* and {len(found) - _NAMED_MARKS} more."] if len(found) > _NAMED_MARKS else []
-    return [*lines, "Ranks go by what the parts give."] if lines else []
+    return [*lines, "Ranks follow from the parts."] if lines else []
+
+
+def remarks(board: Board) -> list[str]:
+    """Notes on what makes scores hard to compare: unsupported modalities, partial tasks, bad media."""
+    blind = {
+        f"{model} does not support {kind}"
+        for model, column in board.columns.items()
+        for kind in _not_seen(column.values())
+    }
+    lines = [f"{each}: its scores are from the rest of each item." for each in sorted(blind)]
+    if any(result.settings.get("limit") is not None for result in board.results):
+        lines.append("--limit: only the first queries; not comparable with whole tasks.")
+    if any(result.bad_media for result in board.results):
+        lines.append("Bad media counted as wrong: see `llave show`.")
+    return lines
+
+
+def _not_seen(results: Iterable[Result]) -> set[str]:
+    kinds = [result.model.get("not_seen") for result in results]
+    return {str(kind) for each in kinds if isinstance(each, list) for kind in each}
 
 
 def board_csv(board: Board, *, by_step: bool = False) -> str:
-    """All columns, fractions; text that a spreadsheet would take for a formula is quoted."""
+    """All columns as CSV. Scores are fractions; text that a spreadsheet would evaluate as a formula is quoted."""
     return str(_frame(board, by_step).map(csv_text).rename(columns=csv_text).to_csv(index=False))
 
 
 def board_json(board: Board, *, by_step: bool = False) -> str:
-    """All columns, fractions, null for what is not known; and what has to be said."""
+    """All columns and the notes as JSON. Scores are fractions; unknown values are null."""
     rows = [
         {str(key): _plain(value) for key, value in row.items()} for row in _frame(board, by_step).to_dict("records")
     ]
@@ -209,7 +243,7 @@ def board_json(board: Board, *, by_step: bool = False) -> str:
 
 
 def _frame(board: Board, by_step: bool) -> pd.DataFrame:
-    """With whole numbers whole, although some are not known."""
+    """The board's DataFrame, with columns of whole numbers as integers although some values are unknown."""
     frame = board.frame()
     if by_step:
         frame = frame[frame["step"].notna()].sort_values(["run", "step"])

@@ -1,1 +1,1 @@
-"""One run against another, query by query."""
+"""Compares models query by query."""

@@ -1,4 +1,4 @@
-"""One model against another: where they differ, by how much, and whether that is more than noise."""
+"""Compares two models: where they differ, by how much, and whether the difference is significant."""
 
 from __future__ import annotations
 
@@ -10,89 +10,100 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from harness.errors import UserError
+from harness.scoring.bootstrap import Interval
 from leaderboards import stats
-from leaderboards.board.entries import Entry, some
+from leaderboards.board.entries import Entry
 from leaderboards.board.standings import mean_weights
-from leaderboards.stats import Floats, Interval
+from leaderboards.stats import Floats
+from leaderboards.tables import some
 from tasks.suites import Suite
 
 COMMON = "common datasets"
-"""The mean over the datasets that both have, where a suite is not complete."""
+"""The mean over the datasets that both models have, if these are not the whole suite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """B minus A on a dataset, or in a mean over datasets. Fractions."""
+    """B minus A on a dataset, or in a mean over datasets. All values are fractions."""
 
     name: str
     kind: Literal["dataset", "mean"]
     a: float
     b: float
     interval: Interval | None
-    """Were other queries drawn, for these datasets. None where not even the number of queries is known."""
+    """The 95 % CI over queries of these datasets. None if the number of queries is not known."""
     hierarchical: Interval | None
-    """Of a mean: were other datasets like these drawn too. None for fewer than three, or where only means are known."""
+    """The 95 % CI of a mean over datasets too. None for fewer than three, or if only means are known."""
     p: float | None
+    """The two-sided p-value; None if the number of queries is not known."""
     holm: float | None = None
-    """Of a dataset: p for all datasets together."""
+    """The p-value of a dataset after Holm's correction over all datasets."""
     wins: int | None = None
     ties: int | None = None
     losses: int | None = None
-    """Queries on which B is better, equal, worse. None where queries are not known."""
+    """Numbers of queries on which B is better, equal and worse. None if single queries are not known."""
 
     @property
     def value(self) -> float:
+        """B minus A."""
         return self.b - self.a
 
     @property
     def paired(self) -> bool:
+        """Whether the test pairs the two models' queries."""
         return self.wins is not None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """B against A."""
+    """The differences between two models, B minus A."""
 
     a: Entry
     b: Entry
     datasets: tuple[Difference, ...]
     means: tuple[Difference, ...]
-    """The headline first: `overall`, or the common datasets."""
+    """Means, beginning with the headline: `overall`, or else the common datasets."""
     caveats: tuple[str, ...]
-    """Sentences on what one of them lacks, what is measured in different units, and what is not the same data."""
+    """Notes on datasets that one model lacks, different metrics or protocols, and different data."""
 
     @property
     def headline(self) -> Difference:
+        """The main difference: of `overall`, or else of the common datasets."""
         return self.means[0]
 
     def regressions(self, points: float) -> list[Difference]:
-        """Where B is worse than A by more than `points` (percent), by the interval and not the figure.
+        """The differences whose whole 95 % CI is below minus `points` percent: the headline, then datasets.
 
-        The headline counts if its interval says so; a dataset if its interval and Holm's p do, since datasets are many.
+        A dataset must also be significant after Holm's correction, since there are many.
         """
-        sure = [each for each in self.datasets if each.holm is not None and each.holm < stats.LEVEL]
-        return [each for each in (self.headline, *sure) if each.interval and each.interval.high < -points / 100]
+        significant = [each for each in self.datasets if each.holm is not None and each.holm < stats.LEVEL]
+        return [each for each in (self.headline, *significant) if each.interval and each.interval.high < -points / 100]
 
 
 class _Share(NamedTuple):
-    """A score of which only the number of queries is known."""
+    """A score with its number of queries, for a model whose single queries are not known."""
 
     rate: float
     queries: int
 
 
 class _Pair(NamedTuple):
-    """What the statistics of a dataset rest on."""
+    """The statistics of one dataset: the difference, its variance, its resampled means and its sign flips."""
 
     difference: Difference
     variance: float
     draws: Floats
     flips: Floats | None
-    """None where queries are not paired."""
+    """None if the queries are not paired."""
 
 
 def compare(a: Entry, b: Entry, suite: Suite, sizes: Mapping[str, int]) -> Comparison:
-    """Every dataset and mean that both have. Raises UserError if they have nothing in common."""
+    """Compares every dataset and mean that both models have.
+
+    `sizes` are the numbers of queries by task, for entries without per-query scores.
+
+    Raises: UserError if the models have no dataset and no mean in common.
+    """
     shared = [task for task in (*suite.tasks, *a.scores) if task in a.scores and task in b.scores]
     tasks = [task for task in dict.fromkeys(shared) if a.metric(task) == b.metric(task)]
     pairs = {task: _pair(a, b, task, sizes) for task in tasks}
@@ -101,7 +112,7 @@ def compare(a: Entry, b: Entry, suite: Suite, sizes: Mapping[str, int]) -> Compa
     adjusted = stats.holm([each.p if each.p is not None else 1.0 for each in datasets])
     means = _means(a, b, suite, known, sizes)
     if not means:
-        raise UserError(f"{a.label} and {b.label} have no dataset and no mean in common.", "Compare like with like.")
+        raise UserError(f"{a.label} and {b.label} share no dataset and no mean.", "Evaluate both on one suite.")
     return Comparison(
         a,
         b,
@@ -112,7 +123,7 @@ def compare(a: Entry, b: Entry, suite: Suite, sizes: Mapping[str, int]) -> Compa
 
 
 def differences(a: Entry, b: Entry, task: str) -> Floats | None:
-    """Of each query, in the order of the data; None unless both have the same queries of the same data."""
+    """B minus A for each query, (queries,), in the order of the data. None unless both have the same queries."""
     if task not in a.records or task not in b.records:
         return None
     first, second = a.records[task], b.records[task]
@@ -157,7 +168,7 @@ def _unpaired(a: Entry, b: Entry, task: str, sizes: Mapping[str, int]) -> _Pair 
 
 
 def _drawn(first: _Share, second: _Share, task: str) -> Floats:
-    """Differences of resampled shares, the same with the other sign for the two the other way round."""
+    """Differences of resampled shares, (RESAMPLES,). Swapping the two negates them."""
     random = stats.generator("draws", task)
     low, high = (
         random.binomial(each.queries, each.rate, stats.RESAMPLES) / each.queries for each in sorted((first, second))
@@ -213,14 +224,14 @@ def _mean(name: str, weights: Mapping[str, float], pairs: Mapping[str, _Pair]) -
 
 
 def _mean_of(entry: Entry, name: str, tasks: Mapping[str, float]) -> float | None:
-    """From the scores where all are there, else as printed."""
+    """The mean of the scores if all are known, else the printed mean."""
     if tasks.keys() <= entry.scores.keys():
         return math.fsum(weight * entry.scores[task] for task, weight in tasks.items())
     return entry.published.means.get(name) if entry.published else None
 
 
 def _from_counts(name: str, a: float, b: float, sizes: Sequence[int]) -> Difference:
-    """Of two means of which nothing else is known. The interval is too wide rather than too narrow."""
+    """The difference of two means of which only the numbers of queries are known. Its interval is conservative."""
     if not all(sizes):
         return Difference(name, "mean", a, b, None, None, None)
     count = sum(sizes)
@@ -232,19 +243,19 @@ def _from_counts(name: str, a: float, b: float, sizes: Sequence[int]) -> Differe
 def _caveats(a: Entry, b: Entry, pairs: Mapping[str, _Pair], sizes: Mapping[str, int]) -> list[str]:
     lines = []
     for entry, other in ((a, b), (b, a)):
-        alone = [task for task in entry.scores if task not in other.scores]
-        if alone and other.scores:
-            lines.append(f"Only {entry.label} has {some(alone)}.")
+        only = [task for task in entry.scores if task not in other.scores]
+        if only and other.scores:
+            lines.append(f"Only {entry.label} has {some(only)}.")
     both = [task for task in a.scores if task in b.scores and task not in pairs]
-    lines += [f"Different metrics, or unknown numbers of queries: {some(both)}."] if both else []
+    lines += [f"Not compared, for different metrics or unknown numbers of queries: {some(both)}."] if both else []
     rules = [" and ".join(sorted(entry.protocols)) for entry in (a, b)]
-    lines += [f"Not under the same protocol: {rules[0]}; {rules[1]}."] if rules[0] != rules[1] else []
+    lines += [f"The protocols differ: {rules[0]}; {rules[1]}."] if rules[0] != rules[1] else []
     unlike = [task for task in pairs if _sizes_differ(a, b, task, sizes)]
-    lines += [f"Not the same queries, so hardly comparable: {some(unlike)}."] if unlike else []
+    lines += [f"The numbers of queries differ, so these are hardly comparable: {some(unlike)}."] if unlike else []
     return lines
 
 
 def _sizes_differ(a: Entry, b: Entry, task: str, sizes: Mapping[str, int]) -> bool:
-    """Where not even the numbers of queries are the same; a printed score is taken to be of the whole benchmark's."""
+    """Whether the numbers of queries differ. A printed score counts as one of the whole benchmark."""
     first, second = _share(a, task, sizes), _share(b, task, sizes)
     return first is not None and second is not None and first.queries != second.queries

@@ -1,4 +1,4 @@
-"""What differs in the specifications of two models' results: model, options, protocol, data, versions."""
+"""The differences between the records of two models: model, options, protocol, data and versions."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from harness.results.files import Result
-from leaderboards.board.entries import Entry, clean, some
+from leaderboards.board.entries import Entry
+from leaderboards.tables import clean, some
 
 _NOT_A_CHOICE = {"fingerprint", "not_seen", "step", "training"}
 _VARIES = "differs by dataset"
 _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{28,52}\b")
-"""A commit or a SHA-256, of which the beginning is enough."""
+"""A commit or a SHA-256, which is shortened to its first 12 digits."""
 
 
 class ConfigChange(NamedTuple):
-    """A field and its two values."""
+    """A field with the values of both models."""
 
     field: str
     a: str
@@ -25,7 +26,7 @@ class ConfigChange(NamedTuple):
 
 
 def changes(a: Entry, b: Entry) -> list[ConfigChange]:
-    """Every field of the records that is not the same in both, over the tasks that both have."""
+    """The fields that differ between the records of the tasks that both models have. Digests are shortened."""
     if a.published or b.published:
         return [ConfigChange("measured by", _measured_by(a), _measured_by(b)), *_protocol(a, b)]
     tasks = [task for task in a.records if task in b.records]
@@ -35,10 +36,12 @@ def changes(a: Entry, b: Entry) -> list[ConfigChange]:
 
 
 def differing(a: Sequence[Mapping[str, object]], b: Sequence[Mapping[str, object]]) -> list[ConfigChange]:
-    """Fields by dotted name that differ between two sides. What changes within a side, by task, says so."""
-    sides = _flat(a), _flat(b)
-    keys = dict.fromkeys((*sides[0], *sides[1]))
-    found = [ConfigChange(key, sides[0].get(key, "–"), sides[1].get(key, "–")) for key in keys]
+    """The fields that differ between two models, by dotted name; `a` and `b` are records by task.
+
+    A missing field is shown as a dash. A field that varies between the tasks of a model is shown as such.
+    """
+    first, second = _flat(a), _flat(b)
+    found = [ConfigChange(key, first.get(key, "–"), second.get(key, "–")) for key in {**first, **second}]
     return [each for each in found if each.a != each.b]
 
 
@@ -52,12 +55,12 @@ def _measured_by(entry: Entry) -> str:
 
 
 def _protocol(a: Entry, b: Entry) -> list[ConfigChange]:
-    sides = [", ".join(sorted(entry.protocols)) for entry in (a, b)]
-    return [ConfigChange("protocol", *sides)] if sides[0] != sides[1] else []
+    first, second = (", ".join(sorted(entry.protocols)) for entry in (a, b))
+    return [ConfigChange("protocol", first, second)] if first != second else []
 
 
 def _parts(result: Result) -> dict[str, object]:
-    """What a record says of how it was measured. Training is in `leaderboards.compare.training`."""
+    """The settings of a record. Training settings are compared in `leaderboards.compare.training`."""
     model = {key: value for key, value in result.model.items() if key not in _NOT_A_CHOICE}
     training = result.model.get("training")
     if isinstance(training, Mapping):
@@ -85,18 +88,20 @@ def _leaves(name: str, value: object) -> list[tuple[str, str]]:
 
 
 def _data(pairs: list[tuple[Result, Result]]) -> list[ConfigChange]:
-    """Datasets whose content is not the same, those of like revisions together."""
+    """Datasets whose content differs, in one line for each pair of revisions."""
     alike: dict[tuple[str, str], list[tuple[Result, Result]]] = defaultdict(list)
     for a, b in pairs:
         if a.dataset["digest"] != b.dataset["digest"]:
             alike[str(a.dataset["revision"]), str(b.dataset["revision"])].append((a, b))
     return [
-        ConfigChange(f"data of {clean(some([a.task for a, _ in group], 3))}", *(_told(group, side) for side in (0, 1)))
+        ConfigChange(
+            f"data of {clean(some([a.task for a, _ in group], 3))}", *(_data_text(group, side) for side in (0, 1))
+        )
         for group in alike.values()
     ]
 
 
-def _told(group: list[tuple[Result, Result]], side: Literal[0, 1]) -> str:
+def _data_text(group: list[tuple[Result, Result]], side: Literal[0, 1]) -> str:
     dataset = group[0][side].dataset
     more = " and others" if len(group) > 1 else ""
     return clean(f"revision {dataset['revision']}, digest {dataset['digest']}{more}")

@@ -1,4 +1,4 @@
-"""The queries that one model gets and the other does not, with their content."""
+"""The queries on which two models differ, with their content."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from leaderboards.compare.compare import Comparison, differences
 
 
 class Flip(NamedTuple):
-    """A query whose score differs, as both models' rows tell it."""
+    """A query whose score differs, with the rows of both models."""
 
     task: str
     change: float
@@ -21,13 +21,16 @@ class Flip(NamedTuple):
 
     @property
     def gained(self) -> bool:
+        """Whether B scores higher."""
         return self.change > 0
 
 
 def flips(comparison: Comparison, most: int) -> list[Flip]:
-    """The `most` queries gained and as many lost, largest changes first, then in the order of tasks and data.
+    """The `most` queries gained, then the `most` queries lost.
 
-    Raises UserError if rows changed since they were loaded.
+    The largest changes come first; equal ones are in the order of tasks and data.
+
+    Raises: UserError if rows changed since they were loaded.
     """
     a, b = comparison.a, comparison.b
     found = [
@@ -39,7 +42,7 @@ def flips(comparison: Comparison, most: int) -> list[Flip]:
     found.sort(key=lambda each: -abs(each[0]))
     kept = [each for sign in (1, -1) for each in [one for one in found if one[0] * sign > 0][:most]]
     rows = {
-        task: [load_rows(side.records[task].path, side.records[task].result) for side in (a, b)]
+        task: [load_rows(entry.records[task].path, entry.records[task].result) for entry in (a, b)]
         for task in {task for _, task, _ in kept}
     }
     return [Flip(task, change, rows[task][0][index], rows[task][1][index]) for change, task, index in kept]

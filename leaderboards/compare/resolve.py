@@ -1,4 +1,4 @@
-"""What is compared: folders and files of results or imported scores, checkpoints, and models by name."""
+"""Resolves what a user compares: results, imported scores, published models, and models that were evaluated."""
 
 from __future__ import annotations
 
@@ -13,80 +13,78 @@ from harness.results.files import result_folder
 from harness.types import ModelSettings
 from leaderboards.board.entries import Entry, comparable, measured, printed
 from leaderboards.board.scope import every_published, of_suite
-from leaderboards.load import Record, load
+from leaderboards.load import Record, holds_results, load
 from tasks.suites import Suite
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResolvedModels:
-    """The models in the order in which they were named, and what could not be used."""
+    """The models in the order of their names, and a warning for each file that cannot be used."""
 
     entries: tuple[Entry, ...]
     records: tuple[Record, ...]
     warnings: tuple[str, ...]
 
     def of(self, suite: Suite) -> list[Entry]:
-        """The models, of published ones only the means that are the suite's."""
+        """The models. Published ones keep only the means of the suite."""
         return [
             replace(entry, published=of_suite(entry.published, suite)) if entry.published else entry
             for entry in self.entries
         ]
 
 
-def sides(names: Sequence[str | tuple[Path, ...]], results: Path) -> ResolvedModels:
-    """A folder of several models stands for all of them, and so do some result files, which are given as a tuple.
+def resolve_models(names: Sequence[str | tuple[Path, ...]], results: Path) -> ResolvedModels:
+    """Finds the results of each name: a path, a published model, or a model with results in the folder `results`.
 
-    Results of models and checkpoints are below `results`.
+    A tuple of paths is taken as it is. Places with results of several models stand for all of them.
 
-    Raises UserError for a name that is neither a path nor a model with results nor a published one, and for fewer than
-    two models.
+    Raises: UserError for a name without results, and for fewer than two models.
     """
     entries: list[Entry] = []
     records: list[Record] = []
     warnings: list[str] = []
     for name in names:
-        places = _places(name, results) if isinstance(name, str) else name
-        if not places:
-            assert isinstance(name, str)
-            entries.append(_published(name))
+        found = _find(name, results) if isinstance(name, str) else name
+        if isinstance(found, Entry):
+            entries.append(found)
             continue
-        loaded = load(places)
+        loaded = load(found)
         chosen = comparable(loaded.records, mix=False)
         records += chosen.records
         warnings += [*loaded.warnings, *chosen.notes]
         entries += [*measured(chosen.records), *printed(loaded.imported, ())]
     if len(entries) < 2:
-        raise UserError("There is only one model to compare.", "Name two or more folders, files or published models.")
-    return ResolvedModels(tuple(_told_apart(entries)), tuple(records), tuple(warnings))
+        raise UserError("There is only one model to compare.", "Give two or more folders, files or published models.")
+    return ResolvedModels(tuple(_with_distinct_labels(entries)), tuple(records), tuple(warnings))
 
 
-def _places(name: str, results: Path) -> tuple[Path, ...]:
-    """Where the results of what was named lie; nowhere if it is no path and has none."""
-    if (Path(name) / "config.json").is_file():
-        folder = result_folder(results, open_model(name, ModelSettings()).spec)
-        if not folder.is_dir():
-            raise UserError(
-                f"The checkpoint {name} has no results in {results}.",
-                f"Evaluate it first: llave run {name} --suite demo. If that had an --out, name it with --results.",
-            )
-        return (folder,)
-    if Path(name).exists():
-        return (Path(name),)
-    folder = results / safe_name(name)
-    return (folder,) if folder.is_dir() else ()
-
-
-def _published(name: str) -> Entry:
-    """The row of that model; of several sources one with the overall score, then that with most figures."""
-    every = printed(every_published(), ())
-    rows = [each for each in every if name.lower() in (each.label.lower(), _model(each).lower())]
-    if not rows:
-        models = dict.fromkeys(map(_model, every))
-        raise unknown_name("result folder, result file or published model", name, models, "Or give a path.")
-    return max(rows, key=_figures)
+def _find(name: str, results: Path) -> tuple[Path, ...] | Entry:
+    """The place of the results, or the published row."""
+    for place in (Path(name), results / safe_name(name)):
+        if holds_results(place):
+            return (place,)
+    rows = printed(every_published(), ())
+    matching = [each for each in rows if name.lower() in (each.label.lower(), _model(each).lower())]
+    if matching:
+        return max(matching, key=_figures)
+    try:
+        spec = open_model(name, ModelSettings()).spec
+    except UserError as error:
+        if Path(name).exists():
+            raise UserError(f"{name} holds no results, and no model can be opened: {error.what}", error.hint) from error
+        models = dict.fromkeys(map(_model, rows))
+        raise unknown_name("result or published model", name, models, f"As a model: {error.what}") from error
+    folder = result_folder(results, spec)
+    if not folder.is_dir():
+        raise UserError(
+            f"The model {name} has no results in {results}.",
+            f"Evaluate it first: llave run {name} --suite demo. If that had an --out, give it with --results.",
+        )
+    return (folder,)
 
 
 def _figures(entry: Entry) -> tuple[bool, int, int]:
+    """Sorts the sources of a published model: one with the overall score, then the one with most figures."""
     means = entry.published.means if entry.published else {}
     return "overall" in means, len(entry.scores), len(means)
 
@@ -95,8 +93,8 @@ def _model(entry: Entry) -> str:
     return entry.published.model if entry.published else entry.label
 
 
-def _told_apart(entries: Sequence[Entry]) -> list[Entry]:
-    """With a revision, then a number, where names are the same."""
+def _with_distinct_labels(entries: Sequence[Entry]) -> list[Entry]:
+    """Entries with a revision, then a number, added where labels are the same."""
     named: list[Entry] = []
     for entry in entries:
         same = [each for each in entries if each.label == entry.label]

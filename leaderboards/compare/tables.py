@@ -1,4 +1,4 @@
-"""A comparison as tables and data. Differences are B minus A, in points (percent)."""
+"""A comparison as tables, a sentence, a page and JSON. Differences are B minus A, in points of percent."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
+from harness.scoring.bootstrap import Interval
 from leaderboards.compare.compare import COMMON, Comparison, Difference
 from leaderboards.compare.config_diff import changes
 from leaderboards.compare.flips import Flip
 from leaderboards.compare.training import cautions, training
-from leaderboards.stats import LEVEL, Interval, holm
+from leaderboards.run_table import item_text
+from leaderboards.stats import LEVEL, holm
 from leaderboards.tables import Cell, Table, html_table
 
 _TINY = 1e-9
-"""P-values below it, of which no test here can know the digits, are not told apart."""
-_NOT_PAIRED = "not paired: where queries are not known or not the same, intervals are from their number alone."
-_NO_SETTINGS = "One of the records at least is of an older version, without settings, so settings are not compared."
+"""Smaller p-values print as `< 1e-09`, since no test here is that exact."""
+_NOT_PAIRED = "not paired: queries are unknown or differ, so intervals follow from the numbers of queries."
+_NO_SETTINGS = "A record of an older version has no settings, so settings are not compared."
 _MOST_CHANGES = 12
 _STYLE = """
 :root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif; }
@@ -35,24 +37,29 @@ ul { padding-left: 1.2rem; }
 
 
 def verdict(comparison: Comparison) -> str:
-    """The headline in a sentence."""
+    """The headline difference in a sentence, with its 95 % CI and p-value."""
     a, b, head = comparison.a.label, comparison.b.label, comparison.headline
     figures = f"{head.name} {_points(head.value)}"
     if head.interval is None or head.p is None:
-        return f"{b} against {a}: {figures}; nothing says how sure that is."
-    told = f"{figures} {_interval(head.interval)}, p {_p(head.p) if head.p < _TINY else f'= {_p(head.p)}'}"
-    if not _sure(head):
-        return f"{b} and {a} cannot be told apart: {told}."
-    return f"{b} is {'better' if head.value > 0 else 'worse'} than {a}: {told}."
+        return f"{b} against {a}: {figures}. No interval is known, since the number of queries is not."
+    numbers = f"{figures} {_interval(head.interval)}, p {_p(head.p) if head.p < _TINY else f'= {_p(head.p)}'}"
+    if not _significant(head):
+        return f"The difference between {b} and {a} is not significant: {numbers}."
+    return f"{b} is significantly {'better' if head.value > 0 else 'worse'} than {a}: {numbers}."
 
 
-def difference_grid(comparison: Comparison) -> Table:
-    """Means, then datasets."""
-    every = [*comparison.means, *comparison.datasets]
-    a, b = comparison.a.label, comparison.b.label
-    names = ("what", a, b, "difference", "other queries", "datasets too", "p", "Holm", "won", "tied", "lost")
+def difference_table(comparison: Comparison) -> Table:
+    """The differences of means, then of datasets."""
+
+    names = ("mean or dataset", "A", "B", "B − A", "95 % CI", "p", "Holm p", "won", "tied", "lost", "CI over datasets")
     return Table(
-        f"{b} minus {a}, in points", names, tuple(map(_row, every)), frozenset({"what"}), tuple(_notes(comparison))
+        f"B minus A, in points. A: {comparison.a.label}; B: {comparison.b.label}",
+        names,
+        tuple(map(_row, (*comparison.means, *comparison.datasets))),
+        frozenset(names[:1]),
+        tuple(_notes(comparison)),
+        keep=5,
+        more="--format markdown has all columns",
     )
 
 
@@ -61,22 +68,22 @@ def _row(each: Difference) -> tuple[Cell, ...]:
         Cell(each.name + ("" if each.paired else " §")),
         Cell(f"{100 * each.a:.1f}"),
         Cell(f"{100 * each.b:.1f}"),
-        Cell(_points(each.value), style="best" if _sure(each) else ""),
+        Cell(_points(each.value), style="best" if _significant(each) else ""),
         Cell(_interval(each.interval)),
-        Cell(_interval(each.hierarchical)),
         Cell("" if each.p is None else _p(each.p)),
         Cell("" if each.holm is None else _p(each.holm)),
         *(Cell("" if count is None else f"{count:,}") for count in (each.wins, each.ties, each.losses)),
+        Cell(_interval(each.hierarchical)),
     )
 
 
-def _sure(each: Difference) -> bool:
-    """More than noise: by the test, and by the interval, which small fractions on every query do not mislead."""
+def _significant(each: Difference) -> bool:
+    """Whether the test and the interval agree. The interval guards against small equal fractions on every query."""
     p = each.p if each.holm is None else each.holm
-    return p is not None and p < LEVEL and _leaves_zero_out(each)
+    return p is not None and p < LEVEL and _excludes_zero(each)
 
 
-def _leaves_zero_out(each: Difference) -> bool:
+def _excludes_zero(each: Difference) -> bool:
     return each.interval is not None and not each.interval.low <= 0 <= each.interval.high
 
 
@@ -86,31 +93,33 @@ def _notes(comparison: Comparison) -> list[str]:
     if count:
         lines.append(f"{count} dataset{'s' if count != 1 else ''}: {won} won, {count - won - lost} tied, {lost} lost.")
     lines.append(
-        "95 % intervals: other queries (the same datasets), and other datasets like these too (both resampled). "
-        "p: sign flips of queries. Holm: over datasets. Bold: p below 0.05, and the interval leaves 0 out."
+        "95 % CI: for other queries of the same datasets. CI over datasets: for other datasets like these too.  "
+        "p: sign flips of queries; Holm p: corrected over datasets. "
+        "Bold: significant, that is p (Holm p for a dataset) is below 0.05 and the 95 % CI excludes 0."
     )
     if not all(each.paired for each in (*comparison.means, *comparison.datasets)):
         lines.append(f"§ {_NOT_PAIRED}")
     return [*lines, *comparison.caveats]
 
 
-def spec_grid(comparison: Comparison) -> Table:
-    """What differs in the two specifications."""
+def config_table(comparison: Comparison) -> Table:
+    """The differences between the settings of the two models."""
     rows = tuple((Cell(each.field), Cell(each.a), Cell(each.b)) for each in changes(comparison.a, comparison.b))
     names = ("field", comparison.a.label, comparison.b.label)
-    return Table("What differs" if rows else "Nothing differs in the specifications", names, rows, frozenset(names))
+    title = "Differences in settings" if rows else "No difference in settings"
+    return Table(title, names, rows, frozenset(names))
 
 
-def training_grid(comparison: Comparison) -> Table | None:
-    """What differs in the training of two checkpoints; None where not both are."""
+def training_table(comparison: Comparison) -> Table | None:
+    """The differences in training of two checkpoints. None unless both are checkpoints."""
     found = training(comparison.a, comparison.b)
     if found is None:
         return None
     rows = tuple(tuple(map(Cell, each)) for each in found.changes[:_MOST_CHANGES])
     names = ("trained with", comparison.a.label, comparison.b.label)
     left = len(found.changes) - len(rows)
-    more = [f"... and {left} more; --format json has them all."] if left else []
-    title = "What differs in training" if rows else "Nothing differs in the records of training"
+    more = [f"And {left} more; --format json has all."] if left else []
+    title = "Differences in training" if rows else "No difference in the records of training"
     return Table(title, names, rows, frozenset(names), (*more, *_training_notes(comparison)))
 
 
@@ -120,27 +129,27 @@ def _training_notes(comparison: Comparison) -> list[str]:
     return [*([_NO_SETTINGS] if older else []), *cautions([comparison])]
 
 
-def flip_grid(comparison: Comparison, flips: Sequence[Flip]) -> Table:
-    """Queries gained and lost, with what each model put first."""
+def flip_table(comparison: Comparison, flips: Sequence[Flip]) -> Table:
+    """The queries gained and lost, with the candidate that each model ranks first."""
     a, b = comparison.a.label, comparison.b.label
-    names = ("query", "change", "asked", "right", f"first for {a}", f"first for {b}")
+    names = ("query", "change", "content", "positives", f"first for {a}", f"first for {b}")
     rows = tuple(
         (
             Cell(f"{flip.task} {flip.a['query']}"),
             Cell("gained" if flip.gained else "lost", "" if abs(flip.change) == 1 else f"{flip.change:+.2f}"),
-            Cell(_content(flip.a["content"])),
-            Cell("; ".join(map(_content, _list(flip.a["positives"])[:3]))),
-            *(Cell(_content(next(iter(_list(row["top"])), {}))) for row in (flip.a, flip.b)),
+            Cell(item_text(flip.a["content"])),
+            Cell("; ".join(map(item_text, _list(flip.a["positives"])[:3]))),
+            *(Cell(item_text(next(iter(_list(row["top"])), {}))) for row in (flip.a, flip.b)),
         )
         for flip in flips
     )
     gained, lost = comparison.headline.wins, comparison.headline.losses
     title = f"Queries gained and lost: {gained} and {lost} in {comparison.headline.name}"
-    return Table(title if gained is not None else "Queries gained and lost", names, rows, frozenset(names))
+    return Table(title if gained is not None else "Queries gained and lost", names, rows, frozenset(names), lines=True)
 
 
-def matrix_grid(comparisons: Sequence[Comparison]) -> Table:
-    """Every pair by the headline: the row's model minus the column's."""
+def matrix_table(comparisons: Sequence[Comparison]) -> Table:
+    """The headline difference of every pair: the model of the row minus that of the column."""
     labels = list(dict.fromkeys(each.label for pair in comparisons for each in (pair.a, pair.b)))
     heads = [pair.headline for pair in comparisons]
     adjusted = holm([1.0 if head.p is None else head.p for head in heads]).tolist()
@@ -156,12 +165,12 @@ def matrix_grid(comparisons: Sequence[Comparison]) -> Table:
             cells[one, other] = Cell(
                 _points(value) + sign,
                 _interval(interval),
-                "best" if p < LEVEL and _leaves_zero_out(pair.headline) else "",
+                "best" if p < LEVEL and _excludes_zero(pair.headline) else "",
             )
     rows = tuple((Cell(one), *(cells.get((one, other), Cell("")) for other in labels)) for one in labels)
     names = sorted({head.name for head in heads}, key=lambda name: name == COMMON)
-    notes = ["95 % intervals: other queries, the same datasets. Bold: told apart (Holm over all pairs, 5 %)."]
-    notes += ["† over the datasets alone that both have."] if COMMON in names else []
+    notes = ["95 % CI: for other queries of the same datasets. Bold: significant at 5 % (Holm over all pairs)."]
+    notes += ["† over only the datasets that both models have."] if COMMON in names else []
     notes += [] if all(head.paired for head in heads) else [_NOT_PAIRED.capitalize()]
     notes += cautions(comparisons)
     title = f"Row minus column, {names[0]}, in points"
@@ -169,7 +178,7 @@ def matrix_grid(comparisons: Sequence[Comparison]) -> Table:
 
 
 def comparison_json(comparisons: Sequence[Comparison], flips: Mapping[int, Sequence[Flip]], failed: bool) -> str:
-    """Everything as data: fractions, null for what is not known. `flips` are by the number of the comparison."""
+    """Comparisons as JSON: fractions, and null for unknown values. `flips` are by the index of the comparison."""
     record = {
         "regression": failed,
         "comparisons": [_record(each, flips.get(at, ())) for at, each in enumerate(comparisons)],
@@ -196,9 +205,9 @@ def _plain(each: Difference) -> dict[str, object]:
     return {**asdict(each), "difference": each.value, "paired": each.paired}
 
 
-def page(title: str, grids: Sequence[Table]) -> str:
-    """One file of tables that opens without network."""
-    body = "\n".join(f'<div class="scroll">{html_table(grid)}</div>' for grid in grids)
+def page(title: str, tables: Sequence[Table]) -> str:
+    """An HTML page of tables, in one file that loads nothing else."""
+    body = "\n".join(f'<div class="scroll">{html_table(table)}</div>' for table in tables)
     name = html.escape(title)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -223,10 +232,3 @@ def _p(value: float) -> str:
 
 def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
-
-
-def _content(item: object) -> str:
-    if not isinstance(item, dict):
-        return ""
-    media = [f"[{name}]" for name in _list(item.get("media"))]
-    return " ".join([*media, str(item.get("text", "")).strip()])[:300]

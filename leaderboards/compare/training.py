@@ -1,4 +1,4 @@
-"""Two checkpoints of `llave train`: what differs in their training, and what a comparison of them cannot say."""
+"""The differences in training between two checkpoints of `llave train`, and cautions about comparing them."""
 
 from __future__ import annotations
 
@@ -6,48 +6,52 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from harness.results.renamed import current_settings
-from leaderboards.board.entries import Entry, some
+from leaderboards.board.entries import Entry
 from leaderboards.compare.compare import Comparison
 from leaderboards.compare.config_diff import ConfigChange, differing
+from leaderboards.tables import some
 
 _PAIRS_SHOWN = 4
 _Record = Mapping[str, object]
 
 
 class TrainingDiff(NamedTuple):
-    """Of two checkpoints."""
+    """The differences in training between two checkpoints."""
 
     changes: tuple[ConfigChange, ...]
-    """Settings by the recipe's names, then the step and counts of pairs."""
+    """Changed settings by the recipe's names, then the step and the numbers of pairs."""
     has_settings: bool
-    """Whether both records have settings. Those of older versions have none, and then no setting is compared."""
+    """Whether both records have settings. Records of older versions have none, and then no setting is compared."""
 
     @property
     def only_seed(self) -> bool:
+        """Whether nothing but the training seed differs."""
         return [each.field for each in self.changes] == ["seed"]
 
 
 def training(a: Entry, b: Entry) -> TrainingDiff | None:
-    """What differs, over the tasks that both have. None unless both are checkpoints, and not one and the same."""
+    """The differences in training, from the tasks that both models have. None unless both are different checkpoints."""
     tasks = [task for task in a.records if task in b.records]
     one, two = (_records(entry, tasks) for entry in (a, b))
     if not one or not two or _revisions(a, tasks) == _revisions(b, tasks):
         return None
     whole = all(isinstance(each.get("settings"), Mapping) for each in (*one, *two))
-    told = ([_merged(each, whole) for each in side] for side in (one, two))
-    return TrainingDiff(tuple(differing(*told)), whole)
+    first, second = ([_merged(each, whole) for each in records] for records in (one, two))
+    return TrainingDiff(tuple(differing(first, second)), whole)
 
 
 def cautions(comparisons: Sequence[Comparison]) -> list[str]:
-    """Sentences on chance in training, of which queries know nothing; none where no two checkpoints are compared."""
+    """Notes on the noise of training, which intervals over queries do not cover; empty without two checkpoints."""
     found = [(each, training(each.a, each.b)) for each in comparisons]
     if not any(known for _, known in found):
         return []
-    lines = ["The intervals are over queries, for these very checkpoints: another seed of training may say otherwise."]
+    lines = [
+        "The intervals are over queries, for these checkpoints only: another training seed may give another result."
+    ]
     alike = [f"{each.a.label} and {each.b.label}" for each, known in found if known and known.only_seed]
     if alike:
         between = some(alike, _PAIRS_SHOWN)
-        lines.append(f"Only the seed of training differs between {between}: what they differ by is seed noise.")
+        lines.append(f"Only the training seed differs between {between}, so their difference is seed noise.")
     return lines
 
 
@@ -61,7 +65,7 @@ def _revisions(entry: Entry, tasks: Sequence[str]) -> set[object]:
 
 
 def _merged(record: _Record, whole: bool) -> _Record:
-    """Settings and counts as one. What the run came to (`steps`) takes the place of what was asked for."""
+    """Settings and counts in one mapping. The number of steps that the run made replaces the requested one."""
     settings = record["settings"] if whole else None
     counts = {name: value for name, value in record.items() if name != "settings"}
     if not isinstance(settings, Mapping):

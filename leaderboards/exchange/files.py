@@ -1,9 +1,9 @@
-"""Imported scores on disk. They are aggregates alone: no per-query rows, so no intervals and nothing to verify.
+"""Files of imported scores. They have no per-query rows, so they have no intervals and cannot be verified.
 
     DIR/<model>.<digest>.imported.json   {"imported": 1, "from": ..., "files": [...], "content": {...}}
 
-`content` is a score file of the public MMEB leaderboard. A file that came in that form is kept as it was, to the last
-key, so that it goes out again unchanged; other forms are turned into it.
+`content` is a score file of the public MMEB leaderboard. A file in that form is kept with every key, so that it can be
+exported unchanged. Other forms are converted to it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tasks.suites import find_suite
 FORMAT = 1
 SUFFIX = ".imported.json"
 ABSENT = "FILE_N/A"
-"""What the public leaderboard writes for a dataset without scores; it has other such strings too."""
+"""The public leaderboard's entry for a dataset without scores. It also has other such strings."""
 
 Origin = Literal["mmeb", "acc", "mteb"]
 Json = Mapping[str, object]
@@ -33,7 +33,7 @@ Json = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Imported:
-    """One model's scores from somebody else's files."""
+    """The scores of one model from files of another evaluator."""
 
     origin: Origin
     files: tuple[str, ...]
@@ -41,25 +41,26 @@ class Imported:
 
     @property
     def model(self) -> str:
+        """The model's name."""
         return str(part(self.content, "metadata").get("model_name"))
 
 
 def part(record: Json, name: str) -> Json:
-    """An object inside an object; an empty one where there is none."""
+    """The object `name` inside a record, or an empty one if there is none."""
     value = record.get(name)
     return value if isinstance(value, dict) else {}
 
 
 def read_json(path: Path) -> Json:
-    """A JSON object. Raises UserError for anything else, NaN and infinity included, which JSON does not have."""
+    """Reads a JSON object. Raises UserError for anything else, including NaN and infinity, which JSON does not have."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from None
     except ValueError as error:
-        raise UserError(f"{path} is not valid JSON: {error}.", "It may be truncated: fetch it again.") from None
+        raise UserError(f"{path} is not valid JSON: {error}.", "It may be truncated. Fetch it again.") from None
     if not isinstance(record, dict):
-        raise UserError(f"{path} is not a score file: it holds no object.", "Name a score file.")
+        raise UserError(f"{path} is not a score file: it holds no object.", "Give a score file.")
     return record
 
 
@@ -68,7 +69,7 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def check_content(path: Path, content: Json) -> None:
-    """Raises UserError, naming dataset and metric, unless this is a score file of the public leaderboard."""
+    """Raises UserError that names dataset and metric, unless this is a score file of the public leaderboard."""
     if not part(content, "metadata").get("model_name"):
         raise UserError(f"{path} does not name its model.", "Give metadata.model_name, or --model.")
     metrics = part(content, "metrics")
@@ -85,22 +86,22 @@ def check_content(path: Path, content: Json) -> None:
 
 
 def check_dataset(path: Path, dataset: str) -> None:
-    """Raises UserError with the closest names unless it is one of MMEB's 36."""
+    """Raises UserError with the closest names unless this is one of MMEB's 36 datasets."""
     known = find_suite("mmeb").tasks
     if dataset not in known:
-        raise unknown_name("dataset of MMEB", dataset, known, f"It stands in {path}.")
+        raise unknown_name("dataset of MMEB", dataset, known, f"It is in {path}.")
 
 
 def _check_scores(path: Path, dataset: str, scores: Json) -> None:
     for metric, value in scores.items():
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise UserError(f"{path}: {metric} of {dataset} is not a number: {value!r}.", "Repair the file.")
-        if not metric.startswith("num_") and not 0 <= value <= 1 + 1e-6:  # sums of fp64
-            raise UserError(f"{path}: {metric} of {dataset} is not a fraction from 0 to 1: {value}.", "Divide by 100?")
+        if not metric.startswith("num_") and not 0 <= value <= 1 + 1e-6:  # for sums in fp64
+            raise UserError(f"{path}: {metric} of {dataset} is not a fraction from 0 to 1: {value}.", "Divide by 100.")
 
 
 def write_imported(folder: Path, imported: Imported) -> Path:
-    """The same scores have the same name, so that importing twice changes nothing."""
+    """Writes imported scores and returns the path. The same scores have the same path, so they are written once."""
     path = folder / f"{safe_name(imported.model)}.{fingerprint(imported.content)[:8]}{SUFFIX}"
     record = {"imported": FORMAT, "from": imported.origin, "files": list(imported.files), "content": imported.content}
     write_atomic(path, json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
@@ -108,7 +109,7 @@ def write_imported(folder: Path, imported: Imported) -> Path:
 
 
 def load_imported(path: Path) -> Imported:
-    """Raises UserError for a file that is damaged, or that a newer version wrote."""
+    """Reads a file of `llave import`. Raises UserError for a damaged file and for one of a newer version."""
     record = read_json(path)
     version, origin, files, content = (record.get(name) for name in ("imported", "from", "files", "content"))
     if isinstance(version, int) and version > FORMAT:
@@ -121,18 +122,18 @@ def load_imported(path: Path) -> Imported:
 
 
 def imported_files(places: Sequence[Path]) -> list[Path]:
-    """Files of `llave import` among these, and those in folders among them."""
+    """The files of `llave import` among the given files, and in the given folders."""
     found = [sorted(place.rglob(f"*{SUFFIX}")) if place.is_dir() else [place] for place in places]
     return [path for paths in found for path in paths if path.name.endswith(SUFFIX)]
 
 
 def imported_rows(places: Sequence[Path]) -> tuple[PublishedRow, ...]:
-    """Rows for a board, from files of `llave import` and folders that hold some. Raises UserError for a bad one."""
+    """The rows of a board from files of `llave import` and folders of them. Raises UserError for a damaged file."""
     return tuple(row_of(load_imported(path), path) for path in imported_files(places))
 
 
 def row_of(imported: Imported, path: Path) -> PublishedRow:
-    """Imported scores as a row beside published ones."""
+    """Imported scores in the form of a published row."""
     metadata, metrics = part(imported.content, "metadata"), part(imported.content, "metrics")
     datasets = {name: scores for modality in metrics for name, scores in part(metrics, modality).items()}
     by_metric = {metric: _column(datasets, metric) for metric in ("hit@1", "hit@5", "hit@10", "ndcg_linear@5")}
@@ -159,7 +160,7 @@ def _column(datasets: Json, metric: str) -> dict[str, float]:
 
 
 def _size(stated: object) -> int | None:
-    """Parameters, from billions as a number or as `8.03B`."""
+    """The number of parameters, from billions as a number or as `8.03B`."""
     match = re.fullmatch(r"\s*([0-9.]+)\s*B?\s*", str(stated), re.IGNORECASE)
     try:
         return round(float(match[1]) * 1e9) or None if match else None

@@ -1,4 +1,4 @@
-"""Results as the evaluation block of a model card on the hub (`model-index`)."""
+"""Results as the evaluation block (`model-index`) of a model card on the hub."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from harness.scoring.metrics import Metric
 from tasks.suites import Suite, aggregate
 
 _TASK_TYPES = {"classification": "image-classification", "vqa": "visual-question-answering"}
-"""What the hub calls meta-tasks, where it has a name for them."""
+"""The hub's names of meta-tasks, where it has one."""
 
 
 def model_card(results: Sequence[Result], suite: Suite) -> str:
-    """The YAML header of a README.md: one model's main scores in percent, then the suite's means that are complete.
+    """The YAML header of a README.md: main scores of one model and complete means of the suite, in percent.
 
-    Raises UserError for results that are not of whole datasets.
+    Raises: UserError for results of part of a dataset.
     """
     from huggingface_hub import EvalResult, ModelCardData
 
     for result in results:
         if result.settings.get("limit") is not None:
-            raise UserError(f"{result.task} is of the first queries alone.", "Run it again without --limit.")
+            raise UserError(f"The result of {result.task} has only the first queries.", "Run it again without --limit.")
     place = {task: number for number, task in enumerate(suite.tasks)}
     results = sorted(results, key=lambda each: place.get(each.task, len(place)))
     name, metric = str(results[0].model["name"]), results[0].main_metric

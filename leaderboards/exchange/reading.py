@@ -1,4 +1,4 @@
-"""Score files of others: told apart by what they hold, and put into one form."""
+"""Reads score files of other evaluators: recognizes their form by their content, and converts them to one form."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from leaderboards.exchange.files import (
 from tasks.suites import find_suite
 
 MODEL_FILE = "model_meta.json"
-"""Beside mteb's results: says whose they are."""
+"""A file beside mteb's results that names their model."""
 
 _METRICS = {"hit_rate": "hit", "cv_recall": "hit", "ndcg": "ndcg_linear"}
-"""mteb's names of metrics that are called otherwise here."""
+"""Names of metrics by mteb's names, where the two differ."""
 _SCORE_FILE = "_score.json"
-_TAKEN = "The public leaderboard's score files, DATASET_score.json with an `acc`, and mteb's results can be read."
+_READABLE = "Give a score file of the public leaderboard, DATASET_score.json with an `acc`, or results of mteb."
 
 
 class ReadScores(NamedTuple):
-    """What could be read, and what was wrong with the rest."""
+    """The scores that were read, and an error for each other file."""
 
     imported: tuple[Imported, ...]
     errors: tuple[UserError, ...]
 
 
 class _Part(NamedTuple):
-    """One dataset of one model, from a file that holds no more."""
+    """The scores of one model on one dataset, from a file that holds only these."""
 
     origin: Origin
     model: str
@@ -51,9 +51,9 @@ class _Part(NamedTuple):
 
 
 def read_scores(places: Sequence[Path], model: str | None = None) -> ReadScores:
-    """Scores from files, and from the JSON files in folders. A bad file costs itself alone.
+    """Reads scores from files, and from the JSON files in folders. A bad file becomes an error and is skipped.
 
-    Files that hold one dataset each become one row a model. `model` is its name where files do not say it.
+    Files with one dataset each are joined to one row per model. `model` is its name where the files do not have it.
     """
     done: list[Imported] = []
     parts: dict[tuple[Origin, str], list[_Part]] = defaultdict(list)
@@ -65,7 +65,7 @@ def read_scores(places: Sequence[Path], model: str | None = None) -> ReadScores:
                 done.append(found)
             elif any(each.dataset == found.dataset for each in parts[found.origin, found.model]):
                 what = f"{path}: {found.model} has scores for {found.dataset} already."
-                raise UserError(what, "Import one model at a time, or name it with --model.")
+                raise UserError(what, "Import one model at a time, or give its name with --model.")
             else:
                 parts[found.origin, found.model].append(found)
         except UserError as error:
@@ -88,29 +88,29 @@ def _read(path: Path, model: str | None) -> Imported | _Part:
         return _read_acc(path, record, model)
     if "task_name" in record:
         return _read_mteb(path, record, model)
-    raise UserError(f"{path} is not a score file that is known here: it has {', '.join(record) or 'nothing'}.", _TAKEN)
+    raise UserError(f"{path} is not a known score file. Its keys: {', '.join(record) or 'none'}.", _READABLE)
 
 
 def _read_acc(path: Path, record: Json, model: str | None) -> _Part:
-    """`DATASET_score.json` of the first evaluator, in a folder named after the model."""
+    """Reads `DATASET_score.json` of the first MMEB evaluator. Its folder is named after the model."""
     if not path.name.endswith(_SCORE_FILE):
-        raise UserError(f"{path} does not say which dataset it is of.", f"Name it DATASET{_SCORE_FILE}.")
+        raise UserError(f"{path} does not name its dataset.", f"Rename it to DATASET{_SCORE_FILE}.")
     dataset = path.name.removesuffix(_SCORE_FILE)
     check_dataset(path, dataset)
     accuracy, right, count = (_number(path, record, name) for name in ("acc", "num_correct", "num_pred"))
     if not 0 <= right <= count or not count or abs(accuracy - right / count) > 1e-6:
-        raise UserError(f"{path}: acc {accuracy} is not {right:g} of {count:g}.", "The file was edited or is damaged.")
+        raise UserError(f"{path}: acc {accuracy} is not {right:g} of {count:g}.", "It was edited. Fetch it again.")
     scores = {"hit@1": accuracy, "num_correct": record["num_correct"], "num_pred": record["num_pred"]}
     return _Part("acc", model or path.resolve().parent.name, dataset, scores, path.name)
 
 
 def _read_mteb(path: Path, record: Json, model: str | None) -> _Part:
-    """A result of mteb, of a task that bears the name of an MMEB dataset."""
+    """Reads a result of mteb for a task with the name of an MMEB dataset."""
     dataset = str(record["task_name"])
     check_dataset(path, dataset)
     subsets = part(record, "scores").get("test")
     if not isinstance(subsets, list) or len(subsets) != 1 or not isinstance(subsets[0], dict):
-        raise UserError(f"{path} has not one set of test scores.", "Only results with one subset can be read.")
+        raise UserError(f"{path} does not have exactly one subset of test scores.", "Give a result with one subset.")
     scores: dict[str, object] = {}
     for name in subsets[0]:
         match = re.fullmatch(r"(hit_rate|cv_recall|ndcg|map|recall|precision|mrr)_at_(\d+)", name)
@@ -119,12 +119,12 @@ def _read_mteb(path: Path, record: Json, model: str | None) -> _Part:
         elif name == "accuracy":
             scores["hit@1"] = _number(path, subsets[0], name)
     if "hit@1" not in scores:
-        raise UserError(f"{path} has no hit@1.", "Looked for hit_rate_at_1, cv_recall_at_1 and accuracy.")
+        raise UserError(f"{path} has no hit@1.", "It needs hit_rate_at_1, cv_recall_at_1 or accuracy.")
     return _Part("mteb", model or _mteb_model(path), dataset, scores, path.name)
 
 
 def _mteb_model(path: Path) -> str:
-    """From the file beside it, else the folder: `results/<model>/<revision>/<task>.json`."""
+    """The model's name, from the file beside it, else from the path `results/<model>/<revision>/<task>.json`."""
     try:
         record = json.loads((path.parent / MODEL_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,10 +1,10 @@
-// Everything that data says reaches the page as text: no markup is ever made from a string.
+// All data reaches the page as text. No markup is ever made from a string.
 "use strict";
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const get = (id) => document.getElementById(id);
 const percent = (value, digits = 1) => (100 * value).toFixed(digits);
-const isPhone = () => matchMedia("(max-width: 40rem)").matches;  // as in the style
+const isPhone = () => matchMedia("(max-width: 40rem)").matches;  // the same width as in page.css
 const signed = (value) => (value < 0 ? "−" : "+") + percent(Math.abs(value));
 const known = (value) => value !== null && value !== undefined;
 
@@ -38,12 +38,12 @@ function amount(name, value) {
   return value >= 10 || name === "width" ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(2)));
 }
 
-// The score of a row by a mean or a dataset: [value, low, high].
+// The score of a row in a mean or a dataset: [value, low, high].
 function figure(row, name) {
   return row.means[name]?.figure ?? row.scores[name] ?? [];
 }
 
-// What rows are sorted by: a printed mean that its parts contradict counts as what the parts give.
+// The value that rows are sorted by. For a printed mean that its parts contradict, it follows from the parts.
 function standing(row, name) {
   return row.means[name] ? row.means[name].sort : row.scores[name]?.[0];
 }

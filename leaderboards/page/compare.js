@@ -1,8 +1,8 @@
-// Two rows: what `llave compare` found where it was asked beforehand, else bare differences.
+// Two rows: the comparison of `llave compare` if the page has it, else only the differences.
 function comparison(a, b) {
   const found = data.pairs.find((pair) => (pair.a === a && pair.b === b) || (pair.a === b && pair.b === a));
   if (!found) return { changes: bareChanges(data.rows[a], data.rows[b]), notes: [
-    `Intervals are worked out for the first ${data.compared} rows, measured ones first. For others: llave compare A B.`,
+    `The page has intervals for the first ${data.compared} rows, measured ones first. For others run: llave compare A B.`,
   ] };
   return found.a === a ? found : { changes: found.changes.map(turned), notes: found.notes };
 }
@@ -20,14 +20,14 @@ function bareChanges(a, b) {
     .filter((each) => known(each.a) && known(each.b));
 }
 
-// More than noise: by the interval, and by the test where there is one.
-function sure(change) {
+// Whether a difference is significant: by the interval, and by the test if there is one.
+function significant(change) {
   return change.interval && (change.interval[0] > 0 || change.interval[1] < 0) && (change.p ?? 0) < 0.05;
 }
 
 function changeRow(change, largest) {
   const value = change.b - change.a;
-  const colour = sure(change) ? (value > 0 ? "good" : "bad") : "";
+  const colour = significant(change) ? (value > 0 ? "good" : "bad") : "";
   const bar = make("i");
   bar.style.setProperty("--from", `${50 + Math.min(0, (50 * value) / largest)}%`);
   bar.style.setProperty("--wide", `${Math.abs((50 * value) / largest)}%`);
@@ -42,12 +42,12 @@ function changeRow(change, largest) {
 }
 
 function verdict(a, b, [first]) {
-  if (!first) return `${a.label} and ${b.label} have no dataset and no mean in common.`;
+  if (!first) return `${a.label} and ${b.label} share no dataset and no mean.`;
   const value = first.b - first.a;
   const size = percent(Math.abs(value));
   const points = size === "0.0" ? "level with" : `${size} points ${value < 0 ? "below" : "above"}`;
-  const told = !first.interval ? "" : sure(first) ? `, 95 % ${interval(...first.interval)}` : `, which may be noise: 95 % ${interval(...first.interval)}`;
-  return `${b.label} is ${points} ${a.label} in ${first.name}${told}.`;
+  const ci = first.interval ? `, 95 % CI ${interval(...first.interval)}${significant(first) ? "" : " (not significant)"}` : "";
+  return `${b.label} is ${points} ${a.label} in ${first.name}${ci}.`;
 }
 
 function drawComparison() {
@@ -55,13 +55,13 @@ function drawComparison() {
   const { changes, notes } = a === b ? { changes: [], notes: [] } : comparison(a, b);
   const largest = Math.max(...changes.map((each) => Math.abs(each.b - each.a)), 0.001);
   get("verdict").textContent = a === b ? "Choose two models." : verdict(data.rows[a], data.rows[b], changes);
-  const heads = ["", "A", "B", "B − A", "95 %", "", "p", "won", "tied", "lost"];
+  const heads = ["", "A", "B", "B − A", "95 % CI", "", "p", "won", "tied", "lost"];
   get("changes").tHead.replaceChildren(make("tr", {}, ...heads.map((text, index) =>
     make(text ? "th" : "td", { scope: text ? "col" : "", className: index ? "" : "name" }, make("span", { textContent: text })))));
   get("changes").tBodies[0].replaceChildren(...changes.map((each) => changeRow(each, largest)));
   get("changes").parentElement.hidden = !changes.length;
   const meaning = changes.some((each) => known(each.p))
-    ? ["Coloured: p below 0.05, and the interval leaves zero out. p of datasets is Holm's, for all of them together. Won, tied, lost: queries."] : [];
+    ? ["Colour: significant, that is p is below 0.05 and the 95 % CI excludes 0. Holm's correction over datasets is applied to their p. Won, tied, lost: numbers of queries."] : [];
   get("compare-notes").replaceChildren(...[...meaning, ...notes].map((text) => make("li", { textContent: text })));
 }
 

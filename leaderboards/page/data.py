@@ -1,4 +1,4 @@
-"""What the page shows, as plain data: rows, figures, comparisons. Fractions, not percent; null for what is unknown."""
+"""The data of the page: rows, scores and comparisons. Scores are fractions; unknown values are null."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from leaderboards.compare.compare import Comparison, Difference, compare
 from leaderboards.page.viewer import Viewer
 
 COMPARED = 8
-"""Rows of which every two are compared with intervals: it takes a tenth of a second for two whole MMEB runs."""
+"""Number of rows that are compared pairwise with intervals. A pair of whole MMEB runs takes a tenth of a second."""
 _DIGITS = 5
 
 Figure: TypeAlias = list[float | None]
-"""A score, and the ends of its interval."""
+"""A score and the ends of its interval."""
 
 
 class MeanCell(TypedDict):
-    """A mean; `sort` is what ranks go by; `note` is a sentence on what is odd about it."""
+    """A mean. `sort` is the value that decides ranks; `sign` and `note` mark and explain an unusual mean."""
 
     figure: Figure
     sort: float | None
@@ -33,18 +33,18 @@ class MeanCell(TypedDict):
 
 
 class PageRow(TypedDict):
-    """A model."""
+    """A row of the table: one model."""
 
     label: str
     kind: str
     rank: list[int] | None
-    """The rank, the best and the worst that are open, and the group."""
+    """The rank, the best and the worst rank that the tests allow, and the group."""
     means: dict[str, MeanCell]
     scores: dict[str, Figure]
     mixed: list[str]
-    """Tasks whose scores are not comparable with the others'."""
+    """Tasks whose scores are not comparable with those of other rows."""
     missing: list[str]
-    """What the mean that is ranked by lacks."""
+    """Tasks that the mean which decides ranks lacks."""
     official: float | None
     facts: dict[str, object]
     where: str
@@ -54,7 +54,7 @@ class PageRow(TypedDict):
 
 
 class PageDifference(TypedDict):
-    """The second model minus the first, on a dataset or in a mean."""
+    """The difference b - a on a dataset or in a mean."""
 
     name: str
     dataset: bool
@@ -63,11 +63,11 @@ class PageDifference(TypedDict):
     interval: list[float | None] | None
     p: float | None
     counts: list[int] | None
-    """Queries won, tied and lost; null where they are not known."""
+    """Numbers of queries won, tied and lost; null if they are not known."""
 
 
 class PagePair(TypedDict):
-    """Two rows, by their places, compared."""
+    """The comparison of two rows, given by their indexes."""
 
     a: int
     b: int
@@ -76,7 +76,7 @@ class PagePair(TypedDict):
 
 
 class PageData(TypedDict):
-    """All of it."""
+    """All data of the page."""
 
     title: str
     suite: str
@@ -92,7 +92,7 @@ class PageData(TypedDict):
 
 
 def page_data(board: Board, viewer: Viewer | None = None) -> PageData:
-    """Of the board's standings, in their order."""
+    """The data of a board, with its rows in the order of the standings."""
     standings = board.standings()
     return {
         "title": title(board).removeprefix(f"{board.suite.summary}: "),
@@ -133,11 +133,11 @@ def _row(standing: Standing, board: Board) -> PageRow:
 def _mean(cell: MeanScore, mixed: bool) -> MeanCell:
     mean, sign, note = cell.mean, "", ""
     if mixed:
-        sign, note = "‡", "not comparable with the rest: another protocol, or other data"
+        sign, note = "‡", "not comparable with the rest: another protocol or other data"
     elif cell.mark:
-        sign, note = "*", f"printed; its parts give {100 * cell.mark.recomputed:.1f} ({cell.mark.why})"
+        sign, note = "*", f"as printed; its parts give {100 * cell.mark.recomputed:.1f} ({cell.mark.why})"
     elif cell.summed:
-        sign, note = "°", "not printed; the mean of printed scores"
+        sign, note = "°", "not printed, but the mean of printed scores"
     elif mean.value is None and mean.present:
         note = f"{mean.present} of {mean.present + len(mean.missing)}"
     return {"figure": _figure(mean.value, *(cell.interval or ())), "sort": cell.comparable, "sign": sign, "note": note}
@@ -159,12 +159,12 @@ def _rounded(number: float | None) -> float | None:
 
 
 def _finite(value: object) -> object:
-    """JSON has no other numbers, but records may have."""
+    """The value, or None for NaN and infinity, which JSON does not have."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _pairs(board: Board, entries: Sequence[Entry]) -> list[PagePair]:
-    """Every two of the first rows, our own before others."""
+    """The comparisons of all pairs of the first rows, measured rows first."""
     order = sorted(range(len(entries)), key=lambda at: (not entries[at].records, at))[:COMPARED]
     pairs = []
     for a, b in combinations(sorted(order), 2):

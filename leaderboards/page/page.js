@@ -1,4 +1,4 @@
-// The start.
+// Starts the page.
 function draw() {
   drawTable();
   drawPlots();
@@ -14,9 +14,9 @@ function start() {
   startCompare();
   startQueries();
   const again = () => { drawTable(); drawPlots(); };
-  for (const event of ["input", "change"]) get("filters").addEventListener(event, again);  // drivers send one, people both
+  for (const event of ["input", "change"]) get("filters").addEventListener(event, again);  // drivers send one of them, browsers both
   get("filters").addEventListener("submit", (event) => event.preventDefault());
-  get("filters").addEventListener("reset", () => setTimeout(again));  // after the fields have their first values
+  get("filters").addEventListener("reset", () => setTimeout(again));  // after the fields are reset
   drawTable();
   drawPlots();
   drawComparison();

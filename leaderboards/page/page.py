@@ -1,4 +1,4 @@
-"""The page: one file with its data, its code and its looks in it, that may ask nobody for anything."""
+"""The page of a board: one HTML file with its data, code and style, which loads nothing else."""
 
 from __future__ import annotations
 
@@ -22,12 +22,17 @@ _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
 def write_page(path: Path, board: Board, *, queries: int = 0, images: Path | None = None) -> None:
-    """Writes the board as one HTML file. `queries` of each task and model, with pictures from the folder `images`."""
+    """Writes the board as one HTML file.
+
+    `queries` is the number of queries of each task and model. Their thumbnails come from the folder `images`.
+
+    Raises: UserError if there are no queries to show, and if `images` is no folder.
+    """
     write_atomic(path, page(board, queries=queries, images=images))
 
 
 def page(board: Board, *, queries: int = 0, images: Path | None = None) -> str:
-    """The same as text."""
+    """The page of `write_page` as text."""
     shown = viewer(board, queries, images) if queries else None
     data = page_data(board, shown)
     style, charts = _read("page.css"), _read(_CHARTS).partition("//# sourceMappingURL")[0]
@@ -40,11 +45,13 @@ def page(board: Board, *, queries: int = 0, images: Path | None = None) -> str:
         "data": _json(data),
         "code": code,
     }
-    return _PLACE.sub(lambda place: parts[place[1]], _read("page.html"))  # one pass: what is put in is not looked at
+    return _PLACE.sub(
+        lambda place: parts[place[1]], _read("page.html")
+    )  # one pass, so that inserted text is never substituted
 
 
 def _policy(style: str, *scripts: str) -> str:
-    """A Content-Security-Policy: these scripts and this style alone, pictures that stand in the page, no request."""
+    """A Content-Security-Policy that allows only these scripts, this style and embedded images, and no request."""
     allowed = " ".join(map(_digest, scripts))
     return (
         f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {allowed}; "
@@ -57,7 +64,7 @@ def _digest(text: str) -> str:
 
 
 def _json(data: object) -> str:
-    """Text that cannot end the element it stands in."""
+    """JSON that cannot end the HTML element that contains it."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return re.sub("[<>&]", lambda found: _FOR_HTML[found[0]], text)
 

@@ -1,9 +1,9 @@
-// Scores against size and cost, by Chart.js. A canvas says nothing to a screen reader: the table has the same figures.
+// Plots of scores against size and cost, by Chart.js. The table has the same values for screen readers.
 const KINDS = ["measured", "published", "self-reported", "imported"];
 const MARKS = ["circle", "rect", "triangle", "rectRot"];
 const charts = {};
 
-// Intervals as upright lines, and the names of the points on the front.
+// Draws intervals as vertical lines, and the names of the points on the Pareto front.
 const details = {
   id: "details",
   afterDatasetsDraw(chart) {
@@ -38,8 +38,8 @@ function clipped(text, most) {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
-// Points that no point further left reaches, from left to right.
-function front(points, falling) {
+// The Pareto front: points above all points on the cheaper side, from cheap to expensive.
+function paretoFront(points, falling) {
   const best = [];
   for (const point of points.toSorted((a, b) => (falling ? b.x - a.x : a.x - b.x) || b.y - a.y)) {
     if (!best.length || point.y > best.at(-1).y) best.push(point);
@@ -61,13 +61,13 @@ function renew(id, config) {
   charts[id] = new Chart(get(id), { ...config, options: { animation: false, maintainAspectRatio: false, ...config.options } });
 }
 
-// The interval; none where the printed mean, which it is about, is not what counts.
+// The interval in percent; empty for a printed mean that its parts contradict, since another value counts.
 function ends(row, score) {
   const [, low, high] = figure(row, score);
   return known(low) && row.means[score]?.sign !== "*" ? { low: 100 * low, high: 100 * high } : {};
 }
 
-// Draws one plot. Returns a sentence where there is nothing to draw.
+// Draws one plot. Returns a sentence if there is nothing to draw.
 function scatter(id, name, value, what, score, { logarithmic = true, falling = false } = {}) {
   const points = shown
     .map((row) => ({ row, x: value(row), y: standing(row, score) }))
@@ -75,14 +75,14 @@ function scatter(id, name, value, what, score, { logarithmic = true, falling = f
     .map((each) => ({ ...each, y: 100 * each.y, ...ends(each.row, score) }));
   const without = shown.length - points.length;
   const count = `${points.length} model${points.length === 1 ? "" : "s"}`;
-  const told = `${score} against ${what}: ${count}${without ? `; of ${without} more one of the two is not known` : ""}.`;
+  const caption = `${score} against ${what}: ${count}${without ? `; ${without} more lack one of the two` : ""}.`;
   const box = get(id).closest("figure");
-  box.querySelector("figcaption").textContent = told;
+  box.querySelector("figcaption").textContent = caption;
   box.hidden = !points.length;
   if (!points.length) return `No model above has both ${score} and ${what}.`;
   const colour = shades();
   const heights = points.flatMap((each) => [each.y, each.low ?? each.y, each.high ?? each.y]);
-  const best = front(points, falling);
+  const best = paretoFront(points, falling);
   const sets = KINDS.map((kind, index) => ({
     label: kind,
     data: points.filter((each) => each.row.kind === kind),
@@ -91,7 +91,7 @@ function scatter(id, name, value, what, score, { logarithmic = true, falling = f
     borderColor: colour(kind),
     backgroundColor: `${colour(kind)}99`,
   })).filter((set) => set.data.length);
-  const line = { type: "line", label: "front", data: best, stepped: true, pointStyle: "line", pointRadius: 0, pointHitRadius: 0, borderWidth: 1.5, borderColor: colour("faint"), borderDash: [4, 4] };
+  const line = { type: "line", label: "Pareto front", data: best, stepped: true, pointStyle: "line", pointRadius: 0, pointHitRadius: 0, borderWidth: 1.5, borderColor: colour("faint"), borderDash: [4, 4] };
   renew(id, {
     type: "scatter",
     data: { datasets: [line, ...sets] },
@@ -111,16 +111,16 @@ function scatter(id, name, value, what, score, { logarithmic = true, falling = f
       onClick: (_event, hits) => hits.length && showModel(hits.at(-1).element.$context.raw.row),
     },
   });
-  get(id).setAttribute("aria-label", `${told} The table has the figures. On the front: ${best.map((each) => each.row.label).join(", ")}.`);
+  get(id).setAttribute("aria-label", `${caption} The table has the values. On the Pareto front: ${best.map((each) => each.row.label).join(", ")}.`);
   return "";
 }
 
 const COSTS = {
   seconds: { value: (row) => row.facts.seconds, what: "seconds" },
   "GPU-hours": { value: (row) => row.facts["GPU-hours"], what: "GPU-hours" },
-  "items/s": { value: (row) => row.facts["items/s"], what: "items a second, more is cheaper", falling: true },
+  "items/s": { value: (row) => row.facts["items/s"], what: "items per second (more is cheaper)", falling: true },
   step: { value: (row) => row.step, what: "training step", logarithmic: false },
-  width: { value: (row) => row.facts.width, what: "numbers in a vector" },
+  width: { value: (row) => row.facts.width, what: "vector width" },
 };
 
 function drawPlots() {
@@ -137,8 +137,8 @@ function startPlots() {
   const names = [...data.means, ...data.tasks.filter((task) => !data.means.includes(task))];
   choices(get("plot-score"), names.map((name) => [name, name]), data.ranked_by);
   const costs = Object.keys(COSTS).filter((name) => data.rows.some((row) => known(COSTS[name].value(row))));
-  const told = costs.find((name) => data.rows.some((row) => known(COSTS[name].value(row)) && known(standing(row, data.ranked_by))));
-  choices(get("plot-cost"), costs.map((name) => [name, COSTS[name].what]), told);
+  const first = costs.find((name) => data.rows.some((row) => known(COSTS[name].value(row)) && known(standing(row, data.ranked_by))));
+  choices(get("plot-cost"), costs.map((name) => [name, COSTS[name].what]), first);
   get("costs").hidden = !costs.length;
   for (const id of ["plot-score", "plot-cost"]) get(id).addEventListener("change", drawPlots);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw());

@@ -1,10 +1,10 @@
-// Single queries: what was asked, what each model put on top, what would have been right.
+// Single queries: their content, their positives, and the top candidates of each model.
 const task = () => data.viewer.tasks[get("query-task").value];
 const side = (id) => Number(get(id).value);
 
 const FILTERS = {
   all: ["all", () => true],
-  wrong: ["wrong, or right in part", (mine) => mine.score < 1],
+  wrong: ["wrong or partly right", (mine) => mine.score < 1],
   right: ["right", (mine) => mine.score === 1],
   gained: ["gained over the other model", (mine, other) => other && mine.score > other.score],
   lost: ["lost to the other model", (mine, other) => other && mine.score < other.score],
@@ -20,7 +20,7 @@ function pictures(names) {
   return make("div", { className: "pictures" }, ...made);
 }
 
-// A text says where its pictures stand; of a single one that is plain.
+// Media and text. Several media are numbered at their places in the text.
 function contentOf(content, head = null) {
   let number = 0;
   const words = content.text.replaceAll("<|media|>", () => (content.media.length > 1 ? `[${++number}]` : "")).trim();
@@ -28,10 +28,10 @@ function contentOf(content, head = null) {
     words ? make("p", { className: "text", textContent: words }) : null);
 }
 
-function told(answer) {
+function verdictOf(answer) {
   if (answer.score === 1) return make("strong", { className: "good", textContent: "✓ right" });
   const rank = answer.ranks.length ? `rank ${Math.min(...answer.ranks)}` : "not ranked";
-  const part = answer.score > 0 ? `◐ in part (${answer.score.toFixed(2)})` : "✗ wrong";
+  const part = answer.score > 0 ? `◐ partly right (${answer.score.toFixed(2)})` : "✗ wrong";
   return make("strong", { className: "bad", textContent: `${part}, ${rank}` });
 }
 
@@ -42,7 +42,7 @@ function answerOf(model, answer) {
       make("span", {}, score.toFixed(3), right ? make("span", { className: "good", textContent: " ✓", title: "right" }) : null,
         right ? make("span", { className: "unseen", textContent: " right" }) : null),
       contentOf(targets[target])));
-  return make("div", {}, make("h4", {}, `${data.rows[model].label}: `, told(answer)), make("ol", { className: "top" }, ...list));
+  return make("div", {}, make("h4", {}, `${data.rows[model].label}: `, verdictOf(answer)), make("ol", { className: "top" }, ...list));
 }
 
 function opened(query, models) {
@@ -50,15 +50,15 @@ function opened(query, models) {
   return make("div", { className: "open" },
     make("div", { className: "answers" },
       contentOf(query.content, "Query"),
-      make("div", {}, ...query.right.map((target) => contentOf(targets[target], "Right candidate")))),
+      make("div", {}, ...query.right.map((target) => contentOf(targets[target], "Positive")))),
     make("div", { className: "answers" }, ...models.map((model) => answerOf(model, query.answers[every.indexOf(model)]))));
 }
 
 function queryItem(query, models) {
   const mine = query.answers[task().models.indexOf(models[0])];
   const line = query.content.text.replaceAll("<|media|>", "").replace(/\s+/g, " ").trim() || query.content.media.join(", ");
-  const item = make("details", {}, make("summary", {}, told(mine), ` · ${query.id} · ${clipped(line, 160)}`));
-  item.addEventListener("toggle", () => {  // pictures are made when somebody looks
+  const item = make("details", {}, make("summary", {}, verdictOf(mine), ` · ${query.id} · ${clipped(line, 160)}`));
+  item.addEventListener("toggle", () => {  // content is made when it is opened
     if (item.open && item.children.length === 1) item.append(opened(query, models));
   });
   return make("li", {}, item);
@@ -80,7 +80,7 @@ function drawQueries() {
     passes(query.answers[models.indexOf(model)], query.answers[models.indexOf(other)]) && matches(query, words));
   const both = other >= 0 && other !== model ? [model, other] : [model];
   get("query-list").replaceChildren(...found.map((query) => queryItem(query, both)));
-  get("query-count").textContent = `${found.length} of the ${queries.length} queries that this page has; the dataset has ${of.toLocaleString("en")}.`;
+  get("query-count").textContent = `${found.length} of the ${queries.length} queries in this page; the dataset has ${of.toLocaleString("en")}.`;
   drawSimilarity(task().similarity[models.indexOf(model)]);
 }
 
@@ -100,8 +100,8 @@ function drawSimilarity(spread) {
       plugins: { legend: { labels: { color: colour("text") } } },
     },
   });
-  const unseen = spread.unseen ? ` Of ${spread.unseen} queries no right candidate is among the ten that results keep.` : "";
-  const text = `How similar queries are to the right candidate and to the highest wrong one, all queries of the dataset.${unseen}`;
+  const unseen = spread.unseen ? ` For ${spread.unseen} queries no positive is among the ten candidates that results keep.` : "";
+  const text = `Similarity of all queries of the dataset to their highest positive and to the highest wrong candidate.${unseen}`;
   get("similarity").setAttribute("aria-label", text);
   box.querySelector("figcaption").textContent = text;
 }

@@ -1,4 +1,4 @@
-// The board: columns, filters, order. `shown` are the places of the rows that pass the filters.
+// The board: columns, filters, order. `shown` has the rows that pass the filters, in order.
 const FACTS = ["size", "width", "protocol", "date", "seconds", "items/s", "GPU-hours", "source"];
 const WORDS = new Set(["protocol", "date", "source"]);
 const order = { name: "rank", falling: false };
@@ -8,7 +8,7 @@ function scoreColumn(name, heat) {
   return { name, heat, score: true, value: (row) => standing(row, name) };
 }
 
-// The datasets that are shown, if any are.
+// The datasets that are shown as columns; empty if means are.
 function datasets() {
   const chosen = get("columns").value;
   return chosen === "means" ? [] : chosen === "datasets" ? data.tasks : data.groups[chosen];
@@ -19,7 +19,7 @@ function columns() {
   const first = [
     { name: "rank", value: (row) => row.rank?.[0], cell: rankCell },
     { name: "model", word: true, value: (row) => row.label.toLowerCase() },
-    ...(isPhone() ? [] : [source]),  // where there is room for one column more, that is the score
+    ...(isPhone() ? [] : [source]),  // on a phone, the score comes before it
   ];
   const last = isPhone() ? [source] : [];
   const chosen = get("columns").value;
@@ -83,7 +83,7 @@ function scoreCell(row, column, spread) {
   return cell;
 }
 
-// The range of a column but for its lowest tenth, which would leave no shades for the rest; and its two best figures.
+// The range of a column without its lowest tenth, which would leave few shades to the others; and its two best values.
 function spreadOf(column, rows) {
   const values = rows.filter((row) => signOf(row, column) !== "‡").map((row) => column.value(row)).filter(known);
   const looks = [...new Set(values.sort((a, b) => b - a).map((value) => percent(value)))];
@@ -104,7 +104,7 @@ function passes(row) {
   );
 }
 
-// Unknown values come last in either direction.
+// Sorts rows. Unknown values come last in either direction.
 function sorted(rows, column) {
   const sign = order.falling ? -1 : 1;
   return rows.toSorted((a, b) => {
@@ -166,7 +166,7 @@ function showModel(row) {
   add("data source", row.kind);
   if (row.rank) {
     const [rank, best, worst, group] = row.rank;
-    add("rank", `${rank}${best === worst ? "" : `; between ${best} and ${worst}`}; group ${group}`);
+    add("rank", `${rank}${best === worst ? "" : ` (from ${best} to ${worst})`}; group ${group}`);
   }
   for (const name of data.means) {
     const [value, low, high] = figure(row, name);
@@ -174,8 +174,8 @@ function showModel(row) {
     if (known(value)) add(name, [`${percent(value)} ${interval(low, high)}`.trim(), note].filter(Boolean).join("; "));
   }
   for (const name of FACTS) add(name, amount(name, row.facts[name]));
-  add("where", row.where);
-  add("lacks", row.missing.join(", "));
+  add("reference", row.where);
+  add("missing", row.missing.join(", "));
   for (const note of row.notes) add("note", note);
   get("model-head").textContent = row.label;
   get("model-body").replaceChildren(list);
@@ -191,6 +191,6 @@ function startTable() {
     get("kinds").append(make("label", {}, make("input", { type: "checkbox", value: kind, checked: true, defaultChecked: true }), kind));
   }
   get("legend").textContent =
-    `Ranked by ${data.ranked_by}. Brackets beside ranks: the ranks that are open. Rows between two strong lines are one ` +
-    "group: not told apart. Best bold, second underlined; datasets are shaded from the lowest to the highest of a column.";
+    `Ranked by ${data.ranked_by}. Brackets beside a rank: the ranks that the tests allow. Strong lines separate groups: ` +
+    "no model of a group differs significantly from its best. Best bold, second underlined. Datasets are shaded by score.";
 }

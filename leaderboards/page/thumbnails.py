@@ -1,4 +1,4 @@
-"""Small pictures of media, as text that stands in a page."""
+"""Thumbnails of images and videos as data URLs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _VIDEO = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
 
 
 def thumbnails(name: str, root: Path) -> list[str]:
-    """Data addresses of an image, or of frames of a video; none if it is not there or does not open."""
+    """Data URLs of an image, or of four frames of a video. Empty if the file is missing or cannot be opened."""
     try:
         if Path(name).suffix.lower() in _VIDEO:
             return [_address(frame) for frame in spread_frames(Media("video", name, root), _FRAMES)]

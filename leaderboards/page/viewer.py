@@ -1,4 +1,4 @@
-"""The queries that the page shows: the most interesting of each task, with what every model found for them."""
+"""The queries of the page: the most interesting ones of each task, with the top candidates of every model."""
 
 from __future__ import annotations
 
@@ -15,37 +15,38 @@ from harness.errors import UserError
 from harness.results.files import load_rows
 from harness.scoring.metrics import QueryRow
 from leaderboards.board.board import Board
-from leaderboards.board.entries import Entry, clean
+from leaderboards.board.entries import Entry
 from leaderboards.page.thumbnails import thumbnails
+from leaderboards.tables import clean
 
 TOP = 5
-"""Candidates that are shown for each model."""
+"""Number of candidates that are shown for each model."""
 _BINS = 24
 _LONGEST = 800
-"""Characters of a text that are kept."""
+"""Most characters of a text."""
 
 Found: TypeAlias = list[float]
-"""A candidate: its target's number, its score, and 1 if it is right, else 0."""
+"""A candidate: its target's index, its score, and 1 if it is right, else 0."""
 
 
 class Content(TypedDict):
-    """A query or a target."""
+    """The content of a query or a target."""
 
     text: str
     media: list[str]
 
 
 class Answer(TypedDict):
-    """What a model found."""
+    """The answer of a model: the score of the query and the top candidates."""
 
     score: float
     ranks: list[int]
-    """Of the right candidates, if every tie fell their way."""
+    """The best rank of each positive, from 1."""
     top: list[Found]
 
 
 class ShownQuery(TypedDict):
-    """A query; answers in the order of the task's models."""
+    """A query, with answers in the order of the task's models."""
 
     id: str
     content: Content
@@ -54,18 +55,18 @@ class ShownQuery(TypedDict):
 
 
 class Histogram(TypedDict):
-    """How the highest right and the highest wrong score of a query are spread."""
+    """Histograms of the highest right and the highest wrong similarity of each query."""
 
     low: float
     high: float
     right: list[int]
     wrong: list[int]
     unseen: int
-    """Queries whose right candidates are not among those that the rows keep."""
+    """Number of queries of which no positive is among the candidates that the rows keep."""
 
 
 class TaskView(TypedDict):
-    """A task's queries. `models` are places of rows."""
+    """The queries of a task. `models` are indexes of rows."""
 
     models: list[int]
     queries: list[ShownQuery]
@@ -75,32 +76,32 @@ class TaskView(TypedDict):
 
 
 class Viewer(TypedDict):
-    """Queries by task, and pictures by the names that contents give."""
+    """Queries by task, and thumbnails by the media names of the contents."""
 
     tasks: dict[str, TaskView]
     media: dict[str, list[str]]
 
 
 def viewer(board: Board, most: int, images: Path | None) -> Viewer:
-    """The `most` queries of each task and model that are most interesting; with pictures if `images` has them.
+    """The `most` most interesting queries of each task and model, with thumbnails of the media in `images`.
 
-    Raises UserError if there are none, if rows changed since they were loaded, and if `images` is no folder.
+    Raises: UserError if there are no queries, if rows changed since they were loaded, and if `images` is no folder.
     """
     if images is not None and not images.is_dir():
         raise UserError(f"{images} is not a folder.", "--images is the folder that media names are relative to.")
     entries = [standing.entry for standing in board.standings()]
     tasks = {task: view for task in board.tasks if (view := _task(board, entries, task, most))}
     if not tasks:
-        raise UserError("No result here has per-query rows to show.", "Leave out --html-queries, or name results.")
+        raise UserError("No result here has per-query rows to show.", "Leave out --html-queries, or give results.")
     return {"tasks": tasks, "media": _pictures(tasks.values(), images)}
 
 
 def _task(board: Board, entries: Sequence[Entry], task: str, most: int) -> TaskView | None:
-    """Of the models that answered the same queries; None if there are none."""
+    """The queries of a task, for the models that have the same ones. None if there are no models."""
     records = {
         at: entry.records[task]
         for at, entry in enumerate(entries)
-        if task in entry.records and task in entry.scores  # ranks have records alone: less is more there
+        if task in entry.records and task in entry.scores  # not for ranks, where lower is better
     }
     scores = {
         at: record.scores
@@ -127,10 +128,11 @@ def _task(board: Board, entries: Sequence[Entry], task: str, most: int) -> TaskV
 
 
 def interesting(scores_QM: NDArray[np.float32], most: int) -> list[int]:
-    """Queries, in the order of the data, that are among the first `most` of some model.
+    """The sorted indexes of the queries that are among the first `most` of at least one model.
 
-    For a model, queries take turns that it loses to the others, that it gains over them (both by how far it is from
-    their mean), and that it gets wrong as they do. What is left are those that everybody gets right.
+    `scores_QM` is (queries, models). For each model three kinds of queries take turns: those on which it is below the
+    mean of the models, those on which it is above, and those that all get equally wrong. The first two are sorted by
+    their distance from the mean. Queries that all models get right come last.
     """
     away_QM = (scores_QM - scores_QM.mean(axis=1, keepdims=True)).round(6)
     return sorted(
@@ -181,7 +183,7 @@ def _keep_targets(row: QueryRow, targets: dict[str, Content]) -> None:
 
 
 def _histogram(rows: Sequence[QueryRow]) -> Histogram | None:
-    """None if no row keeps a score."""
+    """The histograms of a model. None if no row has a score."""
     best: dict[bool, list[float]] = defaultdict(list)
     for row in rows:
         for right in (True, False):
@@ -197,7 +199,7 @@ def _histogram(rows: Sequence[QueryRow]) -> Histogram | None:
 
 
 def _pictures(tasks: Iterable[TaskView], images: Path | None) -> dict[str, list[str]]:
-    """Every medium that is shown, once; none of those that are not there."""
+    """The thumbnails of every medium that is shown. Missing media are left out."""
     if images is None:
         return {}
     contents = [

@@ -1,6 +1,6 @@
-"""Published rows: figures of others, as they are printed, with their sources and the marks of the audit.
+"""Published rows: scores of others as they are printed, with their sources and the marks of the audit.
 
-One JSON file for each table or report, in percent, as printed. docs/published.md says how to add one.
+`data/` has one JSON file per table or report, in percent. docs/published.md says how to add one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _Table(TypedDict):
 
 @cache
 def published_rows() -> tuple[PublishedRow, ...]:
-    """Every row, by file and in the order of its table, with its marks."""
+    """All published rows with their marks, sorted by file, then in the order of the table."""
     from leaderboards.published.audit import audit
 
     rows = printed_rows()
@@ -57,8 +57,8 @@ def published_rows() -> tuple[PublishedRow, ...]:
 
 @cache
 def printed_rows() -> tuple[PublishedRow, ...]:
-    """The same rows before the audit."""
-    files = sorted(Path(__file__).parent.glob("*.json"))
+    """All published rows without the marks of the audit."""
+    files = sorted((Path(__file__).parent / "data").glob("*.json"))
     return tuple(row for file in files for row in _read(json.loads(file.read_text(encoding="utf-8"))))
 
 
@@ -85,5 +85,5 @@ def _read(table: _Table) -> list[PublishedRow]:
 
 
 def _fractions(percents: Mapping[str, float]) -> dict[str, float]:
-    """Rounded after the division, so that 42.8 is 0.428 and no neighbour of it."""
+    """Percents as fractions, rounded so that 42.8 becomes exactly 0.428."""
     return {name: round(value / 100, 10) for name, value in percents.items()}

@@ -1,4 +1,4 @@
-"""The audit: every printed mean against its own parts. What does not agree is listed, never corrected."""
+"""The audit compares every printed mean with its parts. Mismatches are listed, never corrected."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tasks.mmeb.datasets import META_TASKS
 from tasks.suites import MEAN_OF_META_TASKS, Mean, Suite, aggregate, find_suite
 
 TOLERANCE = 0.0005
-"""Half of the last digit that is printed."""
+"""Half of the last printed digit."""
 ROUNDING = 0.0011
-"""What rounding of the parts and of the mean add up to, and a little for those who round twice."""
+"""The most that rounding the parts and the mean explains, with a margin for values that are rounded twice."""
 SPLITS = ("IND", "OOD")
 
 _EPSILON = 1e-9
@@ -23,31 +23,31 @@ _UNWEIGHTED = "the unweighted mean of the four meta-tasks"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AuditFinding:
-    """A printed mean that its parts do not give."""
+    """A printed mean that differs from the mean of its parts."""
 
     row: PublishedRow
     mark: MeanMismatch
 
     @property
     def rounding(self) -> bool:
-        """Whether rounding may explain it. Such a finding is listed, and the row is not marked."""
+        """Whether rounding may explain the difference. Such a finding is listed, but the row is not marked."""
         return self.mark.why == "rounding"
 
 
 def audit(rows: Sequence[PublishedRow]) -> tuple[AuditFinding, ...]:
     """All findings, in the order of the rows.
 
-    A row's means are held against its datasets, or those that another row of the same model and evaluator gives; where
-    these are unknown, an overall mean is held against the meta-task means, and against IND and OOD.
+    A row's means are compared with its datasets, or with those of another row of the same model and evaluator. If the
+    datasets are unknown, an overall mean is compared with the meta-task means, and with IND and OOD.
     """
     copies = _copies(rows)
-    lent = _lent(row for row in rows if row not in copies)
+    shared = _shared_scores(row for row in rows if row not in copies)
     overalls: dict[str, set[float]] = defaultdict(set)
     for row in rows:
         overalls[row.model] |= {value for name, value in row.means.items() if name == "overall"}
     found: list[AuditFinding] = []
     for row in rows:
-        cells = {**lent.get((row.model, row.evaluator), {}), **row.scores}
+        cells = {**shared.get((row.model, row.evaluator), {}), **row.scores}
         marks = _against_datasets(row, cells, copies.get(row, ""))
         if not marks:
             marks = _against_means(row, overalls[row.model] - {row.means.get("overall")})
@@ -56,7 +56,7 @@ def audit(rows: Sequence[PublishedRow]) -> tuple[AuditFinding, ...]:
 
 
 def differences(printed: PublishedRow, other: PublishedRow) -> tuple[MeanMismatch, ...]:
-    """Where a row prints other figures, means or datasets, than the datasets of another run give."""
+    """The scores and means of a printed row that differ from those of another run's datasets."""
     found = {**other.scores, **_recomputed(other.scores)}
     return tuple(
         MeanMismatch(name, value, found[name], "another run")
@@ -92,9 +92,10 @@ def _why(row: PublishedRow, name: str, found: Mapping[str, float], wrong: Mappin
 
 
 def _against_means(row: PublishedRow, elsewhere: set[float]) -> list[MeanMismatch]:
-    """Means of a whole that the printed means of its parts, each standing for its datasets, do not give.
+    """Means that differ from the printed means of their parts, each of which stands for its datasets.
 
-    `elsewhere` are other figures that are printed for the same overall mean: then the row has to be right to the digit.
+    `elsewhere` are other values that are printed for the same overall mean. If there are any, the row must be exact to
+    the last digit.
     """
     marks = []
     for name, suite, parts in _wholes():
@@ -114,18 +115,18 @@ def _of_parts(value: float, found: Sequence[Mean], parts: tuple[str, ...], elsew
     if unweighted is not None and not _apart(value, unweighted, ROUNDING):
         return _UNWEIGHTED
     others = "".join(f"; printed elsewhere as {100 * other:.1f}" for other in sorted(elsewhere))
-    return f"the means of {', '.join(parts)} give another{others}"
+    return f"the means of {', '.join(parts)} give another mean{others}"
 
 
 def _wholes() -> list[tuple[str, Suite, tuple[str, ...]]]:
-    """A mean, the suite whose overall mean it is, and the groups of the suite that make it up."""
+    """Each mean with the suite whose overall mean it is, and the groups that make up the suite."""
     mmeb = find_suite("mmeb")
     others = [(suite.name, suite, tuple(name for name, _ in suite.groups)) for suite in part_suites()]
     return [("overall", mmeb, META_TASKS), ("overall", mmeb, SPLITS), *others]
 
 
 def _recomputed(cells: Mapping[str, float]) -> dict[str, float]:
-    """Every mean whose datasets are all there, by the name that rows use. MMEB's own come last and keep `overall`."""
+    """The means whose datasets are all known, by the names of rows. MMEB comes last, so that it keeps `overall`."""
     found: dict[str, float | None] = {}
     for suite in (*part_suites(), find_suite("mmeb")):
         whole, *groups = aggregate(suite, cells)
@@ -134,14 +135,14 @@ def _recomputed(cells: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _lent(rows: Iterable[PublishedRow]) -> dict[tuple[str, str], Mapping[str, float]]:
-    """Datasets by model and evaluator, from rows that have all of MMEB."""
+def _shared_scores(rows: Iterable[PublishedRow]) -> dict[tuple[str, str], Mapping[str, float]]:
+    """Scores by model and evaluator, from rows with all datasets of MMEB."""
     tasks = set(find_suite("mmeb").tasks)
     return {(row.model, row.evaluator): row.scores for row in rows if row.evaluator and tasks <= row.scores.keys()}
 
 
 def _copies(rows: Sequence[PublishedRow]) -> dict[PublishedRow, str]:
-    """Rows whose datasets of a meta-task are all another model's, while their printed mean is not; and why."""
+    """Rows whose datasets of a meta-task equal those of another model while their mean differs, with the reason."""
     copies: dict[PublishedRow, str] = {}
     for name, tasks in find_suite("mmeb").groups:
         same: dict[tuple[float, ...], list[PublishedRow]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""What a paper's main table says about its own model, worked out from the table's rows."""
+"""The claim of a paper's main table about its own model, recomputed from the rows of the table."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from leaderboards.published.rows import PublishedRow
 
 TABLE = "LLaVE Table 2"
 SEVEN_BILLION = (7e9, 8.5e9)
-"""The parameters of what papers call 7B models, encoders of images included."""
+"""The range of parameters of models that papers call 7B, including image encoders."""
 
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """A row of a paper's own model against the rows of earlier work in the same table."""
+    """The row of a paper's own model, compared with earlier work in the same table."""
 
     row: PublishedRow
     best_before: PublishedRow
-    """The best earlier row of the size class."""
+    """The best earlier row of the same size class."""
     margin: float
-    """By how much `row` is above it, as a fraction; below zero if it is not."""
+    """The score of `row` minus that of `best_before`, as a fraction."""
 
 
 def headline(rows: Sequence[PublishedRow], model: str, table: str, sizes: tuple[float, float]) -> Headline:
-    """`model` in `table` against the best earlier row with a size from `sizes`.
+    """Compares `model` in `table` with the best earlier row whose number of parameters is in `sizes`.
 
-    Earlier are the rows that the table's authors neither made nor ran themselves.
+    Earlier rows are those that the table's authors neither made nor ran again themselves.
     """
     inside = [row for row in rows if row.source.name == table and "overall" in row.means]
     own = next(row for row in inside if row.model == model)
@@ -40,7 +40,7 @@ def headline(rows: Sequence[PublishedRow], model: str, table: str, sizes: tuple[
 
 
 def headline_note(rows: Sequence[PublishedRow]) -> list[str]:
-    """What LLaVE's main table says of its models, if it is among these rows."""
+    """A sentence on LLaVE's models in the paper's main table; empty if the table is not among these rows."""
     inside = [row for row in rows if row.source.name == TABLE and row.suite == "mmeb" and "overall" in row.means]
     if not {"LLaVE-7B", "LLaVE-2B"} <= {row.model for row in inside}:
         return []

@@ -1,6 +1,6 @@
-"""The parts of MMEB v2 (arXiv 2507.04590) that are not MMEB's 36 datasets: known for their published scores alone.
+"""The video and document parts of MMEB v2 (arXiv 2507.04590), of which only published scores are known.
 
-Names of groups are those of `PublishedRow.means`.
+Groups have the names of `PublishedRow.means`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def names(groups: _Groups) -> tuple[str, ...]:
 
 
 def part_suites() -> tuple[Suite, ...]:
-    """`video`, `visdoc`, and `mmeb-v2`, which is both and MMEB (there called `overall`)."""
+    """The suites `video`, `visdoc` and `mmeb-v2`. The last has MMEB as its group `overall`, and both other parts."""
     image, video, visdoc = find_suite("mmeb").tasks, names(VIDEO), names(VISDOC)
     return (
         Suite("video", "MMEB v2, video", video, tuple(VIDEO.items())),

@@ -1,4 +1,4 @@
-"""Rows that somebody else measured: what is printed in papers, repositories and boards, each with its source."""
+"""Published rows: scores from papers, repositories and leaderboards, each with its source."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from types import MappingProxyType
 from typing import Literal
 
 Kind = Literal["published", "self-reported", "imported"]
-"""Who says so: somebody other than the model's authors; its authors; or a score file that `llave import` read."""
+"""Who reports the scores: others, the model's authors, or a score file that `llave import` read."""
 
 _NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """Where figures are printed."""
+    """The source of scores."""
 
     name: str
-    """Short, for a column: `LLaVE Table 2`."""
+    """A short name for a column, such as `LLaVE Table 2`."""
     where: str
-    """In full: paper, table, commit."""
+    """The full reference: paper, table, commit."""
     work: str = ""
-    """The paper or repository that it is part of."""
+    """The paper or repository that the source is part of."""
     date: str | None = None
-    """`YYYY-MM` or `YYYY-MM-DD`: first submission of a paper, or when a report was made. None: not stated."""
+    """`YYYY-MM` or `YYYY-MM-DD`: the first submission of a paper, or the date of a report. None if not stated."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeanMismatch:
-    """A printed mean that its own parts do not give. `cell` is a name of `PublishedRow.means`."""
+    """A printed mean that differs from the mean of its parts. `cell` is a name of `PublishedRow.means`."""
 
     cell: str
     published: float
@@ -39,34 +39,34 @@ class MeanMismatch:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PublishedRow:
-    """One model in one source, equal to itself alone. Fractions, not percent; what is not printed is absent."""
+    """One model in one source. Scores are fractions, and scores that are not printed are absent."""
 
     model: str
     kind: Kind
     source: Citation
-    """Of `scores`; of `means` where there are no scores."""
+    """The source of `scores`, or of `means` if there are no scores."""
     suite: str
-    """`mmeb`, or `text-to-video` for rows that are about nothing else."""
+    """`mmeb`, or `text-to-video` for rows with only text-to-video scores."""
     metric: str
-    """Of `scores` and `means`: `hit@1`, or `recall@1` for text-to-video."""
+    """The metric of `scores` and `means`: `hit@1`, or `recall@1` for text-to-video."""
     evaluator: str
-    """Whose code measured, as far as it is stated: `MMEB v1`, `MMEB v2`, `CLIP4Clip`."""
+    """The evaluation code, if stated: `MMEB v1`, `MMEB v2`, `CLIP4Clip`."""
     group: str = ""
-    """The heading that the row stands under."""
+    """The heading above the row in its table."""
     size: int | None = None
-    """Parameters, as its source or its name says."""
+    """Number of parameters, as stated by the source or the name."""
     width: int | None = None
-    """Of its vectors."""
+    """Width of the vectors."""
     scores: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
-    """By task: `metric` of the datasets that are printed."""
+    """The values of `metric` by task."""
     means: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
-    """As printed, never recomputed. Named as in `tasks.suites`; other names are those of MMEB v2's parts."""
+    """Means as printed, never recomputed. Names are those of `tasks.suites` and of MMEB v2's parts."""
     means_source: Citation | None = None
-    """Where `means` are printed, if not in `source`."""
+    """The source of `means`, if it is not `source`."""
     more: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: MappingProxyType({}))
     """Further metrics, such as `recall@5`: by metric, then by task."""
     notes: tuple[str, ...] = ()
     marks: tuple[MeanMismatch, ...] = ()
-    """From the audit: where `means` contradict their parts."""
+    """The audit's findings: means that contradict their parts."""
     protocol: Literal["official"] = "official"
-    """All public code lets the right candidate win its ties."""
+    """The protocol of all public code: a tie counts as won."""

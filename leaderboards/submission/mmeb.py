@@ -1,47 +1,56 @@
-"""Results as a score file of the public MMEB leaderboard, as its own `report_score_v2.py` writes them."""
+"""Score files of the public MMEB leaderboard, in the form of its own `report_score_v2.py`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from harness.errors import UserError, unknown_name
+from harness.errors import UserError
 from harness.results.files import load_rows
 from harness.scoring.metrics import Metric
+from harness.settings import pairs_of, read_settings
 from harness.types import ProtocolName, Ranking
 from leaderboards.exchange.files import ABSENT, Json
 from leaderboards.load import Record
 from leaderboards.published.mmeb_v2 import VIDEO, VISDOC, names
-from leaderboards.submission.rankings import ranking_of, value
+from leaderboards.submission.recount import ranking_of, value
 from tasks.mmeb.datasets import NUM_QUERIES
 from tasks.suites import find_suite
 
-METADATA = {
-    "model_name": str,
-    "model_backbone": str,
-    "model_size": float,
-    "embedding_dimension": int,
-    "max_length_tokens": int,
-    "model_release_date": str,
-    "data_source": str,
-    "url": str,
-}
-"""What the leaderboard wants to know, and its type; sizes are in billions of parameters."""
+
+@dataclass(frozen=True, slots=True)
+class SubmissionMetadata:
+    """The metadata of a submission that results do not have. Sizes are in billions of parameters."""
+
+    model_name: str | None = None
+    model_backbone: str | None = None
+    model_size: float | None = None
+    embedding_dimension: int | None = None
+    max_length_tokens: int | None = None
+    model_release_date: str | None = None
+    data_source: str | None = None
+    url: str | None = None
+
 
 _CUTS = (1, 5, 10)
 _KINDS = ("hit", "ndcg_linear", "ndcg_exponential", "precision", "recall", "f1", "map", "mrr")
 
 
 def score_file(records: Sequence[Record], rule: ProtocolName, given: Sequence[str]) -> dict[str, object]:
-    """The score file of one model's results. `given` is what results do not know, each `KEY=VALUE`.
+    """The score file of one model. Scores are fractions under the protocol `rule`.
 
-    Datasets without a result are `FILE_N/A`, and so are MMEB v2's video and document datasets, which are not measured
-    here under its protocol. Raises UserError for results that are not of whole datasets.
+    `given` is metadata that results do not have, each as `KEY=VALUE`. Datasets without a result are `FILE_N/A`. So are
+    MMEB v2's video and document datasets, since they are not measured here under its protocol.
+
+    Raises: UserError for unknown metadata, for results of part of a dataset, and for damaged rows.
     """
     by_task = {record.result.task: record for record in records}
     model = records[0].result.model
     metadata: dict[str, object] = {"model_name": model["name"], "embedding_dimension": model.get("width")}
-    metadata |= {"data_source": "Self-Reported", **_metadata(given)}
+    written = pairs_of(given, "--meta", "model_size=8.03")
+    read = read_settings(SubmissionMetadata(), written, "metadata")
+    metadata |= {"data_source": "Self-Reported", **{name: getattr(read, name) for name in written}}
     metadata["report_generated_date"] = datetime.now().astimezone().isoformat()
     image = {task: _scores(by_task[task], rule) if task in by_task else ABSENT for task in find_suite("mmeb").tasks}
     if all(scores == ABSENT for scores in image.values()):
@@ -50,23 +59,10 @@ def score_file(records: Sequence[Record], rule: ProtocolName, given: Sequence[st
     return {"metadata": metadata, "metrics": {"image": image, **others}}
 
 
-def _metadata(given: Sequence[str]) -> dict[str, object]:
-    metadata: dict[str, object] = {}
-    for pair in given:
-        name, _, text = pair.partition("=")
-        if name not in METADATA:
-            raise unknown_name("metadata", name, METADATA, f"There are {', '.join(METADATA)}, each as KEY=VALUE.")
-        try:
-            metadata[name] = METADATA[name](text)
-        except ValueError:
-            raise UserError(f"{name} is not a number: {text!r}.", "Sizes are billions, such as 8.03.") from None
-    return metadata
-
-
 def _scores(record: Record, rule: ProtocolName) -> Json:
     result = record.result
     if result.settings.get("limit") is not None:
-        raise UserError(f"{record.path} is of the first queries alone.", "Run it again without --limit.")
+        raise UserError(f"{record.path} has only the first queries.", "Run it again without --limit.")
     if result.num_queries != NUM_QUERIES:
         what = f"{record.path} has {result.num_queries} queries; MMEB's {result.task} has {NUM_QUERIES}."
         raise UserError(what, "Run the dataset itself: --suite mmeb.")
@@ -79,7 +75,7 @@ def _scores(record: Record, rule: ProtocolName) -> Json:
 
 
 def _mean(kind: str, cut: int, rankings: Sequence[Ranking], rule: ProtocolName) -> float:
-    """Candidates are right or wrong here, so that linear and exponential gains are the same."""
+    """The mean of a metric. Relevance is binary here, so linear and exponential gains are the same."""
     if kind == "f1":
         precision, recall = Metric("precision", cut), Metric("recall", cut)
         pairs = [(value(precision, each, rule), value(recall, each, rule)) for each in rankings]

@@ -1,25 +1,26 @@
-"""A record against its rows: every number worked out again, by the engine's own code."""
+"""Recomputes every number of a record from its per-query rows, with the engine's own code."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import cast
+from functools import lru_cache
+from typing import Literal, cast
 
 from harness.results.files import Result
 from harness.scoring.bootstrap import bootstrap
 from harness.scoring.metrics import Metric, QueryRow, Score
 from harness.types import ProtocolName, Ranking
-from leaderboards.submission.rankings import ranking_of, value
 
+Rule = ProtocolName | Literal["chance"]
 EXACT = 1e-9
-"""Scores are worked out by the same code, so that only the last digits of another processor may differ."""
+"""Tolerance. The same code computes both scores, so only the last digits of another processor may differ."""
 
 
 def disagreements(result: Result, rows: Sequence[QueryRow], *, intervals: bool) -> Iterator[str]:
-    """What a record says that its rows do not, a sentence each. Of the rows the first that is wrong is named."""
+    """Sentences on every number of a record that its rows contradict. Only the first wrong row is named."""
     if len(rows) != result.num_queries:
-        yield f"It says {result.num_queries} queries, and has {len(rows)} rows."
+        yield f"It states {result.num_queries} queries but has {len(rows)} rows."
         return
     rankings: list[Ranking] = []
     for number, row in enumerate(rows):
@@ -29,31 +30,31 @@ def disagreements(result: Result, rows: Sequence[QueryRow], *, intervals: bool) 
             yield f"Row {number} is impossible: {error}."
             return
     if len({str(row.get("query")) for row in rows}) < len(rows):
-        yield "A query stands in its rows twice."
+        yield "A query appears twice in its rows."
     ties = sum(ranking.tied for ranking in rankings)
     if ties != result.tied_queries:
-        yield f"It says {result.tied_queries} tied queries; its rows have {ties}."
+        yield f"It states {result.tied_queries} tied queries; its rows have {ties}."
     yield from _row_values(result, rows, rankings)
     yield from _metrics(result, rankings, intervals=intervals)
 
 
 def _row_values(result: Result, rows: Sequence[QueryRow], rankings: Sequence[Ranking]) -> Iterator[str]:
-    """The main metric and `right` of each row, and the top of its list, against its ranks."""
+    """Checks the main metric, `right` and the top candidates of each row against its ranks."""
     rule = rule_of(result)
     main, hit = Metric.parse(result.main_metric), Metric("hit", 1)
     for number, (row, ranking) in enumerate(zip(rows, rankings, strict=True)):
         stated, given = row.get(result.main_metric), value(main, ranking, rule)
         known = bool(ranking.best) or not main.is_rank
         if known and not (isinstance(stated, int | float) and _near(stated, given)):
-            yield f"Row {number} says {result.main_metric} {stated}; its ranks give {given:g}."
+            yield f"Row {number} states {result.main_metric} {stated}; its ranks give {given:g}."
             return
         if row.get("right") is not (value(hit, ranking, rule) == 1) or not _top_agrees(row, ranking):
-            yield f"Row {number} has ranks that `right` or its top candidates contradict."
+            yield f"Row {number} has ranks that contradict `right` or its top candidates."
             return
 
 
 def _top_agrees(row: QueryRow, ranking: Ranking) -> bool:
-    """Whether the right ones among the top candidates stand where the ranks say, and all that must be there are."""
+    """Whether the positives among the top candidates have the ranks of the row, and none is missing."""
     top = row.get("top")
     listed = [each for each in top if isinstance(each, dict)] if isinstance(top, list) else []
     scores = [float(each["score"]) for each in listed if isinstance(each.get("score"), int | float)]
@@ -70,7 +71,7 @@ def _metrics(result: Result, rankings: Sequence[Ranking], *, intervals: bool) ->
         for name, score in stated.items():
             metric = Metric.parse(name)
             if rule == "official" and unranked and metric.is_rank:
-                continue  # the length of a list with its repeats, which rows do not keep
+                continue  # it depends on the length of the list with repeats, which rows do not keep
             values = [value(metric, ranking, rule) for ranking in rankings]
             mean = metric.aggregate(values)
             if not _near(score.value, mean):
@@ -92,9 +93,60 @@ def _both(result: Result) -> tuple[tuple[ProtocolName, Mapping[str, Score]], ...
 
 
 def rule_of(result: Result) -> ProtocolName:
-    """The protocol of a record."""
+    """The protocol of a result."""
     return "official" if result.protocol == "official" else "strict"
 
 
 def _near(one: float, other: float) -> bool:
     return math.isclose(one, other, rel_tol=EXACT, abs_tol=EXACT)
+
+
+def ranking_of(row: QueryRow) -> Ranking:
+    """Reads the ranking of a query back from its row. Raises ValueError if the row is impossible.
+
+    Rows do not keep the length of a list with repeats, so the list is taken to end at the last positive. That is exact
+    for every metric except the rank of a query that could not be ranked.
+    """
+    if not isinstance(row, dict):
+        raise ValueError("it is not an object")
+    best, worst, official = (_ranks(row, name) for name in ("best_rank", "worst_rank", "official_rank"))
+    candidates, positives = row.get("candidates"), row.get("positives")
+    if not isinstance(candidates, int) or not isinstance(positives, list) or not positives:
+        raise ValueError("it lacks its candidates or positives")
+    if not len(best) == len(worst) == len(official) <= len(positives):
+        raise ValueError("its ranks are not one for each right candidate")
+    if any(not 1 <= low <= high <= candidates for low, high in zip(best, worst, strict=True)):
+        raise ValueError("a rank lies outside its candidates")
+    return Ranking(
+        str(row.get("query")), best, worst, candidates, len(positives), official, max(candidates, *official, 0)
+    )
+
+
+def value(metric: Metric, ranking: Ranking, rule: Rule) -> float:
+    """The value of a metric for one query under a protocol, or its chance level. Equal rankings are computed once."""
+    places = (ranking.best, ranking.worst, ranking.pool_size, ranking.num_positives)
+    return _value(metric, rule, *places, ranking.official, ranking.official_pool_size)
+
+
+@lru_cache(maxsize=1 << 17)
+def _value(
+    metric: Metric,
+    rule: Rule,
+    best: tuple[int, ...],
+    worst: tuple[int, ...],
+    pool: int,
+    positives: int,
+    official: tuple[int, ...],
+    official_pool: int,
+) -> float:
+    ranking = Ranking("", best, worst, pool, positives, official, official_pool)
+    if rule == "chance":
+        return metric.chance(ranking)
+    return metric.score(ranking) if rule == "strict" else metric.score_official(ranking)
+
+
+def _ranks(row: QueryRow, name: str) -> tuple[int, ...]:
+    ranks = row.get(name)
+    if not isinstance(ranks, list) or not all(isinstance(rank, int) and rank >= 1 for rank in ranks):
+        raise ValueError(f"{name} is not a list of ranks")
+    return tuple(ranks)

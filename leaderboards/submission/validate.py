@@ -1,4 +1,4 @@
-"""A folder of results, checked: every score worked out again from the per-query rows, by the engine's own code."""
+"""Checks a folder of results: every score is recomputed from the per-query rows with the engine's own code."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from harness.plan import identity_of
 from harness.results.files import Result, load_result, load_rows
 from harness.types import EvalConfig, ModelSpec, Scalar, Scope, Task
 from leaderboards.exchange.files import SUFFIX
-from leaderboards.load import stepped_aside
+from leaderboards.load import was_renamed
 from leaderboards.submission.recount import disagreements, rule_of
 from tasks.suites import Suite
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong, and where."""
+    """One error of a submission, and the file or model that has it."""
 
     where: str
     what: str
@@ -28,29 +28,35 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a check of a folder came to."""
+    """The outcome of checking a folder."""
 
     results: int
     queries: int
     problems: tuple[Problem, ...]
-    aside: tuple[str, ...]
-    """Files that were not looked at: answers to other questions that stepped aside, and imported scores."""
+    unchecked: tuple[str, ...]
+    """Files that were not checked: renamed results of other settings, and imported scores."""
 
 
 def validate(folder: Path, suite: Suite, tasks: Mapping[str, Task], *, intervals: bool = False) -> Verdict:
-    """Checks every result in a folder as a submission to a suite. `tasks` are those that the registry knows.
+    """Checks every result in a folder as a submission to a suite.
 
-    Verified means: every number follows from the rows, rows and record belong together, names, row counts and
-    revisions are those of the suite, and nothing of it is missing. It cannot tell whether the rows were really
-    measured. `intervals` are worked out again too, at many times the cost.
+    A folder without problems is verified. Every number follows from the rows, and rows and record belong together.
+    Names, row counts and revisions are those of the suite, and no dataset is missing. The check cannot tell whether the
+    rows were really measured.
 
-    Raises UserError for a folder without results.
+    Args:
+        folder: searched for results.
+        suite: the datasets that must be present.
+        tasks: all known tasks by name.
+        intervals: whether to recompute intervals too, which takes many times as long.
+
+    Raises: UserError for a folder without results.
     """
     every = sorted(path for path in folder.rglob("*.json") if not path.name.startswith("."))
-    aside = {path for path in every if stepped_aside(path) or path.name.endswith(SUFFIX)}
-    paths = [path for path in every if path not in aside]
+    unchecked = {path for path in every if was_renamed(path) or path.name.endswith(SUFFIX)}
+    paths = [path for path in every if path not in unchecked]
     if not paths:
-        raise UserError(f"{folder} holds no results.", "Name the folder that `llave run` wrote: --out.")
+        raise UserError(f"{folder} holds no results.", "Give the folder that `llave run` wrote: --out.")
     problems: list[Problem] = []
     results: dict[Path, Result] = {}
     for path in paths:
@@ -73,30 +79,30 @@ def validate(folder: Path, suite: Suite, tasks: Mapping[str, Task], *, intervals
     problems += _together(results, suite, folder)
     queries = sum(result.num_queries for result in results.values())
     return Verdict(
-        len(results), queries, tuple(problems), tuple(str(path.relative_to(folder)) for path in sorted(aside))
+        len(results), queries, tuple(problems), tuple(str(path.relative_to(folder)) for path in sorted(unchecked))
     )
 
 
 def _name_and_size(result: Result, suite: Suite, tasks: Mapping[str, Task]) -> Iterator[str]:
-    """Whether this is a dataset of the suite, whole, with the right number of rows."""
+    """Checks that the result is of a whole dataset of the suite, with the right number of rows."""
     if result.task not in suite.tasks:
         error = unknown_name(f"dataset of {suite.name}", result.task, suite.tasks, "")
         yield f"{error.what} {error.hint}".strip()
         return
     task = tasks[result.task]
     if (result.meta_task, result.split, result.scope) != (task.meta_task, task.split, task.scope):
-        yield f"Its meta-task, split or scope is not that of {task.name}."
+        yield f"Its meta-task, split or scope differs from that of {task.name}."
     if result.main_metric != task.metrics[0]:
         yield f"Its main metric is {result.main_metric}, not {task.metrics[0]}."
     limit = result.settings.get("limit")
     if limit is not None:
-        yield f"It is of the first {limit} queries alone."
+        yield f"It has only the first {limit} queries."
     elif task.num_queries is not None and result.num_queries != task.num_queries:
         yield f"It has {result.num_queries} queries; {task.name} has {task.num_queries}."
 
 
 def _identity(result: Result, tasks: Mapping[str, Task]) -> Iterator[str]:
-    """Whether model, data, protocol and settings are those that the record's fingerprints were made of."""
+    """Checks the fingerprint of the model and the identity against the rest of the record."""
     model, settings = result.model, result.settings
     try:
         spec = ModelSpec(
@@ -115,17 +121,17 @@ def _identity(result: Result, tasks: Mapping[str, Task]) -> Iterator[str]:
         yield "Its model or settings are incomplete."
         return
     if fingerprint != model["fingerprint"]:
-        yield "Its model's name, revision or options are not those of its fingerprint."
+        yield "Its model's name, revision or options do not match its fingerprint."
     scope: Scope = "global" if result.scope == "global" else "local"
     known = tasks.get(result.task) or replace(next(iter(tasks.values())), query_role="query")
     task = replace(known, name=result.task, scope=scope, metrics=tuple(result.strict))
-    question = EvalConfig(rule_of(result), limit, seed, skips)
-    if identity_of(task, str(result.dataset["digest"]), spec, question) != result.identity:
-        yield "Its identity is not that of its task, data, model, protocol and settings: edited, or an older version's."
+    config = EvalConfig(rule_of(result), limit, seed, skips)
+    if identity_of(task, str(result.dataset["digest"]), spec, config) != result.identity:
+        yield "Its identity does not match its task, data, model, protocol and settings. It was edited, or is older."
 
 
 def _together(results: Mapping[Path, Result], suite: Suite, folder: Path) -> Iterator[Problem]:
-    """What is missing or contradictory among results that are each in order."""
+    """Checks the results together: missing or repeated datasets, and contradictions between them."""
     models: dict[str, list[Result]] = {}
     identities: dict[str, Path] = {}
     for path, result in results.items():
@@ -133,12 +139,12 @@ def _together(results: Mapping[Path, Result], suite: Suite, folder: Path) -> Ite
         first = identities.setdefault(result.identity, path)
         if results[first].metrics != result.metrics:
             other = first.relative_to(folder)
-            yield Problem(str(path.relative_to(folder)), f"It claims the identity of {other} with other scores.")
+            yield Problem(str(path.relative_to(folder)), f"It has the identity of {other} but other scores.")
     for model, own in models.items():
         tasks = [result.task for result in own]
         twice = sorted({task for task in tasks if tasks.count(task) > 1})
         if twice:
-            yield Problem(model, f"It has several results of {', '.join(twice)}: keep one of each.")
+            yield Problem(model, f"It has several results of {', '.join(twice)}. Keep one of each.")
         missing = [task for task in suite.tasks if task not in tasks]
         if missing:
             yield Problem(model, f"{len(missing)} of {len(suite.tasks)} datasets are missing: {', '.join(missing)}.")
@@ -151,7 +157,7 @@ def _mixed(results: Sequence[Result]) -> Iterator[str]:
         "revisions of the data": lambda result: f"{result.dataset['source']} {result.dataset['revision']}",
         "fingerprints of the model": lambda result: str(result.model["fingerprint"])[:12],
     }
-    for what, of in ways.items():
-        kinds = sorted({str(of(result)) for result in results})
+    for what, read in ways.items():
+        kinds = sorted({str(read(result)) for result in results})
         if len(kinds) > 1:
             yield f"Its results have several {what}: {', '.join(kinds)}."

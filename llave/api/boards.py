@@ -61,10 +61,10 @@ class Leaderboard:
         return f"Leaderboard({len(standings)} models on {short(self.board.suite.name)}{best})"
 
     def _repr_html_(self) -> str:
-        from leaderboards.board.tables import board_grid
+        from leaderboards.board.tables import leaderboard_table
         from leaderboards.tables import html_table
 
-        return html_table(board_grid(self.board))
+        return html_table(leaderboard_table(self.board))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +108,10 @@ class ModelComparison:
     def _repr_html_(self) -> str:
         import html
 
-        from leaderboards.compare.tables import difference_grid
+        from leaderboards.compare.tables import difference_table
         from leaderboards.tables import html_table
 
-        return f"<p>{html.escape(self.verdict)}</p>\n{html_table(difference_grid(self.comparison))}"
+        return f"<p>{html.escape(self.verdict)}</p>\n{html_table(difference_table(self.comparison))}"
 
 
 def board(
@@ -144,6 +144,8 @@ def board(
         >>> len(llave.board(result).frame())
         2
     """
+    from leaderboards.board.scope import make_board
+
     made, warned = make_board(
         None if published and results is None else _paths(RESULTS if results is None else results),
         published=published,
@@ -153,36 +155,6 @@ def board(
     )
     _warn(warned)
     return Leaderboard(made)
-
-
-def make_board(
-    places: Sequence[Path] | None, *, published: bool, suite: str | None, rank_by: str | None, mix: bool
-) -> tuple[Board, tuple[str, ...]]:
-    """A board, and a sentence on each thing that could not be used. `llave board` makes its board by this too.
-
-    Args:
-        places: files and folders of results and imported scores; None: only published rows.
-
-    Raises:
-        UserError: if no result can be used, and for an unknown suite or mean.
-    """
-    from leaderboards.board.board import Board
-    from leaderboards.board.entries import some
-    from leaderboards.board.scope import check_rank_by, every_published, rows_for, sizes_of, suite_for
-    from leaderboards.load import load
-
-    loaded = None if places is None else load(places)
-    records, imported = (loaded.records, loaded.imported) if loaded else ((), ())
-    warned = list(loaded.warnings) if loaded else []
-    chosen = suite_for(suite, records)
-    rows = rows_for(chosen, imported)
-    shown = {row.source.where for row in rows}
-    if without := [row.model for row in imported if row.source.where not in shown]:
-        warned.append(f"Imported, but without a dataset of {chosen.name}, so not shown: {some(without)}.")
-    rows += rows_for(chosen, every_published()) if published else []
-    sizes = sizes_of(chosen) if rows else {}
-    made = Board.of_records(records, chosen, rows, sizes=sizes, rank_by=check_rank_by(rank_by, chosen), mix=mix)
-    return made, tuple(warned)
 
 
 def compare(a: Results, b: Results, *, results: str | Path = RESULTS, suite: str | None = None) -> ModelComparison:
@@ -204,14 +176,14 @@ def compare(a: Results, b: Results, *, results: str | Path = RESULTS, suite: str
         >>> import llave
         >>> a, b = (llave.evaluate(name, "demo-color", progress=False) for name in ("null/random", "null/oracle"))
         >>> llave.compare(a, b).verdict.partition(":")[0]
-        'null/oracle is better than null/random'
+        'null/oracle is significantly better than null/random'
     """
     from leaderboards.board.scope import sizes_of, suite_for
     from leaderboards.compare.compare import compare as compare_entries
-    from leaderboards.compare.resolve import sides
+    from leaderboards.compare.resolve import resolve_models
 
     given = [tuple(_paths(each)) if isinstance(each, EvalResults) else str(each) for each in (a, b)]
-    found = sides(given, Path(results))
+    found = resolve_models(given, Path(results))
     _warn(found.warnings)
     chosen = suite_for(suite, found.records)
     entries = found.of(chosen)

@@ -64,7 +64,7 @@ def tasks(suite: str | None = None) -> Listing:
         >>> "demo-object" in llave.tasks(suite="demo")
         True
     """
-    from llave.cli.listings import task_fields
+    from llave.cli.tasks import task_fields
     from tasks.catalog import all_tasks, resolve_tasks
 
     chosen = all_tasks().values() if suite is None else resolve_tasks(suite=suite)
@@ -86,7 +86,7 @@ def models() -> Listing:
         True
     """
     from harness.models import ROWS, installed_rows
-    from llave.cli.listings import model_fields
+    from llave.cli.models import model_fields
 
     return Listing("model", tuple(model_fields(row) for row in (*ROWS, *installed_rows())))
 

@@ -1,4 +1,4 @@
-"""`llave compare`."""
+"""The command `llave compare`."""
 
 from __future__ import annotations
 
@@ -16,37 +16,40 @@ if TYPE_CHECKING:
     from leaderboards.compare.flips import Flip
     from leaderboards.tables import Table
 
-ABOUT = "compare models: by how much, on what, and whether that is more than noise"
+ABOUT = "compare models: the differences, and which of them are significant"
 FORMATS = ("terminal", "markdown", "json", "html")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `llave compare`."""
     add = parser.add_argument
     add(
         "models",
         nargs="+",
         metavar="MODEL",
-        help="a model's name, a checkpoint, a folder or file of results, or a published model; first A",
+        help="a folder or file of results, a model or checkpoint with results, or a published model; the first is A",
     )
     add(
         "--results",
         type=Path,
         default=Path("runs/results"),
         metavar="DIR",
-        help="where results of models and checkpoints are looked for (runs/results)",
+        help="the folder with the results of models and checkpoints (runs/results)",
     )
-    add("--suite", help="a group of tasks, such as mmeb (the smallest that has every task of the results)")
-    add("--queries", type=natural, default=0, metavar="N", help="show N queries gained and N lost, with content")
+
+    add("--suite", help="the suite whose means are compared (the smallest with every task of the results)")
+    add("--queries", type=natural, default=0, metavar="N", help="show N queries gained and N queries lost")
     add(
         "--fail-on-regression",
         type=_points,
         metavar="POINTS",
-        help="exit with 1 where a model is worse than the first by more than POINTS, by the interval",
+        help="exit with 1 if a 95 %% CI shows that a model is more than POINTS worse than the first",
     )
-    add("--format", choices=FORMATS, default="terminal", help="of what is printed (terminal)")
+    add("--format", choices=FORMATS, default="terminal", help="the format of the output (terminal)")
 
 
 def run(options: argparse.Namespace) -> int:
+    """Prints the comparisons. Returns 1 if there is a regression that the options ask for."""
     from leaderboards.compare.flips import flips
     from leaderboards.compare.tables import comparison_json, page, verdict
 
@@ -57,21 +60,21 @@ def run(options: argparse.Namespace) -> int:
         print(comparison_json(comparisons, found, bool(failures)), end="")
     elif options.format == "html":
         title = verdict(comparisons[0]) if len(comparisons) == 1 else "Comparison"
-        print(page(title, _grids(comparisons, found)), end="")
+        print(page(title, _tables(comparisons, found)), end="")
     else:
-        _print(comparisons, _grids(comparisons, found), options.format)
+        _print(comparisons, _tables(comparisons, found), options.format)
     for failure in failures:
         say(console(stderr=True), failure)
     return FAILED if failures else DONE
 
 
 def _compare(options: argparse.Namespace) -> list[Comparison]:
-    """Every pair, those with the first model first."""
+    """The comparisons of all pairs, beginning with those of the first model."""
     from leaderboards.board.scope import sizes_of, suite_for
     from leaderboards.compare.compare import compare
-    from leaderboards.compare.resolve import sides
+    from leaderboards.compare.resolve import resolve_models
 
-    given = sides(options.models, options.results)
+    given = resolve_models(options.models, options.results)
     for warning in given.warnings:
         say(console(stderr=True), f"warning: {warning}")
     suite = suite_for(options.suite, given.records)
@@ -80,13 +83,13 @@ def _compare(options: argparse.Namespace) -> list[Comparison]:
 
 
 def _regressions(comparisons: Sequence[Comparison], points: float | None) -> list[str]:
-    """A sentence for each. Raises UserError where nothing can say whether there is one."""
+    """A sentence on each regression. Raises UserError if a number of queries is unknown, so that no test exists."""
     if points is None:
         return []
     against_first = [each for each in comparisons if each.a is comparisons[0].a]
     for each in against_first:
         if each.headline.interval is None:
-            raise UserError(f"{each.b.label}: the number of queries is not known.", "Compare runs of this harness.")
+            raise UserError(f"{each.b.label}: the number of queries is not known.", "Compare results of `llave run`.")
     return [
         f"regression: {each.b.label} is more than {points:g} points worse than {each.a.label} on {found.name}."
         for each in against_first
@@ -94,32 +97,32 @@ def _regressions(comparisons: Sequence[Comparison], points: float | None) -> lis
     ]
 
 
-def _grids(comparisons: Sequence[Comparison], found: dict[int, list[Flip]]) -> list[Table]:
-    from leaderboards.compare.tables import difference_grid, flip_grid, matrix_grid, spec_grid, training_grid
+def _tables(comparisons: Sequence[Comparison], found: dict[int, list[Flip]]) -> list[Table]:
+    from leaderboards.compare.tables import config_table, difference_table, flip_table, matrix_table, training_table
 
     if len(comparisons) > 1:
-        first = [matrix_grid(comparisons)]
-        return first + [flip_grid(comparisons[at], flips) for at, flips in found.items()]
+        first = [matrix_table(comparisons)]
+        return first + [flip_table(comparisons[at], flips) for at, flips in found.items()]
     one = comparisons[0]
-    trained = training_grid(one)
+    trained = training_table(one)
     return [
-        difference_grid(one),
-        spec_grid(one),
+        difference_table(one),
+        config_table(one),
         *([trained] if trained else []),
-        *([flip_grid(one, found[0])] if found else []),
+        *([flip_table(one, found[0])] if found else []),
     ]
 
 
-def _print(comparisons: Sequence[Comparison], grids: Sequence[Table], form: str) -> None:
+def _print(comparisons: Sequence[Comparison], tables: Sequence[Table], form: str) -> None:
     from leaderboards.compare.tables import verdict
-    from leaderboards.tables import markdown, terminal
+    from leaderboards.tables import markdown
 
     screen = console(wide=True)
-    for grid in grids:
+    for table in tables:
         if form == "markdown":
-            print(markdown(grid))
+            print(markdown(table))
         else:
-            screen.print(terminal(grid))
+            screen.print(table)
     if form == "terminal":
         for each in comparisons:
             say(screen, verdict(each))

@@ -1,4 +1,4 @@
-"""`llave doctor`: what holds of an embedder and what does not."""
+"""The command `llave doctor`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING
 from llave.cli.flags import DONE, FAILED, add_model_flags, console, model_settings, say
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from harness.doctor.finding import Finding
     from harness.types import ModelSpec
+    from leaderboards.tables import Table
 
-ABOUT = "check that a model keeps the laws that scores rest on"
-_COLOURS = {"pass": "green", "fail": "bold red", "note": "yellow", "skipped": "dim"}
+ABOUT = "check the properties of a model that scores depend on"
+_WORDS = {"pass": "passed", "fail": "failed", "note": "noted", "skipped": "skipped"}
+"""Words of the summary, by verdict."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `llave doctor`."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="a name from `llave models`, or package.module:Class")
     add("--known-answers", type=Path, metavar="IMAGE", help="also check published similarities for this image (LLaVE)")
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """`llave doctor`: 0 if no check failed, 1 if one did."""
+    """Prints the findings. Returns 1 if a check failed, else 0."""
     from harness.doctor import examine
     from harness.doctor.answers import check_known, known_answers
     from harness.doctor.finding import ModelUnderTest
@@ -44,9 +45,9 @@ def run(options: argparse.Namespace) -> int:
     notes = console(stderr=True)
     with ProgressBar(notes) as progress:
         progress.phase(f"loading {handle.spec.name}", 0)
-        patient = ModelUnderTest(handle.load())
-        answers = known_answers(patient, options.known_answers) if options.known_answers else []
-        findings = [*examine(patient, progress), *answers]
+        model = ModelUnderTest(handle.load())
+        answers = known_answers(model, options.known_answers) if options.known_answers else []
+        findings = [*examine(model, progress), *answers]
     if options.json:
         print(json.dumps({"model": _model(handle.spec), "findings": list(map(_fields, findings))}, indent=2))
     else:
@@ -56,20 +57,20 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _table(findings: Sequence[Finding]) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+    from leaderboards.tables import Cell, Table
 
-    table = Table(box=box.SIMPLE)
-    for heading in ("check", "verdict", "measured", "tolerance", "what was found"):
-        table.add_column(heading, justify="right" if heading in ("measured", "tolerance") else "left")
-    for each in findings:
-        says = Text(each.says)
-        if each.remedy:
-            says.append(f"\n{each.remedy}", style="italic")
-        verdict = Text(each.verdict, style=_COLOURS[each.verdict])
-        table.add_row(Text(each.check), verdict, _number(each.measured), _number(each.tolerance), says)
-    return table
+    names = ("check", "verdict", "measured", "tolerance", "finding")
+    rows = tuple(
+        (
+            Cell(each.check),
+            Cell(each.verdict, style=each.verdict),
+            Cell(_number(each.measured)),
+            Cell(_number(each.tolerance)),
+            Cell("\n".join(filter(None, (each.says, each.remedy)))),
+        )
+        for each in findings
+    )
+    return Table("", names, rows, frozenset({"check", "verdict", "finding"}), longest=None)
 
 
 def _number(value: float | None) -> str:
@@ -77,9 +78,8 @@ def _number(value: float | None) -> str:
 
 
 def _summary(findings: Sequence[Finding]) -> str:
-    counts = {verdict: sum(each.verdict == verdict for each in findings) for verdict in _COLOURS}
-    words = {"pass": "passed", "fail": "failed", "note": "noted", "skipped": "skipped"}
-    return ", ".join(f"{count} {words[verdict]}" for verdict, count in counts.items() if count) + "."
+    counts = {verdict: sum(each.verdict == verdict for each in findings) for verdict in _WORDS}
+    return ", ".join(f"{count} {_WORDS[verdict]}" for verdict, count in counts.items() if count) + "."
 
 
 def _model(spec: ModelSpec) -> dict[str, object]:
@@ -88,7 +88,7 @@ def _model(spec: ModelSpec) -> dict[str, object]:
 
 
 def _fields(finding: Finding) -> dict[str, object]:
-    """A finding for JSON, which has no infinity."""
+    """A finding as plain data. Infinity becomes null, since JSON does not have it."""
     found = asdict(finding)
     if finding.measured is not None and not math.isfinite(finding.measured):
         found["measured"] = None

@@ -1,4 +1,4 @@
-"""`llave export`."""
+"""The command `llave export`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llave.cli.flags import DONE, console, say
 if TYPE_CHECKING:
     from leaderboards.load import Record
 
-ABOUT = "write results for the public MMEB leaderboard, or for a model card"
+ABOUT = "write results as a score file of the public MMEB leaderboard, or for a model card"
 
 
 class _Export(NamedTuple):
@@ -24,28 +24,29 @@ class _Export(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `llave export`."""
     add = parser.add_argument
-    add("results", nargs="+", type=Path, metavar="RESULTS", help="results or folders of them, or imported scores")
+    add("results", nargs="+", type=Path, metavar="RESULTS", help="results, imported scores, or folders of them")
     add("--format", choices=("mmeb", "model-card"), default="mmeb", help="mmeb (default): the leaderboard's score file")
-    add("-o", "--output", type=Path, required=True, metavar="FILE", help="a file, or of several models a folder")
-    add("--model", metavar="NAME", help="this model alone")
-    add("--protocol", choices=("official", "strict"), default="official", help="mmeb: official (default), as others do")
-    add("--suite", default="mmeb", help="model-card: whose means to add (mmeb)")
-    add("--meta", action="append", default=[], metavar="KEY=VALUE", help="mmeb: such as model_size=8.03")
+    add("-o", "--output", type=Path, required=True, metavar="FILE", help="a file, or a folder for several models")
+    add("--model", metavar="NAME", help="export only this model")
+    add("--protocol", choices=("official", "strict"), default="official", help="for mmeb: official, as in public code")
+    add("--suite", default="mmeb", help="for model-card: the suite whose means are added (mmeb)")
+    add("--meta", action="append", default=[], metavar="KEY=VALUE", help="for mmeb: metadata such as model_size=8.03")
 
 
 def run(options: argparse.Namespace) -> int:
-    """`llave export`."""
+    """Writes the files. Returns the exit status."""
     from harness.paths import safe_name, write_atomic
 
     exports = [each for each in _exports(options) if options.model in (None, each.model)]
     models = [each.model for each in exports]
     if not exports:
-        raise UserError("There is nothing to export.", "Check --model." if options.model else "Name other results.")
+        raise UserError("There is nothing to export.", "Check --model." if options.model else "Give other results.")
     suffix = ".json" if options.format == "mmeb" else ".md"
     folder = len(exports) > 1 or options.output.is_dir()
     if len(set(models)) < len(models) or (folder and options.output.suffix == suffix):
-        raise UserError(f"These are several results: {', '.join(models)}.", "Choose one, or let -o be a folder.")
+        raise UserError(f"These are several results: {', '.join(models)}.", "Choose a --model, or a folder as -o.")
     for each in exports:
         path = options.output / f"{safe_name(each.model)}{suffix}" if folder else options.output
         write_atomic(path, each.text)
@@ -56,13 +57,13 @@ def run(options: argparse.Namespace) -> int:
 def _exports(options: argparse.Namespace) -> Iterator[_Export]:
     from leaderboards.exchange.files import imported_files, load_imported
     from leaderboards.exchange.model_card import model_card
-    from leaderboards.load import load, stepped_aside
+    from leaderboards.load import load, was_renamed
     from leaderboards.submission.mmeb import score_file
     from tasks.suites import find_suite
 
     imported = imported_files(options.results)
     if imported and options.format != "mmeb":
-        raise UserError("Imported scores can only be exported as mmeb.", "A model card takes results of `llave run`.")
+        raise UserError("A model card cannot have imported scores.", "Give results of `llave run`.")
     for path in imported:
         scores = load_imported(path)
         yield _Export(scores.model, _json(scores.content))
@@ -71,7 +72,7 @@ def _exports(options: argparse.Namespace) -> Iterator[_Export]:
         say(console(stderr=True), f"warning: {warning}")
     models: dict[str, list[Record]] = defaultdict(list)
     for record in loaded.records:
-        if not stepped_aside(record.path):
+        if not was_renamed(record.path):
             models[str(record.result.model["name"])].append(record)
     for model, records in models.items():
         if options.model in (None, model):
@@ -83,12 +84,12 @@ def _exports(options: argparse.Namespace) -> Iterator[_Export]:
 
 
 def _check_one(model: str, records: list[Record]) -> None:
-    """Raises UserError where a dataset has two results, of which none is to be preferred."""
+    """Raises UserError if a dataset has two results or revisions, since neither can be preferred."""
     tasks = [record.result.task for record in records]
     revisions = {str(record.result.model["revision"]) for record in records}
     if len(revisions) > 1 or len(set(tasks)) < len(tasks):
         what = f"several revisions: {', '.join(sorted(revisions))}" if len(revisions) > 1 else "a dataset twice"
-        raise UserError(f"{model} is there with {what}.", "Name the folder of one revision, and one result a dataset.")
+        raise UserError(f"{model} has {what}.", "Give the folder of one revision, with one result per dataset.")
 
 
 def _json(content: object) -> str:

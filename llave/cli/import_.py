@@ -1,4 +1,4 @@
-"""`llave import`."""
+"""The command `llave import`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ ABOUT = "read score files of the public MMEB leaderboard and of mteb"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `llave import`."""
     add = parser.add_argument
     add("files", nargs="+", type=Path, metavar="FILE", help="score files, or folders of them")
-    add("--out", type=Path, metavar="DIR", default=Path("runs/imported"), help="imported scores (runs/imported)")
-    add("--model", metavar="NAME", help="whose scores they are, where the files do not say it")
+    add("--out", type=Path, metavar="DIR", default=Path("runs/imported"), help="output folder (runs/imported)")
+    add("--model", metavar="NAME", help="the model's name, where the files do not have it")
 
 
 def run(options: argparse.Namespace) -> int:
-    """`llave import`."""
+    """Imports the scores. Returns 1 if a file cannot be read."""
     from leaderboards.exchange.files import write_imported
     from leaderboards.exchange.reading import read_scores
 

@@ -1,4 +1,4 @@
-"""`llave show`."""
+"""The command `llave show`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ ABOUT = "show a result and its worst queries"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `llave show`."""
     add = parser.add_argument
-    add("result", type=Path, help="a result file: OUT/<model>/<revision>/<task>.json")
-    add("--worst", type=natural, default=10, metavar="N", help="how many of the worst queries (10)")
+    add("result", type=Path, help="a result file, OUT/<model>/<revision>/<task>.json")
+    add("--worst", type=natural, default=10, metavar="N", help="the number of worst queries (10)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """`llave show`."""
+    """Prints a result and its worst queries. Returns the exit status."""
     from harness.results.files import load_result, load_rows
     from leaderboards.run_table import query_table, result_table
 

@@ -1,4 +1,4 @@
-"""`llave validate`."""
+"""The command `llave validate`."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ from pathlib import Path
 
 from llave.cli.flags import DONE, FAILED, console, natural, say
 
-ABOUT = "check a folder of results: every score from its rows, and nothing missing"
+ABOUT = "check a folder of results: recompute every score, and find what is missing"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `llave validate`."""
     add = parser.add_argument
     add("submission", type=Path, metavar="DIR", help="the folder that `llave run` wrote: --out")
-    add("--suite", default="mmeb", help="the suite that it is a submission to (mmeb)")
-    add("--intervals", action="store_true", help="work out intervals again too: slow")
-    add("--most", type=natural, default=50, metavar="N", help="problems that are printed (50)")
+    add("--suite", default="mmeb", help="the suite that the results must cover (mmeb)")
+    add("--intervals", action="store_true", help="recompute intervals too (slow)")
+    add("--most", type=natural, default=50, metavar="N", help="the most problems that are printed (50)")
 
 
 def run(options: argparse.Namespace) -> int:
-    """`llave validate`."""
-    from leaderboards.board.entries import some
+    """Prints the problems of a folder of results. Returns 1 if there are any."""
     from leaderboards.submission.validate import validate
+    from leaderboards.tables import some
     from tasks.catalog import all_tasks
     from tasks.suites import find_suite
 
@@ -31,13 +32,13 @@ def run(options: argparse.Namespace) -> int:
     for problem in verdict.problems[: options.most]:
         say(screen, f"{problem.where}: {problem.what}")
     if len(verdict.problems) > options.most:
-        say(screen, f"... and {len(verdict.problems) - options.most} more")
-    if verdict.aside:
-        what = "not looked at, being answers to other questions or imported scores"
-        say(screen, f"note: {len(verdict.aside)} files were {what}: {some(verdict.aside, 3)}.")
+        say(screen, f"{len(verdict.problems) - options.most} more problems are not shown.")
+    if verdict.unchecked:
+        what = "files of other settings or of imported scores were not checked"
+        say(screen, f"note: {len(verdict.unchecked)} {what}: {some(verdict.unchecked, 3)}.")
     counted = f"{verdict.results} results, {verdict.queries:,} queries"
     if verdict.problems:
         say(screen, f"Not verified: {len(verdict.problems)} problems in {counted}.")
         return FAILED
-    say(screen, f"Verified: {counted}; every score follows from its rows, and all of {suite.name} is there.")
+    say(screen, f"Verified: {counted}. Every score follows from its rows, and no dataset of {suite.name} is missing.")
     return DONE

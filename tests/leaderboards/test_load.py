@@ -10,7 +10,7 @@ import pytest
 
 from harness.errors import UserError
 from leaderboards.exchange.files import Imported, write_imported
-from leaderboards.load import load, stepped_aside
+from leaderboards.load import load, was_renamed
 from tests.helpers.record_values import write
 
 
@@ -31,8 +31,8 @@ def _set_score(value):
 DAMAGE = {
     "truncated": (lambda path: path.write_text(path.read_text()[:300]), "is not a result"),
     "empty": (lambda path: path.write_text(""), "is not a result"),
-    "not finite": (lambda path: _edit(path, _set_score(float("nan"))), "hit@1 is not a number"),
-    "edited score": (lambda path: _edit(path, _set_score(0.9)), "was edited: its score is not that of its rows"),
+    "not finite": (lambda path: _edit(path, _set_score(float("nan"))), "NaN is not JSON"),
+    "edited score": (lambda path: _edit(path, _set_score(0.9)), "is not shown: its score is not the mean of its rows"),
     "a newer version": (lambda path: _edit(path, lambda record: record.update(format=99)), "newer version (format 99"),
     "not finished": (lambda path: _edit(path, lambda record: record.update(status="running")), "is not finished"),
 }
@@ -64,7 +64,7 @@ def test_without_its_rows_a_result_is_shown_but_not_tested(tmp_path, damage):
     damage(path.with_suffix(".queries.jsonl"))
     loaded = load([tmp_path])
     assert loaded.records[0].scores is None
-    assert "not tested against others" in loaded.warnings[0]
+    assert "no paired test uses it" in loaded.warnings[0]
 
 
 def test_two_claims_to_one_identity_with_different_scores_are_both_refused(tmp_path):
@@ -73,7 +73,7 @@ def test_two_claims_to_one_identity_with_different_scores_are_both_refused(tmp_p
     write(tmp_path / "y", "B", "m", [1, 1])
     loaded = load([tmp_path])
     assert [record.result.task for record in loaded.records] == ["B"]
-    assert "same identity with different scores" in loaded.warnings[0]
+    assert "same identity but different scores" in loaded.warnings[0]
 
 
 def test_a_copy_is_one_result(tmp_path):
@@ -89,7 +89,7 @@ def test_folders_without_results_and_paths_to_nothing(tmp_path):
         load([tmp_path / "nothing"])
     (tmp_path / "other.json").write_text('{"lr": 1e-5}')
     write(tmp_path, "A", "m", [1])
-    assert "1 other JSON files, such as other.json: passed over" in load([tmp_path]).warnings[0]
+    assert "1 other JSON files, such as other.json: ignored" in load([tmp_path]).warnings[0]
 
 
 def _import(folder, model, **scores):
@@ -120,9 +120,9 @@ def test_a_record_that_made_way_is_known(tmp_path):
         path = write(tmp_path, "A.b", "m", hits, identity=identity)
     aside = path.with_name(f"A.b.{'a' * 12}.json")
     assert aside.exists()
-    assert (stepped_aside(aside), stepped_aside(path)) == (True, False)
+    assert (was_renamed(aside), was_renamed(path)) == (True, False)
     aside.rename(path.with_name(f"C.{'a' * 12}.json"))
-    assert not stepped_aside(path.with_name(f"C.{'a' * 12}.json"))
+    assert not was_renamed(path.with_name(f"C.{'a' * 12}.json"))
 
 
 def test_a_thousand_files_are_quick(tmp_path):

@@ -1,4 +1,4 @@
-"""Boards, results and lists as a person reads them."""
+"""The tables of runs and results as a person reads them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console, RenderableType
 
-from harness.errors import UserError
 from harness.scoring.metrics import Score
 from leaderboards.board.board import Board
 from leaderboards.run_table import board_table, query_table, result_table
-from llave.cli.listings import select, task_list, task_sheet
-from tasks.mmeb.datasets import mmeb_tasks
-from tasks.mmeb.folder import FolderSource
 from tasks.suites import Suite
 from tests.helpers.result_values import result
 
@@ -48,10 +44,10 @@ class TestBoard:
         lifted = {"value": 0.1, "public": 1.0}
         strict = _board(result("A", **lifted), result("B"))
         assert "10.0† [" in strict
-        assert "† ties: the public rule would show more, such as 100.0 for m on A." in _words(strict)
+        assert "† depends on ties. The official protocol gives more, such as 100.0 for m on A." in _words(strict)
         official = _board(result("A", protocol="official", **lifted), result("B", protocol="official"))
         assert "100.0† [" in official
-        assert "† ties are won under this protocol: where they are neutral m on A has 10.0, not 100.0." in _words(
+        assert "† depends on ties, which count as won here. With neutral ties m has 10.0, not 100.0, on A." in _words(
             official
         )
         assert official.count("†") == 2
@@ -77,7 +73,7 @@ class TestBoard:
     def test_what_makes_scores_incomparable_is_said(self):
         blind = replace(result("A", "blind"), model={**result("A", "blind").model, "not_seen": ["image"]})
         said = _board(blind, result("B", settings={"limit": 3}, bad_media=[{"media": "x", "why": "y"}]))
-        for line in ("blind sees no image", "--limit: the first queries alone", "Bad media counted as wrong"):
+        for line in ("blind does not support image", "--limit: only the first queries", "Bad media counted as wrong"):
             assert _words(said).count(line) == 1
 
     def test_ranks_are_not_percent_and_have_no_mean(self):
@@ -127,28 +123,3 @@ class TestResult:
         assert "asked q1" not in said
         for part in ("3 to 8 of 9", "2 of 9", "x.png is empty", "[a].png", "[/wrong]", "The 3 worst queries"):
             assert part in said
-
-
-class TestLists:
-    def test_choosing_tasks(self, tmp_path):
-        every = mmeb_tasks(FolderSource(tmp_path))
-        for meta, split, modality in [(None, None, None), ("vqa", "OOD", None), (None, "IND", "image+text")]:
-            chosen = select(every, meta, split, modality)
-            assert chosen == [
-                task
-                for task in every
-                if (meta is None or task.meta_task == meta)
-                and (split is None or task.split == split)
-                and (modality is None or modality in (task.query_modality, task.target_modality))
-            ]
-            assert f"{len(chosen)} tasks" in _shown(task_list(chosen))
-        with pytest.raises(UserError, match="Did you mean vqa"):
-            select(every, "vq", None, None)
-
-    def test_a_sheet_shows_all_that_is_known_and_a_dash_for_what_is_not(self, tmp_path):
-        for task in mmeb_tasks(FolderSource(tmp_path)):
-            said = _shown(task_sheet(task), 1000)
-            for known in (task.name, task.query_instruction, task.target_instruction, *task.notes, *task.metrics):
-                assert known is None or known in said
-            assert str(tmp_path) in said
-            assert ("target instruction  -" in said) == (not task.target_instruction)

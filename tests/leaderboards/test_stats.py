@@ -174,24 +174,24 @@ class TestRanks:
         for _ in range(400):
             values = (random.random((300, 5)) < rates).astype(np.float32)
             scores = values.mean(axis=0, dtype=np.float64)
-            apart = stats.told_apart(scores, stats.pair_variances(values), 299)
-            ranges = stats.rank_ranges(scores, apart)
+            significant = stats.significant_pairs(scores, stats.pair_variances(values), 299)
+            ranges = stats.rank_ranges(scores, significant)
             wrong += any(low > true[0] or high < true[1] for (low, high), true in zip(ranges, truth, strict=True))
-            split += len(set(stats.groups(scores, apart)[1:4])) > 1
-            assert stats.groups(scores, apart)[0] == 1
+            split += len(set(stats.groups(scores, significant)[1:4])) > 1
+            assert stats.groups(scores, significant)[0] == 1
         assert wrong / 400 <= 0.05
         assert split / 400 <= 0.05
 
     def test_a_few_queries_make_nobody_certain(self):
         values = np.array([[1, 0]] * 3, dtype=np.float32)
-        apart = stats.told_apart(np.array([1.0, 0.0]), stats.pair_variances(values), 2)
-        assert not apart.any()
+        significant = stats.significant_pairs(np.array([1.0, 0.0]), stats.pair_variances(values), 2)
+        assert not significant.any()
 
-    def test_what_has_no_known_variance_is_not_told_apart(self):
+    def test_what_has_no_known_variance_is_not_significant(self):
         variances = np.full((2, 2), np.inf)
-        assert not stats.told_apart(np.array([1.0, 0.0]), variances, 100).any()
+        assert not stats.significant_pairs(np.array([1.0, 0.0]), variances, 100).any()
 
     def test_a_lone_model_is_first(self):
-        apart = stats.told_apart(np.array([0.5]), np.zeros((1, 1)), 10)
-        assert stats.rank_ranges(np.array([0.5]), apart) == [(1, 1)]
-        assert stats.groups(np.array([0.5]), apart) == [1]
+        significant = stats.significant_pairs(np.array([0.5]), np.zeros((1, 1)), 10)
+        assert stats.rank_ranges(np.array([0.5]), significant) == [(1, 1)]
+        assert stats.groups(np.array([0.5]), significant) == [1]

@@ -105,7 +105,7 @@ class TestStandings:
             "bad": (4, 4, 4, 3),
         }
 
-    def test_pairing_tells_apart_what_numbers_alone_do_not(self):
+    def test_pairing_finds_differences_that_numbers_of_queries_do_not(self):
         """One model is right wherever the other is, and on a few queries more."""
         one, two = [in_memory("A", "m", _hits(500, 1000))], [in_memory("A", "n", _hits(515, 1000))]
         suite = Suite("one", "1 task", ("A",), ())
@@ -190,7 +190,7 @@ class TestMixing:
 
 
 class TestPublished:
-    def test_a_row_of_figures_stands_beside_ours_and_is_named_as_such(self):
+    def test_a_published_row_is_beside_ours_and_is_named_as_such(self):
         row = _printed("paper", means={"overall": 0.55}, size=7_000_000_000)
         records = [in_memory(task, "m", _hits(50)) for task in "AB"]
         board = Board.of_records(records, SUITE, [row])
@@ -232,7 +232,7 @@ class TestPublished:
         assert (row.means, row.marks, row.scores) == ({}, (), scores)
         assert rows_for(find_suite("mmeb"), rows) == rows
 
-    def test_rows_of_one_name_are_told_apart_by_source(self):
+    def test_rows_of_one_name_are_distinguished_by_source(self):
         rows = [_printed("m", means={"overall": 0.5}), _printed("m", means={"overall": 0.6})]
         board = Board.of_records([in_memory("A", "m", _hits(5))], SUITE, rows)
         assert {entry.label for entry in board.entries} == {"m", "m (Table 1)", "m (Table 1, 2)"}

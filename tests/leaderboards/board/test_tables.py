@@ -7,6 +7,7 @@ import csv
 import io
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -14,13 +15,13 @@ from rich.console import Console
 from harness.errors import UserError
 from harness.scoring.metrics import Score
 from leaderboards.board.board import Board
-from leaderboards.board.pareto import curve_grid
 from leaderboards.board.scope import every_published, rows_for, suite_for
-from leaderboards.board.tables import board_csv, board_grid, board_json
+from leaderboards.board.tables import board_csv, board_json, leaderboard_table
+from leaderboards.board.training_curve import training_curve
 from leaderboards.exchange.files import Imported, write_imported
 from leaderboards.page.data import page_data
 from leaderboards.published.rows import Citation, MeanMismatch, PublishedRow
-from leaderboards.tables import Cell, Table, html_table, latex, markdown, narrowed, terminal, width
+from leaderboards.tables import Cell, Table, html_table, latex, markdown, narrowed, width
 from llave.cli import board as command
 from tasks.suites import Suite, find_suite
 from tests.helpers.record_values import in_memory, write
@@ -38,70 +39,70 @@ def _board(models: dict[str, int], *rows: PublishedRow, **fields: object) -> Boa
     return Board.of_records(records, SUITE, rows)
 
 
-def _column(grid: Table, name: str) -> list[Cell]:
-    return [row[grid.columns.index(name)] for row in grid.rows]
+def _column(table: Table, name: str) -> list[Cell]:
+    return [row[table.columns.index(name)] for row in table.rows]
 
 
-def _shown(grid: Table, columns: int = 200) -> str:
+def _shown(table: Table, columns: int = 200) -> str:
     console = Console(file=io.StringIO(), width=columns)
-    console.print(terminal(grid))
+    console.print(table)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
 
 class TestGrid:
     def test_figures_are_percent_with_intervals_and_best_and_second_are_marked(self):
-        grid = board_grid(_board({"m": 90, "n": 50, "o": 10}))
-        assert [(cell.text, cell.style) for cell in _column(grid, "overall")] == [
+        table = leaderboard_table(_board({"m": 90, "n": 50, "o": 10}))
+        assert [(cell.text, cell.style) for cell in _column(table, "overall")] == [
             ("90.0", "best"),
             ("50.0", "second"),
             ("10.0", ""),
         ]
-        assert all(cell.extra.startswith("[") for cell in _column(grid, "overall"))
-        assert not any(cell.extra for cell in _column(board_grid(_board({"m": 90}), intervals=False), "overall"))
-        assert grid.title == "2 tasks: hit@1 in percent; protocol strict"
+        assert all(cell.extra.startswith("[") for cell in _column(table, "overall"))
+        assert not any(cell.extra for cell in _column(leaderboard_table(_board({"m": 90}), intervals=False), "overall"))
+        assert table.title == "2 tasks: hit@1 in percent; protocol strict"
 
     def test_columns_are_those_that_something_is_known_of_or_that_are_asked_for(self):
         board = _board({"m": 90})
-        assert {"official", "size", "protocol", "missing", "A"}.isdisjoint(board_grid(board).columns)
-        assert {"A", "B"} <= set(board_grid(board, datasets=True).columns)
-        assert board_grid(board, ["size", "B"]).columns == ("rank", "group", "model", "size", "B")
+        assert {"official", "size", "protocol", "missing", "A"}.isdisjoint(leaderboard_table(board).columns)
+        assert {"A", "B"} <= set(leaderboard_table(board, datasets=True).columns)
+        assert leaderboard_table(board, ["size", "B"]).columns == ("rank", "group", "model", "size", "B")
         with pytest.raises(UserError, match="Did you mean overall"):
-            board_grid(board, ["overal"])
+            leaderboard_table(board, ["overal"])
 
     def test_what_the_public_rule_adds_is_shown_where_it_adds_something(self):
         board = Board.of_records([in_memory(task, "m", _hits(10), public=1.0) for task in "AB"], SUITE)
-        grid = board_grid(board)
-        assert [cell.text for cell in _column(grid, "official")] == ["+90.0"]
-        assert "by which ties are won" in " ".join(grid.notes)
+        table = leaderboard_table(board)
+        assert [cell.text for cell in _column(table, "official")] == ["+90.0"]
+        assert "where ties count as won" in " ".join(table.notes)
 
     def test_incomplete_rows_have_counts_for_means_and_say_what_they_lack(self):
         records = [in_memory("A", "m", _hits(9)), *(in_memory(task, "n", _hits(9)) for task in "AB")]
-        grid = board_grid(Board.of_records(records, SUITE))
-        assert [cell.text for cell in _column(grid, "overall")] == ["9.0", "1 of 2"]
-        assert [cell.text for cell in _column(grid, "missing")] == ["", "B"]
-        assert [cell.text for cell in _column(grid, "rank")] == ["1", "–"]
+        table = leaderboard_table(Board.of_records(records, SUITE))
+        assert [cell.text for cell in _column(table, "overall")] == ["9.0", "1 of 2"]
+        assert [cell.text for cell in _column(table, "missing")] == ["", "B"]
+        assert [cell.text for cell in _column(table, "rank")] == ["1", "–"]
 
     def test_published_rows_and_the_marks_of_the_audit(self):
         row = PublishedRow(
             "paper", "self-reported", Citation("T2", "t"), "these", "hit@1", "v1", means={"overall": 0.666},
             size=7_060_000_000, marks=(MeanMismatch("overall", 0.666, 0.636, "a mean of means"),),
         )  # fmt: skip
-        grid = board_grid(_board({"m": 50}, row))
-        assert [cell.text for cell in _column(grid, "model")] == ["paper (self-reported)", "m"]
-        assert _column(grid, "overall")[0].text == "66.6*"
-        assert [cell.text for cell in _column(grid, "size")] == ["7.1B", ""]
-        assert "printed as 66.6, its parts give 63.6 (a mean of means)" in " ".join(grid.notes)
-        assert grid.title.endswith("protocol strict; published rows official")
+        table = leaderboard_table(_board({"m": 50}, row))
+        assert [cell.text for cell in _column(table, "model")] == ["paper (self-reported)", "m"]
+        assert _column(table, "overall")[0].text == "66.6*"
+        assert [cell.text for cell in _column(table, "size")] == ["7.1B", ""]
+        assert "printed as 66.6, its parts give 63.6 (a mean of means)" in " ".join(table.notes)
+        assert table.title.endswith("protocol strict; published rows official")
 
     def test_what_is_mixed_in_is_marked_and_never_the_best(self):
         records = [in_memory(task, "m", _hits(50)) for task in "AB"]
         records += [in_memory(task, "n", _hits(90), protocol="official") for task in "AB"]
         board = Board.of_records(records, SUITE, mix=True)
-        grid = board_grid(board, datasets=True)
+        table = leaderboard_table(board, datasets=True)
         for name in ("overall", "A"):
-            assert [(cell.text, cell.style) for cell in _column(grid, name)] == [("90.0‡", ""), ("50.0", "best")]
-        assert "marked ‡" in " ".join(grid.notes)
+            assert [(cell.text, cell.style) for cell in _column(table, name)] == [("90.0‡", ""), ("50.0", "best")]
+        assert "marked ‡" in " ".join(table.notes)
         first, second = page_data(board)["rows"]
         assert (first["means"]["overall"]["sign"], second["means"]["overall"]["sign"]) == ("‡", "")
 
@@ -111,8 +112,8 @@ class TestGrid:
         made = replace(record, result=replace(record.result, metrics=metrics, strict=metrics, official=metrics))
         suite = find_suite("text-video")
         board = Board.of_records([made], suite, rows_for(suite, every_published()))
-        grid = board_grid(board, [f"MSVD_t2v R@{k}" for k in (1, 5, 10)])
-        shown = {row[2].text: [cell.text for cell in row[3:]] for row in grid.rows}
+        table = leaderboard_table(board, [f"MSVD_t2v R@{k}" for k in (1, 5, 10)])
+        shown = {row[2].text: [cell.text for cell in row[3:]] for row in table.rows}
         assert shown["m"] == ["40.0", "70.0", "80.0"]
         assert shown["LLaVE-7B (self-reported)"] == ["52.9", "80.1", "87.0"]
 
@@ -129,29 +130,70 @@ class TestGrid:
         assert (frame["seconds"][0], frame["items/s"][0], frame["GPU-hours"][0]) == (3600, 50, 2)
 
     def test_columns_without_room_go_and_are_named(self):
-        grid = board_grid(_board({"model": 90}), datasets=True)
-        less = narrowed(grid, 60, first=4)
-        assert width(less) <= 60 < width(grid)
+        table = leaderboard_table(_board({"model": 90}), datasets=True)
+        less = narrowed(table, 60)
+        assert width(less) <= 60 < width(table)
         assert "seconds" in less.notes[-1]
         assert max(map(len, _shown(less, 60).splitlines())) <= 60
-        assert narrowed(grid, width(grid), first=4) == grid
+        assert narrowed(table, width(table)) == table
+
+
+class TestTable:
+    """What every table has in common, whoever makes it."""
+
+    TABLE = Table(
+        "title",
+        ("name", "score of model A", "more"),
+        ((Cell("one", style="best"), Cell("1.0", "[0.5, 1.5]"), Cell("22")),),
+        frozenset({"name"}),
+        ("note",),
+        ((Cell("mean"), Cell("9.0"), Cell("")),),
+        keep=2,
+        more="--json has all",
+    )
+
+    def test_a_foot_is_in_every_form(self):
+        for text in (_shown(self.TABLE), markdown(self.TABLE), latex(self.TABLE), html_table(self.TABLE)):
+            assert text.index("one") < text.index("mean")
+        assert latex(self.TABLE).count(r"\midrule") == 2
+        assert "<tfoot>" in html_table(self.TABLE)
+        assert self.TABLE._repr_html_() == html_table(self.TABLE)
+
+    def test_headers_are_folded_before_columns_are_left_out_and_numbers_never_are(self):
+        for columns in range(25, 36):
+            shown = _shown(self.TABLE, columns)
+            assert "1.0 [0.5, 1.5]" in shown
+            assert ("No room for more: --json has all." in " ".join(shown.split())) == (columns < 32)
+            assert ("score of model A" in shown) == (27 <= columns < 32 or columns >= 34)
+            assert max(map(len, shown.splitlines())) <= columns
+
+    def test_rich_tables_are_made_in_one_place(self):
+        """Two commands are left to be converted."""
+        root = Path(__file__).resolve().parents[3]
+        found = {
+            str(path.relative_to(root))
+            for package in ("harness", "tasks", "leaderboards", "trainers", "llave")
+            for path in (root / package).rglob("*.py")
+            if "from rich.table" in path.read_text(encoding="utf-8")
+        }
+        assert found <= {"leaderboards/tables.py", "llave/cli/diagnose.py", "llave/cli/train.py"}
 
 
 class TestForms:
     def test_hostile_names_do_no_harm(self):
-        grid = board_grid(_board({HOSTILE: 50}))
-        assert "\x1b" not in _shown(grid)
-        assert "\u202e" not in _shown(grid)
-        assert "<script" not in html_table(grid)
-        text = markdown(grid)
+        table = leaderboard_table(_board({HOSTILE: 50}))
+        assert "\x1b" not in _shown(table)
+        assert "\u202e" not in _shown(table)
+        assert "<script" not in html_table(table)
+        text = markdown(table)
         line = next(line for line in text.splitlines() if "1+1" in line)
         assert r"\|\[x\](y)\<script\>\&\_\$" in line
-        assert line.replace("\\|", "").count("|") == len(grid.columns) + 1
-        assert r"\&\_\$\%\#\{\}\textasciitilde{}\textasciicircum{}\textbackslash{}" in latex(grid)
-        assert latex(grid).count(r" \\") == 2
+        assert line.replace("\\|", "").count("|") == len(table.columns) + 1
+        assert r"\&\_\$\%\#\{\}\textasciitilde{}\textasciicircum{}\textbackslash{}" in latex(table)
+        assert latex(table).count(r" \\") == 2
 
     def test_latex_has_booktabs_and_marks_best_and_second(self):
-        text = latex(board_grid(_board({"m": 90, "n": 50})))
+        text = latex(leaderboard_table(_board({"m": 90, "n": 50})))
         for part in (r"\toprule", r"\midrule", r"\bottomrule", r"\textbf{90.0}", r"\underline{50.0}"):
             assert part in text
 
@@ -169,18 +211,18 @@ class TestForms:
 
 
 class TestCurve:
-    def test_checkpoints_stand_in_the_order_of_steps_with_their_scores(self):
+    def test_checkpoints_are_in_the_order_of_steps_with_their_scores(self):
         models = {f"run/checkpoint-{step}": right for step, right in ((100, 80), (20, 40), (3, 10))}
-        grid = curve_grid(_board({**models, "other": 99}))
-        assert [row[1].text for row in grid.rows] == ["3", "20", "100"]
-        assert [row[2].text for row in grid.rows] == ["10.0", "40.0", "80.0"]
-        places = [row[3].text.index("●") for row in grid.rows]
+        table = training_curve(_board({**models, "other": 99}))
+        assert [row[1].text for row in table.rows] == ["3", "20", "100"]
+        assert [row[2].text for row in table.rows] == ["10.0", "40.0", "80.0"]
+        places = [row[3].text.index("●") for row in table.rows]
         assert places == sorted(places)
-        assert grid.notes == ("run: ▁▄█",)
+        assert table.notes == ("run: ▁▄█",)
 
     def test_without_checkpoints_there_is_no_curve(self):
         with pytest.raises(UserError, match="checkpoint-STEP"):
-            curve_grid(_board({"m": 1}))
+            training_curve(_board({"m": 1}))
 
 
 class TestCommand:
@@ -205,11 +247,11 @@ class TestCommand:
         assert self._run(tmp_path, "--by", "step", "--format", "csv") == 0
         assert len(capsys.readouterr().out.splitlines()) == 2
 
-    def test_the_published_rows_alone(self, capsys):
+    def test_only_published_rows(self, capsys):
         assert self._run("--published", "--columns", "overall", "--format", "markdown") == 0
         assert "LLaVE-7B" in capsys.readouterr().out
 
-    def test_imported_scores_stand_beside_results_and_are_marked(self, tmp_path, capsys):
+    def test_imported_scores_are_beside_results_and_are_marked(self, tmp_path, capsys):
         image = {task: {"hit@1": 0.25} for task in find_suite("mmeb-grounding").tasks}
         for model, scores in (("theirs", image), ("elsewhere", {"GQA": {"hit@1": 0.5}})):
             content = {"metadata": {"model_name": model}, "metrics": {"image": scores}}
@@ -224,7 +266,7 @@ class TestCommand:
             ("theirs (imported)", "25.0"),
         ]
         assert "imported rows official" in said.out
-        assert "without a dataset of mmeb-grounding, so not shown: elsewhere." in said.err
+        assert "have no dataset of mmeb-grounding, so they are not shown: elsewhere." in said.err
         assert self._run(tmp_path / "imported", "--format", "json", "--suite", "mmeb-grounding") == 0
         (row,) = json.loads(capsys.readouterr().out)["rows"]
         assert (row["kind"], row["overall"]) == ("imported", 0.25)

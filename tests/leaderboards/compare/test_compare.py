@@ -21,7 +21,7 @@ from leaderboards.board.entries import Entry, measured, printed
 from leaderboards.compare.compare import COMMON, compare
 from leaderboards.compare.config_diff import changes
 from leaderboards.compare.flips import flips
-from leaderboards.compare.tables import difference_grid, page, verdict
+from leaderboards.compare.tables import difference_table, page, verdict
 from leaderboards.load import load
 from leaderboards.published.rows import Citation, PublishedRow
 from llave.cli import compare as command
@@ -59,7 +59,7 @@ class TestPlanted:
         assert found["A"].value == pytest.approx((gained - lost) / 120)
         assert found["overall"].value == pytest.approx((gained - lost) / 240)
 
-    def test_their_content_is_told(self, tmp_path):
+    def test_their_content_is_shown(self, tmp_path):
         write(tmp_path / "x", "A", "m", [1, 1, 1, 0, 0])
         write(tmp_path / "y", "A", "n", [0, 1, 0, 0, 1])
         a, b = (measured(load([tmp_path / name]).records)[0] for name in "xy")
@@ -76,7 +76,7 @@ class TestStatistics:
         for each in (*found.means, *found.datasets):
             assert (each.value, each.p, each.wins, each.losses) == (0, 1, 0, 0)
             assert each.interval.low <= 0 <= each.interval.high
-        assert "cannot be told apart" in verdict(found)
+        assert "is not significant" in verdict(found)
 
     def test_the_other_way_round_everything_is_mirrored(self):
         draw = np.random.default_rng(0)
@@ -98,14 +98,14 @@ class TestStatistics:
         found = compare(_entry("a", A=[1, 0], B=[1, 0]), _entry("b", A=[1, 1]), SUITE, {})
         assert [each.name for each in found.means] == [COMMON]
         assert found.caveats == ("Only a has B.",)
-        with pytest.raises(UserError, match="in common"):
+        with pytest.raises(UserError, match="share no dataset"):
             compare(_entry("a", B=[1, 0]), _entry("b", A=[1, 1]), SUITE, {})
 
     def test_a_tiny_fraction_on_every_query_is_no_difference(self):
         """As of a collapsed model: no sign flips ever reach it, but one query more or less outweighs it."""
         found = compare(_entry("a", A=[0.01] * 100, B=[0] * 100), _entry("b", A=[0] * 100, B=[0] * 100), SUITE, {})
         assert found.headline.p < 0.01
-        assert not any(cell.style for row in difference_grid(found).rows[-2:] for cell in row)
+        assert not any(cell.style for row in difference_table(found).rows[-2:] for cell in row)
 
     @pytest.mark.parametrize(("datasets", "queries"), [(2, 120), (6, 40)])
     def test_models_that_are_alike_seem_to_differ_in_3_to_7_of_100_comparisons(self, datasets, queries, monkeypatch):
@@ -130,30 +130,30 @@ class TestStatistics:
 
 
 class TestPublished:
-    def test_of_scores_alone_the_interval_is_from_counts_and_says_so(self):
+    def test_of_only_scores_the_interval_is_from_counts_and_says_so(self):
         a, b = _paper("a", scores={"A": 0.5, "B": 0.4}), _paper("b", scores={"A": 0.6, "B": 0.6})
         found = compare(a, b, SUITE, {"A": 1000, "B": 1000})
         assert not any(each.paired for each in (*found.means, *found.datasets))
         dataset = found.datasets[0]
         assert dataset.interval.high - dataset.interval.low == pytest.approx(2 * 1.96 * (0.49 / 1000) ** 0.5, rel=0.02)
-        assert "not paired" in " ".join(difference_grid(found).notes)
+        assert "not paired" in " ".join(difference_table(found).notes)
 
-    def test_of_means_alone_too(self):
+    def test_of_only_means_too(self):
         a, b = _paper("a", means={"overall": 0.5}), _paper("b", means={"overall": 0.56})
         found = compare(a, b, SUITE, {"A": 1000, "B": 1000})
         assert [each.name for each in found.means] == ["overall"]
         assert found.headline.interval.low > 0.02
         unknown = compare(a, b, SUITE, {})
         assert (unknown.headline.interval, unknown.headline.p) == (None, None)
-        assert "nothing says how sure" in verdict(unknown)
+        assert "No interval is known" in verdict(unknown)
 
 
 def test_a_printed_score_of_other_queries_is_said_to_be_one():
     """Somebody's own MSCOCO of 50 queries is not the benchmark's."""
     mine, paper = _entry("a", A=[1, 0] * 25, B=[1, 0]), _paper("b", scores={"A": 0.6, "B": 0.5})
     assert compare(mine, paper, SUITE, {"A": 1000, "B": 2}).caveats == (
-        "Not under the same protocol: strict; official.",
-        "Not the same queries, so hardly comparable: A.",
+        "The protocols differ: strict; official.",
+        "The numbers of queries differ, so these are hardly comparable: A.",
     )
 
 
@@ -218,7 +218,7 @@ class TestCommand:
 
     def test_a_mean_over_other_datasets_is_not_compared(self, places):
         """The overall of MMEB and that of these two datasets share a name alone."""
-        with pytest.raises(UserError, match="no dataset and no mean in common"):
+        with pytest.raises(UserError, match="share no dataset and no mean"):
             self._run(places[0], "LLaVE-2B")
 
     def test_models_by_name_and_checkpoints_by_folder(self, tmp_path, capsys):
@@ -233,6 +233,13 @@ class TestCommand:
         (comparison,) = json.loads(capsys.readouterr().out)["comparisons"]
         assert comparison["means"][0]["difference"] == pytest.approx(0.25)
 
+    def test_a_path_without_results_that_is_no_model_either(self, places, tmp_path):
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(UserError, match="empty holds no results, and no model can be opened"):
+            self._run(places[0], tmp_path / "empty")
+        with pytest.raises(UserError, match="The model classical has no results in"):
+            self._run(places[0], "classical", "--results", tmp_path / "none")
+
     def test_what_cannot_be_compared(self, places):
         with pytest.raises(UserError, match="only one model"):
             self._run(places[0])
@@ -242,7 +249,7 @@ class TestCommand:
 
 def test_the_page_is_one_file_and_escapes_names():
     found = compare(_entry("<script>alert(1)</script>", A=[1, 0]), _entry('"b', A=[1, 1]), SUITE, {})
-    text = page("<i>", [difference_grid(found)])
+    text = page("<i>", [difference_table(found)])
     assert "<script" not in text
     assert "&lt;script&gt;" in text
     assert not any(word in text for word in ("http:", "https:", "src=", "@import", "url("))

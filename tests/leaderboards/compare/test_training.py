@@ -10,7 +10,7 @@ import pytest
 from leaderboards.board.entries import Entry, measured
 from leaderboards.compare.compare import compare
 from leaderboards.compare.config_diff import changes
-from leaderboards.compare.tables import comparison_json, matrix_grid, training_grid
+from leaderboards.compare.tables import comparison_json, matrix_table, training_table
 from leaderboards.compare.training import cautions, training
 from tasks.suites import Suite
 from tests.helpers.record_values import in_memory
@@ -53,11 +53,11 @@ def test_the_steps_that_a_run_came_to_count_however_they_were_asked_for():
 def test_a_record_of_an_older_version_is_read_and_its_lack_of_settings_is_said():
     old, new = entry("a", recipe="infonce"), entry("b", {})
     assert fields(old, new) == {"recipe": ("infonce", "demo")}
-    assert "without settings" in " ".join(training_grid(compare(old, new, SUITE, {})).notes)
-    assert "without settings" not in " ".join(training_grid(compare(new, entry("c", {}), SUITE, {})).notes)
+    assert "has no settings" in " ".join(training_table(compare(old, new, SUITE, {})).notes)
+    assert "has no settings" not in " ".join(training_table(compare(new, entry("c", {}), SUITE, {})).notes)
 
 
-def test_the_specifications_have_the_outline_of_training_alone():
+def test_settings_have_only_the_outline_of_training():
     def told(a: Entry, b: Entry) -> dict[str, tuple[str, str]]:
         return {each.field: (each.a, each.b) for each in changes(a, b) if "revision" not in each.field}
 
@@ -76,15 +76,15 @@ def test_what_somebody_else_wrote_as_training_stops_nothing(broken):
 class TestChance:
     def test_of_two_checkpoints_it_is_said_that_another_seed_may_say_otherwise(self):
         (line,) = cautions([compare(entry("a", {}), entry("b", {"alpha": 0.0}), SUITE, {})])
-        assert "another seed of training may say otherwise" in line
+        assert "another training seed may give another result" in line
 
     def test_a_difference_of_nothing_but_the_seed_is_called_seed_noise(self):
         a, b, c = entry("a", {}), entry("b", {"seed": 1}), entry("c", {"seed": 2, "alpha": 0.0})
         pairs = [compare(*pair, SUITE, {}) for pair in ((a, b), (a, c), (b, c))]
         lines = cautions(pairs)
-        assert lines[1].startswith("Only the seed of training differs between a and b: ")
+        assert lines[1].startswith("Only the training seed differs between a and b, ")
         assert len(lines) == 2
-        assert set(lines) <= set(matrix_grid(pairs).notes)
+        assert set(lines) <= set(matrix_table(pairs).notes)
         assert json.loads(comparison_json(pairs, {}, False))["comparisons"][0]["notes"] == cautions(pairs[:1])
 
     def test_nothing_is_said_of_other_models_or_of_one_checkpoint_measured_twice(self):
@@ -92,15 +92,15 @@ class TestChance:
         for a, b in ((plain, entry("b", {})), (entry("a", {}), plain), (entry("a", {}), entry("a", {}))):
             pair = compare(a, b, SUITE, {})
             assert cautions([pair]) == []
-            assert training_grid(pair) is None
+            assert training_table(pair) is None
 
 
 def test_a_dozen_rows_are_shown_the_others_counted_and_all_of_them_are_data():
     settings = {f"s{number}": number for number in range(30)}
     pair = compare(entry("a", settings), entry("b", dict.fromkeys(settings, -1)), SUITE, {})
-    grid = training_grid(pair)
-    assert len(grid.rows) == 12
-    assert "... and 18 more" in grid.notes[0]
+    table = training_table(pair)
+    assert len(table.rows) == 12
+    assert "And 18 more" in table.notes[0]
     assert len(json.loads(comparison_json([pair], {}, False))["comparisons"][0]["trained"]) == 30
 
 

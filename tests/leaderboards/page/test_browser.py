@@ -182,7 +182,7 @@ def test_a_query_is_opened_and_shows_what_was_found(page):
     page.choose("#query-filter", "lost to the other model")
     ids = [text.split(" · ")[1] for text in page.texts("#query-list summary")]
     assert ids == [str(index) for index in lost]
-    page.choose("#query-filter", "wrong, or right in part")
+    page.choose("#query-filter", "wrong or partly right")
     assert len(page.texts("#query-list summary")) == HITS[RIVAL]["Words"].count(0)
     page.choose("#query-filter", "gained over the other model")
     assert len(page.texts("#query-list summary")) == 1

@@ -121,7 +121,7 @@ def test_the_list_is_that_of_the_gathered_audit(gathered):
             assert (word in told) <= (word in why[each["model"], NAMES.get(each["field"], each["field"])])
 
 
-def test_tables_of_means_alone_are_judged_as_in_the_gathered_audit(gathered):
+def test_tables_of_only_means_are_judged_as_in_the_gathered_audit(gathered):
     """LLaVE-2B is added to it: 65.2 is only wrong because 65.1 is printed elsewhere."""
     rows = gathered["llave_main_table_and_other_aggregates"]
     wrong = {each["model"] for each in gathered["consistency"]["aggregate_rows"]}

@@ -112,21 +112,21 @@ def _rank(record, rows):
 
 EDITS: dict[str, tuple[Edit, str]] = {
     "a score": (_score, "mrr (strict) is stated as"),
-    "a rank, well disguised": (_rank, "its top candidates contradict"),
-    "a query's value": (lambda record, rows: rows[3].update({"hit@1": 0.5}), "Row 3 says hit@1 0.5"),
+    "a rank, well disguised": (_rank, "ranks that contradict `right` or its top candidates"),
+    "a query's value": (lambda record, rows: rows[3].update({"hit@1": 0.5}), "Row 3 states hit@1 0.5"),
     "a query's verdict": (
         lambda record, rows: rows[3].update(right=not rows[3]["right"]),
-        "Row 3 has ranks that `right`",
+        "Row 3 has ranks that contradict `right`",
     ),
     "an impossible rank": (lambda record, rows: rows[3].update(worst_rank=[99]), "Row 3 is impossible"),
     "a row's place": (lambda record, rows: rows[3].pop("candidates"), "Row 3 is impossible: it lacks its candidates"),
-    "a dropped row": (lambda record, rows: rows.pop(), "says 12 queries, and has 11 rows"),
+    "a dropped row": (lambda record, rows: rows.pop(), "states 12 queries but has 11 rows"),
     "a dropped row, disguised": (
         lambda record, rows: (rows.pop(), record.update(num_queries=11)),
         "It has 11 queries; Find has 12",
     ),
-    "a repeated row": (lambda record, rows: rows.__setitem__(1, rows[0]), "A query stands in its rows twice"),
-    "a count of ties": (lambda record, rows: record.update(tied_queries=1), "says 1 tied queries; its rows have 0"),
+    "a repeated row": (lambda record, rows: rows.__setitem__(1, rows[0]), "A query appears twice in its rows"),
+    "a count of ties": (lambda record, rows: record.update(tied_queries=1), "states 1 tied queries; its rows have 0"),
     "chance": (
         lambda record, rows: record["chance"].update({"hit@1": 0.9}),
         "The chance of hit@1 is stated as 0.900000",
@@ -135,13 +135,13 @@ EDITS: dict[str, tuple[Edit, str]] = {
         lambda record, rows: record.update(task="Fnid"),
         "no dataset of tiny named 'Fnid'. Did you mean Find?",
     ),
-    "the scope": (lambda record, rows: record.update(scope="global"), "scope is not that of Find"),
-    "the model's name": (lambda record, rows: record["model"].update(name="mine"), "are not those of its fingerprint"),
+    "the scope": (lambda record, rows: record.update(scope="global"), "scope differs from that of Find"),
+    "the model's name": (lambda record, rows: record["model"].update(name="mine"), "do not match its fingerprint"),
     "the data": (
         lambda record, rows: record["dataset"].update(digest="0" * 64),
-        "identity is not that of its task, data",
+        "identity does not match its task, data",
     ),
-    "the limit": (lambda record, rows: record["settings"].update(limit=12), "It is of the first 12 queries alone"),
+    "the limit": (lambda record, rows: record["settings"].update(limit=12), "It has only the first 12 queries"),
     "the revision": (lambda record, rows: record["dataset"].update(revision="main"), "several revisions of the data"),
 }
 
@@ -164,7 +164,7 @@ def test_an_edited_interval_is_caught_when_asked(check):
     [
         (lambda text: text[: len(text) // 2], "is not a result"),
         (lambda text: text.replace('"format": 1', '"format": 9'), "written by a newer version"),
-        (lambda text: text.replace('"value": ', '"value": NaN, "x": ', 1), "damaged"),
+        (lambda text: text.replace('"value": ', '"value": NaN, "x": ', 1), "NaN is not JSON"),
         (lambda text: text.replace('"Find.queries.jsonl"', '"lost.jsonl"'), "changed, or lost"),
         (lambda text: "[]", "is not a result"),
     ],
@@ -191,7 +191,7 @@ def test_the_same_identity_with_other_scores_is_named(submission, suite, tasks):
     record = json.loads((submission / "again" / "Find.json").read_text())
     _score(record, [])
     (submission / "again" / "Find.json").write_text(json.dumps(record))
-    assert any("claims the identity of" in each for each in said(validate(submission, suite, tasks)))
+    assert any("has the identity of" in each for each in said(validate(submission, suite, tasks)))
 
 
 def test_answers_to_older_questions_are_noted_and_do_not_fail(tiny, place, llave, suite, tasks, capsys):
@@ -199,8 +199,8 @@ def test_answers_to_older_questions_are_noted_and_do_not_fail(tiny, place, llave
         assert llave("run", "null/random", "--data", tiny.data, *place.flags, *more).code == 0
     verdict = validate(place.out, suite, tasks)
     assert (said(verdict), verdict.results) == ([], 3)
-    assert {Path(name).name.split(".")[0] for name in verdict.aside} == {"Colour", "Find", "Match"}
-    assert "3 files were not looked at" in llave("validate", place.out).out
+    assert {Path(name).name.split(".")[0] for name in verdict.unchecked} == {"Colour", "Find", "Match"}
+    assert "3 files of other settings or of imported scores were not checked" in llave("validate", place.out).out
 
 
 def test_an_empty_folder_is_an_error(tmp_path, suite, tasks):

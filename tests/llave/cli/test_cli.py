@@ -195,7 +195,7 @@ class TestBadData:
         assert done.code == 0
         assert "incomplete: 1 of 10" in done.out
         assert "Missing for null/constant: OK-VQA, A-OKVQA, DocVQA" in done.out
-        assert "--limit: the first queries alone" in done.out
+        assert "--limit: only the first queries" in done.out
 
 
 class TestPlaces:
@@ -328,10 +328,10 @@ class TestOutput:
 
     def test_a_narrow_terminal_drops_the_intervals_rather_than_breaking_cells(self, llave, tiny, place, monkeypatch):
         asked = ("run", HASHED, "null/random", "null/constant", "--data", tiny.data, *place.flags)
-        assert "95 % interval" in llave(*asked).out
+        assert "95 % CI" in llave(*asked).out
         monkeypatch.setenv("COLUMNS", "60")
         narrow = llave(*asked).out
-        assert "95 % interval" not in narrow
+        assert "95 % CI" not in narrow
         assert max(map(len, narrow.splitlines())) <= 60
         assert sum(line.startswith("│ Find ") for line in narrow.splitlines()) == 1
 
