@@ -33,7 +33,7 @@ from harness.plan import TaskPlan, plan_task
 from harness.progress import NoProgress
 from harness.scoring.score import score
 from harness.types import EvalConfig, Features, FloatArray, Item, ModelHandle, ModelSpec, Role
-from tasks.mmeb.folder import local_tasks
+from tasks.mmeb.local import local_tasks
 
 STAGES = ("load", "keys", "encode", "score")
 SIDE = 384

@@ -18,8 +18,8 @@ import hardness_sketch as sketch
 import lib.common as common
 
 from harness.data.cache import DatasetCache
-from harness.distributed import World
 from harness.embed import EmbedSettings
+from harness.encoding.distributed import World
 from harness.evaluate import Run, RunSettings
 from harness.media.digests import Digests
 from harness.models.llave.embedder import open_llave

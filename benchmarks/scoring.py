@@ -18,7 +18,7 @@ from lib.public_loop import Row, best_of, hugging_face_rows, load_vectors, predi
 from lib.synthetic import Scale, candidate_lists, sentences, settle, write_images, write_subset, write_suite
 
 from harness.data.cache import DatasetCache
-from harness.distributed import World
+from harness.encoding.distributed import World
 from harness.encoding.store import Store
 from harness.evaluate import Evaluation, Run, RunSettings
 from harness.media.digests import Digests
@@ -28,7 +28,7 @@ from harness.scoring.rank import RankQuery, normalise, rank
 from harness.scoring.score import Scored, rank_dataset, score
 from harness.types import Embedder, EvalConfig, FloatArray, ModelHandle, ModelSpec, Ranking
 from tasks.mmeb.datasets import ROWS
-from tasks.mmeb.folder import local_tasks
+from tasks.mmeb.local import local_tasks
 
 _ONE_SUBSET = "Captions"
 _AIMED_WIDTH = 3584

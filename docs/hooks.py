@@ -1,4 +1,4 @@
-"""Hooks of the documentation site: they add the pages outside of docs/ and point links into the site or the repository.
+"""Hooks of the documentation site. They add the pages outside of docs/ and rewrite links.
 
 The pages are written for a reader of the repository. On the site the README is the home page. A link to a file that is
 no page of the site becomes a link to the repository. A link to a file that does not exist ends the build.

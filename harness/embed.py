@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.data.dataset import check_media
-from harness.distributed import World
+from harness.encoding.distributed import World
 from harness.encoding.encoder import DEFAULT_BUDGET
 from harness.encoding.missing import EncodeSettings, encode_missing, failures_of, missing_work
 from harness.encoding.store import Store

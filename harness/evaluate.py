@@ -1,6 +1,7 @@
 """The evaluation of a model on tasks, in a straight line from names to results.
 
-name -> data digest -> identity -> finished result? -> missing vectors -> encode -> rank and score -> write the record
+name -> data digest -> identity -> finished result?
+     -> missing vectors -> encode -> rank and score -> write the record
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from harness.data.cache import DatasetCache
-from harness.distributed import World
+from harness.encoding.distributed import World
 from harness.encoding.encoder import DEFAULT_BUDGET, EncodeReport
 from harness.encoding.missing import EncodeSettings, encode_missing, failures_of, missing_work
 from harness.encoding.store import Store

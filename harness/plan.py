@@ -1,4 +1,4 @@
-"""What a run will do, worked out before any model is loaded: results that exist, and items that need a vector."""
+"""The plan of a run, made before any model is loaded: finished results, and items that need a vector."""
 
 from __future__ import annotations
 

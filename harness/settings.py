@@ -1,8 +1,8 @@
 """Settings that a user writes as `name=value`: the one parser of them into a frozen dataclass.
 
-A field's annotation says how its value is read: a number, `true` or `false`, one of the values of a `Literal`, a tuple
-written with commas, a mapping written as `A:2,B:0.5`. `Annotated[..., ReadAs(function)]` reads everything else.
-`none` is written where a field may be None.
+A field's annotation says how its value is read. A bool is `true` or `false`. A tuple has commas between its values. A
+mapping is written as `A:2,B:0.5`. A `Literal` takes one of its values. `Annotated[..., ReadAs(function)]` reads
+everything else. `none` is written where a field may be None.
 """
 
 from __future__ import annotations

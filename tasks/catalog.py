@@ -11,7 +11,8 @@ from harness.errors import UserError, unknown_name
 from harness.types import Task
 from tasks.jsonl import jsonl_task
 from tasks.mmeb.datasets import ROWS as MMEB_ROWS
-from tasks.mmeb.folder import FolderSource, local_tasks
+from tasks.mmeb.folder import FolderSource
+from tasks.mmeb.local import local_tasks
 from tasks.names import parse_name
 from tasks.suites import find_suite
 from tasks.video.files import VideoSet, video_sets

@@ -7,22 +7,51 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.prose import breaches
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("harness", "tasks", "leaderboards", "trainers", "llave")
-MAY_IMPORT = {
-    "harness": {"harness"},
-    "tasks": {"harness", "tasks"},
-    "leaderboards": {"harness", "tasks", "leaderboards"},
-    "trainers": {"harness", "tasks", "trainers"},
-    "llave": {"harness", "tasks", "leaderboards", "trainers", "llave"},
+MOST_LINES, MOST_FUNCTION_LINES, MOST_ENTRIES = 300, 60, 16
+
+FLOORS: Mapping[str, Sequence[set[str]]] = {
+    "": ({"harness"}, {"tasks"}, {"leaderboards", "trainers"}, {"llave"}),
+    "harness": (
+        {"types", "progress"},
+        {"errors"},
+        {"settings", "paths", "identity"},
+        {"media"},
+        {"data", "encoding"},
+        {"scoring", "models"},
+        {"results", "doctor"},
+        {"plan"},
+        {"evaluate", "embed"},
+    ),
+    "harness/models": (
+        {"checkpoint_files", "options", "common", "weights"},
+        {"checkpoints"},
+        {"null", "classical", "custom", "llave", "libraries"},
+        {"dual", "vlm"},
+    ),
+    "tasks": ({"names", "jsonl", "video"}, {"mmeb"}, {"demo"}, {"suites"}, {"catalog"}),
+    "leaderboards": (
+        {"stats", "tables", "published"},
+        {"exchange"},
+        {"load"},
+        {"board", "submission"},
+        {"run_table"},
+        {"compare"},
+        {"page"},
+    ),
+    "llave": ({"api"}, {"cli"}, {"__main__"}),
+    "trainers": ({"config", "loss"}, {"recipes", "data"}, {"monitor"}, {"engine"}, {"estimate", "train"}),
 }
-FRONT_DOOR = Path("llave/cli")
-MOST_LINES, MOST_FUNCTION_LINES = 300, 60
+"""The rooms of each folder, floor by floor. A room imports only from lower floors."""
 
 
 def _sources(*packages: str) -> list[Path]:
@@ -34,18 +63,84 @@ def _tree(path: Path) -> ast.Module:
 
 
 def _imports(tree: ast.Module) -> Iterator[str]:
+    """Full names of what is imported: the module, and the name behind `import` as if it were a module too."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name.split(".")[0] for alias in node.names)
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            yield (node.module or "").split(".")[0]
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize("path", _sources(*PACKAGES), ids=str)
-def test_imports_run_one_way(path: Path) -> None:
-    ours = {name for name in _imports(_tree(path)) if name in PACKAGES}
-    assert ours <= MAY_IMPORT[path.parts[0]]
+def _room(name: Sequence[str], folder: Sequence[str]) -> str | None:
+    """The room of a module in a folder, if it lies there. A folder's own `__init__` is no room."""
+    inside = tuple(name[: len(folder)]) == tuple(folder) and len(name) > len(folder)
+    return name[len(folder)] if inside else None
+
+
+def _arrows(folder: str) -> Iterator[tuple[str, str, Path]]:
+    """The imports between the rooms of a folder, each with the file that has it."""
+    parts = tuple(folder.split("/")) if folder else ()
+    for path in _sources(*PACKAGES):
+        here = _room([*path.with_suffix("").parts], parts)
+        for name in _imports(_tree(path)):
+            there = _room(name.split("."), parts)
+            if here and there and here != there and here != "__init__":
+                yield here, there, path
+
+
+@pytest.mark.parametrize("folder", FLOORS)
+def test_every_room_has_its_floor(folder: str) -> None:
+    if not folder:
+        assert set().union(*FLOORS[folder]) == set(PACKAGES)
+        return
+    entries = {
+        path.stem for path in (ROOT / folder).iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert set().union(*FLOORS[folder]) == entries - {"__init__"}
+
+
+@pytest.mark.parametrize("folder", FLOORS)
+def test_imports_go_down_only(folder: str) -> None:
+    floor = {room: number for number, rooms in enumerate(FLOORS[folder]) for room in rooms}
+    arrows = [arrow for arrow in _arrows(folder) if {arrow[0], arrow[1]} <= floor.keys()]
+    assert [f"{path}: {here} imports {there}" for here, there, path in arrows if floor[there] >= floor[here]] == []
+
+
+FOLDERS = sorted({str(path.parent) for path in _sources(*PACKAGES)})
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_no_circles(folder: str) -> None:
+    """Files and folders of every folder can be put in an order in which imports only go back."""
+    below: dict[str, set[str]] = defaultdict(set)
+    for here, there, _ in _arrows(folder):
+        below[here].add(there)
+    while below:
+        free = [room for room, others in below.items() if not others & below.keys()]
+        assert free, f"a circle among {sorted(below)}"
+        for room in free:
+            del below[room]
+
+
+@pytest.mark.parametrize("path", [path for path in _sources("harness") if path.parts[1] != "models"], ids=str)
+def test_the_engine_imports_no_adapter(path: Path) -> None:
+    assert [name for name in _imports(_tree(path)) if name.startswith("harness.models")] == []
+
+
+def test_a_public_class_name_is_unique() -> None:
+    where: dict[str, list[str]] = defaultdict(list)
+    for path in _sources(*PACKAGES):
+        for node in _tree(path).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                where[node.name].append(str(path))
+    assert {name: paths for name, paths in where.items() if len(paths) > 1} == {}
+
+
+@pytest.mark.parametrize("folder", [*FOLDERS, "benchmarks", "tests", "docs"])
+def test_folders_are_small(folder: str) -> None:
+    entries = [entry.name for entry in (ROOT / folder).iterdir() if not entry.name.startswith(("__", ".", "py.typed"))]
+    assert len(entries) <= (2 * MOST_ENTRIES if folder == "docs" else MOST_ENTRIES), sorted(entries)
 
 
 @pytest.mark.parametrize("path", _sources(*PACKAGES, "tests", "benchmarks"), ids=str)
@@ -83,19 +178,33 @@ def test_nothing_unsafe(path: Path) -> None:
             assert not (isinstance(node.value, ast.Constant) and node.value.value is True)
 
 
-def test_every_function_is_typed_and_every_public_one_documented() -> None:
-    bare = []
-    for path in _sources(*PACKAGES):
-        for node in _tree(path).body:
-            if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+def _undocumented(path: Path) -> Iterator[str]:
+    """Public functions, classes and methods without a docstring."""
+
+    def visit(body: Sequence[ast.stmt], inside: str) -> Iterator[str]:
+        for node in body:
+            if not isinstance(node, ast.FunctionDef | ast.ClassDef) or node.name.startswith("_"):
                 continue
-            contract = path.parent == FRONT_DOOR and node.name in ("add_arguments", "run")  # said once, in the package
-            if node.name.startswith("_") or contract or ast.get_docstring(node) is not None:
-                continue
-            if path.parts[0] == "harness":
-                bare.append(f"{path}:{node.lineno} {node.name}")
-    known = {"build_parser", "result_folder", "rows_are_whole", "own_version"}
-    assert [each for each in bare if each.split()[-1] not in known] == []
+            name = f"{inside}{node.name}"
+            if ast.get_docstring(node) is None:
+                yield f"{path}:{node.lineno} {name}"
+            if isinstance(node, ast.ClassDef):
+                yield from visit(node.body, f"{name}.")
+
+    yield from visit(_tree(path).body, "")
+
+
+@pytest.mark.parametrize("path", _sources(*PACKAGES), ids=str)
+def test_everything_public_is_documented(path: Path) -> None:
+    assert list(_undocumented(path)) == []
+
+
+PAGES = sorted(path.relative_to(ROOT) for folder in ("", "docs", "benchmarks") for path in (ROOT / folder).glob("*.md"))
+
+
+@pytest.mark.parametrize("path", [*_sources(*PACKAGES), *PAGES], ids=str)
+def test_prose_is_plain(path: Path) -> None:
+    assert [f"{found.why}: {found.sentence}" for found in breaches(ROOT / path)] == []
 
 
 def _python(code: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -106,8 +215,11 @@ def _python(code: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_engine_imports_fast_and_without_torch() -> None:
-    heavy = "{'torch', 'transformers', 'datasets', 'pandas', 'cv2', 'sentence_transformers', 'accelerate'}"
-    code = f"import sys, harness, harness.evaluate, llave.cli.main; print(sorted({heavy} & set(sys.modules)))"
+    heavy = (
+        "{'torch', 'transformers', 'datasets', 'pandas', 'cv2', 'sentence_transformers', 'accelerate', 'decord', 'av'}"
+    )
+    modules = "harness, harness.evaluate, harness.embed, llave, llave.cli.main"
+    code = f"import sys, {modules}; print(sorted({heavy} & set(sys.modules)))"
     assert _python(code).stdout.strip() == "[]"
     timed = "import time; a = time.perf_counter(); import harness; print(time.perf_counter() - a)"
     assert min(float(_python(timed).stdout) for _ in range(3)) < 0.5

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-from harness.distributed import World
+from harness.encoding.distributed import World
 from harness.errors import unknown_name
 from harness.media.frame_policy import FramePolicy
 from harness.models.llave.config import LlaveConfig, read_config

@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedType
 
-from harness.distributed import World
+from harness.encoding.distributed import World
 from harness.errors import RunFailed, UserError
 from harness.media.digests import Digests
 from harness.models.checkpoints import TRAINING

@@ -24,7 +24,7 @@ _LOOKS = 16
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """What a task measures on, ready to be embedded."""
+    """The rows of a task with their media checked, ready to be embedded."""
 
     task: Task
     info: DataInfo
@@ -32,9 +32,10 @@ class Dataset:
     digest: str
     media: Mapping[Media, MediaInfo]
     bad: Mapping[Media, BadMedia]
-    """Media that cannot be used; only where the run goes on past them."""
+    """Media that cannot be used; empty unless the run skips them."""
 
     def why_bad(self, item: Item) -> BadMedia | None:
+        """The error of the item's first medium that cannot be used; None if it can be embedded."""
         return next((self.bad[medium] for medium in item.media if medium in self.bad), None)
 
 
@@ -50,7 +51,7 @@ def known_digest(task: Task, info: DataInfo, limit: int | None, digests: Digests
 def load_dataset(
     task: Task, info: DataInfo, digests: Digests, progress: Progress, *, limit: int | None, workers: int, skip_bad: bool
 ) -> Dataset:
-    """Reads a task's rows and looks at every medium. Raises UserError listing the bad ones, unless they are skipped."""
+    """Reads a task's rows and checks every medium. Raises UserError listing bad media unless they are skipped."""
     data = task.source.load(task)
     if limit is not None:
         data = first_queries(data, limit, whole_pool=task.scope == "global")
@@ -71,7 +72,7 @@ def load_dataset(
 
 
 def first_queries(data: TaskData, limit: int, *, whole_pool: bool) -> TaskData:
-    """The first queries alone, with the targets that they need (all of them where the whole pool is ranked)."""
+    """The first queries, with the targets that they need (all of them where the whole pool is ranked)."""
     queries = data.queries[:limit]
     if whole_pool or data.groups or any(not len(query.candidates) for query in queries):
         return replace(data, queries=queries)
@@ -118,12 +119,12 @@ def _all_bad(task: Task, data: TaskData, bad: Mapping[Media, BadMedia]) -> UserE
     hint = next(iter(bad.values())).hint
     return UserError(
         "\n".join([heading, *shown, *more]),
-        f"{hint}\nOr go on with --on-bad-media count-as-wrong: queries that need them then count as wrong.",
+        f"{hint}\nOr use --on-bad-media count-as-wrong: queries that need them then count as wrong.",
     )
 
 
 def _where(medium: Media, data: TaskData) -> str:
-    """Which place in the data names it, as far as the loader tells, or else the first query that needs it."""
+    """The place in the data that names a medium, or else the first query that needs it."""
     if medium.where:
         return f"It is named in {medium.where}."
     users = {number for number, item in enumerate(data.targets) if medium in item.media}

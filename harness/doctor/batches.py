@@ -61,7 +61,7 @@ def place(model: ModelUnderTest, probes: Probes) -> Finding:
 
 
 def batch(model: ModelUnderTest, probes: Probes) -> Finding:
-    """Checks that an item has the same vector alone and with others that are not longer, so that it is not padded."""
+    """Checks that an item has the same vector by itself and in a batch where it needs no padding."""
     worst = _worst(
         model.distance(model.alone(item), model.batch([item, *others])[0]) for item, others in _unpadded(probes)
     )

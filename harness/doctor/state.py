@@ -1,4 +1,4 @@
-"""Finds the state of a network that is the vector: its layer, its token, and whether it is after the norm.
+"""Finds the hidden state that a network returns as its vector: layer, token, and whether a norm follows.
 
 While one item is embedded, the outputs of all modules are recorded. Then they are compared with the vector.
 """

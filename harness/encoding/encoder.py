@@ -1,8 +1,7 @@
-"""From items that have no vector yet to vectors in the store.
+"""From items without a vector to vectors in the store.
 
-Items are prepared ahead in threads, sorted by cost in a window, put into batches of like cost under a budget, embedded,
-checked and stored, batch by batch. The batches follow from the items, their costs and the budget alone, never from
-timing.
+Threads prepare items ahead. A window sorts prepared items by cost. A batch takes items of similar cost within a budget,
+is embedded, checked and stored. Batches depend on the items, their costs and the budget only, never on timing.
 """
 
 from __future__ import annotations
@@ -24,20 +23,20 @@ from harness.progress import Progress
 from harness.types import Embedder, Features, FloatArray
 
 DEFAULT_BUDGET = 16_384
-"""Cost of a batch, padding included: its longest item's times their number."""
+"""Largest cost of a batch, padding included: the cost of its longest item times their number."""
 _MOST_ITEMS = 256
 _ALIKE = 0.75
-"""Of the cost of a batch's costliest item: below it an item is mostly padding."""
+"""Share of the cost of a batch's costliest item below which another item is mostly padding."""
 _SMALL = 16
-"""A batch below this part of the budget would cost more than the padding that it saves."""
+"""A batch below this fraction of the budget would cost more than the padding that it saves."""
 _WINDOW = 4
-"""Batches' worth of prepared items that are sorted together. As many again may be waiting."""
+"""Number of batches whose prepared items are sorted together. As many again may be waiting."""
 _TEXTS_AT_ONCE = 64
 
 
 @dataclass(slots=True)
 class EncodeReport:
-    """What a stretch of encoding did and what it cost."""
+    """What an encoding run did and what it cost."""
 
     items: int = 0
     batches: int = 0
@@ -193,7 +192,7 @@ class Encoder:
         return prepared
 
     def _embed_batch(self, window: _Window, report: EncodeReport, progress: Progress) -> None:
-        """Embeds the costliest of the window, or learns that so many are too many."""
+        """Embeds the costliest items of the window, or halves the budget if they do not fit into memory."""
         batch = window.batch(self._budget)
         padded_cost = batch[0].cost * len(batch)
         vectors = self._embed(batch)
@@ -201,7 +200,7 @@ class Encoder:
             release_memory()
             self._budget = padded_cost // 2
             report.backoffs += 1
-            progress.note(f"Out of memory with {len(batch)} items: going on with a budget of {self._budget:,}.")
+            progress.note(f"Out of memory with {len(batch)} items: continuing with a budget of {self._budget:,}.")
             return
         self._store.put([ready.work.key for ready in batch], vectors)
         window.drop(batch)

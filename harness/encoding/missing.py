@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from harness.distributed import World
+from harness.encoding.distributed import World
 from harness.encoding.encoder import DEFAULT_BUDGET, Encoder, EncodeReport
 from harness.encoding.store import Store
 from harness.encoding.vectors import Work

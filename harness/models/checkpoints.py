@@ -1,4 +1,4 @@
-"""Resolves what a user writes to a checkpoint: a folder, a name on the hub at a commit, or an alias."""
+"""Resolves what a user writes to a checkpoint: a folder, a hub name at a commit, or an alias."""
 
 from __future__ import annotations
 

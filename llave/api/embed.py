@@ -59,15 +59,15 @@ def embed(
         only the main one gets them; the others get an array of shape `(0, 0)`.
 
     Raises:
-        UserError: for an item that is none, for unusable media, and for an item of which the model sees nothing.
+        UserError: for what is no item, for unusable media, and for an item of which the model sees nothing.
 
     Example:
         >>> import llave
         >>> llave.embed("classical", ["a cat", "a dog"], progress=False).shape[0]
         2
     """
-    from harness.distributed import join
     from harness.embed import EmbedSettings, embed_items
+    from harness.encoding.distributed import join
     from llave.api.engine import worker_count
     from llave.api.progress import shown
 

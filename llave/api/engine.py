@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.errors import UserError
 
 if TYPE_CHECKING:
-    from harness.distributed import World
+    from harness.encoding.distributed import World
     from harness.evaluate import Evaluation, RunSettings
     from harness.progress import Progress
     from harness.types import EvalConfig, ModelHandle, Task

@@ -88,7 +88,7 @@ def _evaluate(
     settings: RunSettings,
     progress: bool,
 ) -> EvalResults:
-    from harness.distributed import join
+    from harness.encoding.distributed import join
     from llave.api.engine import evaluate_models
     from llave.api.progress import shown
     from llave.api.results import EvalResults, TaskResult

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
+    from harness.types import ModelRow, Task
+
 _COUNTS = ("num_queries", "num_candidates")
 
 
@@ -64,7 +66,6 @@ def tasks(suite: str | None = None) -> Listing:
         >>> "demo-object" in llave.tasks(suite="demo")
         True
     """
-    from llave.cli.tasks import task_fields
     from tasks.catalog import all_tasks, resolve_tasks
 
     chosen = all_tasks().values() if suite is None else resolve_tasks(suite=suite)
@@ -86,9 +87,38 @@ def models() -> Listing:
         True
     """
     from harness.models import ROWS, installed_rows
-    from llave.cli.models import model_fields
 
     return Listing("model", tuple(model_fields(row) for row in (*ROWS, *installed_rows())))
+
+
+def task_fields(task: Task) -> dict[str, object]:
+    """A task as plain data."""
+    return {
+        "name": task.name,
+        "meta_task": task.meta_task,
+        "split": task.split,
+        "query_modality": task.query_modality,
+        "target_modality": task.target_modality,
+        "scope": task.scope,
+        "metrics": list(task.metrics),
+        "num_queries": task.num_queries,
+        "num_candidates": task.num_candidates,
+        "query_instruction": task.query_instruction,
+        "target_instruction": task.target_instruction,
+        "train_subset": task.train_subset,
+        "notes": list(task.notes),
+        "source": task.source.describe(),
+    }
+
+
+def model_fields(row: ModelRow) -> dict[str, object]:
+    """A model as plain data."""
+    return {
+        "name": row.name,
+        "summary": row.summary,
+        "modalities": list(row.modalities),
+        "verified": row.verified,
+    }
 
 
 def _text(value: object) -> str:

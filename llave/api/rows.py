@@ -54,7 +54,7 @@ def task(
     Args:
         name: what tables and result files call the task.
         queries: Q items: texts, dictionaries with `text`, `image`, `video`, `instruction` and `id`, or PIL images. They
-            lie in a list, a pandas Series or DataFrame, a `datasets.Dataset` or a column of it, or a mapping by id.
+            lie in a list, a mapping by id, a pandas Series or DataFrame, or a `datasets.Dataset` or its column.
             `image` and `video` are a path, an opened PIL image, or a dictionary with `bytes` or `path`. Or a list.
         candidates: the items that are ranked, in any of the same forms. Candidates of equal content are one candidate.
         positives: for each of the Q queries the right candidate, or a list of them: positions, from 0, or ids. They lie

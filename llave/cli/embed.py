@@ -19,6 +19,7 @@ _SHOWN = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `llave embed`."""
     add = parser.add_argument
     add("model", metavar="MODEL", help="a name from `llave models`, or package.module:Class")
     add("items", type=Path, metavar="ITEMS.jsonl", help="lines with id, text, image, video, instruction, role")
@@ -30,9 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """`llave embed`: reads and checks all items, embeds what the store lacks, writes one file."""
-    from harness.distributed import join
+    """Reads and checks all items, embeds what the store lacks and writes one file. Returns the exit status."""
     from harness.embed import EmbedSettings, embed_items, write_vectors
+    from harness.encoding.distributed import join
     from harness.models import open_model
     from harness.results.files import check_writable
     from llave.api.console_progress import ProgressBar

@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(error)
         return FAILED if isinstance(error, RunFailed) else USER_ERROR
     except KeyboardInterrupt:
-        print("\nStopped. What is done is kept: the same command goes on from here.", file=sys.stderr)
+        again = "the same command with --resume" if options.command == "train" else "the same command"
+        print(f"\nStopped. What is done is kept: {again} continues from here.", file=sys.stderr)
         return STOPPED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -83,6 +84,6 @@ def build_parser() -> argparse.ArgumentParser:
     for name, command in COMMANDS.items():
         about = command.ABOUT
         command.add_arguments(
-            commands.add_parser(name, help=about, description=f"{about.capitalize()}.", allow_abbrev=False)
+            commands.add_parser(name, help=about, description=f"{about[:1].upper()}{about[1:]}.", allow_abbrev=False)
         )
     return parser

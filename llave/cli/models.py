@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from llave.api.listings import model_fields
 from llave.cli.flags import DONE, console
 
 if TYPE_CHECKING:
@@ -32,16 +33,6 @@ def run(options: argparse.Namespace) -> int:
     else:
         console().print(model_list(rows))
     return DONE
-
-
-def model_fields(row: ModelRow) -> dict[str, object]:
-    """A model as plain data."""
-    return {
-        "name": row.name,
-        "summary": row.summary,
-        "modalities": list(row.modalities),
-        "verified": row.verified,
-    }
 
 
 def model_list(rows: Sequence[ModelRow]) -> Table:

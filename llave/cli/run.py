@@ -34,6 +34,7 @@ ABOUT = "evaluate models on tasks"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `llave run`."""
     add = parser.add_argument
     add("models", nargs="+", metavar="MODEL", help="a name from `llave models`, or package.module:Class")
     add("--suite", help="a group of tasks, such as demo or mmeb")
@@ -50,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """`llave run`: every model on every task; then the table."""
-    from harness.distributed import join
+    """Evaluates every model on every task and prints the table. Returns the exit status."""
+    from harness.encoding.distributed import join
     from harness.evaluate import RunSettings
     from harness.models import open_model
     from harness.types import EvalConfig
@@ -99,7 +100,7 @@ def _report(
 
 def _counts(evaluation: Evaluation, asked: int) -> str:
     counts, found = evaluation.counts, evaluation.found
-    parts = [f"{found} result{'s' if found != 1 else ''} stood already"] if found else []
+    parts = [f"{found} result{'s' if found != 1 else ''} skipped because finished"] if found else []
     if evaluation.failure:
         parts.append(f"failed after {len(evaluation.results)} of {asked} task{'s' if asked != 1 else ''}")
     elif counts.uses:
@@ -112,10 +113,10 @@ def _counts(evaluation: Evaluation, asked: int) -> str:
 
 
 def _warnings(name: str, results: Sequence[Result]) -> Iterator[str]:
-    """What makes scores worth less than they look."""
+    """Reasons to trust the scores less."""
     cut = sum(int(str(result.cost.get("items_truncated") or 0)) for result in results)
     if cut:
-        yield f"{cut:,} items are longer than the model's limit: what is beyond it was not seen."
+        yield f"{cut:,} items are longer than the model's limit, so the model did not see their ends."
     at_chance = [each.task for each in results if each.main.low <= each.chance[each.main_metric]]
     if at_chance and not name.startswith("null/"):
         shown = ", ".join(at_chance[:6]) + (", ..." if len(at_chance) > 6 else "")

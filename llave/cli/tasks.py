@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.errors import unknown_name
+from llave.api.listings import task_fields
 from llave.cli.flags import DONE, console
 
 if TYPE_CHECKING:
@@ -64,26 +65,6 @@ def select(tasks: Sequence[Task], meta_task: str | None, split: str | None, moda
         and split in (None, task.split)
         and modality in (None, task.query_modality, task.target_modality)
     ]
-
-
-def task_fields(task: Task) -> dict[str, object]:
-    """A task as plain data."""
-    return {
-        "name": task.name,
-        "meta_task": task.meta_task,
-        "split": task.split,
-        "query_modality": task.query_modality,
-        "target_modality": task.target_modality,
-        "scope": task.scope,
-        "metrics": list(task.metrics),
-        "num_queries": task.num_queries,
-        "num_candidates": task.num_candidates,
-        "query_instruction": task.query_instruction,
-        "target_instruction": task.target_instruction,
-        "train_subset": task.train_subset,
-        "notes": list(task.notes),
-        "source": task.source.describe(),
-    }
 
 
 def task_list(tasks: Sequence[Task]) -> Table:

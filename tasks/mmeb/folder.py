@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError, unknown_name
 from harness.types import DataInfo, Task, TaskData
-from tasks.mmeb.datasets import mmeb_tasks
 from tasks.mmeb.parquet import count_rows, layout_of
 from tasks.mmeb.rows import load_rows
 from tasks.names import parse_name
@@ -55,7 +54,7 @@ class FolderSource:
     def files(self, task: Task) -> tuple[Path, ...]:
         """The files of a task's subset, sorted by name. Raises UserError if there are none."""
         subset = parse_name(task.name).dataset
-        files = _shards(self.data / subset)
+        files = shards_of(self.data / subset)
         if not files:
             known = subsets(self.data)
             raise unknown_name("subset", subset, known, f"{self.data} has these: {', '.join(known)}.")
@@ -81,40 +80,13 @@ def subsets(data: Path) -> tuple[str, ...]:
     """The sorted names of a folder's subsets. Raises UserError if there are none."""
     if not data.is_dir():
         raise UserError(f"{data} is not a folder." if data.exists() else f"{data} does not exist.", "Check --data.")
-    names = tuple(sorted(entry.name for entry in data.iterdir() if entry.is_dir() and _shards(entry)))
+    names = tuple(sorted(entry.name for entry in data.iterdir() if entry.is_dir() and shards_of(entry)))
     if not names:
-        hint = f"Name the folder above it: --data {data.absolute().parent}." if _shards(data) else "Check --data."
+        hint = f"Name the folder above it: --data {data.absolute().parent}." if shards_of(data) else "Check --data."
         raise UserError(f"{data} has no subset, which is a folder with files named test-*.parquet.", hint)
     return names
 
 
-def local_tasks(data: Path, images: Path | None = None) -> tuple[Task, ...]:
-    """Every subset of a folder as a task with the subset's name, sorted by name.
-
-    A subset with the name of an MMEB dataset is that dataset only if the number of rows is the same.
-    Raises UserError if there is no subset.
-    """
-    source = FolderSource(data, images)
-    registered = {task.name: task for task in mmeb_tasks(source)}
-    return tuple(_local_task(name, registered.get(name), source) for name in subsets(data))
-
-
-def _local_task(name: str, registered: Task | None, source: FolderSource) -> Task:
-    task = Task(name, meta_task=None, split=None, query_modality=None, target_modality=None, source=source)
-    if registered is None:
-        return task
-    found = count_rows(_shards(source.data / name))
-    if found == registered.num_queries:
-        return registered
-    return replace(
-        task,
-        query_instruction=registered.query_instruction,
-        target_instruction=registered.target_instruction,
-        notes=(
-            f"not MMEB's own rows: {found} queries here, {registered.num_queries} there; scores are not comparable",
-        ),
-    )
-
-
-def _shards(folder: Path) -> tuple[Path, ...]:
+def shards_of(folder: Path) -> tuple[Path, ...]:
+    """The Parquet files of a subset's folder, sorted by name."""
     return tuple(sorted(folder.glob("test-*.parquet")))

@@ -114,7 +114,7 @@ class TestWhatChangesNothing:
         assert llave("run", HASHED, *flags).code == 0
         again = llave("run", HASHED, *flags)
         assert again.code == 0
-        assert "3 results stood already" in again.err
+        assert "3 results skipped because finished" in again.err
 
 
 class TestEncodingOnce:
@@ -130,7 +130,10 @@ class TestEncodingOnce:
         shutil.copytree(tiny.data / "Find", tiny.data / "FindAgain")
         done = llave("run", HASHED, "--data", tiny.data, *place.flags)
         assert _embedded(log()) == embedded, "all of the new task was there already"
-        assert "3 results stood already; 0 encodings for 24 uses; 24 saved (0 repeats, 24 in the store)" in done.err
+        assert (
+            "3 results skipped because finished; 0 encodings for 24 uses; 24 saved (0 repeats, 24 in the store)"
+            in done.err
+        )
         assert _values(place, "FindAgain") == _values(place, "Find")
 
     def test_tasks_that_share_items_share_encodings_in_one_run(self, llave, tiny, place, log):
@@ -178,7 +181,7 @@ class TestFindingResultsAgain:
         sealed()
         again = llave("run", HASHED, "null/random", "--data", tiny.data, *place.flags)
         assert (again.code, again.out) == (0, first.out)
-        assert again.err.count("3 results stood already") == 2
+        assert again.err.count("3 results skipped because finished") == 2
         assert {path: path.stat().st_mtime_ns for path in place.out.rglob("*.json*")} == written
 
     @pytest.mark.parametrize(
@@ -199,7 +202,7 @@ class TestFindingResultsAgain:
         sealed()
         for line in (asked, (*asked, *flags)):
             done = llave(*line)
-            assert (done.code, "3 results stood already" in done.err) == (0, True)
+            assert (done.code, "3 results skipped because finished" in done.err) == (0, True)
         assert log() == batches, "the vectors are the same"
 
     def test_changed_rows_and_changed_pixels_are_other_data(self, llave, tiny, place, log):
@@ -245,7 +248,7 @@ class TestFindingResultsAgain:
         monkeypatch.setenv("LLAVE_CACHE", str(tmp_path / "new cache"))
         monkeypatch.setenv("EMBEDDER_FORBIDDEN", "1")
         done = llave(*asked)
-        assert (done.code, "3 results stood already" in done.err) == (0, True)
+        assert (done.code, "3 results skipped because finished" in done.err) == (0, True)
 
     def test_lost_or_changed_rows_are_made_again_from_the_store(self, llave, tiny, place, monkeypatch):
         asked = ("run", HASHED, "--data", tiny.data, *place.flags)
@@ -256,7 +259,7 @@ class TestFindingResultsAgain:
         for damage in (rows.unlink, lambda: rows.write_bytes(before[:-1]), place.path("Find").unlink):
             damage()
             done = llave(*asked)
-            assert (done.code, "2 results stood already" in done.err) == (0, True)
+            assert (done.code, "2 results skipped because finished" in done.err) == (0, True)
             assert rows.read_bytes() == before
             assert place.rows("Find")
 
@@ -319,7 +322,7 @@ class TestFailures:
         assert place.result("Match", "null/random").status == "done"
         again = llave(*asked)
         assert again.code == 1
-        assert "brittle: 2 results stood already; failed after 2 of 3 tasks" in again.err
+        assert "brittle: 2 results skipped because finished; failed after 2 of 3 tasks" in again.err
 
     def test_a_model_that_does_not_load_stops_only_itself_once_something_is_done(self, llave, tiny, place):
         unloadable = "tests.helpers.embedders:Unloadable"

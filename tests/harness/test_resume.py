@@ -107,7 +107,7 @@ def test_a_kill_between_rows_and_record_costs_no_encoding(llave, tiny, place, un
     with monkeypatch.context() as patch:
         patch.setenv("EMBEDDER_FORBIDDEN", "1")
         done = llave(*LINE, "--data", tiny.data, "--tasks", "Colour,Find", *place.flags)
-    assert (done.code, "1 result stood already" in done.err) == (0, True)
+    assert (done.code, "1 result skipped because finished" in done.err) == (0, True)
     assert llave(*LINE, "--data", tiny.data, *place.flags).code == 0
     assert _answers(place) == undisturbed[0]
 

@@ -21,16 +21,14 @@ PHRASES = (
     "go on from",
     "going on",
     "stood already",
-    "so many",
     "of its own accord",
-    "is nothing",
     "whatever is",
     "for ever",
     "Arrives with",
 )
 """Wordings that read as translated. "resumes", "continues", "only", "found", "skipped" say the same."""
 
-_CODE = re.compile(r"```.*?```|^ {4,}\S.*?$", re.DOTALL | re.MULTILINE)
+_CODE = re.compile(r"```.*?```|^ {4,}\S[^\n]*$", re.DOTALL | re.MULTILINE)
 _INLINE = re.compile(r"`[^`\n]*`")
 _LINK = re.compile(r"!?\[([^\]]*)\](?:\([^)]*\)|\[[^\]]*\])")
 _TARGET = re.compile(r"^\[[^\]]+\]: \S+$", re.MULTILINE)

@@ -1,7 +1,7 @@
 """Checkpoints: folders that `llave run` opens, with the state for resuming, and which of them are kept.
 
 OUT/checkpoint-N/                  a LLaVE checkpoint in the released format
-OUT/checkpoint-N/.training_state/  state for resuming; hidden, so that it does not change the model's identity
+OUT/checkpoint-N/.training_state/  state for resuming; hidden from the identity
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Training under DeepSpeed's ZeRO, stages 1 to 3 (Rajbhandari et al. 2020, arXiv:1910.02054). Imports torch.
 
-DeepSpeed's engine owns the weights, clips the gradient and takes the steps. Checkpoints are the same as without it:
-they have weights in fp32 and the moments of each parameter by name, from all processes.
+DeepSpeed's engine owns the weights, clips the gradient and takes the steps. Checkpoints are the same as without it.
+They have weights in fp32 and the moments of each parameter by name, from all processes.
 """
 
 from __future__ import annotations

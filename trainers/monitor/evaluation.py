@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.data.cache import DatasetCache
-from harness.distributed import World
+from harness.encoding.distributed import World
 from harness.evaluate import Run, RunSettings
 from harness.media.digests import Digests
 from harness.models.llave.embedder import PREFIX, open_llave

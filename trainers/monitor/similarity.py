@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.distributed import World
 from harness.embed import EmbedSettings, OwnItem, embed_items
+from harness.encoding.distributed import World
 from harness.errors import BadMedia, UserError
 from harness.media.digests import Digests
 from harness.progress import Progress

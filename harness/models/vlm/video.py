@@ -59,7 +59,7 @@ TimestampRule: TypeAlias = (
 )
 """Takes a clip and the grid of each pair of frames.
 
-It returns the grids with their positions in time, and the text that replaces the video in the prompt, if any.
+Returns the grids with their positions in time, and the text that replaces the video in the prompt.
 """
 
 

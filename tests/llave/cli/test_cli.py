@@ -233,7 +233,7 @@ class TestPlaces:
         try:
             flags = ("--data", tiny.data, "--out", folder / "out", "--store", folder / "store")
             assert llave("run", HASHED, *flags).code == 0
-            assert "3 results stood already" in llave("run", HASHED, *flags).err
+            assert "3 results skipped because finished" in llave("run", HASHED, *flags).err
         finally:
             subprocess.run(["rm", "-r", str(folder)], check=True)
 
@@ -373,7 +373,7 @@ class TestStopping:
         child.send_signal(signal.SIGINT)
         _, err = child.communicate(timeout=60)
         assert child.returncode == 130
-        assert err.rstrip().endswith("Stopped. What is done is kept: the same command goes on from here.")
+        assert err.rstrip().endswith("Stopped. What is done is kept: the same command continues from here.")
         assert "Traceback" not in err
 
 

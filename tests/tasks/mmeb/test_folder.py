@@ -11,7 +11,8 @@ import pytest
 from harness.errors import UserError
 from harness.types import Media, Task
 from tasks.mmeb.datasets import NUM_QUERIES, mmeb_tasks
-from tasks.mmeb.folder import FolderSource, local_tasks, subsets
+from tasks.mmeb.folder import FolderSource, subsets
+from tasks.mmeb.local import local_tasks
 from tests.helpers.mmeb_files import columns, shared, write_subset
 
 TEXT = columns([("q", "", [("a", ""), ("b", "")])] * 3)

@@ -8,8 +8,9 @@ import pytest
 
 from harness.types import MEDIA_TOKEN, Item, Media
 from tasks.mmeb.datasets import ROWS
-from tasks.mmeb.folder import FolderSource, local_tasks
+from tasks.mmeb.folder import FolderSource
 from tasks.mmeb.instruct import join_query
+from tasks.mmeb.local import local_tasks
 from tests.helpers.mmeb_files import Row, columns, write_subset
 
 TEMPLATES = {row.name: row for row in ROWS}

@@ -15,17 +15,17 @@ from pathlib import Path
 import pytest
 
 from harness.data.cache import DatasetCache
-from harness.distributed import World, join
+from harness.encoding.distributed import World, join
 from harness.evaluate import Run, RunSettings
 from harness.media.digests import Digests
 from harness.models import open_model
 from harness.progress import NoProgress
 from harness.results.files import load_result
 from harness.types import EvalConfig, ModelSettings
-from tasks.mmeb.folder import local_tasks
+from tasks.mmeb.local import local_tasks
 from tests.conftest import Folder, Place
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 HASHED = "tests.helpers.embedders:Hashed"
 TORCHRUN = ("-m", "torch.distributed.run", "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0")
 
