@@ -74,7 +74,7 @@ def test_minilm_reads_texts_sees_no_image_and_is_found_again_without_loading(lla
     assert pictures.tied_queries == pictures.num_queries
     assert pictures.main.value == pictures.chance["hit@1"]
     assert texts.model["not_seen"] == pictures.model["not_seen"] == ["image"]
-    assert done.out.count("sees no image") == 1
+    assert done.out.count("does not support image") == 1
 
     monkeypatch.setattr(
         "harness.models.libraries.sentence_transformers._load", lambda *_: pytest.fail("the model must not be loaded")

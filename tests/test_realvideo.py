@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def test_the_floor_sees_the_clips_and_says_that_it_cannot_tell_them_by_text(llav
     assert "ties" in done.out
     again = llave(*line)
     assert again.out == done.out
-    assert "4 results stood" in again.err or "2 results stood" in again.err
+    assert re.search("[42] results skipped because finished", again.err)
 
 
 def test_each_clip_is_decoded_once_for_all_its_captions(llave, place, monkeypatch):
@@ -99,12 +100,12 @@ HARMS = {
 }
 DECODER = """import os, sys, time; sys.path.insert(0, {home!r})
 from harness.media import decode_worker
-class Clip(decode_worker.Clip):
+class OpenVideo(decode_worker.OpenVideo):
     def __init__(self, path):
         if path.name == "clip_pool.mp4":
             {body}
         super().__init__(path)
-decode_worker.Clip = Clip
+decode_worker.OpenVideo = OpenVideo
 decode_worker.serve()"""
 
 

@@ -156,7 +156,7 @@ class TestEncodingOnce:
         done = llave("run", "tests.helpers.embedders:TextOnly", HASHED, "--data", tiny.data, *place.flags)
         assert place.result("Find", "text-only").model["not_seen"] == ["image"]
         assert place.result("Find").model["not_seen"] == []
-        assert done.out.count("text-only sees no image") == 1
+        assert done.out.count("text-only does not support image") == 1
         assert place.result("Find", "text-only").tied_queries == 12
         assert not any("shapes/" in label for batch in log()[:3] for label in batch)
 

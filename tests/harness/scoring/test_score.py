@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from leaderboards.submission.rankings import ranking_of
+from leaderboards.submission.recount import ranking_of
 
 from harness.data.dataset import Dataset
 from harness.encoding.store import Store
