@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from leaderboards.submission.recount import ranking_of
 
 from harness.data.dataset import Dataset
 from harness.encoding.store import Store
 from harness.scoring.metrics import Metric
 from harness.scoring.score import DatasetKeys, rank_dataset, score
 from harness.types import DataInfo, IndexArray, Item, ModelSpec, Query, Ranking, Scope, Task, TaskData
+from leaderboards.submission.recount import ranking_of
 
 SPEC = ModelSpec("test/model", "1", "test/1")
 METRICS = ("hit@1", "hit@5", "median_rank", "mean_rank")
