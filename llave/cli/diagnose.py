@@ -16,10 +16,9 @@ from harness.errors import UserError
 from llave.cli.flags import DONE, add_model_flags, console, model_settings, natural, positive, say
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from harness.progress import Progress
     from harness.types import Item
+    from leaderboards.tables import Table
     from trainers.data.mmeb_train import Subset
     from trainers.monitor.diagnostics import Diagnosis
     from trainers.monitor.similarity import Sample
@@ -37,6 +36,8 @@ _COLUMNS = {
     "suspects": ".2%",
 }
 """Figures in the table, with their formats."""
+_LONGEST = 24
+"""Most characters on a line of a name in the table."""
 _FEW = 100
 """Number of queries of a dataset below which a note says that the overlap is rough."""
 
@@ -152,29 +153,43 @@ def _subsets(options: argparse.Namespace) -> Sequence[Subset]:
 
 
 def _table(found: Mapping[str, Mapping[str, Diagnosis]]) -> Table:
-    """A row for each dataset and model, and the mean of each model if there are several datasets."""
-    from rich.table import Table
-    from rich.text import Text
+    """A row for each dataset and model, and the mean of each model if there are several datasets.
 
-    table = Table("dataset", "model")
-    for name in ("queries", *_COLUMNS):
-        table.add_column(name, justify="right")
+    With one model, the title has its name instead of a column, so that more figures fit.
+    """
+    from leaderboards.tables import Cell, Table
+
+    several = len(found) > 1
+    words = ("dataset", "model") if several else ("dataset",)
+
+    def row(dataset: str, model: str, queries: str, numbers: Mapping[str, float]) -> tuple[Cell, ...]:
+        names = (dataset, model) if several else (dataset,)
+        figures = (format(numbers[name], form) for name, form in _COLUMNS.items())
+        return tuple(map(Cell, (*names, queries, *figures)))
+
     datasets = list(next(iter(found.values())))
-    for dataset in datasets:
-        for model, each in found.items():
-            cells = _cells(each[dataset].numbers())
-            table.add_row(Text(dataset), Text(model), f"{each[dataset].queries:,}", *cells)
-    if len(datasets) > 1:
-        table.add_section()
-        for model, each in found.items():
-            rows = [diagnosis.numbers() for diagnosis in each.values()]
-            means = {name: fmean(row[name] for row in rows) for name in rows[0]}
-            table.add_row("mean", Text(model), "", *_cells(means), style="bold")
-    return table
+    rows = tuple(
+        row(dataset, model, f"{each[dataset].queries:,}", each[dataset].numbers())
+        for dataset in datasets
+        for model, each in found.items()
+    )
+    means = tuple(row("mean", model, "", _means(list(each.values()))) for model, each in found.items())
+    return Table(
+        "Positive and negative pairs" + ("" if several else f" of {next(iter(found))}"),
+        (*words, "queries", *_COLUMNS),
+        rows,
+        frozenset(words),
+        foot=means if len(datasets) > 1 else (),
+        keep=len(words) + 4,
+        more="--json has all figures",
+        longest=_LONGEST,
+    )
 
 
-def _cells(numbers: Mapping[str, float]) -> list[str]:
-    return [format(numbers[name], form) for name, form in _COLUMNS.items()]
+def _means(diagnoses: Sequence[Diagnosis]) -> dict[str, float]:
+    """The mean of each figure over datasets."""
+    rows = [each.numbers() for each in diagnoses]
+    return {name: fmean(row[name] for row in rows) for name in rows[0]}
 
 
 def _record(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from llave.cli.flags import DONE, console, say
 
 if TYPE_CHECKING:
+    from leaderboards.tables import Table
     from trainers.config import TrainingConfig
     from trainers.estimate import Estimate
 
@@ -76,16 +77,8 @@ def _next(config: TrainingConfig, folder: Path) -> str:
 
 
 def _show(config: TrainingConfig, found: Estimate, processes: int) -> None:
-    from rich.table import Table
-
     screen = console()
-    table = Table("dataset", "pairs")
-    table.columns[1].justify = "right"
-    for name, pairs in found.pairs.items():
-        table.add_row(name, f"{pairs:,}{' (rounded)' if name in found.rounded else ''}")
-    table.add_section()
-    table.add_row("all", f"{sum(found.pairs.values()):,}")
-    screen.print(table)
+    screen.print(_pairs_table(found))
     state, activations = _size(found.state_bytes), _size(found.activation_bytes)
     lines = {
         "left out for bad media": f"{len(found.left_out):,} pairs" if found.left_out else "",
@@ -97,8 +90,8 @@ def _show(config: TrainingConfig, found: Estimate, processes: int) -> None:
         + (f" in micro-batches of {config.micro_batch}" if config.micro_batch else ""),
         "trainable parameters": f"{found.trainable:,}",
         "frozen parameters": f"{found.frozen:,}",
-        "memory per process": f"{state} of weights, gradients and moments (FSDP2 divides them), "
-        f"about {activations} of activations",
+        "memory per process": f"{state} of weights, gradients and moments,\n"
+        f"{'':24}which FSDP2 divides, and about {activations} of activations",
     }
     for name, value in lines.items():
         if value:
@@ -107,6 +100,18 @@ def _show(config: TrainingConfig, found: Estimate, processes: int) -> None:
         say(screen, f"Left out: {line}")
     for remark in found.remarks:
         say(screen, f"Note: {remark}")
+
+
+def _pairs_table(found: Estimate) -> Table:
+    """The number of pairs of each dataset, and their sum."""
+    from leaderboards.tables import Cell, Table
+
+    rows = tuple(
+        (Cell(name), Cell(f"{pairs:,}", "(rounded)" if name in found.rounded else ""))
+        for name, pairs in found.pairs.items()
+    )
+    total = (Cell("all"), Cell(f"{sum(found.pairs.values()):,}"))
+    return Table("", ("dataset", "pairs"), rows, frozenset({"dataset"}), foot=(total,))
 
 
 def _size(count: int) -> str:

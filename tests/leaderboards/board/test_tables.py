@@ -168,7 +168,6 @@ class TestTable:
             assert max(map(len, shown.splitlines())) <= columns
 
     def test_rich_tables_are_made_in_one_place(self):
-        """Two commands are left to be converted."""
         root = Path(__file__).resolve().parents[3]
         found = {
             str(path.relative_to(root))
@@ -176,7 +175,7 @@ class TestTable:
             for path in (root / package).rglob("*.py")
             if "from rich.table" in path.read_text(encoding="utf-8")
         }
-        assert found <= {"leaderboards/tables.py", "llave/cli/diagnose.py", "llave/cli/train.py"}
+        assert found == {"leaderboards/tables.py"}
 
 
 class TestForms:

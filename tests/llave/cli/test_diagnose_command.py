@@ -75,6 +75,23 @@ def test_the_table_has_each_dataset_and_model_and_the_means(tmp_path: Path, stor
     assert "ask" not in said
 
 
+def test_a_narrow_terminal_leaves_out_figures_from_the_right_and_names_them(
+    tmp_path: Path, store, capsys, monkeypatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    pairs = ["--recipe", "demo", "--data", write_pairs(tmp_path / "data"), *store]
+    models = ["tests.helpers.embedders:Hashed", "tests.helpers.embedders:Dashed"]
+    for chosen, last, gone in ((models[:1], "hard", "entropy"), (models, "overlap", "auc")):
+        assert call(*chosen, *pairs) == 0
+        said = capsys.readouterr().out
+        title, _, head, *_ = said.splitlines()
+        assert (models[0] in title, "model" in head) == (len(chosen) == 1, len(chosen) == 2)
+        assert (last in head, gone in head) == (True, False)
+        assert f"No room for {gone}, " in said
+        assert "suspects: --json has all figures." in " ".join(said.split())
+        assert max(map(len, said.splitlines())) <= 80
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

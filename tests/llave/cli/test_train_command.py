@@ -53,6 +53,15 @@ def test_a_dry_run_says_what_is_not_used_and_what_is_left_out(mine, tmp_path: Pa
     assert "Note:" not in capsys.readouterr().out
 
 
+def test_a_dry_run_fits_a_terminal_of_80_columns_and_marks_rounded_numbers(capsys, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert call("llave-2b", "--dry-run") == 0
+    said = capsys.readouterr().out
+    assert "(rounded)" in next(line for line in said.splitlines() if "DocVQA" in line)
+    assert "662,163" in next(line for line in said.splitlines() if "│ all" in line)
+    assert max(map(len, said.splitlines())) <= 80
+
+
 def test_only_the_main_process_shows_a_dry_run(mine, capsys, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank in "10":
