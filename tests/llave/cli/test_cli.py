@@ -378,7 +378,7 @@ class TestStopping:
 
 
 def test_a_task_with_an_unknown_metric_is_refused_before_anything_is_embedded(llave, tiny, place, monkeypatch):
-    from tasks.mmeb import folder as sources
+    from tasks.mmeb import local as sources
 
     real = sources._local_task
     monkeypatch.setattr(sources, "_local_task", lambda *given: replace(real(*given), metrics=("hit@1", "ndgc@10")))
