@@ -12,7 +12,6 @@ from pathlib import Path
 
 from harness.data.dataset import check_media
 from harness.encoding.distributed import World
-from harness.encoding.encoder import DEFAULT_BUDGET
 from harness.encoding.missing import EncodeSettings, encode_missing, failures_of, missing_work
 from harness.encoding.store import Store
 from harness.encoding.vectors import Work
@@ -24,7 +23,7 @@ from harness.paths import explain_os_errors
 from harness.plan import add_work, seen_by
 from harness.progress import Progress
 from harness.results.environment import own_version
-from harness.types import FloatArray, Item, Media, ModelHandle, ModelSpec, Role
+from harness.types import DEFAULT_BUDGET, FloatArray, Item, Media, ModelHandle, ModelSpec, Role
 
 _SHOWN = 5
 

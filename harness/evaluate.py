@@ -14,7 +14,7 @@ from typing import cast
 
 from harness.data.cache import DatasetCache
 from harness.encoding.distributed import World
-from harness.encoding.encoder import DEFAULT_BUDGET, EncodeReport
+from harness.encoding.encoder import EncodeReport
 from harness.encoding.missing import EncodeSettings, encode_missing, failures_of, missing_work
 from harness.encoding.store import Store
 from harness.errors import RunFailed, UserError
@@ -23,7 +23,7 @@ from harness.progress import Progress
 from harness.results.files import Result, check_writable, result_folder, write_result
 from harness.results.record import Provenance, make_record
 from harness.scoring.score import score
-from harness.types import Embedder, EvalConfig, Learner, ModelHandle, Task
+from harness.types import DEFAULT_BUDGET, Embedder, EvalConfig, Learner, ModelHandle, Task
 
 
 @dataclass(frozen=True, slots=True)

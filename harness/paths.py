@@ -13,6 +13,8 @@ from pathlib import Path
 
 from harness.errors import UserError
 
+RESULTS, STORE = "runs/results", "runs/store"
+"""Folders of results and of the embedding store, where the user names no other."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9._@+=-]+")
 _LONGEST = 120
 _KEPT = "Free some space and run the same command again; finished work is kept."

@@ -132,7 +132,7 @@ def _shape(config: TrainingConfig) -> LlaveConfig:
             fields = {**_RELEASED, **SHAPES[config.model]}
             (folder / "config.json").write_text(json.dumps(adapt_config(fields, config)), "utf-8")
         else:
-            return read_config(find_initial_checkpoint(config.model))
+            return read_config(find_initial_checkpoint(config.model).folder)
         return read_config(folder)
 
 

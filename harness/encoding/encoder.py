@@ -20,10 +20,8 @@ from harness.encoding.store import Store
 from harness.encoding.vectors import Work, as_matrix, check_vectors, describe
 from harness.errors import BadMedia, UserError
 from harness.progress import Progress
-from harness.types import Embedder, Features, FloatArray
+from harness.types import DEFAULT_BUDGET, Embedder, Features, FloatArray
 
-DEFAULT_BUDGET = 16_384
-"""Largest cost of a batch, padding included: the cost of its longest item times their number."""
 _MOST_ITEMS = 256
 _ALIKE = 0.75
 """Share of the cost of a batch's costliest item below which another item is mostly padding."""

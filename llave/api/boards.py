@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from harness.errors import UserError
+from harness.paths import RESULTS
 from llave.api.results import EvalResults, short
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 Results: TypeAlias = str | Path | EvalResults
 """A result file, a folder of results, or what `evaluate` returned."""
-
-RESULTS = "runs/results"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ import numpy as np
 
 from harness.data.items import ITEM_FIELDS, parse_role
 from harness.errors import UserError
-from harness.types import FloatArray, Role, Scalar
-from llave.api.evaluate import BUDGET, check_count
+from harness.paths import STORE
+from harness.types import DEFAULT_BUDGET, FloatArray, Role, Scalar
+from llave.api.evaluate import check_count
 from llave.api.items import Records, records_of, to_item
 from llave.api.models import Model, model_settings, open_one
 
@@ -27,8 +28,8 @@ def embed(
     *,
     role: Role = "target",
     root: str | Path | None = None,
-    store: str | Path = "runs/store",
-    budget: int = BUDGET,
+    store: str | Path = STORE,
+    budget: int = DEFAULT_BUDGET,
     workers: int | None = None,
     device: str = "auto",
     dtype: str = "auto",

@@ -7,16 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from harness.errors import RunFailed, UserError
-from harness.types import EvalConfig, ModelSettings, ProtocolName, Scalar
+from harness.paths import RESULTS, STORE
+from harness.types import DEFAULT_BUDGET, EvalConfig, ModelSettings, ProtocolName, Scalar
 from llave.api.choose import TaskChoice, Tasks, choose_tasks
 from llave.api.models import Model, model_settings, open_models
 
 if TYPE_CHECKING:
     from harness.evaluate import RunSettings
     from llave.api.results import EvalResults
-
-BUDGET = 16_384
-"""`harness.encoding.encoder.DEFAULT_BUDGET`, which a quick import does not load."""
 
 
 def evaluate(
@@ -28,9 +26,9 @@ def evaluate(
     limit: int | None = None,
     protocol: ProtocolName = "strict",
     on_bad_media: Literal["stop", "count-as-wrong"] = "stop",
-    out: str | Path = "runs/results",
-    store: str | Path = "runs/store",
-    budget: int = BUDGET,
+    out: str | Path = RESULTS,
+    store: str | Path = STORE,
+    budget: int = DEFAULT_BUDGET,
     workers: int | None = None,
     device: str = "auto",
     dtype: str = "auto",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
+from harness.paths import RESULTS
 from llave.cli.flags import DONE, console, natural, say
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 ABOUT = "rank models by their results, with confidence intervals and ranges of ranks"
 FORMATS = ("terminal", "markdown", "latex", "csv", "json")
-_RESULTS = Path("runs/results")
 _MOST_WARNINGS = 10
 
 
@@ -28,19 +28,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="*",
         type=Path,
         metavar="RESULTS",
-        help=f"results, imported scores, or folders of them ({_RESULTS})",
+        help=f"results, imported scores, or folders of them (default: {RESULTS})",
     )
     add("--published", action="store_true", help="add published rows; without RESULTS, show only these")
-    add("--suite", help="the suite whose means are shown, such as mmeb (the smallest with every task of the results)")
-    add("--rank-by", metavar="MEAN", help="the mean or dataset that decides ranks, such as OOD (overall)")
+    add(
+        "--suite",
+        help="suite whose means are shown, such as mmeb (default: the smallest with every task of the results)",
+    )
+    add("--rank-by", metavar="MEAN", help="mean or dataset that decides ranks, such as OOD (default: overall)")
     add("--columns", metavar="A,B", help="show only these means, datasets and facts")
     add("--datasets", action="store_true", help="add a column for each dataset")
-    add("--by", choices=("model", "step"), default="model", help="step: show the checkpoints of training runs by step")
-    add("--mix", action="store_true", help="add results with another protocol or on other data, marked")
-    add("--format", choices=FORMATS, default="terminal", help="the format of the output (terminal)")
+    add(
+        "--by",
+        choices=("model", "step"),
+        default="model",
+        help="show a row for each model, or training runs by step (default: model)",
+    )
+    add("--mix", action="store_true", help="add results under another protocol or on other data, with a mark")
+    add("--format", choices=FORMATS, default="terminal", help="format of the output (default: terminal)")
     add("--html", type=Path, metavar="FILE", help="write an interactive page with plots instead of printing")
-    add("--html-queries", type=natural, default=0, metavar="N", help="for the page: add N queries of each dataset")
-    add("--images", type=Path, metavar="DIR", help="the folder of the queries' media, for thumbnails")
+    add(
+        "--html-queries",
+        type=natural,
+        default=0,
+        metavar="N",
+        help="add N queries of each dataset to the page (default: 0)",
+    )
+    add("--images", type=Path, metavar="DIR", help="folder of the queries' media, for thumbnails on the page")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -51,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
     if (options.html_queries or options.images) and not options.html:
         raise UserError("--html-queries and --images need a page.", "Add --html FILE.")
-    places = None if options.published and not options.results else options.results or [_RESULTS]
+    places = None if options.published and not options.results else options.results or [Path(RESULTS)]
     board, warnings = make_board(
         places, published=options.published, suite=options.suite, rank_by=options.rank_by, mix=options.mix
     )

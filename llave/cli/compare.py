@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
+from harness.paths import RESULTS
 from llave.cli.flags import DONE, FAILED, console, natural, say
 
 if TYPE_CHECKING:
@@ -32,20 +33,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--results",
         type=Path,
-        default=Path("runs/results"),
+        default=RESULTS,
         metavar="DIR",
-        help="the folder with the results of models and checkpoints (runs/results)",
+        help=f"folder with the results of models and checkpoints (default: {RESULTS})",
     )
-
-    add("--suite", help="the suite whose means are compared (the smallest with every task of the results)")
+    add("--suite", help="suite whose means are compared (default: the smallest with every task of the results)")
     add("--queries", type=natural, default=0, metavar="N", help="show N queries gained and N queries lost")
     add(
         "--fail-on-regression",
         type=_points,
         metavar="POINTS",
-        help="exit with 1 if a 95 %% CI shows that a model is more than POINTS worse than the first",
+        help="exit with status 1 if a 95 %% CI shows that a model is more than POINTS worse than A",
     )
-    add("--format", choices=FORMATS, default="terminal", help="the format of the output (terminal)")
+    add("--format", choices=FORMATS, default="terminal", help="format of the output (default: terminal)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> list[Comparison]:
-    """The comparisons of all pairs, beginning with those of the first model."""
+    """The comparisons of all pairs, those of the first model first."""
     from leaderboards.board.scope import sizes_of, suite_for
     from leaderboards.compare.compare import compare
     from leaderboards.compare.resolve import resolve_models

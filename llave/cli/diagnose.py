@@ -11,9 +11,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from harness.encoding.encoder import DEFAULT_BUDGET
 from harness.errors import UserError
-from llave.cli.flags import DONE, add_model_flags, console, model_settings, natural, positive, say
+from llave.cli.flags import DONE, MODEL_HELP, add_engine_flags, add_model_flags, console, model_settings, positive, say
 
 if TYPE_CHECKING:
     from harness.progress import Progress
@@ -45,29 +44,44 @@ _FEW = 100
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `llave diagnose`."""
     add = parser.add_argument
-    add("models", nargs="+", metavar="MODEL", help="a name from `llave models`, a checkpoint, or package.module:Class")
-    add("--suite", help="queries and candidates of a suite of tasks, such as demo or mmeb")
-    add("--tasks", metavar="A,B", help="names of tasks; with --recipe, names of datasets")
-    add("--recipe", metavar="RECIPE", help="training pairs of a recipe, such as demo or llave-2b, instead of tasks")
+    add("models", nargs="+", metavar="MODEL", help=MODEL_HELP)
+    add("--suite", help="take the queries and candidates of a suite, such as demo or mmeb")
+    add("--tasks", metavar="A,B", help="take these tasks; with --recipe, these datasets")
+    add(
+        "--recipe",
+        metavar="RECIPE",
+        help="take the training pairs of a recipe, such as demo or llave-2b, instead of tasks",
+    )
     add(
         "--data",
         metavar="DIR",
-        help="a folder or a .jsonl file, as for `llave run`; with --recipe, as for `llave train`",
+        help="read a folder or a .jsonl file, as `llave run` does; with --recipe, as `llave train` does",
     )
     add("--images", metavar="DIR", help="folder that image paths are relative to (default: found beside the data)")
-    add("--pairs", type=positive, default=500, metavar="N", help="largest number of queries of each dataset (500)")
-    add("--alpha", type=_weight, default=9.0, metavar="A", help="hardness weight for the entropy (9)")
-    add("--plot", type=Path, action="append", default=[], metavar="FILE", help="draw a .png or .svg; may be repeated")
-    add("--json", action="store_true", help="print all figures as JSON, with suspected false negatives")
-    add("--store", type=Path, metavar="DIR", default=Path("runs/store"), help="embedding store (runs/store)")
     add(
-        "--budget",
+        "--pairs",
         type=positive,
-        default=DEFAULT_BUDGET,
+        default=500,
         metavar="N",
-        help="largest number of tokens (or pixels) in a batch",
+        help="largest number of queries of each dataset (default: 500)",
     )
-    add("--workers", type=natural, metavar="N", help="threads that prepare items (one for each processor, up to 8)")
+    add(
+        "--alpha",
+        type=_weight,
+        default=9.0,
+        metavar="A",
+        help="hardness weight that the entropy is computed with (default: 9)",
+    )
+    add(
+        "--plot",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="draw the similarities into a .png or .svg file; may be repeated",
+    )
+    add("--json", action="store_true", help="print all figures as JSON, with suspected false negatives")
+    add_engine_flags(parser)
     add_model_flags(parser)
 
 

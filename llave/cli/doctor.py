@@ -10,7 +10,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llave.cli.flags import DONE, FAILED, add_model_flags, console, model_settings, say
+from llave.cli.flags import DONE, FAILED, MODEL_HELP, add_model_flags, console, model_settings, say
 
 if TYPE_CHECKING:
     from harness.doctor.finding import Finding
@@ -25,9 +25,9 @@ _WORDS = {"pass": "passed", "fail": "failed", "note": "noted", "skipped": "skipp
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `llave doctor`."""
     add = parser.add_argument
-    add("model", metavar="MODEL", help="a name from `llave models`, or package.module:Class")
-    add("--known-answers", type=Path, metavar="IMAGE", help="also check published similarities for this image (LLaVE)")
-    add("--json", action="store_true", help="print the findings as JSON")
+    add("model", metavar="MODEL", help=MODEL_HELP)
+    add("--known-answers", type=Path, metavar="IMAGE", help="check LLaVE's published similarities on this image too")
+    add("--json", action="store_true", help="print JSON instead of a table")
     add_model_flags(parser)
 
 

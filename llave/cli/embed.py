@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
-from llave.cli.flags import DONE, add_engine_flags, add_model_flags, console, model_settings, say
+from llave.cli.flags import DONE, MODEL_HELP, add_engine_flags, add_model_flags, console, model_settings, say
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,11 +21,26 @@ _SHOWN = 5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `llave embed`."""
     add = parser.add_argument
-    add("model", metavar="MODEL", help="a name from `llave models`, or package.module:Class")
-    add("items", type=Path, metavar="ITEMS.jsonl", help="lines with id, text, image, video, instruction, role")
+    add("model", metavar="MODEL", help=MODEL_HELP)
+    add(
+        "items",
+        type=Path,
+        metavar="ITEMS.jsonl",
+        help="a file with an item on each line: id, text, image, video, instruction, role",
+    )
     add("-o", "--output", type=Path, required=True, metavar="VECTORS.safetensors", help="the file to write")
-    add("--root", type=Path, metavar="DIR", help="what media paths are relative to (the folder of ITEMS.jsonl)")
-    add("--on-bad-media", choices=("stop", "skip"), default="stop", help="what to do with broken or missing media")
+    add(
+        "--root",
+        type=Path,
+        metavar="DIR",
+        help="folder that media paths are relative to (default: that of ITEMS.jsonl)",
+    )
+    add(
+        "--on-bad-media",
+        choices=("stop", "skip"),
+        default="stop",
+        help="what to do with images and videos that cannot be used (default: stop)",
+    )
     add_engine_flags(parser)
     add_model_flags(parser)
 

@@ -27,12 +27,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `llave export`."""
     add = parser.add_argument
     add("results", nargs="+", type=Path, metavar="RESULTS", help="results, imported scores, or folders of them")
-    add("--format", choices=("mmeb", "model-card"), default="mmeb", help="mmeb (default): the leaderboard's score file")
-    add("-o", "--output", type=Path, required=True, metavar="FILE", help="a file, or a folder for several models")
+    add(
+        "--format",
+        choices=("mmeb", "model-card"),
+        default="mmeb",
+        help="mmeb: the leaderboard's score file; model-card: Markdown (default: mmeb)",
+    )
+    add("-o", "--output", type=Path, required=True, metavar="FILE", help="file to write; a folder for several models")
     add("--model", metavar="NAME", help="export only this model")
-    add("--protocol", choices=("official", "strict"), default="official", help="for mmeb: official, as in public code")
-    add("--suite", default="mmeb", help="for model-card: the suite whose means are added (mmeb)")
-    add("--meta", action="append", default=[], metavar="KEY=VALUE", help="for mmeb: metadata such as model_size=8.03")
+    add(
+        "--protocol",
+        choices=("official", "strict"),
+        default="official",
+        help="protocol of the score file's figures (default: official)",
+    )
+    add("--suite", default="mmeb", help="suite whose means a model card has (default: mmeb)")
+    add(
+        "--meta",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="add metadata to the score file, such as model_size=8.03; may be repeated",
+    )
 
 
 def run(options: argparse.Namespace) -> int:

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.encoding.encoder import DEFAULT_BUDGET
 from harness.errors import UserError
+from harness.paths import STORE
+from harness.types import DEFAULT_BUDGET
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 
 DONE, FAILED, USER_ERROR, STOPPED = 0, 1, 2, 130
 
-RESULTS, STORE = Path("runs/results"), Path("runs/store")
-"""Where results and vectors are kept unless a flag says otherwise."""
+MODEL_HELP = "a name from `llave models`, the folder of a checkpoint, or package.module:Class"
 
 
 def console(*, stderr: bool = False, quiet: bool = False, wide: bool = False) -> Console:
@@ -62,17 +62,21 @@ def natural(text: str) -> int:
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
     """The flags that `model_settings` reads."""
     add = parser.add_argument
-    add("--device", default="auto", help="cpu, cuda, cuda:1 (auto)")
-    add("--dtype", default="auto", help="float32, bfloat16, float16 (auto)")
-    add("--seed", type=natural, default=0, help="of intervals, and of models that draw at random (0)")
+    add("--device", default="auto", help="cpu, cuda or a GPU such as cuda:1 (default: a GPU if there is one)")
+    add("--dtype", default="auto", help="float32, bfloat16 or float16 (default: chosen by the model)")
+    add("--seed", type=natural, default=0, help="seed of confidence intervals and of random models (default: 0)")
     add(
         "--model-option",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="a setting of the model, such as max_length=2048; may be given more than once",
+        help="set an option of the model, such as max_length=2048; may be repeated",
     )
-    add("--trust-remote-code", action="store_true", help="run code that a checkpoint brings; pinned revisions only")
+    add(
+        "--trust-remote-code",
+        action="store_true",
+        help="allow code that comes with a checkpoint at a pinned revision to run",
+    )
 
 
 def model_settings(options: argparse.Namespace) -> ModelSettings:
@@ -87,6 +91,17 @@ def model_settings(options: argparse.Namespace) -> ModelSettings:
 def add_engine_flags(parser: argparse.ArgumentParser) -> None:
     """The flags of every command that embeds: the store, the budget of a batch, the number of threads."""
     add = parser.add_argument
-    add("--store", type=Path, metavar="DIR", default=STORE, help=f"embedding store ({STORE})")
-    add("--budget", type=positive, default=DEFAULT_BUDGET, metavar="N", help="most tokens (or pixels) in a batch")
-    add("--workers", type=natural, metavar="N", help="threads that prepare items (one for each processor, up to 8)")
+    add("--store", type=Path, metavar="DIR", default=STORE, help=f"folder of the embedding store (default: {STORE})")
+    add(
+        "--budget",
+        type=positive,
+        default=DEFAULT_BUDGET,
+        metavar="N",
+        help=f"largest cost of a batch, in the model's unit: tokens or pixels (default: {DEFAULT_BUDGET})",
+    )
+    add(
+        "--workers",
+        type=natural,
+        metavar="N",
+        help="number of threads that prepare items (default: one for each processor, up to 8)",
+    )

@@ -14,8 +14,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `llave import`."""
     add = parser.add_argument
     add("files", nargs="+", type=Path, metavar="FILE", help="score files, or folders of them")
-    add("--out", type=Path, metavar="DIR", default=Path("runs/imported"), help="output folder (runs/imported)")
-    add("--model", metavar="NAME", help="the model's name, where the files do not have it")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        default=Path("runs/imported"),
+        help="folder to write to (default: runs/imported)",
+    )
+    add("--model", metavar="NAME", help="name of the model, if the files do not have it")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -9,11 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.paths import RESULTS
 from harness.types import Task
 from llave.cli.flags import (
     DONE,
     FAILED,
-    RESULTS,
+    MODEL_HELP,
     add_engine_flags,
     add_model_flags,
     complain,
@@ -36,16 +37,35 @@ ABOUT = "evaluate models on tasks"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `llave run`."""
     add = parser.add_argument
-    add("models", nargs="+", metavar="MODEL", help="a name from `llave models`, or package.module:Class")
-    add("--suite", help="a group of tasks, such as demo or mmeb")
-    add("--tasks", metavar="A,B", help="tasks by name; with --data, all: every subset there; NAME@global: whole pool")
-    add("--data", type=Path, metavar="DIR", help="a folder in MMEB's layout, or a .jsonl file, instead of the hub")
-    add("--images", type=Path, metavar="DIR", help="what image paths are relative to (images/ or eval_images/)")
-    add("--out", type=Path, metavar="DIR", default=RESULTS, help=f"results ({RESULTS})")
-    add("--limit", type=positive, metavar="N", help="only the first N queries of each task")
-    add("--protocol", choices=("strict", "official"), default="strict", help="strict: ties are neutral (default)")
-    add("--on-bad-media", choices=("stop", "count-as-wrong"), default="stop", help="what to do with broken images")
-    add("--json", action="store_true", help="print results as JSON")
+    add("models", nargs="+", metavar="MODEL", help=MODEL_HELP)
+    add("--suite", help="evaluate the tasks of a suite, such as demo or mmeb")
+    add(
+        "--tasks",
+        metavar="A,B",
+        help="evaluate these tasks; NAME@global ranks the whole pool; with --data, `all` is every subset (the default)",
+    )
+    add("--data", type=Path, metavar="DIR", help="read a folder in MMEB's layout or a .jsonl file, not the hub")
+    add(
+        "--images",
+        type=Path,
+        metavar="DIR",
+        help="folder that image paths are relative to (default: found beside the data)",
+    )
+    add("--out", type=Path, metavar="DIR", default=RESULTS, help=f"folder of the results (default: {RESULTS})")
+    add("--limit", type=positive, metavar="N", help="evaluate only the first N queries of each task")
+    add(
+        "--protocol",
+        choices=("strict", "official"),
+        default="strict",
+        help="strict: ties are neutral; official: ties are won, as in the public code (default: strict)",
+    )
+    add(
+        "--on-bad-media",
+        choices=("stop", "count-as-wrong"),
+        default="stop",
+        help="what to do with images and videos that cannot be used (default: stop)",
+    )
+    add("--json", action="store_true", help="print JSON instead of a table")
     add_engine_flags(parser)
     add_model_flags(parser)
 

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `llave show`."""
     add = parser.add_argument
     add("result", type=Path, help="a result file, OUT/<model>/<revision>/<task>.json")
-    add("--worst", type=natural, default=10, metavar="N", help="the number of worst queries (10)")
+    add("--worst", type=natural, default=10, metavar="N", help="number of worst queries to show (default: 10)")
 
 
 def run(options: argparse.Namespace) -> int:

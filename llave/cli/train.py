@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--data",
         metavar="DIR",
-        help="a folder in the layout of MMEB-train, a .jsonl file of pairs, or a name on the hub",
+        help="read a folder in the layout of MMEB-train, a .jsonl file of pairs, or a dataset on the hub",
     )
     add("--images", metavar="DIR", help="folder that image paths are relative to (default: found beside the data)")
     add("--out", type=Path, metavar="DIR", help="folder of the run, with its checkpoints (default: runs/RECIPE)")

@@ -13,10 +13,10 @@ ABOUT = "check a folder of results: recompute every score, and find what is miss
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `llave validate`."""
     add = parser.add_argument
-    add("submission", type=Path, metavar="DIR", help="the folder that `llave run` wrote: --out")
-    add("--suite", default="mmeb", help="the suite that the results must cover (mmeb)")
-    add("--intervals", action="store_true", help="recompute intervals too (slow)")
-    add("--most", type=natural, default=50, metavar="N", help="the most problems that are printed (50)")
+    add("submission", type=Path, metavar="DIR", help="folder of results: the --out of `llave run`")
+    add("--suite", default="mmeb", help="suite that the results must cover (default: mmeb)")
+    add("--intervals", action="store_true", help="recompute the confidence intervals too, which is slow")
+    add("--most", type=natural, default=50, metavar="N", help="largest number of problems to print (default: 50)")
 
 
 def run(options: argparse.Namespace) -> int:

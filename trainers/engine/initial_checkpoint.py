@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import UserError
 from harness.models.checkpoint_files import JsonFile
-from harness.models.checkpoints import SETTINGS, WEIGHTS, FoundCheckpoint, download
+from harness.models.checkpoints import FoundCheckpoint, find_checkpoint
 from harness.models.llave.config import MODEL_TYPE, LlaveConfig, read_config
-from harness.models.llave.embedder import LlaveCheckpoint, LlaveEmbedder
+from harness.models.llave.embedder import ALIASES, LlaveCheckpoint, LlaveEmbedder
 from harness.models.llave.options import LlaveOptions
 from harness.models.llave.prompt import read_prompter
 from harness.models.llave.weights import TensorLocation, find_weights
@@ -71,7 +70,7 @@ def open_initial_checkpoint(config: TrainingConfig, template: Path) -> InitialCh
         if not (template / "model.safetensors").exists():
             write_scratch(template, demo_vocabulary(), config.seed)
     else:
-        source = find_initial_checkpoint(config.model)
+        source = find_initial_checkpoint(config.model).weights_folder()
     fields = adapt_config(JsonFile.read(source / "config.json").fields, config)
     with explain_os_errors(template):
         template.mkdir(parents=True, exist_ok=True)
@@ -98,14 +97,9 @@ def adapt_config(fields: Mapping[str, object], config: TrainingConfig) -> dict[s
     return changed
 
 
-def find_initial_checkpoint(name: str) -> Path:
-    """The local folder of a checkpoint, which may be downloaded from the hub. Raises UserError."""
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise UserError(f"There is no folder {name!r} to start from.", "Name a checkpoint with --set model=FOLDER.")
-    return download(name, None, (*SETTINGS, *WEIGHTS))
+def find_initial_checkpoint(name: str) -> FoundCheckpoint:
+    """Finds the checkpoint of the setting `model`. No weights are downloaded or read. Raises UserError."""
+    return find_checkpoint(name, aliases=ALIASES)
 
 
 def _copy_small_files(source: Path, template: Path, tower: str) -> None:
