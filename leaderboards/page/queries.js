@@ -94,13 +94,13 @@ function drawSimilarity(spread) {
   const bars = (label, counts, shade) => ({ label, data: counts, backgroundColor: `${colour(shade)}99`, barPercentage: 1, categoryPercentage: 1, grouped: false });
   renew("similarity", {
     type: "bar",
-    data: { labels: spread.right.map((_count, index) => middle(index)), datasets: [bars("right", spread.right, "good"), bars("highest wrong", spread.wrong, "bad")] },
+    data: { labels: spread.right.map((_count, index) => middle(index)), datasets: [bars("highest positive", spread.right, "good"), bars("highest wrong", spread.wrong, "bad")] },
     options: {
       scales: { x: axis("similarity", colour, { grid: { display: false } }), y: axis("queries", colour) },
       plugins: { legend: { labels: { color: colour("text") } } },
     },
   });
-  const unseen = spread.unseen ? ` For ${spread.unseen} queries no positive is among the ten candidates that results keep.` : "";
+  const unseen = spread.unseen ? ` For ${spread.unseen === 1 ? "1 query" : `${spread.unseen} queries`}, no positive is among the ten candidates that results keep.` : "";
   const text = `Similarity of all queries of the dataset to their highest positive and to the highest wrong candidate.${unseen}`;
   get("similarity").setAttribute("aria-label", text);
   box.querySelector("figcaption").textContent = text;
