@@ -136,6 +136,9 @@ class Task:
     query_role: Role = "query"
     """Role in which queries are embedded. A task that reverses another one has `target`, and so shares its vectors."""
 
+    def __repr__(self) -> str:
+        return f"Task({self.name}: {self.source.describe()})"
+
     @property
     def target_role(self) -> Role:
         """Role in which targets are embedded: the other one."""
