@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.data.dataset import check_media
+from harness.encoding import DEFAULT_BUDGET
 from harness.encoding.distributed import World
 from harness.encoding.missing import EncodeSettings, encode_missing, failures_of, missing_work
 from harness.encoding.store import Store
@@ -23,7 +24,7 @@ from harness.paths import explain_os_errors
 from harness.plan import add_work, seen_by
 from harness.progress import Progress
 from harness.results.environment import own_version
-from harness.types import DEFAULT_BUDGET, FloatArray, Item, Media, ModelHandle, ModelSpec, Role
+from harness.types import FloatArray, Item, Media, ModelHandle, ModelSpec, Role
 
 _SHOWN = 5
 

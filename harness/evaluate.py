@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from harness.data.cache import DatasetCache
+from harness.encoding import DEFAULT_BUDGET
 from harness.encoding.distributed import World
 from harness.encoding.encoder import EncodeReport
 from harness.encoding.missing import EncodeSettings, encode_missing, failures_of, missing_work
@@ -23,7 +24,7 @@ from harness.progress import Progress
 from harness.results.files import Result, check_writable, result_folder, write_result
 from harness.results.record import Provenance, make_record
 from harness.scoring.score import score
-from harness.types import DEFAULT_BUDGET, Embedder, EvalConfig, Learner, ModelHandle, Task
+from harness.types import Embedder, EvalConfig, Learner, ModelHandle, Task
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,6 @@ ProtocolName: TypeAlias = Literal["strict", "official"]
 MEDIA_TOKEN = "<|media|>"
 """The place of a medium in a text: one token for each medium, in order. A model replaces it by its own token."""
 
-DEFAULT_BUDGET = 16_384
-"""Largest cost of a batch, padding included: the cost of its longest item times their number."""
-
 
 @dataclass(frozen=True, slots=True)
 class Media:
@@ -135,6 +132,9 @@ class Task:
     notes: tuple[str, ...] = ()
     query_role: Role = "query"
     """Role in which queries are embedded. A task that reverses another one has `target`, and so shares its vectors."""
+
+    def __repr__(self) -> str:
+        return f"Task({self.name}: {self.source.describe()})"
 
     @property
     def target_role(self) -> Role:

@@ -14,7 +14,7 @@ from tasks.mmeb.datasets import ROWS as MMEB_ROWS
 from tasks.mmeb.folder import FolderSource
 from tasks.mmeb.local import local_tasks
 from tasks.names import parse_name
-from tasks.suites import find_suite
+from tasks.suites import find_suite, suites
 from tasks.video.files import VideoSet, video_sets
 from tasks.video.retrieval import ROWS as VIDEO_ROWS
 from tasks.video.retrieval import VideoSource, local_video_tasks, published_name, with_data
@@ -142,6 +142,8 @@ def _pick(wanted: Iterable[str], known: dict[str, Task], every: Iterable[Task], 
     for name in wanted:
         dataset, scope = parse_name(name)
         if dataset != ALL and dataset not in known:
+            if dataset in suites():
+                raise UserError(f"{dataset} is a suite, not a task.", f"Use --suite {dataset}.")
             raise unknown_name("task", dataset, known, where)
         tasks = every if dataset == ALL else (known[dataset],)
         picked += [replace(task, name=f"{task.name}@{scope}", scope=scope) if scope else task for task in tasks]

@@ -141,5 +141,5 @@ def find_suite(name: str) -> Suite:
     """The suite with this name. Raises UserError with the closest names for an unknown name."""
     known = suites()
     if name not in known:
-        raise unknown_name("suite", name, known, f"Suites: {', '.join(known)}.")
+        raise unknown_name("suite", name, known, f"Choose from {', '.join(known)}.")
     return known[name]

@@ -90,12 +90,8 @@ def test_the_readme_shows_what_its_command_prints(folder: Path, monkeypatch: pyt
     before = [each for each in COMMANDS if each.page == "README.md" and each.line < shown.line and "run" in each.words]
     monkeypatch.setenv("COLUMNS", "80")
     printed = call(*before[-1].words[1:])
-    assert _rows(printed) == _rows(shown.text)
+    assert shown.text.strip() in printed
     assert max(map(len, shown.text.splitlines())) <= 80
-
-
-def _rows(text: str) -> list[str]:
-    return [line for line in text.splitlines() if line.startswith("│")]
 
 
 @pytest.mark.slow

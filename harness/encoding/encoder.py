@@ -15,12 +15,13 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from harness.encoding import DEFAULT_BUDGET
 from harness.encoding.oom import is_out_of_memory, release_memory
 from harness.encoding.store import Store
 from harness.encoding.vectors import Work, as_matrix, check_vectors, describe
 from harness.errors import BadMedia, UserError
 from harness.progress import Progress
-from harness.types import DEFAULT_BUDGET, Embedder, Features, FloatArray
+from harness.types import Embedder, Features, FloatArray
 
 _MOST_ITEMS = 256
 _ALIKE = 0.75

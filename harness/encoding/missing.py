@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from harness.encoding import DEFAULT_BUDGET
 from harness.encoding.distributed import World
 from harness.encoding.encoder import Encoder, EncodeReport
 from harness.encoding.store import Store
 from harness.encoding.vectors import Work
 from harness.errors import BadMedia, RunFailed, UserError
 from harness.progress import Progress
-from harness.types import DEFAULT_BUDGET, ModelHandle
+from harness.types import ModelHandle
 
 Groups: TypeAlias = Mapping[str, Mapping[bytes, Work]]
 """Items by key, in groups with a title each, in the order in which they are needed."""

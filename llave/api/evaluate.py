@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from harness.encoding import DEFAULT_BUDGET
 from harness.errors import RunFailed, UserError
 from harness.paths import RESULTS, STORE
-from harness.types import DEFAULT_BUDGET, EvalConfig, ModelSettings, ProtocolName, Scalar
+from harness.types import EvalConfig, ModelSettings, ProtocolName, Scalar
 from llave.api.choose import TaskChoice, Tasks, choose_tasks
 from llave.api.models import Model, model_settings, open_models
 

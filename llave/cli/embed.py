@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _check_output(path: Path) -> None:
     if path.suffix != ".safetensors" or path.is_dir():
-        raise UserError(f"-o {path} is not the name of a .safetensors file.", "Such as -o vectors.safetensors.")
+        raise UserError(f"-o {path} is not the name of a .safetensors file.", "For example: -o vectors.safetensors.")
 
 
 def _report(embedded: Embedded, model: str, path: Path, notes: Console) -> None:

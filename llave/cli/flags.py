@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.encoding import DEFAULT_BUDGET
 from harness.errors import UserError
 from harness.paths import STORE
-from harness.types import DEFAULT_BUDGET
 
 if TYPE_CHECKING:
     from rich.console import Console

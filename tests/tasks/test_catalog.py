@@ -61,6 +61,11 @@ def test_nothing_to_run_is_an_error(choice: tuple[str | None, str | None]) -> No
         resolve_tasks(*choice)
 
 
+def test_a_suite_among_task_names_is_an_error_that_names_the_flag() -> None:
+    with pytest.raises(UserError, match=r"(?s)demo is a suite, not a task.*--suite demo"):
+        resolve_tasks("demo-object,demo")
+
+
 def test_an_unknown_name_is_an_error_with_a_guess(folder: Path) -> None:
     with pytest.raises(UserError, match="MSCOCO_t2i"):
         resolve_tasks("mscoco-t2i")

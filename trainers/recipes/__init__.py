@@ -24,5 +24,5 @@ RECIPES: Mapping[str, Callable[[], TrainingConfig]] = {
 def find_recipe(name: str) -> TrainingConfig:
     """The config of a recipe. Raises UserError for an unknown name, with close names."""
     if name not in RECIPES:
-        raise unknown_name("recipe", name, RECIPES, f"Recipes: {', '.join(RECIPES)}.")
+        raise unknown_name("recipe", name, RECIPES, f"Choose from {', '.join(RECIPES)}.")
     return RECIPES[name]()
