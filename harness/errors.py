@@ -19,7 +19,7 @@ class UserError(Exception):
         self.hint = hint
 
     def _render_traceback_(self) -> list[str]:
-        """What IPython shows in place of a traceback, which would say nothing to a user."""
+        """Returns what IPython shows in place of a traceback, which does not help a user."""
         return [f"{type(self).__name__}: {self}"]
 
 

@@ -57,7 +57,7 @@ class EncodeCounts:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What came of a run. Only the main process scores, so only its `results` are complete."""
+    """The outcome of a run. Only the main process scores, so only its `results` are complete."""
 
     results: tuple[Result, ...]
     """In the order of the tasks asked for."""
@@ -70,7 +70,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
-    """What stays the same from model to model."""
+    """The parts of a run that do not change from model to model."""
 
     config: EvalConfig
     settings: RunSettings

@@ -19,10 +19,10 @@ class Published(NamedTuple):
 
     size: str
     dog: float
-    """With the image and a question about it as the query, and the text as the target."""
+    """The query is the image with a question about it, and the target is the text."""
     tiger: float
     find_dog: float
-    """With the text as the query, and the image as the target."""
+    """The query is the text, and the target is the image."""
     find_tiger: float
 
 

@@ -29,13 +29,13 @@ _ALIKE = 0.75
 _SMALL = 16
 """A batch below this fraction of the budget would cost more than the padding that it saves."""
 _WINDOW = 4
-"""Number of batches whose prepared items are sorted together. As many again may be waiting."""
+"""Number of batches whose prepared items are sorted together. The same number may be waiting."""
 _TEXTS_AT_ONCE = 64
 
 
 @dataclass(slots=True)
 class EncodeReport:
-    """What an encoding run did and what it cost."""
+    """The counts and the cost of an encoding run."""
 
     items: int = 0
     batches: int = 0

@@ -32,7 +32,7 @@ MODALITIES = ("text", "image", "video")
 
 @dataclass(frozen=True, slots=True)
 class ClassicalOptions:
-    """What a user can change."""
+    """Options that a user can set."""
 
     frames: Annotated[str, FRAMES] = "uniform:8"
     """The frames of a video that the model sees. Their descriptors are averaged."""

@@ -1,4 +1,4 @@
-"""What all models share: handles, settings that are honoured or refused but never ignored, and plain text."""
+"""Code that all models share: handles, settings that are honoured or refused but never ignored, and plain text."""
 
 from __future__ import annotations
 

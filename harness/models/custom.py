@@ -148,7 +148,7 @@ def open_object(embedder: object) -> ModelHandle:
 
 
 def _arguments_of(name: str, embedder: object) -> Mapping[str, Scalar]:
-    """What an object's constructor was given, without what is as by default."""
+    """The arguments that an object's constructor was given, except those that equal their defaults."""
     arguments: dict[str, Scalar] = {}
     for key, parameter in inspect.signature(type(embedder)).parameters.items():
         if key == "device":
@@ -165,7 +165,7 @@ def _arguments_of(name: str, embedder: object) -> Mapping[str, Scalar]:
 
 
 def _source(found: type) -> bytes:
-    """The file that holds a class. Of a class that was typed into a notebook, or is in a script, its code too."""
+    """The file that holds a class. The code of a class in a notebook or a script is added to it."""
     try:
         file = Path(inspect.getfile(found)).read_bytes()
     except (TypeError, OSError):
@@ -180,7 +180,7 @@ def _source(found: type) -> bytes:
 
 
 def _text(value: object) -> str:
-    """What an attribute of a class says: a function's source or instructions, or a constant; else nothing."""
+    """The text of a class's attribute: a function's source or instructions, or a constant. Others have no text."""
     function = inspect.unwrap(getattr(value, "__func__", getattr(value, "fget", value)))  # type: ignore[arg-type]
     code = function.__code__ if inspect.isfunction(function) else function
     if not isinstance(code, CodeType):

@@ -89,7 +89,7 @@ def _model(made: Provenance, kinds: set[str]) -> dict[str, object]:
 
 
 def _cost(made: Provenance) -> dict[str, object]:
-    """What a task took. Items and batches are those of the main process. Seconds are wall-clock time."""
+    """The cost of a task. Items and batches are those of the main process. Seconds are wall-clock time."""
     report = made.report
     return {
         "seconds": round(made.seconds, 3),

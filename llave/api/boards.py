@@ -194,7 +194,7 @@ def compare(a: Results, b: Results, *, results: str | Path = RESULTS, suite: str
 
 
 def _paths(given: Results | Sequence[Results]) -> list[Path]:
-    """Files and folders of results. Of what `evaluate` returned these are the files of its records."""
+    """Files and folders of results. For an `EvalResults`, these are the files of its records."""
     if isinstance(given, EvalResults):
         return [each.path for each in given]
     if isinstance(given, str | Path):

@@ -57,8 +57,8 @@ def embed(
         progress: whether to show a progress bar.
 
     Returns:
-        Vectors `(N, d)` in float32, in the order given, as the model gives them: not normalised. Of several processes
-        only the main one gets them; the others get an array of shape `(0, 0)`.
+        Vectors `(N, d)` in float32, in the order given, as the model gives them: not normalised. With several
+        processes, only the main one gets them; the others get an array of shape `(0, 0)`.
 
     Raises:
         UserError: for what is no item, for unusable media, and for an item of which the model sees nothing.

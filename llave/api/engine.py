@@ -20,7 +20,7 @@ _MOST_WORKERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of each model, and the errors of models that failed."""
+    """The evaluations, and the errors of the models that failed."""
 
     done: tuple[tuple[ModelHandle, Evaluation], ...]
     """Models in the order given. One that failed part-way has the results of the tasks before."""
@@ -40,8 +40,8 @@ def evaluate_models(
     A model that fails after another one was evaluated does not stop the rest.
 
     Raises:
-        UserError: if the first model cannot be evaluated, so that nothing is lost. Of several processes each raises, so
-            that the launcher stops the others.
+        UserError: if the first model cannot be evaluated, so that nothing is lost. With several processes, each
+            one raises, so that the launcher stops the others.
     """
     from harness.data.cache import DatasetCache
     from harness.evaluate import Run

@@ -40,7 +40,7 @@ def evaluate(
 ) -> EvalResults:
     """Evaluates a model, or several, on tasks. The result files are those that `llave run` writes.
 
-    What was finished before is found, not computed again. Items are embedded once for all tasks and calls.
+    Finished results are found, not computed again. Items are embedded once for all tasks and calls.
 
     Args:
         model: a name from `models()`, a folder, `package.module:Class`, a class, or an embedder object. Or a list.
@@ -122,7 +122,7 @@ def _config(protocol: ProtocolName, limit: int | None, seed: int, on_bad_media: 
 
 
 def _run_settings(out: str | Path, store: str | Path, budget: int, workers: int | None, device: str) -> RunSettings:
-    """Where to write and how hard to work. Raises UserError for values that the command line refuses too."""
+    """The folders and limits of the run. Raises UserError for values that the command line refuses too."""
     from harness.evaluate import RunSettings
     from llave.api.engine import worker_count
 

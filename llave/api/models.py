@@ -86,7 +86,7 @@ def _named(model: object) -> str:
 
 
 def _advice(model: object) -> str:
-    """What to do with an object that is no embedder, by what it looks like."""
+    """A hint for an object that is no embedder, by the methods that it has."""
     if hasattr(model, "encode"):
         return (
             "Name the model instead, such as 'sentence-transformers/NAME-OR-FOLDER': its weights are then identified. "

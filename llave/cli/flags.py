@@ -1,4 +1,4 @@
-"""What the commands share: where they print, and what a flag may hold."""
+"""Parts that the commands share: flags, consoles and exit statuses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MODEL_HELP = "a name from `llave models`, the folder of a checkpoint, or package
 
 
 def console(*, stderr: bool = False, quiet: bool = False, wide: bool = False) -> Console:
-    """Away from a terminal nothing is cut to 80 columns, and a `wide` table is as wide as it needs."""
+    """A console. If its output is no terminal, nothing is cut to 80 columns, and a `wide` table has all its columns."""
     from rich.console import Console
 
     measured = (sys.stderr if stderr else sys.stdout).isatty() or "COLUMNS" in os.environ
@@ -60,7 +60,7 @@ def natural(text: str) -> int:
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags that `model_settings` reads."""
+    """Adds the flags that `model_settings` reads."""
     add = parser.add_argument
     add("--device", default="auto", help="cpu, cuda or a GPU such as cuda:1 (default: a GPU if there is one)")
     add("--dtype", default="auto", help="float32, bfloat16 or float16 (default: chosen by the model)")
@@ -80,7 +80,7 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def model_settings(options: argparse.Namespace) -> ModelSettings:
-    """What the flags say about loading a model. Raises UserError for an option that is not KEY=VALUE."""
+    """The settings of a model from the flags. Raises UserError for an option that is not KEY=VALUE."""
     from harness.settings import pairs_of
     from harness.types import ModelSettings
 
@@ -89,7 +89,7 @@ def model_settings(options: argparse.Namespace) -> ModelSettings:
 
 
 def add_engine_flags(parser: argparse.ArgumentParser) -> None:
-    """The flags of every command that embeds: the store, the budget of a batch, the number of threads."""
+    """Adds the flags of every command that embeds: the store, the budget of a batch, the number of threads."""
     add = parser.add_argument
     add("--store", type=Path, metavar="DIR", default=STORE, help=f"folder of the embedding store (default: {STORE})")
     add(

@@ -47,7 +47,12 @@ COMMANDS: Mapping[str, ModuleType] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point. Returns 0: done; 1: failed part-way, what is done is kept; 2: the user's input; 130: interrupted."""
+    """Runs a command.
+
+    Returns:
+        The exit status. 0: done. 1: failed part-way, and finished work is kept, or a check failed. 2: an error in the
+        user's input. 130: interrupted.
+    """
     _set_up_streams()
     options = build_parser().parse_args(arguments)
     try:
@@ -58,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED if isinstance(error, RunFailed) else USER_ERROR
     except KeyboardInterrupt:
         again = "the same command with --resume" if options.command == "train" else "the same command"
-        print(f"\nStopped. What is done is kept: {again} continues from here.", file=sys.stderr)
+        print(f"\nStopped. Finished work is kept: {again} continues from here.", file=sys.stderr)
         return STOPPED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -68,14 +73,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _set_up_streams() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     if not sys.stderr.isatty():
-        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # of downloads, and of transformers
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # those of downloads and of transformers
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # an old encoding costs a character, not the table
+            stream.reconfigure(errors="replace")  # an old encoding loses a character, not the whole table
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """All commands and flags. Flags are written in full, so that a new one never changes what an old line means."""
+    """All commands and flags. Flags cannot be abbreviated, so that a new flag never changes an old command."""
     parser = argparse.ArgumentParser(
         prog="llave", description="Evaluate multimodal embedding models.", allow_abbrev=False
     )

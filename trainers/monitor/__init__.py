@@ -1,1 +1,1 @@
-"""What a training run tells: logs, diagnostics, plots and evaluations."""
+"""Reports of a training run: logs, diagnostics, plots and evaluations."""

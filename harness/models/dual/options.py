@@ -11,7 +11,7 @@ from harness.settings import whole
 
 @dataclass(frozen=True, slots=True)
 class DualOptions:
-    """What a user can change. Except for `media_token`, the defaults are those of the MMEB paper's baselines."""
+    """Options that a user can set. Except for `media_token`, the defaults are those of the MMEB paper's baselines."""
 
     fusion: Literal["sum", "unit-sum"] = "sum"
     """How image and text vectors of one item are added: as they are, or each at length 1."""

@@ -18,7 +18,7 @@ _OPEN = "no_revision_available"
 
 @dataclass(frozen=True, slots=True)
 class MtebOptions:
-    """What a user can change."""
+    """Options that a user can set."""
 
     instructions: Literal["task", "text"]
     """Where an item's instruction goes: into the prompt of mteb's task, or in front of the item's text."""

@@ -151,7 +151,7 @@ def _tower_config(tower: VisionTower, attention: str) -> SiglipVisionConfig:
 
 
 def _stitch(tiles: Tensor, layout: ImageLayout) -> Tensor:
-    """Joins tiles `(n, side, side, width)`, ordered by row, to one map. Then trims its padding and shrinks it."""
+    """Joins tiles `(n, side, side, width)`, ordered by row, to one map, trims its padding and shrinks it."""
     grid, margin, kept = layout.grid, layout.margin, layout.kept
     whole = tiles.view(grid.height, grid.width, *tiles.shape[1:]).transpose(1, 2).flatten(2, 3).flatten(0, 1)
     height, width = whole.shape[:2]

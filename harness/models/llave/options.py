@@ -23,7 +23,7 @@ def read_grid(text: str) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class LlaveOptions:
-    """What a user can change. None leaves a setting to the checkpoint or to the data."""
+    """Options that a user can set. None leaves a setting to the checkpoint or to the data."""
 
     max_length: Annotated[int | None, whole()] = None
     """Maximum number of tokens in a sequence, visual tokens included."""

@@ -45,7 +45,7 @@ class PromptPieces(NamedTuple):
 def user_turn(text: str, media: int) -> str:
     """Returns the user's turn, with one MEDIA_TOKEN for each of `media`.
 
-    As in the public code a single medium always comes first, and a text is stripped if its medium had to be moved.
+    A single medium always comes first, as in the public code. A text is stripped if its medium had to be moved.
     The public code does not cover two cases. A medium without a token in the text comes first; the public code would
     drop it silently. Several media stay where the text has them.
     """

@@ -1,4 +1,4 @@
-"""What the generative families share: a prompt's turn, images as tensors, and the parameters of a family."""
+"""Code that the generative families share: a prompt's turn, images as tensors, and the parameters of a family."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from harness.settings import read_settings, whole
 
 @dataclass(frozen=True, slots=True)
 class VlmOptions:
-    """What a user can change. None leaves a setting to the model's recipe, to the checkpoint or to the data."""
+    """Options that a user can set. None leaves a setting to the model's recipe, to the checkpoint or to the data."""
 
     max_length: Annotated[int | None, whole()] = None
     """Maximum number of tokens in a sequence, visual tokens included."""

@@ -125,7 +125,7 @@ def video_tokens(
 def _patches(frames: Sequence[Image], processor: BaseImageProcessor) -> Tensor:
     """Returns patches `(n, channels x frames x edge x edge)` of frames that share patches in time.
 
-    The image processor repeats an image along time. Of the patches of frame t those of time t are taken.
+    The image processor repeats an image along time. From the patches of frame t, those of time t are taken.
     """
     import torch
 

@@ -356,7 +356,7 @@ class TestStopping:
         asked = ("run", "tests.helpers.embedders:Interrupted", "--data", tiny.data, "--budget", "256", *place.flags)
         done = llave(*asked)
         assert done.code == 130
-        assert "What is done is kept" in done.err
+        assert "Finished work is kept" in done.err
         assert len(log()) == 1
         first = log()[0]
         llave(*asked)
@@ -373,7 +373,7 @@ class TestStopping:
         child.send_signal(signal.SIGINT)
         _, err = child.communicate(timeout=60)
         assert child.returncode == 130
-        assert err.rstrip().endswith("Stopped. What is done is kept: the same command continues from here.")
+        assert err.rstrip().endswith("Stopped. Finished work is kept: the same command continues from here.")
         assert "Traceback" not in err
 
 
