@@ -29,7 +29,7 @@ class TrainingConfig:
 
     recipe: str
     model: str
-    """Initial checkpoint: a folder, a name on the hub, or `scratch`."""
+    """Initial checkpoint: a folder, `NAME` or `NAME@COMMIT` on the hub, an alias such as `llave-2b`, or `scratch`."""
     data: str
     """A folder in the layout of MMEB-train, a JSON Lines file, `demo`, or a dataset on the hub."""
     images: str | None = None

@@ -54,6 +54,18 @@ def test_a_start_that_is_not_there_is_refused(tmp_path: Path):
         open_initial_checkpoint(override(BASE, [f"model={tmp_path / 'none'}"]), tmp_path / "template")
 
 
+def test_a_start_on_the_hub_may_be_pinned_to_a_full_commit_only(tmp_path: Path):
+    with pytest.raises(UserError, match="no full commit"):
+        open_initial_checkpoint(override(BASE, ["model=someone/llave@main"]), tmp_path / "template")
+
+
+def test_a_start_without_weights_is_refused_before_training(tmp_path: Path):
+    folder = write_start(tmp_path / "begin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"no model\.safetensors"):
+        open_initial_checkpoint(override(BASE, [f"model={folder}"]), tmp_path / "template")
+
+
 def test_a_start_opens_as_it_was_written(tmp_path: Path):
     folder = write_start(tmp_path / "begin")
     network = open_initial_checkpoint(override(BASE, [f"model={folder}"]), tmp_path / "template").network()
