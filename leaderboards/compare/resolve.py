@@ -73,10 +73,8 @@ def _find(name: str, results: Path) -> tuple[Path, ...] | Entry:
         if Path(name).exists():
             raise UserError(f"{name} holds no results, and no model can be opened: {error.what}", error.hint) from error
         models = dict.fromkeys(map(_model, rows))
-        why = "" if error.what.startswith("There is no model") else f"As a model: {error.what} "
-        where = (
-            f"{why}Name a folder of results, a model that has results in {results}, or a published model. {error.hint}"
-        )
+        why = "" if error.what.startswith("There is no model") else f"As a model: {error.what}\n"
+        where = f"Name a folder of results, a model with results in {results}, or a published model. {why}{error.hint}"
         raise unknown_name("result, model or published model", name, models, where) from error
     folder = result_folder(results, spec)
     if not folder.is_dir():
