@@ -40,6 +40,7 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
     ),
     "tasks": ({"names", "jsonl", "video"}, {"mmeb"}, {"demo"}, {"suites"}, {"catalog"}),
     "leaderboards": (
+        {"numbers"},
         {"stats", "tables", "published"},
         {"exchange"},
         {"load"},
