@@ -1,4 +1,4 @@
-"""Numbers as text, the same in every form of a table: rounded once, half away from zero, from the full value."""
+"""Numbers as text, the same in every form of a table. They are rounded once, half up, from the full value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SIGNIFICANT = 12
 
 
 def fixed(value: float, digits: int = 1) -> str:
-    """The value with `digits` decimals, half away from zero, and never `-0.0`. NaN and infinity print as themselves."""
+    """The value with `digits` decimals, half away from zero. It is never `-0.0`. NaN prints as `nan`."""
     if not math.isfinite(value):
         return str(value)
     exact = Decimal(f"{value:.{_SIGNIFICANT}g}")
@@ -24,6 +24,6 @@ def percent(fraction: float, digits: int = 1) -> str:
 
 
 def points(difference: float, digits: int = 1) -> str:
-    """A difference of fractions in points of percent, with its sign: `+1.2`, `-1.2`; `0.0` without one."""
+    """A difference of fractions in points of percent, with its sign. One that rounds to zero is `0.0`."""
     text = percent(difference, digits)
     return f"+{text}" if difference > 0 and text.strip("0.") else text
