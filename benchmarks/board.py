@@ -17,9 +17,8 @@ from numpy.typing import NDArray
 from harness.results.files import FORMAT, Result, write_result
 from harness.scoring.metrics import Score
 from leaderboards.board.board import Board
-from leaderboards.load import Record, load
+from leaderboards.load import Outcomes, Record, load
 from leaderboards.page.page import write_page
-from leaderboards.stats import RESAMPLES
 from tasks.suites import find_suite
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
 _SUITE = find_suite("mmeb")
 _LONGEST_BOARD, _LONGEST_OPENING = 10.0, 2.0
+_RESAMPLES = 1000
 _OPENED = "return performance.getEntriesByType('navigation')[0].loadEventEnd / 1000"
 _HEAT_MAP = """
     const start = performance.now();
@@ -75,13 +75,14 @@ def _record(task: str, model: str, hits: NDArray[np.bool_]) -> Record:
         cost={"seconds": 1.0},
         created="2026-01-01T00:00:00+00:00",
     )
-    return Record(result, Path(f"{model}/{task}.json"), hits.astype(np.float32))
+    outcomes = Outcomes(hits.astype(np.float64), np.zeros(len(hits), dtype=np.bool_), None)
+    return Record(result, Path(f"{model}/{task}.json"), outcomes)
 
 
 def board(models: int, queries: int, repeats: int) -> dict[str, object]:
     """Times all that `llave board` computes: means with intervals, tests of all pairs, ranks and groups."""
     records = draw(models, queries)
-    of_one = [record.scores for record in records[: len(_SUITE.tasks)] if record.scores is not None]
+    of_one = [record.outcomes.scores for record in records[: len(_SUITE.tasks)] if record.outcomes is not None]
     sides = {
         "board": lambda: Board.of_records(records, _SUITE).frame(),
         "scipy, intervals of one model": lambda: by_scipy(of_one),
@@ -96,19 +97,27 @@ def board(models: int, queries: int, repeats: int) -> dict[str, object]:
     }
 
 
-def by_scipy(scores: Sequence[NDArray[np.float32]]) -> list[object]:
+def by_scipy(scores: Sequence[NDArray[np.float64]]) -> list[object]:
     """The intervals of one model's datasets by the percentile bootstrap of scipy."""
     from scipy.stats import bootstrap
 
     return [
-        bootstrap((each,), np.mean, n_resamples=RESAMPLES, method="percentile", batch=100, rng=0).confidence_interval
+        bootstrap((each,), np.mean, n_resamples=_RESAMPLES, method="percentile", batch=100, rng=0).confidence_interval
         for each in scores
     ]
 
 
 def reading(folder: Path, files: int, queries: int, repeats: int) -> dict[str, object]:
     """Times reading records and the scores of their queries, with a check of every digest."""
-    row = {"query": "0", "right": True, "hit@1": 1.0, "best_rank": [1], "top": [{"text": "a caption " * 40}]}
+    row = {
+        "query": "0",
+        "right": True,
+        "hit@1": 1.0,
+        "cluster": 0,
+        "best_rank": [1],
+        "worst_rank": [1],
+        "top": [{"text": "a caption " * 40}],
+    }
     for number in range(files):
         write_result(folder, _record(f"task-{number}", "m", np.ones(queries, dtype=np.bool_)).result, [row] * queries)
     seconds = common.in_turns(repeats, {"read": lambda: load([folder])})

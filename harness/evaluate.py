@@ -135,9 +135,7 @@ class Run:
     def _score(self, handle: ModelHandle, plan: TaskPlan, store: Store, report: EncodeReport, start: float) -> Result:
         """Scores a task and writes its record, as soon as its vectors are in the store."""
         plan = without(plan, report.bad, handle.spec)
-        scored = score(
-            plan.dataset, plan.keys, store, handle.spec, protocol=self.config.protocol, seed=self.config.seed
-        )
+        scored = score(plan.dataset, plan.keys, store, handle.spec, protocol=self.config.protocol)
         made = Provenance(
             spec=handle.spec,
             width=store.width(),

@@ -62,6 +62,8 @@ class Query:
     """Indexes `(C,)` into the task's targets, in the data's order, with its repeats. Empty: all targets."""
     positives: IndexArray
     """Indexes `(P,)` of the right targets."""
+    group: str = ""
+    """The name of the group of queries that it belongs to, if the data names one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,8 +151,6 @@ class EvalConfig:
     protocol: ProtocolName = "strict"
     limit: int | None = None
     """Number of queries of each task that are used, from the first; None: all."""
-    seed: int = 0
-    """Seed of the bootstrap intervals."""
     skip_bad_media: bool = False
     """Whether queries that need an unusable image or video count as wrong. Otherwise such a file is an error."""
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from harness.errors import UserError
 from harness.results.files import Result, load_result
+from harness.scoring.intervals import Clusters, Floats, SampleMean
 from leaderboards.exchange.files import SUFFIX, load_imported, row_of
 from leaderboards.published.rows import PublishedRow
 
@@ -22,13 +23,46 @@ _HEAD = 512
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Outcomes:
+    """The main metric of each query, in the order of the data."""
+
+    scores: Floats
+    """`(queries,)`. A score of tied candidates is an expectation."""
+    tied: NDArray[np.bool_]
+    """Whether the order of tied candidates leaves the outcome open, `(queries,)`."""
+    clusters: Clusters | None
+    """The cluster of each query, `(queries,)`. None: all queries are unrelated."""
+
+    @property
+    def open(self) -> Floats:
+        """The variance of each query's outcome over random orders of tied candidates, `(queries,)`."""
+        variances: Floats = np.where(self.tied, self.scores * (1 - self.scores), 0.0).clip(0.0)
+        return variances
+
+    @property
+    def sample(self) -> SampleMean:
+        """The mean with its variance."""
+        return SampleMean.of(self.scores, self.tied, self.clusters)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Record:
-    """A result, the path of its file, and the scores of its queries."""
+    """A result, the path of its file, and the outcomes of its queries."""
 
     result: Result
     path: Path
-    scores: NDArray[np.float32] | None = field(repr=False)
-    """The main metric of each query, (queries,), in the order of the data. None if its rows are missing or changed."""
+    outcomes: Outcomes | None = field(repr=False)
+    """None if its rows are missing or changed."""
+    sample: SampleMean = field(init=False, repr=False)
+    """The main score as a mean over queries. It means nothing for a metric that is a rank."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sample", self._sample())
+
+    def _sample(self) -> SampleMean:
+        if self.outcomes is not None:
+            return self.outcomes.sample
+        return SampleMean.of_count(self.result.main.value, self.result.num_queries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +150,20 @@ def _without_conflicts(results: dict[Path, Result], warnings: list[str]) -> dict
 
 
 def _record(path: Path, result: Result, warnings: list[str]) -> Record | None:
-    """The record with the scores of its queries. None if the two contradict each other."""
+    """The record with the outcomes of its queries. None if the two contradict each other."""
     if result.status != "done":
         warnings.append(f"{path} is not finished (status {result.status!r}), so it is not shown.")
         return None
     try:
-        scores = _scores(path, result)
+        outcomes = _outcomes(path, result)
     except (OSError, ValueError) as error:
         why = "are missing" if isinstance(error, FileNotFoundError) else "were changed"
         warnings.append(f"{path}: its per-query rows {why}, so no paired test uses it.")
         return Record(result, path, None)
-    if abs(float(scores.mean(dtype=np.float64)) - result.main.value) > 1e-6 and result.main_metric != "median_rank":
+    if abs(float(outcomes.scores.mean()) - result.main.value) > 1e-6 and result.main_metric != "median_rank":
         warnings.append(f"{path} is not shown: its score is not the mean of its rows. Run the evaluation again.")
         return None
-    return Record(result, path, scores)
+    return Record(result, path, outcomes)
 
 
 def was_renamed(path: Path) -> bool:
@@ -143,17 +177,35 @@ def rows_path(path: Path, result: Result) -> Path:
     return path.parent / Path(str(result.queries.get("file"))).name
 
 
-def _scores(path: Path, result: Result) -> NDArray[np.float32]:
-    """The main metric of each row. Raises ValueError if the rows are not those that the record was written with.
+def _outcomes(path: Path, result: Result) -> Outcomes:
+    """The outcomes of the rows. Raises ValueError if the rows are not those that the record was written with.
 
-    Only the number after `"key": ` is parsed, since rows are long. No text can hold an unescaped `"key": `.
+    Only the numbers after a few keys are parsed, since rows are long. No text can hold an unescaped `"key": `.
     """
     data = rows_path(path, result).read_bytes()
     if hashlib.sha256(data).hexdigest() != result.queries.get("sha256"):
         raise ValueError
-    key = f'"{result.main_metric}": '.encode()
-    starts = [(line, line.index(key) + len(key)) for line in data.split(b"\n") if line]
-    scores = np.array([float(line[start : line.index(b",", start)]) for line, start in starts], dtype=np.float32)
+    lines = [line for line in data.split(b"\n") if line]
+    scores = np.array([float(_after(line, result.main_metric, b",")) for line in lines])
     if len(scores) != result.num_queries or not len(scores) or not math.isfinite(float(scores.sum())):
         raise ValueError
-    return scores
+    strict = result.protocol != "official"
+    tied = [strict and _after(line, "best_rank", b"]") != _after(line, "worst_rank", b"]") for line in lines]
+    return Outcomes(scores, np.array(tied), _clusters(lines))
+
+
+def _after(line: bytes, key: str, end: bytes) -> bytes:
+    """The bytes between a key and the next `end`. Raises ValueError if there is no such key."""
+    mark = f'"{key}": '.encode()
+    start = line.index(mark) + len(mark)
+    return line[start : line.index(end, start)]
+
+
+def _clusters(lines: Sequence[bytes]) -> Clusters | None:
+    """The clusters of rows. None if all queries are unrelated, or if the rows are of a version without clusters."""
+    try:
+        numbers = np.array([int(_after(line, "cluster", b",")) for line in lines], dtype=np.int32)
+    except ValueError:
+        return None
+    found, places = np.unique(numbers, return_inverse=True)
+    return None if len(found) == len(lines) else places.astype(np.int32)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from harness.results.files import Result
 from harness.scoring.metrics import Metric, QueryRow
 from leaderboards.board.board import Board
-from leaderboards.board.tables import remarks
+from leaderboards.board.tables import clusters_note, remarks
 from leaderboards.tables import Cell, Table, fitted
 from tasks.suites import Mean
 
@@ -62,7 +62,7 @@ def _ranks(board: Board) -> bool:
 
 
 def _notes(board: Board, *, intervals: bool) -> list[str]:
-    lines = ["Brackets: 95 % CI (bootstrap over queries)."] if intervals else []
+    lines = ["Brackets: 95 % CI."] if intervals else []
     lifted = [(_lift(result), model, result) for model, column in board.columns.items() for result in column.values()]
     lift, model, most = max(lifted, key=lambda each: each[0])
     if lift:
@@ -134,6 +134,7 @@ def _about(result: Result) -> list[str]:
     lines = [
         f"{result.num_queries:,} queries, {result.tied_queries:,} of them tied; {result.num_targets:,} targets"
         + (f"; --limit {limit}" if limit is not None else ""),
+        *clusters_note([result]),
         f"model: revision {result.model['revision']}, {result.model.get('adapter')}, {result.model.get('dtype')}",
         f"data: {result.dataset['source']}, revision {result.dataset['revision']}, "
         f"digest {str(result.dataset['digest'])[:12]}",

@@ -1,164 +1,182 @@
-"""Confidence intervals, tests and ranks, computed from arrays of scores.
+"""Differences between models: intervals, tests and ranks, in closed form.
 
-A score is a fraction for one query; higher is better. A difference is a query's score under B minus its score under A,
-from -1 to 1.
+A difference is a query's score under B minus its score under A, from -1 to 1. A `Contrast` is an estimate of a mean
+difference with its variance. Its interval and its p-value are two views of one test, so they never contradict each
+other. The board, `llave compare` and the page use these functions and no others. docs/statistics.md has their error
+rates, coverage and power.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.scoring.bootstrap import Interval
+from harness.scoring.intervals import Clusters, Floats, Interval, SampleMean
 
-Floats: TypeAlias = NDArray[np.float64]
-Singles: TypeAlias = NDArray[np.float32]
 Bools: TypeAlias = NDArray[np.bool_]
 
-RESAMPLES = 1000
-FLIPS = 9999
 LEVEL = 0.05
 _Z = 1.959963984540054
 """The 97.5 % point of the normal distribution."""
+_ZERO = 1e-10
 
 
-def generator(*names: object) -> np.random.Generator:
-    """A generator seeded by the names only, so that a dataset's numbers do not depend on the other datasets."""
-    digest = hashlib.sha256("\0".join(map(str, names)).encode("utf-8", "surrogatepass")).digest()
-    return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+@dataclass(frozen=True, slots=True, eq=False)
+class Contrast:
+    """Estimated mean differences and their variances. Both arrays have one shape: of one pair, `()`, or of many."""
+
+    centre: Floats
+    variance: Floats
+    """Infinite if the number of queries is not known."""
+
+    def weighted(self, weight: float | Floats) -> Contrast:
+        """The contrast as a part of a weighted mean."""
+        return Contrast(self.centre * weight, self.variance * np.square(weight))
+
+    def __add__(self, other: Contrast) -> Contrast:
+        """The sum of two independent contrasts."""
+        return Contrast(self.centre + other.centre, self.variance + other.variance)
+
+    @property
+    def z(self) -> Floats:
+        """The differences in units of their standard errors; 0 where the variance is infinite."""
+        ratios: Floats = np.asarray(self.centre / np.sqrt(np.maximum(self.variance, _ZERO**2)))
+        return ratios
+
+    @property
+    def p(self) -> Floats:
+        """The two-sided p-values. They are below 0.05 where the interval excludes 0."""
+        from scipy import special
+
+        return np.asarray(special.erfc(np.abs(self.z) / math.sqrt(2)))
+
+    @property
+    def interval(self) -> Interval:
+        """The 95 % interval of a contrast of one pair."""
+        centre, half = float(self.centre), _Z * math.sqrt(float(self.variance))
+        return Interval(max(-1.0, centre - half), min(1.0, centre + half))
 
 
-def shared_draws(values: Singles, random: np.random.Generator) -> Singles:
-    """Means of resampled queries, (RESAMPLES, models), from scores (queries, models).
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments:
+    """Sums over the differences on one dataset: of one pair, arrays `()`, or of all pairs of many models."""
 
-    All models share the resampled queries. So a difference of draws is a draw of the difference, and queries that are
-    hard for all models cancel.
+    total: Floats
+    """The sum of the differences of queries."""
+    second: Floats
+    """The sum of the expected squares of the differences of clusters."""
+    fourth: Floats
+    """The sum of their expected fourth powers, where a tied query counts at most 1."""
+    queries: int
+    clusters: int
+
+    @staticmethod
+    def of_pair(differences: Floats, ties: Floats, clusters: Clusters | None) -> Moments:
+        """The moments of one pair.
+
+        Args:
+            differences: of each query, `(queries,)`.
+            ties: variances of the outcomes of both models that ties leave open, `(queries,)`.
+            clusters: the cluster of each query. None: each query is one of its own.
+        """
+        sums = differences if clusters is None else np.bincount(clusters, differences)
+        squares, open_ = np.square(sums), ties.sum()
+        second, fourth = (np.asarray(each.sum() + open_) for each in (squares, np.square(squares)))
+        return Moments(np.asarray(differences.sum()), second, fourth, len(differences), len(sums))
+
+    @staticmethod
+    def of_all(values: Floats, ties: Floats, clusters: Clusters | None) -> Moments:
+        """The moments of all pairs, column minus row, `(models, models)`.
+
+        Args:
+            values: scores, `(queries, models)`.
+            ties: the sum over queries of the variances of open outcomes, `(models,)`.
+            clusters: the cluster of each query. None: each query is one of its own.
+        """
+        sums = values if clusters is None else _cluster_sums(values, clusters)
+        totals = sums.sum(axis=0)
+        sums = sums - sums.mean(axis=1, keepdims=True)  # for the precision of small differences
+        second, third = np.square(sums), sums**3
+        open_ = ties[:, None] + ties
+        squares, fourths = second.sum(axis=0), np.square(second).sum(axis=0)
+        apart = squares[:, None] + squares - 2 * _even(sums.T @ sums)
+        mixed = third.T @ sums
+        further = fourths[:, None] + fourths + 6 * _even(second.T @ second) - 4 * (mixed + mixed.T)
+        return Moments(
+            totals[None, :] - totals[:, None],
+            apart.clip(0.0) + open_,
+            further.clip(0.0) + open_,
+            len(values),
+            len(sums),
+        )
+
+    def contrast(self, share: float = 1.0) -> Contrast:
+        """The mean difference, with one won and one lost cluster added, each with the weight `share`.
+
+        In a mean over datasets `share` is the weight of the dataset, so that one of each is added to the whole mean.
+        Source: Bonett and Price, "Adjusted Wald confidence interval for a difference of binomial proportions based on
+        paired data", 2012. For graded scores the added clusters are as large as the differences that occur.
+        """
+        size = self.queries / self.clusters
+        known = self.second > _ZERO * self.queries
+        added = np.where(known, self.fourth / np.where(known, self.second, 1.0), size**2)
+        count = self.queries + 2 * share * size
+        centre = self.total / count
+        variance = (self.second + 2 * share * added) / count**2 - centre**2 / (self.clusters + 2 * share)
+        return Contrast(np.asarray(centre), np.asarray(variance))
+
+
+def _cluster_sums(values: Floats, clusters: Clusters) -> Floats:
+    sums = np.zeros((int(clusters.max()) + 1, values.shape[1]))
+    np.add.at(sums, clusters, values)
+    return sums
+
+
+def _even(products: Floats) -> Floats:
+    """A symmetric matrix whose halves may differ in their last bits, made exactly symmetric."""
+    return (products + products.T) / 2
+
+
+def unpaired(means: Floats, counts: Floats, share: float = 1.0) -> tuple[Floats, Floats]:
+    """The estimates and variances of single means, for models whose queries are not paired; arrays of one shape.
+
+    `counts` are effective numbers of queries; infinite variances where they are 0, that is not known. One hit and one
+    miss are added to each mean with the weight `share`. Source: Agresti and Caffo, "Simple and effective confidence
+    intervals for proportions and differences", 2000.
     """
-    count = len(values)
-    chosen = random.integers(0, count, (RESAMPLES, count)) + np.arange(RESAMPLES)[:, None] * count
-    weights = np.bincount(chosen.ravel(), minlength=RESAMPLES * count).reshape(RESAMPLES, count)
-    first = values[:1]  # subtracted while resampling, so that equal scores give exactly that score
-    draws = first + (weights.astype(np.float32) @ (values - first)) / np.float32(count)
-    return draws.astype(np.float32, copy=False)
+    total = counts + 2 * share
+    centre = (means * counts + share) / total
+    variance = np.where(counts > 0, centre * (1 - centre) / total, np.inf)
+    return centre, variance
 
 
-def percentiles(draws: Singles) -> tuple[Floats, Floats]:
-    """The lower and the upper ends of the 95 % intervals, each (models,), from draws (RESAMPLES, models)."""
-    low, high = (
-        np.quantile(draws, (0.025, 0.975), axis=0).astype(np.float64).round(6)
-    )  # since draws are single precision
-    return low, high
+def unpaired_contrast(a: SampleMean, b: SampleMean, share: float = 1.0) -> Contrast:
+    """The difference b - a of two means whose queries are not paired."""
+    means, counts = (np.array(each) for each in ((a.mean, b.mean), (a.effective, b.effective)))
+    centre, variance = unpaired(means, counts, share)
+    return Contrast(np.asarray(centre[1] - centre[0]), np.asarray(variance.sum()))
 
 
-def count_interval(value: float, count: int) -> Interval:
-    """Wilson's interval (1927) for a share of `count` queries, where single queries are not known.
+def over_datasets(differences: Sequence[float], within: Interval) -> Interval | None:
+    """The interval of the mean over other datasets like these, from the mean differences of the datasets.
 
-    For a mean over datasets with `count` queries in total it is conservative: datasets differ, which narrows the true
-    interval.
-    """
-    centre = (value + _Z**2 / (2 * count)) / (1 + _Z**2 / count)
-    half = _Z / (1 + _Z**2 / count) * math.sqrt(value * (1 - value) / count + _Z**2 / (4 * count**2))
-    return Interval(min(centre - half, value), max(centre + half, value))
-
-
-def paired_interval(differences: Floats) -> Interval:
-    """The interval of the mean difference on one dataset, from differences (queries,).
-
-    Bonett and Price, "Adjusted Wald confidence interval for a difference of binomial proportions based on paired data",
-    2012. One won and one lost query are added. So the interval of two models that agree on every query has a width.
-    Scores other than hits get the same two queries.
-    """
-    count = len(differences) + 2
-    centre = float(differences.sum()) / count
-    spread = (float(differences @ differences) + 2) / count - centre**2
-    half = _Z * math.sqrt(spread / count)
-    return Interval(max(-1.0, centre - half), min(1.0, centre + half))
-
-
-def unpaired_interval(a: float, a_count: int, b: float, b_count: int) -> Interval:
-    """The interval of b - a for two shares of which only the numbers of queries are known.
-
-    Agresti and Caffo, "Simple and effective confidence intervals for proportions and differences", 2000.
-    """
-    rates = [((value * count + 1) / (count + 2), count + 2) for value, count in ((a, a_count), (b, b_count))]
-    centre = rates[1][0] - rates[0][0]
-    half = _Z * math.sqrt(sum(rate * (1 - rate) / count for rate, count in rates))
-    return Interval(max(-1.0, centre - half), min(1.0, centre + half))
-
-
-def share_variance(value: float, count: int) -> float:
-    """The variance of a share of `count` queries, or of their mean score.
-
-    One right and one wrong query are added, so that it is never 0.
-    """
-    rate = (value * count + 1) / (count + 2)
-    return rate * (1 - rate) / count
-
-
-def resampled(differences: Floats, random: np.random.Generator, resamples: int = RESAMPLES) -> Floats:
-    """Means of resampled differences, (resamples,), from differences (queries,).
-
-    They do not depend on the order of the queries. Swapping A and B negates them, unless the mean difference is 0.
-    """
-    sign = -1.0 if differences.sum() < 0 else 1.0
-    values, counts = np.unique(sign * differences, return_counts=True)
-    drawn = random.multinomial(counts.sum(), counts / counts.sum(), size=resamples)
-    means: Floats = sign * (values[0] + drawn @ (values - values[0]) / counts.sum())
-    return means
-
-
-def hierarchical_interval(means: Floats, draws: Floats, random: np.random.Generator) -> Interval | None:
-    """The interval of the mean over datasets like these, from means (datasets,) and draws (datasets, resamples).
-
-    Datasets are resampled, and queries within each of them. Plain resampling counts the noise of queries twice and is
-    too narrow for a few datasets (Davison and Hinkley, Bootstrap Methods and their Application, 1997, section 3.8).
-    So the result is scaled about the mean to the standard error of the datasets' means, times Student's factor.
-
-    Returns None for fewer than three datasets: two that are equal by chance would give an interval without width.
+    Student's interval over the datasets, but at least as wide as the interval `within` these datasets. None for fewer
+    than three. It covers less than 95 % if a few datasets have a large effect and the others none.
     """
     from scipy import stats
 
-    count, resamples = draws.shape
+    count = len(differences)
     if count < 3:
         return None
-    chosen = random.integers(0, count, (resamples, count))
-    away = draws[chosen, random.integers(0, resamples, (resamples, count))].mean(axis=1) - means.mean()
-    spread = float(away.std())
-    factor = float(means.std(ddof=1)) / math.sqrt(count) * float(stats.t.ppf(0.975, count - 1)) / _Z
-    low, high = (means.mean() + np.quantile(away, (0.025, 0.975)) * (factor / spread if spread else 0.0)).tolist()
-    return Interval(max(-1.0, low), min(1.0, high))
-
-
-def sign_flips(differences: Floats, random: np.random.Generator) -> Floats:
-    """Mean differences when A and B swap places at random on each query, (FLIPS,), from differences (queries,).
-
-    Queries with equally large differences are flipped together: the number of plus signs is binomial.
-    """
-    sizes, counts = np.unique(np.abs(differences[differences != 0]), return_counts=True)
-    signed = 2 * random.binomial(counts, 0.5, size=(FLIPS, len(counts))) - counts
-    means: Floats = signed @ sizes / len(differences)
-    return means
-
-
-def p_value(flips: Floats, observed: float) -> float:
-    """The two-sided p-value of an observed mean difference among sign flips, never 0.
-
-    The observed difference counts as one of the permutations (Phipson and Smyth, 2010).
-    """
-    slack = 1e-12  # for sums of the same numbers in another order
-    return float((1 + np.count_nonzero(np.abs(flips) >= abs(observed) - slack)) / (1 + len(flips)))
-
-
-def normal_p(difference: float, error: float) -> float:
-    """The two-sided p-value of a normally distributed difference with a standard error."""
-    if error == 0:
-        return 1.0 if difference == 0 else 0.0
-    return math.erfc(abs(difference) / error / math.sqrt(2))
+    values = np.array(differences)
+    half = float(stats.t.ppf(0.975, count - 1) * values.std(ddof=1)) / math.sqrt(count)
+    half = max(half, (within.high - within.low) / 2)
+    return Interval(max(-1.0, float(values.mean()) - half), min(1.0, float(values.mean()) + half))
 
 
 def holm(p_values: Sequence[float] | Floats) -> Floats:
@@ -174,34 +192,12 @@ def holm(p_values: Sequence[float] | Floats) -> Floats:
     return adjusted
 
 
-def pair_variances(values: Singles) -> Floats:
-    """Variances of the mean difference of every two models, (models, models), from scores (queries, models).
-
-    One query without a difference is added, so that a few equal differences do not give a variance of 0.
-    """
-    count = len(values)
-    centred = values - values.mean(axis=1, keepdims=True)
-    products = (centred.T @ centred).astype(np.float64)
-    sums = centred.sum(axis=0, dtype=np.float64)
-    squares = products.diagonal()[:, None] + products.diagonal() - 2 * products
-    mean = (sums[:, None] - sums) / (count + 1)
-    variances: Floats = np.maximum(squares / (count + 1) - mean**2, 0.0) / count
-    return variances
-
-
-def significant_pairs(scores: Floats, variances: Floats, freedom: int) -> Bools:
-    """Which pairs of models differ significantly, (models, models).
-
-    A t-test of each pair with `freedom` degrees of freedom, at 5 % after Holm's correction over all pairs.
-    """
-    from scipy import stats
-
-    first, second = np.triu_indices(len(scores), 1)
-    difference = np.abs(scores[first] - scores[second])
-    error = np.sqrt(variances[first, second])
-    ratio = np.divide(difference, error, out=np.where(difference > 0, np.inf, 0.0), where=error > 0)
-    significant = np.zeros(variances.shape, dtype=np.bool_)
-    significant[first, second] = holm(2 * stats.t.sf(ratio, max(freedom, 1))) < LEVEL
+def significant_pairs(pairs: Contrast) -> Bools:
+    """Which pairs of models differ significantly, (models, models): at 5 % after Holm's correction over all pairs."""
+    p = pairs.p
+    first, second = np.triu_indices(len(p), 1)
+    significant = np.zeros(p.shape, dtype=np.bool_)
+    significant[first, second] = holm(p[first, second]) < LEVEL
     return significant | significant.T
 
 

@@ -1,8 +1,9 @@
 """A user's own data in JSON Lines files: queries and candidates of a task, or items to embed.
 
 An item has the fields of `harness.data.items`. In the file of a task, a line is a target, `{"target": id, ...}`, or a
-query, `{"query": id, ..., "positives": [ids], "candidates": [ids]}`. A query without `candidates` ranks all targets of
-the file. In a file of items, a line is `{"id": id, ...}`, and may have a `role`. An item without one is a target.
+query, `{"query": id, ..., "positives": [ids], "candidates": [ids], "group": name}`. A query without `candidates` ranks
+all targets of the file. Queries of one `group` belong together, as wordings of one question do. In a file of items, a
+line is `{"id": id, ...}`, and may have a `role`. An item without one is a target.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from harness.embed import OwnItem
 from harness.errors import UserError
 from harness.types import DataInfo, IndexArray, Item, Query, Task, TaskData
 
-_KEYS = {"target": ("target", *ITEM_FIELDS), "query": ("query", *ITEM_FIELDS, "positives", "candidates")}
+_KEYS = {"target": ("target", *ITEM_FIELDS), "query": ("query", *ITEM_FIELDS, "positives", "candidates", "group")}
 _OWN_KEYS = ("id", *ITEM_FIELDS, "role")
 
 _CANDIDATES_KEY = re.compile(rb'"candidates"\s*:')  # inside a JSON string the quotation marks would be escaped
@@ -35,6 +36,7 @@ class _Draft(NamedTuple):
     item: Item
     positives: tuple[str, ...]
     candidates: tuple[str, ...]
+    group: str
 
 
 @dataclass(slots=True)
@@ -60,7 +62,9 @@ class _Content:
         if kind == "target":
             self.targets[name] = self.items.setdefault(item, len(self.items))
         else:
-            self.queries[name] = _Draft(number, item, _ids(line, "positives"), _ids(line, "candidates"))
+            self.queries[name] = _Draft(
+                number, item, _ids(line, "positives"), _ids(line, "candidates"), string_of(line, "group")
+            )
 
     def query(self, name: str) -> Query:
         draft = self.queries[name]
@@ -70,7 +74,8 @@ class _Content:
         missing = [each for each in draft.positives if candidates.size and self.targets[each] not in candidates]
         if missing:
             raise ValueError(f"{missing[0]!r} is among the positives of query {name!r}, but not among its candidates")
-        return Query(name, draft.item, candidates, np.asarray(list(dict.fromkeys(positives.tolist())), dtype=np.int32))
+        right = np.asarray(list(dict.fromkeys(positives.tolist())), dtype=np.int32)
+        return Query(name, draft.item, candidates, right, draft.group)
 
     def _indexes(self, names: Sequence[str]) -> IndexArray:
         try:

@@ -14,7 +14,7 @@ from harness.identity import fingerprint
 from harness.media.digests import Digests, files_digest
 from harness.media.images import MediaInfo
 from harness.progress import NoProgress, Progress
-from harness.types import DataInfo, Item, Media, Query, Task, TaskData
+from harness.types import DataInfo, Item, Media, Task, TaskData
 
 _LOADER = 1
 """Raise when the same files give other rows than before."""
@@ -81,7 +81,9 @@ def first_queries(data: TaskData, limit: int, *, whole_pool: bool) -> TaskData:
     place = np.full(len(data.targets), -1, dtype=np.int32)
     place[used] = np.arange(len(used), dtype=np.int32)
     return TaskData(
-        tuple(Query(query.id, query.item, place[query.candidates], place[query.positives]) for query in queries),
+        tuple(
+            replace(query, candidates=place[query.candidates], positives=place[query.positives]) for query in queries
+        ),
         tuple(data.targets[index] for index in used),
         data.notes,
     )

@@ -54,11 +54,11 @@ def make_record(dataset: Dataset, identity: str, scored: Scored, config: EvalCon
             "source": dataset.info.source,
             "revision": dataset.info.revision,
             "digest": dataset.digest,
+            "clusters": scored.clusters,
             "notes": dict(dataset.data.notes),
         },
         settings={
             "limit": config.limit,
-            "seed": config.seed,
             "on_bad_media": "count-as-wrong" if config.skip_bad_media else "stop",
         },
         bad_media=[

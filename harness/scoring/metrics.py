@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple, TypeAlias
@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import unknown_name
-from harness.types import Ranking
+from harness.scoring.intervals import Clusters, SampleMean, median_interval
+from harness.types import ProtocolName, Ranking
 
 FULL = 0
 """The cut-off of a metric over the whole ranking."""
@@ -104,6 +105,28 @@ class Metric:
         mean = math.fsum(listed) / len(listed)
         # The division rounds. Without this correction the mean of equal values could differ from that value.
         return mean + math.fsum(value - mean for value in listed) / len(listed)
+
+    def summary(
+        self, values: Sequence[float], rankings: Sequence[Ranking], clusters: Clusters, rule: ProtocolName
+    ) -> Score:
+        """Returns the average of the queries' values with its 95 % CI.
+
+        Args:
+            values: the value of each query under the rule.
+            rankings: their rankings.
+            clusters: the cluster of each query, `(queries,)`.
+            rule: under the strict rule ties leave outcomes open, which makes the interval wider.
+        """
+        listed, value = np.asarray(values, dtype=np.float64), self.aggregate(values)
+        if self.kind == "median_rank":
+            low, high = median_interval(listed, clusters)
+        else:
+            last = max(float(listed.max()), *(each.pool_size for each in rankings))
+            first, span = (1.0, max(last - 1.0, 1.0)) if self.is_rank else (0.0, 1.0)
+            tied = np.array([rule == "strict" and each.best != each.worst for each in rankings])
+            sample = SampleMean.of(((listed - first) / span).clip(0.0, 1.0), tied, clusters)
+            low, high = (first + span * end for end in sample.interval)
+        return Score(value, min(low, value), max(high, value))
 
     def _score(self, groups: tuple[TieGroup, ...], num_positives: int, pool_size: int) -> float:
         if not groups:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from harness.data.dataset import Dataset
 from harness.encoding.store import Store
-from harness.scoring.bootstrap import bootstrap
+from harness.scoring.clusters import clusters_of
 from harness.scoring.groups import Groups
+from harness.scoring.intervals import Clusters
 from harness.scoring.metrics import Metric, QueryRow, Score
 from harness.scoring.rank import RankQuery, normalise, rank
 from harness.types import FloatArray, IndexArray, Item, ModelSpec, ProtocolName, Query, Ranking, TaskData, TopCandidate
@@ -38,6 +39,8 @@ class Scored:
     official: dict[str, Score]
     chance: dict[str, float]
     rows: tuple[QueryRow, ...]
+    clusters: int
+    """Number of clusters of queries; as many as queries if all are unrelated."""
 
     @property
     def tied_queries(self) -> int:
@@ -45,22 +48,21 @@ class Scored:
         return sum(ranking.tied for ranking in self.rankings)
 
 
-def score(
-    dataset: Dataset, keys: DatasetKeys, store: Store, spec: ModelSpec, *, protocol: ProtocolName, seed: int
-) -> Scored:
+def score(dataset: Dataset, keys: DatasetKeys, store: Store, spec: ModelSpec, *, protocol: ProtocolName) -> Scored:
     """Ranks and scores a task from stored vectors. Queries without a vector count as wrong.
 
-    `seed` decides the resamples of the confidence intervals. Raises: UserError for vectors that are not finite.
+    Raises: UserError for vectors that are not finite.
     """
+    clusters = clusters_of(dataset)
     rankings = rank_dataset(dataset, keys, store, spec)
     metrics = [Metric.parse(name) for name in dataset.task.metrics]
-    strict = [[metric.score(ranking) for ranking in rankings] for metric in metrics]
+    strict = {metric: [metric.score(ranking) for ranking in rankings] for metric in metrics}
     public = strict
     if any(ranking.depends_on_protocol for ranking in rankings):
-        public = [[metric.score_official(ranking) for ranking in rankings] for metric in metrics]
-    both = {"strict": _scores(metrics, strict, seed)}
-    both["official"] = both["strict"] if public == strict else _scores(metrics, public, seed)
-    main = public[0] if protocol == "official" else strict[0]
+        public = {metric: [metric.score_official(ranking) for ranking in rankings] for metric in metrics}
+    both = {"strict": _scores(strict, rankings, clusters, "strict")}
+    both["official"] = both["strict"] if public == strict else _scores(public, rankings, clusters, "official")
+    main = (public if protocol == "official" else strict)[metrics[0]]
     return Scored(
         tuple(rankings),
         both[protocol],
@@ -68,9 +70,12 @@ def score(
         both["official"],
         {str(metric): metric.aggregate(map(metric.chance, rankings)) for metric in metrics},
         tuple(
-            _row(dataset, query, ranking, metrics[0], value, official=protocol == "official")
-            for query, ranking, value in zip(dataset.data.queries, rankings, main, strict=True)
+            _row(dataset, query, ranking, metrics[0], value, cluster, official=protocol == "official")
+            for query, ranking, value, cluster in zip(
+                dataset.data.queries, rankings, main, clusters.tolist(), strict=True
+            )
         ),
+        len(np.unique(clusters)),
     )
 
 
@@ -145,15 +150,15 @@ def _vectors(store: Store, keys: Sequence[bytes | None], spec: ModelSpec) -> Flo
     return normalise(vectors, out=vectors) if spec.similarity == "cosine" else vectors
 
 
-def _scores(metrics: Sequence[Metric], columns: Sequence[Sequence[float]], seed: int) -> dict[str, Score]:
-    intervals = bootstrap(columns, medians=[metric.kind == "median_rank" for metric in metrics], seed=seed)
-    return {
-        str(metric): Score(metric.aggregate(column), interval.low, interval.high)
-        for metric, column, interval in zip(metrics, columns, intervals, strict=True)
-    }
+def _scores(
+    columns: Mapping[Metric, Sequence[float]], rankings: Sequence[Ranking], clusters: Clusters, rule: ProtocolName
+) -> dict[str, Score]:
+    return {str(metric): metric.summary(column, rankings, clusters, rule) for metric, column in columns.items()}
 
 
-def _row(dataset: Dataset, query: Query, ranking: Ranking, main: Metric, value: float, *, official: bool) -> QueryRow:
+def _row(
+    dataset: Dataset, query: Query, ranking: Ranking, main: Metric, value: float, cluster: int, *, official: bool
+) -> QueryRow:
     targets = dataset.data.targets
     positives = list(dict.fromkeys(query.positives.tolist()))
     grouped = bool(dataset.data.groups)
@@ -166,6 +171,7 @@ def _row(dataset: Dataset, query: Query, ranking: Ranking, main: Metric, value: 
         "query": ranking.query_id,
         "right": (_HIT.score_official(ranking) if official else _HIT.score(ranking)) == 1,
         str(main): value,
+        "cluster": cluster,
         "best_rank": list(ranking.best),
         "worst_rank": list(ranking.worst),
         "official_rank": list(ranking.official),

@@ -90,9 +90,7 @@ class Board:
         import pandas as pd
 
         recalls = {task: self.suite.recall_columns(task) for task in self.tasks}
-        return pd.DataFrame(
-            [_row(standing, self) | _datasets(standing.entry, recalls) for standing in self.standings()]
-        )
+        return pd.DataFrame([_row(standing, self) | _datasets(standing, recalls) for standing in self.standings()])
 
     def results_frame(self) -> pd.DataFrame:
         """A tidy DataFrame with one row per measured result. Scores are fractions."""
@@ -104,7 +102,7 @@ class Board:
 @lru_cache(maxsize=1)
 def _standings(board: Board) -> tuple[Standing, ...]:
     """Cached for the last board, since several hundred models take seconds and are read several times."""
-    return tuple(rank_entries(board.entries, board.suite, board.sizes, board.rank_by))
+    return tuple(rank_entries(board.entries, board.suite, board.sizes, board.rank_by, board.mixed))
 
 
 def _row(standing: Standing, board: Board) -> dict[str, object]:
@@ -116,6 +114,7 @@ def _row(standing: Standing, board: Board) -> dict[str, object]:
         "rank_best": place.best if place else None,
         "rank_worst": place.worst if place else None,
         "group": place.group if place else None,
+        "shared_rank": standing.shared.rank if standing.shared else None,
         "model": entry.label,
         "kind": entry.kind,
         "run": checkpoint.run if checkpoint else None,
@@ -163,16 +162,17 @@ def official_effect(entry: Entry, suite: Suite) -> float | None:
     return sum(official - strict for official, strict in both) / len(both)
 
 
-def _datasets(entry: Entry, recalls: Mapping[str, Mapping[str, str]]) -> dict[str, object]:
+def _datasets(standing: Standing, recalls: Mapping[str, Mapping[str, str]]) -> dict[str, object]:
     """The main score of each dataset with its interval, and the other cut-offs that `recalls` names."""
     row: dict[str, object] = {}
+    entry = standing.entry
     for task, more in recalls.items():
-        record = entry.records.get(task)
-        score = record.result.main if record else None
+        score = entry.records[task].result.main if task in entry.records else None
+        low, high = standing.intervals.get(task) or ((score.low, score.high) if score else (None, None))
         row |= {
             task: entry.scores.get(task) if score is None else score.value,
-            f"{task} low": score.low if score else None,
-            f"{task} high": score.high if score else None,
+            f"{task} low": low,
+            f"{task} high": high,
         }
         row |= {name: entry.others(task).get(metric) for name, metric in more.items()}
     return row

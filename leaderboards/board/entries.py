@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from harness.results.files import Result
+from harness.scoring.intervals import SampleMean
 from harness.scoring.metrics import Metric
 from leaderboards.load import Record
 from leaderboards.published.rows import PublishedRow
@@ -63,6 +64,15 @@ class Entry:
     def queries(self, task: str, sizes: Mapping[str, int]) -> int | None:
         """The number of queries of a task: of the result, else of the whole dataset. None if it is not known."""
         return self.records[task].result.num_queries if task in self.records else sizes.get(task)
+
+    def sample(self, task: str, sizes: Mapping[str, int]) -> SampleMean | None:
+        """The main score of a task with its variance. None without a score, or if the number of queries is unknown."""
+        if task not in self.scores:
+            return None
+        if task in self.records:
+            return self.records[task].sample
+        count = sizes.get(task)
+        return SampleMean.of_count(self.scores[task], count) if count else None
 
     @property
     def checkpoint(self) -> TrainingPoint | None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
 
-from harness.scoring.bootstrap import Interval
+from harness.scoring.intervals import Floats, Interval, SampleMean, pooled, share_intervals
 from leaderboards import stats
 from leaderboards.board.entries import PRINTED, Entry
+from leaderboards.board.pairs import SharedPairs, TaskPairs, mean_contrast, not_worse, shared_pairs
 from leaderboards.published.rows import MeanMismatch
-from leaderboards.stats import Floats
+from leaderboards.stats import Contrast
 from tasks.mmeb.datasets import META_TASKS
 from tasks.suites import MEAN_OF_META_TASKS, Mean, Suite, aggregate
 
@@ -45,7 +46,7 @@ class MeanScore:
 
 @dataclass(frozen=True, slots=True)
 class RankRange:
-    """A rank, the best and worst rank that the tests allow, and the group; all from 1."""
+    """A rank, the best and worst rank that the tests allow, and the group; all from 1. Group 0: none."""
 
     rank: int
     best: int
@@ -61,6 +62,12 @@ class Standing:
     cells: Mapping[str, MeanScore]
     place: RankRange | None = None
     """None if the mean that decides ranks is incomplete."""
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
+    """The 95 % CI of the main score of each task; none where the number of queries is not known."""
+    shared: RankRange | None = None
+    """For an incomplete row: its place among all rows, each pair compared over the datasets that both have."""
+    best: frozenset[str] = frozenset()
+    """The means and tasks in which no row is significantly better than this one."""
 
 
 def mean_weights(suite: Suite) -> dict[str, dict[str, float]]:
@@ -75,52 +82,57 @@ def mean_weights(suite: Suite) -> dict[str, dict[str, float]]:
     return weights
 
 
-def rank_entries(entries: Sequence[Entry], suite: Suite, sizes: Mapping[str, int], rank_by: str) -> list[Standing]:
-    """Ranked entries, best first; then incomplete ones, those with more tasks first.
+def rank_entries(
+    entries: Sequence[Entry],
+    suite: Suite,
+    sizes: Mapping[str, int],
+    rank_by: str,
+    mixed: frozenset[str] = frozenset(),
+) -> list[Standing]:
+    """Ranked entries, best first; then incomplete ones, by their rank over shared datasets.
 
     Args:
         entries: the models.
         suite: defines the means.
         sizes: the number of queries by task, for entries without per-query scores.
         rank_by: a mean of the suite or a task.
+        mixed: identities of results that are not comparable with the rest, so that they are never the best.
     """
     weights = mean_weights(suite)
     if rank_by not in weights:
         weights[rank_by] = {rank_by: 1.0}
-    standings = [
-        Standing(entry, _cells(entry, suite, weights, drawn, sizes))
-        for entry, drawn in zip(entries, _intervals(entries, weights), strict=True)
-    ]
-    ranked = [each for each in standings if each.cells[rank_by].comparable is not None]
-    ranked.sort(key=lambda each: -(each.cells[rank_by].comparable or 0.0))
-    places = _places([each.entry for each in ranked], _values(ranked, rank_by), weights[rank_by], sizes)
-    rest = [each for each in standings if each.cells[rank_by].comparable is None]
-    rest.sort(key=lambda each: -each.cells[rank_by].mean.present)
-    return [replace(each, place=place) for each, place in zip(ranked, places, strict=True)] + rest
+    tasks = list(
+        dict.fromkeys([*(t for mean in weights.values() for t in mean), *(t for e in entries for t in e.scores)])
+    )
+    rows = [Standing(entry, _cells(entry, suite, weights)) for entry in entries]
+    rows = _with_intervals(rows, weights, tasks, sizes)
+    pairs = {task: TaskPairs(entries, task, sizes) for task in tasks}
+    rows = _with_best(rows, weights, pairs, mixed)
+    rows = _with_places(rows, weights[rank_by], pairs, rank_by)
+    return sorted(rows, key=lambda row: _order(row, rank_by))
 
 
-def _values(standings: Sequence[Standing], name: str) -> Floats:
-    return np.array([each.cells[name].comparable for each in standings], dtype=np.float64)
+def _order(row: Standing, rank_by: str) -> tuple[float, ...]:
+    if row.place is not None:
+        return 0.0, -(row.cells[rank_by].comparable or 0.0)
+    shared = row.shared.rank if row.shared else math.inf
+    return 1.0, shared, -row.cells[rank_by].mean.present
 
 
-def _cells(
-    entry: Entry, suite: Suite, weights: Weights, drawn: Mapping[str, Interval], sizes: Mapping[str, int]
-) -> dict[str, MeanScore]:
+def _values(rows: Sequence[Standing], name: str) -> Floats:
+    return np.array([row.cells[name].comparable for row in rows], dtype=np.float64)
+
+
+def _cells(entry: Entry, suite: Suite, weights: Weights) -> dict[str, MeanScore]:
     known = {mean.name: mean for mean in aggregate(suite, entry.scores)}
     marks = {mark.cell: mark for mark in entry.published.marks} if entry.published else {}
     printed = entry.published.means if entry.published else {}
     cells = {}
-    for name, tasks in weights.items():
+    for name in weights:
         mean = known.get(name) or _single(name, entry.scores)
         summed = entry.kind in PRINTED and name in known and mean.value is not None and name not in printed
         mean = replace(mean, value=printed.get(name, mean.value))
-        interval = drawn.get(name)
-        counts = [entry.queries(task, sizes) for task in tasks]
-        if interval is None and mean.value is not None and all(counts):
-            interval = stats.count_interval(mean.value, sum(count or 0 for count in counts))
-        if interval and mean.value is not None:  # since resampling is in single precision
-            interval = Interval(min(interval.low, mean.value), max(interval.high, mean.value))
-        cells[name] = MeanScore(mean, interval, marks.get(name), summed)
+        cells[name] = MeanScore(mean, None, marks.get(name), summed)
     return cells
 
 
@@ -129,76 +141,94 @@ def _single(task: str, scores: Mapping[str, float]) -> Mean:
     return Mean(task, scores.get(task), int(task in scores), () if task in scores else (task,))
 
 
-def _intervals(entries: Sequence[Entry], weights: Weights) -> list[dict[str, Interval]]:
-    """Bootstrap intervals by entry and mean, for means of which an entry has the queries of all tasks."""
-    drawn: dict[str, stats.Singles] = {}
-    having: dict[str, list[int]] = {}
-    for name, tasks in weights.items():
-        having[name] = [index for index, entry in enumerate(entries) if all(_has(entry, task) for task in tasks)]
-        drawn[name] = np.zeros((stats.RESAMPLES, len(having[name])), dtype=np.float32)
-    column = {name: {index: place for place, index in enumerate(having[name])} for name in weights}
-    for task in dict.fromkeys(task for tasks in weights.values() for task in tasks):
-        for key, members in _same_queries(entries, task).items():
-            draws = stats.shared_draws(_matrix(entries, members, task), stats.generator("board", task, key))
-            for name, tasks in weights.items():
-                inside = [place for place, index in enumerate(members) if index in column[name]]
-                if task in tasks and inside:
-                    to = [column[name][members[place]] for place in inside]
-                    drawn[name][:, to] += np.float32(tasks[task]) * draws[:, inside]
-    found: list[dict[str, Interval]] = [{} for _ in entries]
-    for name, draws in drawn.items():
-        if draws.size:
-            for index, low, high in zip(having[name], *map(np.ndarray.tolist, stats.percentiles(draws)), strict=True):
-                found[index][name] = Interval(low, high)
-    return found
+def _with_intervals(
+    rows: Sequence[Standing], weights: Weights, tasks: Sequence[str], sizes: Mapping[str, int]
+) -> list[Standing]:
+    """The rows with the intervals of their means and tasks, which are all worked out at once."""
+    found: list[dict[str, SampleMean]] = []
+    for row in rows:
+        samples = {task: sample for task in tasks if (sample := row.entry.sample(task, sizes))}
+        means = {
+            name: sample
+            for name, parts in weights.items()
+            if (sample := _mean_sample(row, name, parts, samples, sizes)) is not None
+        }
+        found.append({**samples, **means})
+    flat = [sample for each in found for sample in each.values()]
+    ends = share_intervals(np.array([each.mean for each in flat]), np.array([each.effective for each in flat]))
+    intervals = map(Interval, *(end.tolist() for end in ends))
+    done = []
+    for row, each in zip(rows, found, strict=True):
+        own = {name: next(intervals) for name in each}
+        cells = {name: replace(cell, interval=own.get(name)) for name, cell in row.cells.items()}
+        done.append(replace(row, cells=cells, intervals={task: own[task] for task in tasks if task in own}))
+    return done
 
 
-def _has(entry: Entry, task: str) -> bool:
-    return task in entry.records and entry.records[task].scores is not None
+def _mean_sample(
+    row: Standing, name: str, parts: Mapping[str, float], samples: Mapping[str, SampleMean], sizes: Mapping[str, int]
+) -> SampleMean | None:
+    """A mean with its variance. If only the mean is printed, its queries are one sample, which is conservative."""
+    value = row.cells[name].mean.value
+    if value is None:
+        return None
+    if all(task in samples for task in parts):
+        return replace(pooled([samples[task] for task in parts], list(parts.values())), mean=value)
+    counts = [row.entry.queries(task, sizes) or 0 for task in parts]
+    return SampleMean.of_count(value, sum(counts)) if all(counts) else None
 
 
-def _same_queries(entries: Sequence[Entry], task: str) -> dict[str, list[int]]:
-    """Indexes of the entries that have the same queries of a task in the same order, by data."""
-    found: dict[str, list[int]] = defaultdict(list)
-    for index, entry in enumerate(entries):
-        if _has(entry, task):
-            result = entry.records[task].result
-            found[f"{result.dataset['digest']} {result.main_metric} {result.num_queries}"].append(index)
-    return found
+def _with_best(
+    rows: Sequence[Standing], weights: Weights, pairs: Mapping[str, TaskPairs], mixed: frozenset[str]
+) -> list[Standing]:
+    best: list[set[str]] = [set() for _ in rows]
+    odd = [{task for task, record in row.entry.records.items() if record.result.identity in mixed} for row in rows]
+    for task, each in pairs.items():
+        values = np.where([task in tasks for tasks in odd], np.nan, each.means)
+        for row in not_worse(values, each.contrast(1.0)):
+            best[row].add(task)
+    for name, parts in weights.items():
+        printed = _values(rows, name)
+        values = np.where([bool(tasks) for tasks in odd], np.nan, printed)
+        for row in not_worse(values, mean_contrast(pairs, parts, printed)):
+            best[row].add(name)
+    return [replace(row, best=frozenset(names)) for row, names in zip(rows, best, strict=True)]
 
 
-def _matrix(entries: Sequence[Entry], members: Sequence[int], task: str) -> stats.Singles:
-    columns = [entries[index].records[task].scores for index in members]
-    return np.stack([column for column in columns if column is not None], axis=1)
+def _with_places(
+    rows: Sequence[Standing], parts: Mapping[str, float], pairs: Mapping[str, TaskPairs], rank_by: str
+) -> list[Standing]:
+    values = _values(rows, rank_by)
+    ranked = np.flatnonzero(np.isfinite(values))
+    tests = mean_contrast(pairs, parts, values)
+    inside = np.ix_(ranked, ranked)
+    places = _places(values[ranked], Contrast(tests.centre[inside], tests.variance[inside]))
+    done = list(rows)
+    for row, place in zip(ranked.tolist(), places, strict=True):
+        done[row] = replace(rows[row], place=place)
+    if len(ranked) < len(rows):
+        shared = shared_pairs(pairs, parts)
+        for row in np.flatnonzero(~np.isfinite(values)).tolist():
+            done[row] = replace(rows[row], shared=_shared_place(row, shared))
+    return done
 
 
-def _places(
-    entries: Sequence[Entry], values: Floats, weights: Mapping[str, float], sizes: Mapping[str, int]
-) -> list[RankRange]:
-    if not entries:
+def _places(values: Floats, tests: Contrast) -> list[RankRange]:
+    if not len(values):
         return []
-    variances = np.zeros((len(entries), len(entries)))
-    for task, weight in weights.items():
-        variances += weight**2 * _pair_variances(entries, values, task, sizes)
-    freedom = sum(min(entry.queries(task, sizes) or 0 for entry in entries) - 1 for task in weights)
-    significant = stats.significant_pairs(values, variances, freedom)
+    significant = stats.significant_pairs(tests)
     ranges, numbers = stats.rank_ranges(values, significant), stats.groups(values, significant)
     ranks = [1 + int(np.count_nonzero(values > value)) for value in values]
     return [RankRange(rank, *span, group) for rank, span, group in zip(ranks, ranges, numbers, strict=True)]
 
 
-def _pair_variances(entries: Sequence[Entry], values: Floats, task: str, sizes: Mapping[str, int]) -> Floats:
-    """Variances of all pairwise differences on one task, (entries, entries).
-
-    They follow from the queries if both entries have the same ones, else from their numbers. For an entry that only has
-    the mean, the mean stands for the task, which can only enlarge the variance. If the number of queries is unknown,
-    the variance is infinite, so that no difference is significant.
-    """
-    single = np.full(len(entries), np.inf)
-    for place, (entry, value) in enumerate(zip(entries, values, strict=True)):
-        if count := entry.queries(task, sizes):
-            single[place] = stats.share_variance(entry.scores.get(task, value), count)
-    variances: Floats = single[:, None] + single
-    for members in _same_queries(entries, task).values():
-        variances[np.ix_(members, members)] = stats.pair_variances(_matrix(entries, members, task))
-    return variances
+def _shared_place(row: int, shared: SharedPairs) -> RankRange | None:
+    """The place of a row among all that share a dataset with it. Only shared datasets decide between two rows."""
+    others = np.flatnonzero(shared.there[row])
+    others = others[others != row]
+    if not len(others):
+        return None
+    differences = shared.differences[row, others]
+    significant = stats.holm(shared.tests.p[row, others]) < stats.LEVEL
+    better, worse = (int((significant & side).sum()) for side in (differences > 0, differences < 0))
+    return RankRange(1 + int((differences > 0).sum()), 1 + better, 1 + len(others) - worse, 0)

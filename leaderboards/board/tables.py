@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from harness.errors import unknown_name
 from harness.results.files import Result
+from harness.scoring.intervals import Interval
 from leaderboards.board.board import Board, facts, official_effect
 from leaderboards.board.entries import MEASURED
 from leaderboards.board.standings import RULE, MeanScore, Standing
 from leaderboards.published.headline import headline_note
-from leaderboards.tables import Cell, Style, Table, csv_text, some, styles
+from leaderboards.tables import Cell, Style, Table, csv_text, some
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 FACTS = ("size", "width", "source", "date", "seconds", "items/s", "GPU-hours")
 _WORDS = frozenset({"model", "source", "date", "protocol", "missing"})
 _SIZES = ((1e9, "B"), (1e6, "M"), (1e3, "K"), (1, ""))
+SHARED = "~"
+"""The mark of the rank of an incomplete row."""
 _MORE = "--columns chooses columns, and --format csv has all"
 _NO_EFFECT = 5e-5
 """A smaller effect would print as 0.0 points."""
@@ -79,10 +81,11 @@ def title(board: Board) -> str:
 
 
 def _rank(standing: Standing) -> Cell:
-    place = standing.place
+    place = standing.place or standing.shared
     if place is None:
         return Cell("–")
-    return Cell(str(place.rank), "" if place.best == place.worst else f"[{place.best}–{place.worst}]")
+    text = f"{'' if standing.place else SHARED}{place.rank}"
+    return Cell(text, "" if place.best == place.worst else f"[{place.best}–{place.worst}]")
 
 
 def _name(standing: Standing) -> str:
@@ -92,12 +95,14 @@ def _name(standing: Standing) -> str:
 
 def _column(name: str, standings: Sequence[Standing], board: Board, *, intervals: bool) -> list[Cell]:
     if standings and name in standings[0].cells:
-        scores = [standing.cells[name] for standing in standings]
-        mixed = [board.is_mixed(standing.entry) for standing in standings]
-        marked = styles([None if other else score.comparable for score, other in zip(scores, mixed, strict=True)])
         return [
-            mean_cell(score, style, intervals=intervals, mixed=other)
-            for score, style, other in zip(scores, marked, mixed, strict=True)
+            mean_cell(
+                standing.cells[name],
+                "best" if name in standing.best else "",
+                intervals=intervals,
+                mixed=board.is_mixed(standing.entry),
+            )
+            for standing in standings
         ]
     if name == "official":
         return [Cell(_effect(official_effect(standing.entry, board.suite))) for standing in standings]
@@ -128,17 +133,20 @@ def _dataset(name: str, standings: Sequence[Standing], board: Board, *, interval
     task, metric = next(
         ((task, more[name]) for task in board.tasks if name in (more := board.suite.recall_columns(task))), (name, "")
     )
-    cells, values = [], []
+    cells = []
     for standing in standings:
         entry = standing.entry
         value = entry.others(task).get(metric or (entry.metric(task) if task in entry.scores else ""))
         record = entry.records.get(task)
-        score = record.result.metrics[metric or record.result.main_metric] if record else None
+        ends = standing.intervals.get(task)
+        if record and (metric or not ends):
+            score = record.result.metrics[metric or record.result.main_metric]
+            ends = Interval(score.low, score.high)
         mixed = record is not None and record.result.identity in board.mixed
         text = "" if value is None else f"{100 * value:.1f}{'‡' if mixed else ''}"
-        cells.append(Cell(text, _interval(score.low, score.high) if intervals and score and text else ""))
-        values.append(None if mixed else value)
-    return [replace(cell, style=style) for cell, style in zip(cells, styles(values), strict=True)]
+        style: Style = "best" if not metric and task in standing.best else ""
+        cells.append(Cell(text, _interval(*ends) if intervals and ends and text else "", style))
+    return cells
 
 
 def _effect(value: float | None) -> str:
@@ -167,11 +175,13 @@ def notes(board: Board, *, intervals: bool = True) -> list[str]:
     lines = [f"Ranked by {board.rank_by}. {RULE}"] if any(each.place for each in standings) else []
     if not lines:
         lines.append(f"No row has all datasets of {board.rank_by}, so no row is ranked. --datasets shows each dataset.")
-    if intervals:
+    if any(each.shared for each in standings):
         lines.append(
-            "Brackets beside a score: 95 % CI, from a bootstrap over queries within datasets. "
-            "Where only the number of queries is known, it is Wilson's interval."
+            f"{SHARED}: an incomplete row. It is compared with each other row over the datasets that both have."
         )
+    lines.append("Bold: not significantly worse than the best of its column (Holm, 5 %).")
+    if intervals:
+        lines.append("Brackets beside a score: its 95 % CI for other queries of the same datasets.")
     lines += board.notes
     if any(abs(official_effect(standing.entry, board.suite) or 0.0) >= _NO_EFFECT for standing in standings):
         lines.append(
@@ -210,11 +220,25 @@ def remarks(board: Board) -> list[str]:
         for kind in _not_seen(column.values())
     }
     lines = [f"{each}: its scores are from the rest of each item." for each in sorted(blind)]
+    lines += clusters_note(board.results)
     if any(result.settings.get("limit") is not None for result in board.results):
         lines.append("--limit: only the first queries; not comparable with whole tasks.")
     if any(result.bad_media for result in board.results):
         lines.append("Bad media counted as wrong: see `llave show`.")
     return lines
+
+
+def clusters_note(results: Iterable[Result]) -> list[str]:
+    """A note on the tasks whose queries are not independent, with their numbers of queries and clusters."""
+    found = {
+        result.task: f"{result.task} {result.num_queries:,} in {clusters:,}"
+        for result in results
+        if isinstance(clusters := result.dataset.get("clusters"), int) and clusters < result.num_queries
+    }
+    if not found:
+        return []
+    why = "Queries that share a picture, a right target or a named group are one cluster in intervals and tests"
+    return [f"{why}: {some(list(found.values()))}."]
 
 
 def _not_seen(results: Iterable[Result]) -> set[str]:
@@ -247,7 +271,7 @@ def _frame(board: Board, by_step: bool) -> pd.DataFrame:
     frame = board.frame()
     if by_step:
         frame = frame[frame["step"].notna()].sort_values(["run", "step"])
-    whole = ["rank", "rank_best", "rank_worst", "group", "step", "tasks", "tied queries", "size", "width"]
+    whole = ["rank", "rank_best", "rank_worst", "group", "shared_rank", "step", "tasks", "tied queries", "size", "width"]
     return frame.astype(dict.fromkeys(whole, "Int64"))
 
 

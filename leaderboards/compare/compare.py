@@ -10,11 +10,11 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from harness.errors import UserError
-from harness.scoring.bootstrap import Interval
+from harness.scoring.intervals import Floats, Interval, SampleMean
 from leaderboards import stats
 from leaderboards.board.entries import Entry
 from leaderboards.board.standings import mean_weights
-from leaderboards.stats import Floats
+from leaderboards.stats import Contrast, Moments
 from leaderboards.tables import some
 from tasks.suites import Suite
 
@@ -31,17 +31,20 @@ class Difference:
     a: float
     b: float
     interval: Interval | None
-    """The 95 % CI over queries of these datasets. None if the number of queries is not known."""
-    hierarchical: Interval | None
-    """The 95 % CI of a mean over datasets too. None for fewer than three, or if only means are known."""
+    """The 95 % CI for other queries of these datasets. None if the number of queries is not known."""
+    over_datasets: Interval | None
+    """The 95 % CI for other datasets too. None for fewer than three, for other means, or if only means are known."""
     p: float | None
-    """The two-sided p-value; None if the number of queries is not known."""
+    """The two-sided p-value of the test that gives `interval`; None if the number of queries is not known."""
     holm: float | None = None
     """The p-value of a dataset after Holm's correction over all datasets."""
     wins: int | None = None
     ties: int | None = None
     losses: int | None = None
-    """Numbers of queries on which B is better, equal and worse. None if single queries are not known."""
+    """Numbers of queries on which B is certainly better, neither, and certainly worse. None if they are not known."""
+    queries: int | None = None
+    clusters: int | None = None
+    """Numbers of queries, and of clusters of queries that belong together. None if single queries are not known."""
 
     @property
     def value(self) -> float:
@@ -80,21 +83,49 @@ class Comparison:
         return [each for each in (self.headline, *significant) if each.interval and each.interval.high < -points / 100]
 
 
-class _Share(NamedTuple):
-    """A score with its number of queries, for a model whose single queries are not known."""
+class _Queries(NamedTuple):
+    """What two models have to the same queries of a dataset, each (queries,)."""
 
-    rate: float
-    queries: int
+    differences: Floats
+    """B minus A."""
+    open: Floats
+    """The variances of the outcomes that ties leave open."""
+    moments: Moments
+
+    @property
+    def certain(self) -> Floats:
+        """The differences, 0 where a tie leaves one of the outcomes open."""
+        certain: Floats = np.where(self.open > 0, 0.0, self.differences)
+        return certain
 
 
 class _Pair(NamedTuple):
-    """The statistics of one dataset: the difference, its variance, its resampled means and its sign flips."""
+    """One dataset: both scores, and the queries if both models have the same ones."""
 
-    difference: Difference
-    variance: float
-    draws: Floats
-    flips: Floats | None
-    """None if the queries are not paired."""
+    name: str
+    a: SampleMean
+    b: SampleMean
+    queries: _Queries | None
+
+    def contrast(self, share: float = 1.0) -> Contrast:
+        if self.queries is not None:
+            return self.queries.moments.contrast(share)
+        return stats.unpaired_contrast(self.a, self.b, share)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        if self.queries is None:
+            return {}
+        certain, moments = self.queries.certain, self.queries.moments
+        won, lost = int(np.count_nonzero(certain > 0)), int(np.count_nonzero(certain < 0))
+        ties = len(certain) - won - lost
+        return {"wins": won, "ties": ties, "losses": lost, "queries": moments.queries, "clusters": moments.clusters}
+
+    def difference(self) -> Difference:
+        found = self.contrast()
+        return Difference(
+            self.name, "dataset", self.a.mean, self.b.mean, found.interval, None, float(found.p), **self.counts
+        )
 
 
 def compare(a: Entry, b: Entry, suite: Suite, sizes: Mapping[str, int]) -> Comparison:
@@ -108,7 +139,7 @@ def compare(a: Entry, b: Entry, suite: Suite, sizes: Mapping[str, int]) -> Compa
     tasks = [task for task in dict.fromkeys(shared) if a.metric(task) == b.metric(task)]
     pairs = {task: _pair(a, b, task, sizes) for task in tasks}
     known = {task: pair for task, pair in pairs.items() if pair is not None}
-    datasets = [pair.difference for pair in known.values()]
+    datasets = [pair.difference() for pair in known.values()]
     adjusted = stats.holm([each.p if each.p is not None else 1.0 for each in datasets])
     means = _means(a, b, suite, known, sizes)
     if not means:
@@ -122,63 +153,34 @@ def compare(a: Entry, b: Entry, suite: Suite, sizes: Mapping[str, int]) -> Compa
     )
 
 
-def differences(a: Entry, b: Entry, task: str) -> Floats | None:
-    """B minus A for each query, (queries,), in the order of the data. None unless both have the same queries."""
+def _same_queries(a: Entry, b: Entry, task: str) -> _Queries | None:
+    """The queries of a task, in the order of the data. None unless both models have the same ones."""
     if task not in a.records or task not in b.records:
         return None
     first, second = a.records[task], b.records[task]
+    one, two = first.outcomes, second.outcomes
     same = first.result.dataset["digest"] == second.result.dataset["digest"]
-    if not same or first.scores is None or second.scores is None or len(first.scores) != len(second.scores):
+    if not same or one is None or two is None or len(one.scores) != len(two.scores):
         return None
-    return second.scores.astype(np.float64) - first.scores
+    differences, variances = two.scores - one.scores, one.open + two.open
+    clusters = one.clusters if one.clusters is not None else two.clusters
+    return _Queries(differences, variances, Moments.of_pair(differences, variances, clusters))
+
+
+def certain_differences(a: Entry, b: Entry, task: str) -> Floats | None:
+    """B minus A for each query, (queries,), in the order of the data; 0 where a tie leaves an outcome open.
+
+    None unless both models have the same queries.
+    """
+    found = _same_queries(a, b, task)
+    return None if found is None else found.certain
 
 
 def _pair(a: Entry, b: Entry, task: str, sizes: Mapping[str, int]) -> _Pair | None:
-    found = differences(a, b, task)
-    return _unpaired(a, b, task, sizes) if found is None else _paired(a, b, task, found)
-
-
-def _paired(a: Entry, b: Entry, task: str, found: Floats) -> _Pair:
-    flips = stats.sign_flips(found, stats.generator("flips", task))
-    difference = Difference(
-        task,
-        "dataset",
-        a.scores[task],
-        b.scores[task],
-        stats.paired_interval(found),
-        None,
-        stats.p_value(flips, float(found.mean())),
-        wins=int(np.count_nonzero(found > 0)),
-        ties=int(np.count_nonzero(found == 0)),
-        losses=int(np.count_nonzero(found < 0)),
-    )
-    draws = stats.resampled(found, stats.generator("draws", task))
-    return _Pair(difference, float(found.var()) / len(found), draws, flips)
-
-
-def _unpaired(a: Entry, b: Entry, task: str, sizes: Mapping[str, int]) -> _Pair | None:
-    first, second = _share(a, task, sizes), _share(b, task, sizes)
+    first, second = a.sample(task, sizes), b.sample(task, sizes)
     if first is None or second is None:
         return None
-    interval = stats.unpaired_interval(*first, *second)
-    variance = stats.share_variance(*first) + stats.share_variance(*second)
-    p = stats.normal_p(second.rate - first.rate, math.sqrt(variance))
-    difference = Difference(task, "dataset", first.rate, second.rate, interval, None, p)
-    return _Pair(difference, variance, _drawn(first, second, task), None)
-
-
-def _drawn(first: _Share, second: _Share, task: str) -> Floats:
-    """Differences of resampled shares, (RESAMPLES,). Swapping the two negates them."""
-    random = stats.generator("draws", task)
-    low, high = (
-        random.binomial(each.queries, each.rate, stats.RESAMPLES) / each.queries for each in sorted((first, second))
-    )
-    return high - low if first <= second else low - high
-
-
-def _share(entry: Entry, task: str, sizes: Mapping[str, int]) -> _Share | None:
-    count = entry.queries(task, sizes)
-    return _Share(entry.scores[task], count) if count else None
+    return _Pair(task, first, second, _same_queries(a, b, task))
 
 
 def _means(a: Entry, b: Entry, suite: Suite, pairs: Mapping[str, _Pair], sizes: Mapping[str, int]) -> list[Difference]:
@@ -197,30 +199,15 @@ def _means(a: Entry, b: Entry, suite: Suite, pairs: Mapping[str, _Pair], sizes: 
 
 
 def _mean(name: str, weights: Mapping[str, float], pairs: Mapping[str, _Pair]) -> Difference:
-    parts, share = [pairs[task] for task in weights], np.array(list(weights.values()))
-    differences = [each.difference for each in parts]
-    draws = np.array([each.draws for each in parts])
-    a, b = float(share @ [each.a for each in differences]), float(share @ [each.b for each in differences])
-    low, high = np.quantile(share @ draws, (0.025, 0.975)).tolist()
+    parts = [(pairs[task], weight) for task, weight in weights.items()]
+    found = [pair.contrast(weight).weighted(weight) for pair, weight in parts]
+    whole = sum(found[1:], found[0])
+    a, b = (math.fsum(weight * getattr(pair, side).mean for pair, weight in parts) for side in "ab")
     alike = len(set(weights.values())) == 1
-    means = np.array([each.value for each in differences])
-    wide = stats.hierarchical_interval(means, draws, stats.generator("datasets", name)) if alike else None
-    flips = [each.flips for each in parts if each.flips is not None]
-    if len(flips) < len(parts):
-        error = math.sqrt(share**2 @ [each.variance for each in parts])
-        return Difference(name, "mean", a, b, Interval(low, high), wide, stats.normal_p(b - a, error))
-    return Difference(
-        name,
-        "mean",
-        a,
-        b,
-        Interval(low, high),
-        wide,
-        stats.p_value(share @ np.array(flips), b - a),
-        wins=sum(each.wins or 0 for each in differences),
-        ties=sum(each.ties or 0 for each in differences),
-        losses=sum(each.losses or 0 for each in differences),
-    )
+    wide = stats.over_datasets([pair.b.mean - pair.a.mean for pair, _ in parts], whole.interval) if alike else None
+    counts = [pair.counts for pair, _ in parts]
+    summed = {key: sum(each[key] for each in counts) for key in counts[0]} if all(counts) else {}
+    return Difference(name, "mean", a, b, whole.interval, wide, float(whole.p), **summed)
 
 
 def _mean_of(entry: Entry, name: str, tasks: Mapping[str, float]) -> float | None:
@@ -234,10 +221,8 @@ def _from_counts(name: str, a: float, b: float, sizes: Sequence[int]) -> Differe
     """The difference of two means of which only the numbers of queries are known. Its interval is conservative."""
     if not all(sizes):
         return Difference(name, "mean", a, b, None, None, None)
-    count = sum(sizes)
-    error = math.sqrt(stats.share_variance(a, count) + stats.share_variance(b, count))
-    interval = stats.unpaired_interval(a, count, b, count)
-    return Difference(name, "mean", a, b, interval, None, stats.normal_p(b - a, error))
+    found = stats.unpaired_contrast(SampleMean.of_count(a, sum(sizes)), SampleMean.of_count(b, sum(sizes)))
+    return Difference(name, "mean", a, b, found.interval, None, float(found.p))
 
 
 def _caveats(a: Entry, b: Entry, pairs: Mapping[str, _Pair], sizes: Mapping[str, int]) -> list[str]:
@@ -257,5 +242,5 @@ def _caveats(a: Entry, b: Entry, pairs: Mapping[str, _Pair], sizes: Mapping[str,
 
 def _sizes_differ(a: Entry, b: Entry, task: str, sizes: Mapping[str, int]) -> bool:
     """Whether the numbers of queries differ. A printed score counts as one of the whole benchmark."""
-    first, second = _share(a, task, sizes), _share(b, task, sizes)
+    first, second = a.sample(task, sizes), b.sample(task, sizes)
     return first is not None and second is not None and first.queries != second.queries

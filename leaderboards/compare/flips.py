@@ -7,11 +7,11 @@ from typing import NamedTuple
 from harness.results.files import load_rows
 from harness.scoring.metrics import QueryRow
 from leaderboards.board.entries import Entry
-from leaderboards.compare.compare import Comparison, differences
+from leaderboards.compare.compare import Comparison, certain_differences
 
 
 class Flip(NamedTuple):
-    """A query whose score differs, with the rows of both models."""
+    """A query whose score certainly differs, with the rows of both models."""
 
     task: str
     change: float
@@ -49,5 +49,5 @@ def flips(comparison: Comparison, most: int) -> list[Flip]:
 
 
 def _changes(a: Entry, b: Entry, task: str) -> list[float]:
-    found = differences(a, b, task)
+    found = certain_differences(a, b, task)
     return [] if found is None else found.tolist()

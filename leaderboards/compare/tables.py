@@ -7,7 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from harness.scoring.bootstrap import Interval
+from harness.scoring.intervals import Interval
+from leaderboards.board.tables import clusters_note
 from leaderboards.compare.compare import COMMON, Comparison, Difference
 from leaderboards.compare.config_diff import changes
 from leaderboards.compare.flips import Flip
@@ -73,18 +74,13 @@ def _row(each: Difference) -> tuple[Cell, ...]:
         Cell("" if each.p is None else _p(each.p)),
         Cell("" if each.holm is None else _p(each.holm)),
         *(Cell("" if count is None else f"{count:,}") for count in (each.wins, each.ties, each.losses)),
-        Cell(_interval(each.hierarchical)),
+        Cell(_interval(each.over_datasets)),
     )
 
 
 def _significant(each: Difference) -> bool:
-    """Whether the test and the interval agree. The interval guards against small equal fractions on every query."""
     p = each.p if each.holm is None else each.holm
-    return p is not None and p < LEVEL and _excludes_zero(each)
-
-
-def _excludes_zero(each: Difference) -> bool:
-    return each.interval is not None and not each.interval.low <= 0 <= each.interval.high
+    return p is not None and p < LEVEL
 
 
 def _notes(comparison: Comparison) -> list[str]:
@@ -92,11 +88,14 @@ def _notes(comparison: Comparison) -> list[str]:
     won, lost = (sum(sign * each.value > 0 for each in comparison.datasets) for sign in (1, -1))
     if count:
         lines.append(f"{count} dataset{'s' if count != 1 else ''}: {won} won, {count - won - lost} tied, {lost} lost.")
-    lines.append(
-        "95 % CI: for other queries of the same datasets. CI over datasets: for other datasets like these too.  "
-        "p: sign flips of queries; Holm p: corrected over datasets. "
-        "Bold: significant, that is p (Holm p for a dataset) is below 0.05 and the 95 % CI excludes 0."
-    )
+    lines.append("95 % CI and p: one test, for other queries of the same datasets. Holm p: corrected over datasets.")
+    lines.append("Bold: significant, that is p (Holm p for a dataset) is below 0.05.")
+    if any(each.over_datasets for each in comparison.means):
+        lines.append(
+            "CI over datasets: for other datasets like these too. "
+            "It is too narrow if a few datasets have a large effect and the others none."
+        )
+    lines += clusters_note([each.result for each in comparison.a.records.values()])
     if not all(each.paired for each in (*comparison.means, *comparison.datasets)):
         lines.append(f"§ {_NOT_PAIRED}")
     return [*lines, *comparison.caveats]
@@ -165,7 +164,7 @@ def matrix_table(comparisons: Sequence[Comparison]) -> Table:
             cells[one, other] = Cell(
                 _points(value) + sign,
                 _interval(interval),
-                "best" if p < LEVEL and _excludes_zero(pair.headline) else "",
+                "best" if p < LEVEL else "",
             )
     rows = tuple((Cell(one), *(cells.get((one, other), Cell("")) for other in labels)) for one in labels)
     names = sorted({head.name for head in heads}, key=lambda name: name == COMMON)

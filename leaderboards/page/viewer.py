@@ -104,9 +104,9 @@ def _task(board: Board, entries: Sequence[Entry], task: str, most: int) -> TaskV
         if task in entry.records and task in entry.scores  # not for ranks, where lower is better
     }
     scores = {
-        at: record.scores
+        at: record.outcomes.scores
         for at, record in records.items()
-        if record.scores is not None and record.result.identity not in board.mixed
+        if record.outcomes is not None and record.result.identity not in board.mixed
     }
     if not scores:
         return None
@@ -127,7 +127,7 @@ def _task(board: Board, entries: Sequence[Entry], task: str, most: int) -> TaskV
     }
 
 
-def interesting(scores_QM: NDArray[np.float32], most: int) -> list[int]:
+def interesting(scores_QM: NDArray[np.float64], most: int) -> list[int]:
     """The sorted indexes of the queries that are among the first `most` of at least one model.
 
     `scores_QM` is (queries, models). For each model three kinds of queries take turns: those on which it is below the
@@ -144,7 +144,7 @@ def interesting(scores_QM: NDArray[np.float32], most: int) -> list[int]:
     )
 
 
-def _order(away_Q: NDArray[np.float32], scores_Q: NDArray[np.float32]) -> list[int]:
+def _order(away_Q: NDArray[np.float64], scores_Q: NDArray[np.float32]) -> list[int]:
     kinds_Q = np.select([away_Q < 0, away_Q > 0, scores_Q < 1], [0, 1, 2], 3)
     turns_Q = np.zeros(len(kinds_Q))
     for kind in range(4):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Literal, cast
+from typing import Literal
+
+import numpy as np
 
 from harness.results.files import Result
-from harness.scoring.bootstrap import bootstrap
+from harness.scoring.intervals import Clusters
 from harness.scoring.metrics import Metric, QueryRow, Score
 from harness.types import ProtocolName, Ranking
 
@@ -35,7 +37,22 @@ def disagreements(result: Result, rows: Sequence[QueryRow], *, intervals: bool) 
     if ties != result.tied_queries:
         yield f"It states {result.tied_queries} tied queries; its rows have {ties}."
     yield from _row_values(result, rows, rankings)
-    yield from _metrics(result, rankings, intervals=intervals)
+    clusters = _clusters(rows)
+    if clusters is None:
+        yield "Its rows lack their clusters, or these are not numbered."
+        return
+    stated, found = result.dataset.get("clusters"), len(np.unique(clusters))
+    if stated != found:
+        yield f"It states {stated} clusters of queries; its rows have {found}."
+    yield from _metrics(result, rankings, clusters if intervals else None)
+
+
+def _clusters(rows: Sequence[QueryRow]) -> Clusters | None:
+    """The cluster of each row. None if one has none."""
+    numbers = [row.get("cluster") for row in rows]
+    if not all(isinstance(each, int) and 0 <= each < len(rows) for each in numbers):
+        return None
+    return np.array(numbers, dtype=np.int32)
 
 
 def _row_values(result: Result, rows: Sequence[QueryRow], rankings: Sequence[Ranking]) -> Iterator[str]:
@@ -64,9 +81,9 @@ def _top_agrees(row: QueryRow, ranking: Ranking) -> bool:
     return needed <= len(places) and places == sorted(ranking.best)[: len(places)]
 
 
-def _metrics(result: Result, rankings: Sequence[Ranking], *, intervals: bool) -> Iterator[str]:
+def _metrics(result: Result, rankings: Sequence[Ranking], clusters: Clusters | None) -> Iterator[str]:
+    """Checks every figure, and its interval too if the clusters are given."""
     unranked = not all(ranking.best for ranking in rankings)
-    seed = cast("int", result.settings.get("seed"))
     for rule, stated in _both(result):
         for name, score in stated.items():
             metric = Metric.parse(name)
@@ -76,8 +93,8 @@ def _metrics(result: Result, rankings: Sequence[Ranking], *, intervals: bool) ->
             mean = metric.aggregate(values)
             if not _near(score.value, mean):
                 yield f"{name} ({rule}) is stated as {score.value:.6f}; its rows give {mean:.6f}."
-            elif intervals:
-                (found,) = bootstrap([values], medians=[metric.kind == "median_rank"], seed=seed)
+            elif clusters is not None:
+                found = metric.summary(values, rankings, clusters, rule)
                 if not (_near(score.low, found.low) and _near(score.high, found.high)):
                     ours, theirs = (f"{each.low:.6f} to {each.high:.6f}" for each in (score, found))
                     yield f"The interval of {name} ({rule}) is stated as {ours}; its rows give {theirs}."

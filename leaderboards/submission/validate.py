@@ -114,7 +114,7 @@ def _identity(result: Result, tasks: Mapping[str, Task]) -> Iterator[str]:
             modalities=tuple(cast("Sequence[str]", model["modalities"])),
             similarity="dot" if model["similarity"] == "dot" else "cosine",
         )
-        limit, seed = cast("int | None", settings["limit"]), cast("int", settings["seed"])
+        limit = cast("int | None", settings["limit"])
         skips = settings["on_bad_media"] == "count-as-wrong"
         fingerprint = model_fingerprint(spec)
     except (KeyError, TypeError, ValueError):
@@ -125,7 +125,7 @@ def _identity(result: Result, tasks: Mapping[str, Task]) -> Iterator[str]:
     scope: Scope = "global" if result.scope == "global" else "local"
     known = tasks.get(result.task) or replace(next(iter(tasks.values())), query_role="query")
     task = replace(known, name=result.task, scope=scope, metrics=tuple(result.strict))
-    config = EvalConfig(rule_of(result), limit, seed, skips)
+    config = EvalConfig(rule_of(result), limit, skips)
     if identity_of(task, str(result.dataset["digest"]), spec, config) != result.identity:
         yield "Its identity does not match its task, data, model, protocol and settings. It was edited, or is older."
 

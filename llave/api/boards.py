@@ -84,7 +84,7 @@ class ModelComparison:
         """One row for each mean, the headline first, then for each dataset. Fractions, B minus A.
 
         Columns: name, kind (mean, dataset), a, b, difference. Then its 95 % CIs: low and high (other queries of the
-        same datasets), hierarchical_low and hierarchical_high (other datasets too). Then p, holm, wins, ties, losses
+        same datasets), over_datasets_low and over_datasets_high (other datasets too). Then p, holm, wins, ties, losses
         and paired.
         """
         import pandas as pd
@@ -92,9 +92,9 @@ class ModelComparison:
         rows = []
         for each in (*self.comparison.means, *self.comparison.datasets):
             low, high = each.interval or (None, None)
-            wide_low, wide_high = each.hierarchical or (None, None)
-            wide = {"hierarchical_low": wide_low, "hierarchical_high": wide_high}
-            plain = {name: value for name, value in asdict(each).items() if name not in ("interval", "hierarchical")}
+            wide_low, wide_high = each.over_datasets or (None, None)
+            wide = {"over_datasets_low": wide_low, "over_datasets_high": wide_high}
+            plain = {name: value for name, value in asdict(each).items() if name not in ("interval", "over_datasets")}
             head = {name: plain.pop(name) for name in ("name", "kind", "a", "b")}
             rows.append(
                 head | {"difference": each.value, "low": low, "high": high} | wide | plain | {"paired": each.paired}

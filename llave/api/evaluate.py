@@ -56,7 +56,7 @@ def evaluate(
         workers: number of threads that prepare items; one for each processor, up to 8, if None.
         device: `cpu`, `cuda`, `cuda:1`, or `auto`.
         dtype: `float32`, `bfloat16`, `float16`, or `auto`.
-        seed: seed of the bootstrap intervals, and of models that draw at random.
+        seed: seed of models that draw at random.
         model_options: settings of the model, such as `{"max_length": 2048}`.
         trust_remote_code: whether code that a checkpoint brings may run, from pinned revisions only.
         progress: whether to show a progress bar.
@@ -73,7 +73,7 @@ def evaluate(
         >>> result["demo-object"].score.value <= 1
         True
     """
-    config = _config(protocol, limit, seed, on_bad_media)
+    config = _config(protocol, limit, on_bad_media)
     settings = _run_settings(out, store, budget, workers, device)
     load = model_settings(device, dtype, seed, model_options, trust_remote_code)
     return _evaluate(model, choose_tasks(tasks, data, images), load, config, settings, progress)
@@ -108,17 +108,16 @@ def _evaluate(
     )
 
 
-def _config(protocol: ProtocolName, limit: int | None, seed: int, on_bad_media: str) -> EvalConfig:
+def _config(protocol: ProtocolName, limit: int | None, on_bad_media: str) -> EvalConfig:
     """The conditions of the evaluation. Raises UserError for values that the command line refuses too."""
     check_count("limit", limit, 1)
-    check_count("seed", seed, 0)
     for name, word, known in (
         ("protocol", protocol, ("strict", "official")),
         ("on_bad_media", on_bad_media, ("stop", "count-as-wrong")),
     ):
         if word not in known:
             raise UserError(f"{name} cannot be {word!r}.", f"Choose from {', '.join(known)}.")
-    return EvalConfig(protocol, limit, seed, on_bad_media == "count-as-wrong")
+    return EvalConfig(protocol, limit, on_bad_media == "count-as-wrong")
 
 
 def _run_settings(out: str | Path, store: str | Path, budget: int, workers: int | None, device: str) -> RunSettings:

@@ -74,9 +74,9 @@ def _is_repeat(model: Model, before: Sequence[Model]) -> bool:
 
 
 def _changed(settings: ModelSettings) -> list[str]:
-    """Settings that differ from their defaults and would be ignored. The seed also decides intervals, so it may."""
+    """Settings that differ from their defaults and would be ignored."""
     usual = ModelSettings()
-    names = [each.name for each in fields(settings) if each.name != "seed"]
+    names = [each.name for each in fields(settings)]
     return [name for name in names if getattr(settings, name) != getattr(usual, name)]
 
 

@@ -256,7 +256,7 @@ class EvalResults:
                 rows.append((Cell(means[0].name), Cell(""), Cell(""), *map(Cell, values)))
         title = f"{self.suite.summary}: {self._heading()}"
         names = ("task", "queries", "chance", *board.columns)
-        notes = ("Brackets: 95 % CI, bootstrap over queries.",)
+        notes = ("Brackets: 95 % CI.",)
         return Table(title, names, tuple(rows), frozenset({"task"}), notes)
 
 

@@ -46,6 +46,7 @@ def task(
     queries: Records,
     candidates: Records,
     positives: Iterable[object],
+    groups: Sequence[str] = (),
     metrics: Sequence[str] = (),
     root: str | Path | None = None,
 ) -> Task:
@@ -59,6 +60,8 @@ def task(
         candidates: the items that are ranked, in any of the same forms. Candidates of equal content are one candidate.
         positives: for each of the Q queries the right candidate, or a list of them: positions, from 0, or ids. They lie
             in the order of the queries, or in a mapping by the queries' ids.
+        groups: for each of the Q queries the name of its group. A group, such as wordings of one question, is one
+            cluster in intervals and tests. Empty: queries that share a picture or a right candidate are.
         metrics: names of metrics, such as `hit@1`, `recall@5`, `ndcg@10`; the first is the main one. Empty: those of
             MMEB, with `hit@1` (P@1) as the main one.
         root: the folder that relative paths start from; the working folder if None.
@@ -82,22 +85,31 @@ def task(
 
     if not name.strip():
         raise UserError("A task needs a name.", "Give one, such as 'animals'.")
-    for metric in metrics:
-        Metric.parse(metric)
+    [*map(Metric.parse, metrics)]
     folder = Path.cwd() if root is None else Path(root).absolute()
     pool = _Candidates(name, folder, candidates)
     asked = list(_items(name, "query", queries, folder))
-    right = _in_order(name, positives, [own for own, _ in asked])
+    right, named = _in_order(name, positives, [own for own, _ in asked]), _groups(name, groups, asked)
     if not asked or not pool.items:
         raise UserError(f"{name} has no {'candidate' if asked else 'query'}.", "Give at least one.")
     none: IndexArray = np.empty(0, dtype=np.int32)
     rows = tuple(
-        Query(own or str(number), item, none, pool.indexes(each, f"query {number}"))
-        for number, ((own, item), each) in enumerate(zip(asked, right, strict=True))
+        Query(own or str(number), item, none, pool.indexes(each, f"query {number}"), group)
+        for number, ((own, item), each, group) in enumerate(zip(asked, right, named, strict=True))
     )
     data = TaskData(rows, tuple(pool.items))
     made = Task(name, None, None, None, None, PythonRows(_digest(data), data), scope="global")
     return replace(made, metrics=tuple(metrics)) if metrics else made
+
+
+def _groups(task_name: str, groups: Sequence[str], asked: Sequence[object]) -> Sequence[str]:
+    """The group of each query. Raises UserError unless there is a name for each query, or for none."""
+    if not len(groups):
+        return [""] * len(asked)
+    if len(groups) != len(asked) or not all(isinstance(each, str) for each in groups):
+        what = f"{task_name} has {len(asked)} queries, but groups for {len(groups)}, each of which must be a string."
+        raise UserError(what, "Give each query the name of its group.")
+    return list(groups)
 
 
 def _in_order(task_name: str, positives: Iterable[object], ids: Sequence[str]) -> list[object]:
@@ -168,7 +180,10 @@ def _digest(data: TaskData) -> str:
     """What decides the rows, apart from the bytes of media, which every dataset is known by anyway."""
     return fingerprint(
         {
-            "queries": [[query.id, *_fields(query.item), query.positives.tolist()] for query in data.queries],
+            "queries": [
+                [query.id, *_fields(query.item), query.positives.tolist(), *([query.group] if query.group else [])]
+                for query in data.queries
+            ],
             "candidates": [_fields(item) for item in data.targets],
         }
     )

@@ -64,7 +64,7 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--device", default="auto", help="cpu, cuda or a GPU such as cuda:1 (default: a GPU if there is one)")
     add("--dtype", default="auto", help="float32, bfloat16 or float16 (default: chosen by the model)")
-    add("--seed", type=natural, default=0, help="seed of confidence intervals and of random models (default: 0)")
+    add("--seed", type=natural, default=0, help="seed of models that draw at random (default: 0)")
     add(
         "--model-option",
         action="append",

@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     world = join(options.device)  # a model may be made as soon as it is opened, and then on this process's device
     settings = model_settings(options)
     handles = [open_model(name, settings) for name in dict.fromkeys(options.models)]
-    config = EvalConfig(options.protocol, options.limit, options.seed, options.on_bad_media == "count-as-wrong")
+    config = EvalConfig(options.protocol, options.limit, options.on_bad_media == "count-as-wrong")
     where = RunSettings(options.out, options.store, options.budget, worker_count(options.workers), options.device)
     notes = console(stderr=True, quiet=not world.is_main)
     with ProgressBar(notes) as progress:

@@ -186,7 +186,7 @@ class TestFindingResultsAgain:
 
     @pytest.mark.parametrize(
         "flags",
-        [("--limit", 5), ("--seed", 1), ("--protocol", "official"), ("--on-bad-media", "count-as-wrong")],
+        [("--limit", 5), ("--protocol", "official"), ("--on-bad-media", "count-as-wrong")],
         ids=lambda flags: flags[0],
     )
     def test_another_question_has_another_answer_and_both_are_kept(self, llave, tiny, place, sealed, log, flags):

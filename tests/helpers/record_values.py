@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.results.files import Result, write_result
-from leaderboards.load import Record
+from leaderboards.load import Outcomes, Record
 from tests.helpers.result_values import result
 
 
@@ -22,13 +22,13 @@ def write(folder: Path, task: str, model: str, hits: Sequence[float], **changes:
 
 
 def row(query: str, hit: float) -> dict[str, object]:
-    rank = [1] if hit == 1 else [2]
+    rank, last = ([1], [1]) if hit == 1 else ([2], [2]) if not hit else ([1], [max(2, round(1 / hit))])
     return {
         "query": query,
         "right": hit == 1,
         "hit@1": float(hit),
         "best_rank": rank,
-        "worst_rank": rank,
+        "worst_rank": last,
         "official_rank": rank,
         "candidates": 4,
         "content": {"text": f'asked {query} "hit@1": 9,', "media": ["a.png"]},
@@ -39,6 +39,6 @@ def row(query: str, hit: float) -> dict[str, object]:
 
 def in_memory(task: str, model: str, hits: Sequence[float], **changes: object) -> Record:
     """The same without a file."""
-    scores = np.asarray(hits, dtype=np.float32)
+    scores = np.asarray(hits, dtype=np.float64)
     made: Result = result(task, model, value=sum(hits) / len(hits), num_queries=len(scores), **changes)
-    return Record(made, Path(f"{model}/{task}.json"), scores)
+    return Record(made, Path(f"{model}/{task}.json"), Outcomes(scores, (scores > 0) & (scores < 1), None))

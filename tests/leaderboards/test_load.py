@@ -53,7 +53,7 @@ def test_what_cannot_be_used_is_named_and_the_rest_is_there(tmp_path, damage, sa
 
 def test_scores_are_those_of_the_rows_in_their_order(tmp_path):
     write(tmp_path, "A", "m", [1, 0, 0.25, 1])
-    assert load([tmp_path]).records[0].scores.tolist() == [1, 0, 0.25, 1]
+    assert load([tmp_path]).records[0].outcomes.scores.tolist() == [1, 0, 0.25, 1]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_without_its_rows_a_result_is_shown_but_not_tested(tmp_path, damage):
     path = write(tmp_path, "A", "m", [1, 0])
     damage(path.with_suffix(".queries.jsonl"))
     loaded = load([tmp_path])
-    assert loaded.records[0].scores is None
+    assert loaded.records[0].outcomes is None
     assert "no paired test uses it" in loaded.warnings[0]
 
 

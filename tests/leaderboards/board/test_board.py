@@ -238,6 +238,75 @@ class TestPublished:
         assert {entry.label for entry in board.entries} == {"m", "m (Table 1)", "m (Table 1, 2)"}
 
 
+class TestIncompleteRows:
+    """They have no rank among whole rows, but each pair is compared over the datasets that both have."""
+
+    def _board(self, **models: dict[str, float]) -> Board:
+        def hits(rate: float) -> list[float]:
+            return [1.0] * round(200 * rate) + [0.0] * (200 - round(200 * rate))
+
+        records = [in_memory(task, name, hits(rate)) for name, own in models.items() for task, rate in own.items()]
+        return Board.of_records(records, SUITE)
+
+    def test_a_row_without_a_dataset_is_placed_by_those_that_it_has(self):
+        board = self._board(best={"A": 0.9, "B": 0.9}, part={"A": 0.8}, low={"A": 0.3, "B": 0.9})
+        standings = {each.entry.label: each for each in board.standings()}
+        assert [each.entry.label for each in board.standings()] == ["best", "low", "part"]
+        assert standings["part"].place is None
+        shared = standings["part"].shared
+        assert (shared.rank, shared.best, shared.worst) == (2, 2, 2)
+        assert standings["best"].shared is None
+
+    def test_two_rows_that_share_nothing_do_not_count_for_each_other(self):
+        board = self._board(one={"A": 0.9}, other={"B": 0.2}, whole={"A": 0.5, "B": 0.5})
+        standings = {each.entry.label: each for each in board.standings()}
+        assert standings["one"].shared.rank == 1
+        assert standings["other"].shared.rank == 2
+
+    @settings(max_examples=25, deadline=None)
+    @given(st.lists(st.floats(0, 1), min_size=2, max_size=5))
+    def test_with_one_dataset_it_is_the_rank_on_that_dataset(self, rates):
+        """Rows that all lack the same dataset are ranked by the others as if it did not exist."""
+        board = self._board(**{f"m{number}": {"A": rate} for number, rate in enumerate(rates)})
+        alone = {each.entry.label: each.place.rank for each in replace(board, rank_by="A").standings()}
+        assert {each.entry.label: each.shared.rank for each in board.standings()} == alone
+
+
+class TestBest:
+    def test_what_is_not_significantly_worse_than_the_best_is_best_too(self):
+        records = [
+            in_memory(task, name, [1.0] * hits + [0.0] * (400 - hits))
+            for name, hits in {"a": 300, "b": 299, "c": 200}.items()
+            for task in "AB"
+        ]
+        best = {each.entry.label: each.best for each in Board.of_records(records, SUITE).standings()}
+        assert best["a"] == best["b"] == {"overall", "OOD", "A", "B"}
+        assert best["c"] == frozenset()
+
+    def test_a_collapsed_model_is_not_told_apart_from_a_random_one(self):
+        """Its hits are expectations: each query has chance, in every one of 40 runs."""
+        draw = np.random.default_rng(11)
+        told = 0
+        for _ in range(40):
+            records = [
+                in_memory(task, name, scores)
+                for task in "AB"
+                for name, scores in (("constant", [1 / 280] * 280), ("random", ((draw.random(280) < 1 / 280) * 1.0)))
+            ]
+            told += len({each.place.group for each in Board.of_records(records, SUITE).standings()}) > 1
+        assert told <= 2
+
+    def test_a_dataset_that_is_solved_has_an_interval_with_a_width_measured_or_imported(self):
+        paper = PublishedRow("p", "imported", Citation("T", "t"), "these", "hit@1", "", scores={"A": 1.0, "B": 0.0})
+        records = [in_memory("A", "m", [1.0] * 50), in_memory("B", "m", [0.0] * 50)]
+        board = Board.of_records(records, SUITE, [paper], sizes={"A": 50, "B": 50})
+        ours, theirs = (each.intervals for each in board.standings())
+        assert ours == theirs
+        assert ours["A"].low == pytest.approx(1 - 0.0582, abs=1e-3)
+        assert ours["B"].low == 0
+        assert ours["B"].high == pytest.approx(0.0582, abs=1e-3)
+
+
 def test_checkpoints_are_known_by_name_or_by_step():
     def found(model: str, **fields: object) -> TrainingPoint | None:
         made = result("A", model)

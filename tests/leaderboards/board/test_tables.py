@@ -51,11 +51,11 @@ def _shown(table: Table, columns: int = 200) -> str:
 
 
 class TestGrid:
-    def test_figures_are_percent_with_intervals_and_best_and_second_are_marked(self):
+    def test_figures_are_percent_with_intervals_and_the_best_are_marked(self):
         table = leaderboard_table(_board({"m": 90, "n": 50, "o": 10}))
         assert [(cell.text, cell.style) for cell in _column(table, "overall")] == [
             ("90.0", "best"),
-            ("50.0", "second"),
+            ("50.0", ""),
             ("10.0", ""),
         ]
         assert all(cell.extra.startswith("[") for cell in _column(table, "overall"))
@@ -81,7 +81,7 @@ class TestGrid:
         table = leaderboard_table(Board.of_records(records, SUITE))
         assert [cell.text for cell in _column(table, "overall")] == ["9.0", "1 of 2"]
         assert [cell.text for cell in _column(table, "missing")] == ["", "B"]
-        assert [cell.text for cell in _column(table, "rank")] == ["1", "–"]
+        assert [cell.text for cell in _column(table, "rank")] == ["1", "~1"]
 
     def test_published_rows_and_the_marks_of_the_audit(self):
         row = PublishedRow(
@@ -191,9 +191,9 @@ class TestForms:
         assert r"\&\_\$\%\#\{\}\textasciitilde{}\textasciicircum{}\textbackslash{}" in latex(table)
         assert latex(table).count(r" \\") == 2
 
-    def test_latex_has_booktabs_and_marks_best_and_second(self):
+    def test_latex_has_booktabs_and_marks_the_best(self):
         text = latex(leaderboard_table(_board({"m": 90, "n": 50})))
-        for part in (r"\toprule", r"\midrule", r"\bottomrule", r"\textbf{90.0}", r"\underline{50.0}"):
+        for part in (r"\toprule", r"\midrule", r"\bottomrule", r"\textbf{90.0}"):
             assert part in text
 
     def test_csv_reads_back_as_the_frame_and_is_no_formula(self):
