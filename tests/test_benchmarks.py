@@ -26,6 +26,7 @@ TINY = {
     ),
     "throughput": "--loads texts --texts 4 --repeats 1",
     "loss": "--batch 64 --small 32 --width 8 --repeats 1",
+    "error_rates": "--repeats 2",
 }
 PARTS = {
     "scoring": {"one dataset, width 8", "suite, width 8"},
@@ -35,6 +36,17 @@ PARTS = {
     "training": {"cached step, with gradient checkpointing", "cached step, without", "public way", "memory"},
     "throughput": {"matrix product, TFLOP/s", "texts"},
     "loss": {"batch 64"},
+    "error_rates": {
+        "coverage of a score",
+        "coverage of other scores",
+        "coverage of a mean over datasets",
+        "coverage of a difference",
+        "clusters",
+        "equal models told apart",
+        "equal published scores told apart",
+        "different models told apart",
+        "contradictions",
+    },
 }
 
 
@@ -60,6 +72,18 @@ def test_committed_figures_are_of_the_full_size_and_name_no_path(name: str) -> N
     assert name == "quickstart" or found["settings"]["repeats"] >= 5
     assert "/home" not in text
     assert "/tmp" not in text
+
+
+def test_the_page_on_statistics_has_the_committed_tables() -> None:
+    command = [
+        sys.executable,
+        str(BENCHMARKS / "error_rates.py"),
+        "--markdown",
+        str(BENCHMARKS / "results/error_rates.json"),
+    ]
+    tables = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert tables.strip()
+    assert tables in (BENCHMARKS.parent / "docs" / "statistics.md").read_text(encoding="utf-8")
 
 
 LOOKS = ("size", "color", "shape", "cell")

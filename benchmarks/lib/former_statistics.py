@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import lib.common as common  # noqa: F401 -- sets the number of threads before numpy is loaded
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats

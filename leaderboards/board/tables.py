@@ -271,7 +271,8 @@ def _frame(board: Board, by_step: bool) -> pd.DataFrame:
     frame = board.frame()
     if by_step:
         frame = frame[frame["step"].notna()].sort_values(["run", "step"])
-    whole = ["rank", "rank_best", "rank_worst", "group", "shared_rank", "step", "tasks", "tied queries", "size", "width"]
+    ranks = ["rank", "rank_best", "rank_worst", "group", "shared_rank"]
+    whole = [*ranks, "step", "tasks", "tied queries", "size", "width"]
     return frame.astype(dict.fromkeys(whole, "Int64"))
 
 
