@@ -9,24 +9,20 @@ from harness.results.files import Result
 from harness.scoring.metrics import Metric, QueryRow
 from leaderboards.board.board import Board
 from leaderboards.board.tables import clusters_note, remarks
-from leaderboards.tables import Cell, Table, fitted
+from leaderboards.numbers import fixed, percent
+from leaderboards.tables import Cell, Table
 from tasks.suites import Mean
 
-_UNBOUNDED = 10_000
 _NAMED = 10
 """Number of missing tasks that are named; the others are counted."""
 
 
-def board_table(board: Board, width: int = _UNBOUNDED) -> Table:
+def board_table(board: Board, *, intervals: bool = True) -> Table:
     """One row per task with the main score of each model, and the suite's means.
 
-    Scores have their 95 % CI if the table then fits into `width` characters. A dagger marks scores that depend on how
-    ties are counted.
+    Scores have their 95 % CI, except on a terminal without room for them. A dagger marks scores that depend on how ties
+    are counted.
     """
-    return fitted(lambda intervals: _board_table(board, intervals=intervals), width)
-
-
-def _board_table(board: Board, *, intervals: bool) -> Table:
     has_meta_tasks = any(result.meta_task for result in board.results)
     names = ("task", "meta-task") if has_meta_tasks else ("task",)
     rows = []
@@ -46,7 +42,11 @@ def _board_table(board: Board, *, intervals: bool) -> Table:
         tuple(rows),
         frozenset(names),
         tuple(_notes(board, intervals=intervals)),
-        tuple((Cell(each[0].name), *blank, *map(_mean, each)) for each in means),
+        tuple((Cell(each[0].name), *blank, *(_mean(mean, brief=not intervals) for mean in each)) for each in means),
+        keep=("task", next(iter(board.columns))),
+        last=("meta-task", "queries", "chance"),
+        models=tuple(board.columns),
+        brief=board_table(board, intervals=False) if intervals else None,
     )
 
 
@@ -106,15 +106,15 @@ def _score(result: Result | None, *, interval: bool) -> Cell:
     return Cell(f"{value}{'†' if _lift(result) else ''}", f"[{low}, {high}]" if interval else "")
 
 
-def _mean(mean: Mean) -> Cell:
+def _mean(mean: Mean, *, brief: bool) -> Cell:
     if mean.value is None:
-        return Cell(f"incomplete: {mean.present} of {mean.present + len(mean.missing)}")
-    return Cell(f"{100 * mean.value:.1f}")
+        return Cell(f"{'' if brief else 'incomplete: '}{mean.present} of {mean.present + len(mean.missing)}")
+    return Cell(percent(mean.value))
 
 
 def _number(metric: str, value: float) -> str:
     """A fraction in percent, or a rank as it is."""
-    return f"{value if Metric.parse(metric).is_rank else 100 * value:.1f}"
+    return fixed(value) if Metric.parse(metric).is_rank else percent(value)
 
 
 def result_table(result: Result) -> Table:

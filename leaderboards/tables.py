@@ -1,63 +1,42 @@
-"""One table type, and what is made of it: a terminal table, Markdown, LaTeX, HTML. Each form escapes its text."""
+"""One table type, and what is made of it: a terminal table, Markdown and HTML. Each form escapes its text."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import numpy as np
+from leaderboards.layout import Column, fold, folded, left_out, widths_within
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.table import Table as RichTable
+    from rich.text import Text
 
 Style = Literal["", "best", "second", "pass", "fail", "note", "skipped"]
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_BORDERS = 3
+"""Characters between two columns of a terminal."""
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|~#&$])")
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': "''",
-    "[": "{[}",
-    "]": "{]}",
-    "°": r"\textdegree{}",
-    "†": r"\textdagger{}",
-    "‡": r"\textdaggerdbl{}",
-    "§": r"\S{}",
-    "−": r"$-$",
-    "–": "--",
-}
 
 
 class _Look(NamedTuple):
-    """A style in each form: for rich, around Markdown text, a LaTeX pattern, an HTML element."""
+    """A style in each form: for rich, around Markdown text, an HTML element."""
 
     rich: str
     markdown: str = ""
-    latex: str = "%s"
     element: str = "span"
 
 
 _LOOKS: dict[Style, _Look] = {
     "": _Look(""),
-    "best": _Look("bold", "**", r"\textbf{%s}", "strong"),
-    "second": _Look("underline", "_", r"\underline{%s}", "u"),
+    "best": _Look("bold", "**", "strong"),
+    "second": _Look("underline", "_", "u"),
     "pass": _Look("green"),
-    "fail": _Look("bold red", "**", r"\textbf{%s}", "strong"),
+    "fail": _Look("bold red", "**", "strong"),
     "note": _Look("yellow"),
     "skipped": _Look("dim"),
 }
@@ -79,8 +58,9 @@ class Cell:
 class Table:
     """A table with a title above it and notes below it.
 
-    `console.print(table)` of rich prints it, and a notebook shows it. On a terminal that is too narrow, number columns
-    from the right are left out and named in a note; the first `keep` columns always stay.
+    `console.print(table)` of rich prints it, and a notebook shows it. On a terminal that is too narrow, names fold, and
+    models that head columns get keys (A, B). Then the table is `brief`, then columns are left out and named in a note.
+    Where even that is too wide, each row is a list. Numbers are always whole.
     """
 
     title: str
@@ -91,46 +71,159 @@ class Table:
     notes: tuple[str, ...] = ()
     foot: tuple[tuple[Cell, ...], ...] = ()
     """Rows below a rule, such as means."""
-    keep: int | None = None
-    """Number of columns that are never left out. None: all of them, so that text is folded instead."""
+    keep: tuple[str, ...] | None = None
+    """Columns that are never left out. None: all of them."""
+    last: tuple[str, ...] = ()
+    """Columns that are left out first, in this order; then the others follow, from the right."""
     more: str = "a wider terminal shows all"
     """Where the reader finds the columns that were left out."""
     longest: int | None = 60
     """Most characters on a line of a text column. None: no limit."""
     lines: bool = False
     """Whether a terminal shows a line between rows."""
+    models: tuple[str, ...] = ()
+    """Columns with the name of a model as their head."""
+    brief: Table | None = None
+    """The same table with less in its cells, for where this one is too wide."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from rich.table import Table as RichTable
         from rich.text import Text
 
-        shown = narrowed(self, options.max_width)
-        folds = width(shown, headers=True) > options.max_width >= width(shown)
-        table = RichTable(show_lines=self.lines)
-        for column, most in zip(shown.columns, _column_widths(shown), strict=True):
-            if column in self.words:
-                table.add_column(Text(clean(column)), overflow="fold", max_width=self.longest)
-            else:
-                fixed = most - 3 if folds else None
-                table.add_column(Text(clean(column)), justify="right", overflow="fold", width=fixed)
-        for rows, style in ((shown.rows, ""), (shown.foot, "bold")):
-            for row in rows:
-                parts = (
-                    ((clean(cell.text), _LOOKS[cell.style].rich), clean(f" {cell.extra}".rstrip())) for cell in row
-                )
-                table.add_row(*(Text.assemble(*each) for each in parts), style=style)
-            table.add_section()
-        yield from [Text(clean(self.title), style="italic")] if self.title else []
-        yield table
-        yield from (Text(clean(note)) for note in shown.notes)
+        most = options.max_width
+        shown, widths = fitted(self, most)
+        for line in folded(clean(shown.title), most) if shown.title else ():
+            yield Text(line, style="italic")
+        if widths:
+            yield _drawn(shown, widths)
+        else:
+            yield from (Text(line) for line in _listed(shown, most))
+        yield from (Text(line) for note in shown.notes for line in folded(clean(note), most))
 
     def _repr_html_(self) -> str:
         return html_table(self)
 
 
+def _drawn(table: Table, widths: Sequence[int]) -> RichTable:
+    """The table of rich with columns of these widths."""
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    drawn = RichTable(show_lines=table.lines)
+    for column, width in zip(table.columns, widths, strict=True):
+        head = Text("\n".join(folded(_on_one_line(column), width)))
+        drawn.add_column(head, justify="left" if column in table.words else "right", width=width, no_wrap=True)
+    for rows, style in ((table.rows, ""), (table.foot, "bold")):
+        for row in rows:
+            drawn.add_row(*map(_folded_cell, row, widths), style=style)
+        drawn.add_section()
+    return drawn
+
+
+def _folded_cell(cell: Cell, width: int) -> Text:
+    from rich.text import Text
+
+    text, extra = clean(cell.text), clean(f" {cell.extra}".rstrip())
+    whole = Text.assemble((text, _LOOKS[cell.style].rich), extra)
+    lines = [line for part in whole.split("\n") for line in part.divide(fold(part.plain, width))]
+    for line in lines[:-1]:
+        line.rstrip()
+    return Text("\n").join(lines)
+
+
+def _listed(table: Table, most: int) -> Iterator[str]:
+    """Each row as a list of its columns, for a table that has no room side by side."""
+    for row in (*table.rows, *table.foot):
+        yield "─" * most
+        for column, cell in zip(table.columns, row, strict=True):
+            if str(cell):
+                yield from folded(clean(f"{column}: {cell}"), most)
+    yield "─" * most
+
+
+def fitted(table: Table, most: int) -> tuple[Table, list[int] | None]:
+    """The table as `most` characters hold it, and the widths of its columns. None if they do not fit side by side."""
+    short = keyed(table.brief or table)
+    for each in (table, keyed(table), table.brief or table, short):
+        if widths := _widths(measured(each), most):
+            return each, widths
+    keep = short.columns if table.keep is None else table.keep
+    columns = dict(zip(short.columns, measured(short), strict=True))
+    order = left_out(short.columns, keep, table.last)
+    for count in range(1, len(order) + 1):
+        kept = [column for name, column in columns.items() if name not in order[:count]]
+        if widths := _widths(kept, most):
+            return without(short, order[:count]), widths
+    less = [column for name, column in columns.items() if name not in order]
+    return without(short, order), _widths(less, most, tight=True)
+
+
+def _widths(columns: Sequence[Column], most: int, *, tight: bool = False) -> list[int] | None:
+    """The widths of the columns beside their borders."""
+    return widths_within(columns, most - 1 - _BORDERS * len(columns), tight=tight)
+
+
+def keyed(table: Table) -> Table:
+    """The table with keys (A, B, ...) in place of the models that head columns. Lines below its title explain them."""
+    keys = {name: chr(ord("A") + at % 26) + str(at // 26 or "") for at, name in enumerate(table.models)}
+    if not keys:
+        return table
+
+    def cell(column: str, each: Cell) -> Cell:
+        labels_row = column in table.words and column not in keys
+        return replace(each, text=keys[each.text]) if labels_row and each.text in keys else each
+
+    return replace(
+        table,
+        title="\n".join([table.title, *(f"{key}: {name}" for name, key in keys.items())]),
+        columns=tuple(keys.get(name, name) for name in table.columns),
+        rows=tuple(tuple(map(cell, table.columns, row)) for row in table.rows),
+        words=frozenset(keys.get(name, name) for name in table.words),
+        models=(),
+    )
+
+
+def picked(table: Table, names: Sequence[str]) -> Table:
+    """The table with only these of its columns, in this order."""
+    places = [table.columns.index(name) for name in names if name in table.columns]
+
+    def some_of(rows: tuple[tuple[Cell, ...], ...]) -> tuple[tuple[Cell, ...], ...]:
+        return tuple(tuple(row[at] for at in places) for row in rows)
+
+    columns = tuple(table.columns[at] for at in places)
+    return replace(table, columns=columns, rows=some_of(table.rows), foot=some_of(table.foot))
+
+
+def without(table: Table, gone: Sequence[str]) -> Table:
+    """The table without some columns, which a note names."""
+    if not gone:
+        return table
+    named = ", ".join(name for name in table.columns if name in gone)
+    less = picked(table, [name for name in table.columns if name not in gone])
+    return replace(less, notes=(*table.notes, f"No room for {named}: {table.more}."))
+
+
+def measured(table: Table) -> list[Column]:
+    """What decides the width of each column."""
+    rows = [*table.rows, *table.foot]
+    return [
+        Column(
+            _on_one_line(name),
+            tuple(line for row in rows for line in clean(str(row[at])).split("\n")),
+            name in table.words,
+            table.longest,
+            name in table.models,
+        )
+        for at, name in enumerate(table.columns)
+    ]
+
+
 def clean(name: str) -> str:
     """Text without characters that steer a terminal or reverse the direction of the text beside it."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", name)
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", name.replace("\t", " "))
+
+
+def _on_one_line(name: str) -> str:
+    return clean(" ".join(name.split()))
 
 
 def some(names: Sequence[str], most: int = 8) -> str:
@@ -138,41 +231,9 @@ def some(names: Sequence[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def fitted(draw: Callable[[bool], Table], most: int) -> Table:
-    """The table with intervals, `draw(True)`, if `most` characters are enough for it, else `draw(False)`."""
-    table = draw(True)
-    return table if width(table) <= most else draw(False)
-
-
-def width(table: Table, *, headers: bool = False) -> int:
-    """Characters that the table takes if no cell is folded; with `headers` if no header is folded either."""
-    return 1 + sum(_column_widths(table, headers=headers))
-
-
-def narrowed(table: Table, most: int) -> Table:
-    """The table with as many columns as `most` characters hold, and a note that names the others."""
-    if table.keep is None:
-        return table
-    left = most - 1 - np.cumsum(_column_widths(table))
-    keep = max(table.keep, int(np.count_nonzero(left >= 0)))
-    gone = table.columns[keep:]
-    note = (f"No room for {', '.join(gone)}: {table.more}.",) if gone else ()
-    rows, foot = (tuple(row[:keep] for row in part) for part in (table.rows, table.foot))
-    return replace(table, columns=table.columns[:keep], rows=rows, foot=foot, notes=(*table.notes, *note))
-
-
-def _column_widths(table: Table, *, headers: bool = False) -> list[int]:
-    """Characters of each column with its borders. Headers may be folded between words, unless `headers`."""
-    from rich.cells import cell_len
-
-    widths = []
-    for index, column in enumerate(table.columns):
-        head = [column] if headers else column.split()
-        cells = [line for row in (*table.rows, *table.foot) for line in str(row[index]).split("\n")]
-        natural = max(map(cell_len, (*head, *cells)), default=0)
-        limit = table.longest if column in table.words else None
-        widths.append(3 + (natural if limit is None else min(natural, limit)))
-    return widths
+def title_line(table: Table) -> str:
+    """The title on one line."""
+    return "; ".join(table.title.split("\n"))
 
 
 def markdown(table: Table) -> str:
@@ -186,47 +247,12 @@ def markdown(table: Table) -> str:
     body = ([cell(each) for each in row] for row in (*table.rows, *table.foot))
     lines = "\n".join(f"| {' | '.join(line)} |" for line in [[*map(markdown_text, table.columns)], rule, *body])
     notes = "\n".join(f"- {markdown_text(note)}" for note in table.notes)
-    return f"{markdown_text(table.title)}\n\n{lines}\n" + (f"\n{notes}\n" if notes else "")
+    return f"{markdown_text(title_line(table))}\n\n{lines}\n" + (f"\n{notes}\n" if notes else "")
 
 
 def markdown_text(text: str) -> str:
     """Text on one line, with the characters escaped that Markdown would interpret."""
     return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
-
-
-def latex(table: Table) -> str:
-    """A `table` environment with booktabs. Best is bold, second underlined; notes are comments."""
-
-    def lines(rows: Sequence[Sequence[Cell]]) -> list[str]:
-        return [" & ".join(map(cell, row)) + r" \\" for row in rows]
-
-    def cell(each: Cell) -> str:
-        extra = rf" {{\scriptsize {latex_text(each.extra)}}}" if each.extra else ""
-        return (_LOOKS[each.style].latex % latex_text(each.text)) + extra
-
-    return "\n".join(
-        [
-            "% needs \\usepackage{booktabs}",
-            r"\begin{table}",
-            rf"\caption{{{latex_text(table.title)}}}",
-            rf"\begin{{tabular}}{{{''.join('l' if column in table.words else 'r' for column in table.columns)}}}",
-            r"\toprule",
-            " & ".join(map(latex_text, table.columns)) + r" \\",
-            r"\midrule",
-            *lines(table.rows),
-            *([r"\midrule", *lines(table.foot)] if table.foot else []),
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
-            *(f"% {' '.join(note.split())}" for note in table.notes),
-            "",
-        ]
-    )
-
-
-def latex_text(text: str) -> str:
-    """Text on one line, with the characters escaped that LaTeX would interpret."""
-    return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
 
 
 def html_table(table: Table) -> str:
@@ -247,7 +273,7 @@ def html_table(table: Table) -> str:
     foot = f"<tfoot>\n{lines(table.foot)}\n</tfoot>" if table.foot else ""
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
     return (
-        f"<table><caption>{html.escape(table.title)}</caption>\n<thead><tr>{head}</tr></thead>\n"
+        f"<table><caption>{html.escape(title_line(table))}</caption>\n<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{lines(table.rows)}\n</tbody>{foot}</table>\n" + (f"<ul>{notes}</ul>\n" if notes else "")
     )
 

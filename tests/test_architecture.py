@@ -40,8 +40,9 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
     ),
     "tasks": ({"names", "jsonl", "video"}, {"mmeb"}, {"demo"}, {"suites"}, {"catalog"}),
     "leaderboards": (
-        {"numbers"},
+        {"numbers", "layout"},
         {"stats", "tables", "published"},
+        {"latex"},
         {"exchange"},
         {"load"},
         {"board", "submission"},

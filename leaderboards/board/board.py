@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+_COLUMNS = {"items/s": "items_per_second", "GPU-hours": "gpu_hours"}
+"""Facts whose names in tables are no names of columns in a file."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Board:
     """A leaderboard of models, with the suite that defines its means."""
@@ -122,16 +126,16 @@ def _row(standing: Standing, board: Board) -> dict[str, object]:
     }
     for name, cell in standing.cells.items():
         low, high = cell.interval or (None, None)
-        row |= {name: cell.mean.value, f"{name} low": low, f"{name} high": high}
+        row |= {name: cell.mean.value, f"{name}_low": low, f"{name}_high": high}
     ranked = standing.cells[board.rank_by]
     row |= {
         "recomputed": ranked.mark.recomputed if ranked.mark else None,
         "tasks": ranked.mean.present,
         "missing": ", ".join(ranked.mean.missing) if ranked.mean.value is None else "",
-        "official effect": official_effect(entry, board.suite),
-        "tied queries": sum(result.tied_queries for result in entry.results.values()) if entry.records else None,
+        "official_effect": official_effect(entry, board.suite),
+        "tied_queries": sum(result.tied_queries for result in entry.results.values()) if entry.records else None,
     }
-    return row | facts(entry)
+    return row | {_COLUMNS.get(name, name): value for name, value in facts(entry).items()}
 
 
 def facts(entry: Entry) -> dict[str, object]:
@@ -171,10 +175,10 @@ def _datasets(standing: Standing, recalls: Mapping[str, Mapping[str, str]]) -> d
         low, high = standing.intervals.get(task) or ((score.low, score.high) if score else (None, None))
         row |= {
             task: entry.scores.get(task) if score is None else score.value,
-            f"{task} low": low,
-            f"{task} high": high,
+            f"{task}_low": low,
+            f"{task}_high": high,
         }
-        row |= {name: entry.others(task).get(metric) for name, metric in more.items()}
+        row |= {name.replace(" ", "_"): entry.others(task).get(metric) for name, metric in more.items()}
     return row
 
 

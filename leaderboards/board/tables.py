@@ -1,11 +1,9 @@
-"""A board as a table with one row per model, as CSV and as JSON."""
+"""A board as a table with one row per model."""
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from harness.errors import unknown_name
 from harness.results.files import Result
@@ -13,17 +11,18 @@ from harness.scoring.intervals import Interval
 from leaderboards.board.board import Board, facts, official_effect
 from leaderboards.board.entries import MEASURED
 from leaderboards.board.standings import RULE, MeanScore, Standing
+from leaderboards.numbers import fixed, grouped, percent, points, significant
 from leaderboards.published.headline import headline_note
-from leaderboards.tables import Cell, Style, Table, csv_text, some
-
-if TYPE_CHECKING:
-    import pandas as pd
+from leaderboards.tables import Cell, Style, Table, picked, some
 
 FACTS = ("size", "width", "source", "date", "seconds", "items/s", "GPU-hours")
 _WORDS = frozenset({"model", "source", "date", "protocol", "missing"})
 _SIZES = ((1e9, "B"), (1e6, "M"), (1e3, "K"), (1, ""))
 SHARED = "~"
 """The mark of the rank of an incomplete row."""
+_LEAD = ("rank", "model")
+"""Columns that every board has."""
+_LAST = (*reversed(FACTS[1:]), "missing", "protocol", "official", "group", "size")
 _MORE = "--columns chooses columns, and --format csv has all"
 _NO_EFFECT = 5e-5
 """A smaller effect would print as 0.0 points."""
@@ -32,7 +31,12 @@ _NAMED_MARKS, _NAMED_MISSING = 8, 3
 
 
 def leaderboard_table(
-    board: Board, columns: Sequence[str] = (), *, datasets: bool = False, intervals: bool = True
+    board: Board,
+    columns: Sequence[str] = (),
+    *,
+    datasets: bool = False,
+    intervals: bool = True,
+    top: int | None = None,
 ) -> Table:
     """The board as a table in percent, with notes.
 
@@ -42,6 +46,7 @@ def leaderboard_table(
             table has all means, and the facts that at least one row has.
         datasets: whether to add a column for each dataset.
         intervals: whether scores have their 95 % CI.
+        top: the number of first rows that are shown; None for all.
 
     Raises: UserError for an unknown column.
     """
@@ -61,11 +66,32 @@ def leaderboard_table(
     }
     for name in columns or dict.fromkeys(usual):
         cells = _column(name, standings, board, intervals=intervals)
-        if columns or any(cell.text for cell in cells):
+        if columns or any(cell.text for cell in cells[:top]):
             cells_of[name] = cells
-    rows = tuple(zip(*cells_of.values(), strict=True))
-    said = tuple(notes(board, intervals=intervals))
-    return Table(title(board), tuple(cells_of), rows, _WORDS, said, keep=4, more=_MORE)
+    rows = tuple(zip(*cells_of.values(), strict=True))[:top]
+    keep = (*_LEAD, *([] if columns else [board.rank_by]))
+    said = tuple(notes(board, tuple(cells_of), intervals=intervals, top=top))
+    return Table(title(board), tuple(cells_of), rows, _WORDS, said, keep=keep, last=_LAST, more=_MORE)
+
+
+def paper_table(
+    board: Board,
+    columns: Sequence[str] = (),
+    *,
+    datasets: bool = False,
+    intervals: bool = False,
+    top: int | None = None,
+) -> Table:
+    """The board as papers print it: rank, model, and size and means, or the columns that are asked for.
+
+    With `intervals` scores have their 95 % CI, and ranks their ranges.
+    """
+    table = leaderboard_table(board, columns, datasets=datasets, intervals=intervals, top=top)
+    usual = ["size", *(name for name in table.columns if name not in (*_LEAD, *_LAST))]
+    table = picked(table, [*_LEAD, *(columns or usual)])
+    rows = table.rows if intervals else tuple((Cell(row[0].text), *row[1:]) for row in table.rows)
+    said = tuple(notes(board, table.columns, intervals=intervals, top=top))
+    return replace(table, rows=rows, notes=said, keep=(*_LEAD, "size", board.rank_by))
 
 
 def title(board: Board) -> str:
@@ -121,12 +147,13 @@ def mean_cell(score: MeanScore, style: Style = "", *, intervals: bool = True, mi
     mean = score.mean
     if mean.value is None:
         return Cell(f"{mean.present} of {mean.present + len(mean.missing)}" if mean.present else "")
-    text = f"{100 * mean.value:.1f}{'*' if score.mark else ''}{'°' if score.summed else ''}{'‡' if mixed else ''}"
-    return Cell(text, _interval(*score.interval) if intervals and score.interval else "", style)
+    marks = f"{'*' if score.mark else ''}{'°' if score.summed else ''}{'‡' if mixed else ''}"
+    extra = _interval(*score.interval) if intervals and score.interval else ""
+    return Cell(f"{percent(mean.value)}{marks}", extra, style)
 
 
 def _interval(low: float, high: float) -> str:
-    return f"[{100 * low:.1f}, {100 * high:.1f}]"
+    return f"[{percent(low)}, {percent(high)}]"
 
 
 def _dataset(name: str, standings: Sequence[Standing], board: Board, *, intervals: bool) -> list[Cell]:
@@ -143,14 +170,14 @@ def _dataset(name: str, standings: Sequence[Standing], board: Board, *, interval
             score = record.result.metrics[metric or record.result.main_metric]
             ends = Interval(score.low, score.high)
         mixed = record is not None and record.result.identity in board.mixed
-        text = "" if value is None else f"{100 * value:.1f}{'‡' if mixed else ''}"
+        text = "" if value is None else f"{percent(value)}{'‡' if mixed else ''}"
         style: Style = "best" if not metric and task in standing.best else ""
         cells.append(Cell(text, _interval(*ends) if intervals and ends and text else "", style))
     return cells
 
 
 def _effect(value: float | None) -> str:
-    return "" if value is None or abs(value) < _NO_EFFECT else f"{100 * value:+.1f}"
+    return "" if value is None or abs(value) < _NO_EFFECT else points(value)
 
 
 def _missing(standing: Standing, board: Board) -> str:
@@ -165,15 +192,25 @@ def _fact(name: str, value: object) -> str:
         return str(value)
     if name == "size":
         unit, letter = next(each for each in _SIZES if value >= each[0] or each[0] == 1)
-        return f"{value / unit:.{int(letter == 'B')}f}{letter}"
-    return f"{value:,.0f}" if value >= 10 or name == "width" else f"{value:.2g}"
+        return fixed(value / unit, int(letter == "B")) + letter
+    return grouped(value) if value >= 10 or name == "width" else significant(value)
 
 
-def notes(board: Board, *, intervals: bool = True) -> list[str]:
-    """Notes on how to read the board, and on what makes its rows hard to compare."""
-    standings = board.standings()
-    lines = [f"Ranked by {board.rank_by}. {RULE}"] if any(each.place for each in standings) else []
-    if not lines:
+def left_out_note(board: Board, top: int | None) -> list[str]:
+    """How many rows are not shown, if only the `top` first ones are."""
+    rows = len(board.standings())
+    return [f"The first {top:,} of {rows:,} rows (--top {top})."] if top is not None and top < rows else []
+
+
+def notes(
+    board: Board, columns: Sequence[str] = ("group", "official"), *, intervals: bool = True, top: int | None = None
+) -> list[str]:
+    """Notes on how to read these columns of a board, and on what makes its rows hard to compare."""
+    standings = board.standings()[:top]
+    lines = left_out_note(board, top)
+    if any(each.place for each in standings):
+        lines.append(f"Ranked by {board.rank_by}." + (f" {RULE}" if intervals or "group" in columns else ""))
+    else:
         lines.append(f"No row has all datasets of {board.rank_by}, so no row is ranked. --datasets shows each dataset.")
     if any(each.shared for each in standings):
         lines.append(
@@ -183,7 +220,8 @@ def notes(board: Board, *, intervals: bool = True) -> list[str]:
     if intervals:
         lines.append("Brackets beside a score: its 95 % CI for other queries of the same datasets.")
     lines += board.notes
-    if any(abs(official_effect(standing.entry, board.suite) or 0.0) >= _NO_EFFECT for standing in standings):
+    effects = [official_effect(standing.entry, board.suite) or 0.0 for standing in standings]
+    if "official" in columns and any(abs(effect) >= _NO_EFFECT for effect in effects):
         lines.append(
             "official: points that the official protocol, where ties count as won, adds to the datasets of a row."
         )
@@ -204,8 +242,8 @@ def _marks(board: Board, standings: Sequence[Standing]) -> list[str]:
     ]
     found.sort(key=lambda each: each[1].cell != board.rank_by)
     lines = [
-        f"* {label}: {mark.cell} is printed as {100 * mark.published:.1f}, "
-        f"its parts give {100 * mark.recomputed:.1f} ({mark.why})."
+        f"* {label}: {mark.cell} is printed as {percent(mark.published)}, "
+        f"its parts give {percent(mark.recomputed)} ({mark.why})."
         for label, mark in found[:_NAMED_MARKS]
     ]
     lines += [f"* and {len(found) - _NAMED_MARKS} more."] if len(found) > _NAMED_MARKS else []
@@ -244,39 +282,3 @@ def clusters_note(results: Iterable[Result]) -> list[str]:
 def _not_seen(results: Iterable[Result]) -> set[str]:
     kinds = [result.model.get("not_seen") for result in results]
     return {str(kind) for each in kinds if isinstance(each, list) for kind in each}
-
-
-def board_csv(board: Board, *, by_step: bool = False) -> str:
-    """All columns as CSV. Scores are fractions; text that a spreadsheet would evaluate as a formula is quoted."""
-    return str(_frame(board, by_step).map(csv_text).rename(columns=csv_text).to_csv(index=False))
-
-
-def board_json(board: Board, *, by_step: bool = False) -> str:
-    """All columns and the notes as JSON. Scores are fractions; unknown values are null."""
-    rows = [
-        {str(key): _plain(value) for key, value in row.items()} for row in _frame(board, by_step).to_dict("records")
-    ]
-    record = {
-        "suite": board.suite.name,
-        "title": title(board),
-        "ranked_by": board.rank_by,
-        "rows": rows,
-        "notes": notes(board),
-    }
-    return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _frame(board: Board, by_step: bool) -> pd.DataFrame:
-    """The board's DataFrame, with columns of whole numbers as integers although some values are unknown."""
-    frame = board.frame()
-    if by_step:
-        frame = frame[frame["step"].notna()].sort_values(["run", "step"])
-    ranks = ["rank", "rank_best", "rank_worst", "group", "shared_rank"]
-    whole = [*ranks, "step", "tasks", "tied queries", "size", "width"]
-    return frame.astype(dict.fromkeys(whole, "Int64"))
-
-
-def _plain(value: object) -> object:
-    import pandas as pd
-
-    return None if value is pd.NA or (isinstance(value, float) and math.isnan(value)) else value

@@ -10,16 +10,17 @@ from leaderboards.board.board import Board
 from leaderboards.board.entries import TrainingPoint
 from leaderboards.board.standings import MeanScore, Standing
 from leaderboards.board.tables import mean_cell
-from leaderboards.tables import Cell, Table
+from leaderboards.numbers import percent
+from leaderboards.tables import Cell, Table, picked
 
 _WIDTH = 40
 _BARS = "▁▂▃▄▅▆▇█"
 
 
-def training_curve(board: Board) -> Table:
-    """A table with one row per checkpoint: the score that the board ranks by, with its interval drawn to scale.
+def training_curve(board: Board, *, intervals: bool = True, drawn: bool = True) -> Table:
+    """A table with one row per checkpoint: the score that the board ranks by, with its interval.
 
-    The notes have a sparkline of each run.
+    If `drawn`, score and interval are drawn to scale too, and the notes have a sparkline of each run.
 
     Raises: UserError if no model is a checkpoint.
     """
@@ -30,16 +31,18 @@ def training_curve(board: Board) -> Table:
     scores = [standing.cells[board.rank_by] for _, standing in points]
     low, high = _ends([score for score in scores if score.mean.value is not None])
     rows = [
-        (Cell(at.run), Cell(str(at.step)), mean_cell(score), Cell(_drawn(score, low, high)))
+        (Cell(at.run), Cell(str(at.step)), mean_cell(score, intervals=intervals), Cell(_drawn(score, low, high)))
         for (at, _), score in zip(points, scores, strict=True)
     ]
-    plot = f"{100 * low:.1f} to {100 * high:.1f}"
+    plot = f"{percent(low)} to {percent(high)}"
     notes = [
         f"{run}: {_sparkline([score.mean.value for (at, _), score in group])}"
         for run, group in groupby(zip(points, scores, strict=True), key=lambda each: each[0][0].run)
     ]
     title = f"{board.suite.summary}: {board.rank_by} by step, in percent"
-    return Table(title, ("run", "step", board.rank_by, plot), tuple(rows), frozenset({"run", plot}), tuple(notes))
+    names = ("run", "step", board.rank_by, plot)
+    table = Table(title, names, tuple(rows), frozenset({"run"}), tuple(notes) if drawn else (), keep=names[:3])
+    return table if drawn else picked(table, names[:3])
 
 
 def checkpoints(board: Board) -> list[tuple[TrainingPoint, Standing]]:
@@ -62,7 +65,8 @@ def _drawn(score: MeanScore, low: float, high: float) -> str:
     if score.mean.value is None:
         return ""
     start, end = map(place, score.interval or (score.mean.value, score.mean.value))
-    line = [" "] * start + ["─"] * (end - start + 1)
+    line = ["·"] * _WIDTH
+    line[start : end + 1] = ["─"] * (end - start + 1)
     line[place(score.mean.value)] = "●"
     return "".join(line)
 

@@ -1,11 +1,9 @@
-"""A comparison as tables, a sentence, a page and JSON. Differences are B minus A, in points of percent."""
+"""A comparison as tables, a sentence and a page. Differences are B minus A, in points of percent."""
 
 from __future__ import annotations
 
 import html
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 
 from harness.scoring.intervals import Interval
 from leaderboards.board.tables import clusters_note
@@ -13,6 +11,7 @@ from leaderboards.compare.compare import COMMON, Comparison, Difference
 from leaderboards.compare.config_diff import changes
 from leaderboards.compare.flips import Flip
 from leaderboards.compare.training import cautions, training
+from leaderboards.numbers import fixed, percent, points, signed, significant
 from leaderboards.run_table import item_text
 from leaderboards.stats import LEVEL, holm
 from leaderboards.tables import Cell, Table, html_table
@@ -40,7 +39,7 @@ ul { padding-left: 1.2rem; }
 def verdict(comparison: Comparison) -> str:
     """The headline difference in a sentence, with its 95 % CI and p-value."""
     a, b, head = comparison.a.label, comparison.b.label, comparison.headline
-    figures = f"{head.name} {_points(head.value)}"
+    figures = f"{head.name} {points(head.value)}"
     if head.interval is None or head.p is None:
         return f"{b} against {a}: {figures}. No interval is known, since the number of queries is not."
     numbers = f"{figures} {_interval(head.interval)}, p {_p(head.p) if head.p < _TINY else f'= {_p(head.p)}'}"
@@ -54,22 +53,27 @@ def difference_table(comparison: Comparison) -> Table:
 
     names = ("mean or dataset", "A", "B", "B − A", "95 % CI", "p", "Holm p", "won", "tied", "lost", "CI over datasets")
     return Table(
-        f"B minus A, in points. A: {comparison.a.label}; B: {comparison.b.label}",
+        _titled("B minus A, in points", comparison),
         names,
         tuple(map(_row, (*comparison.means, *comparison.datasets))),
         frozenset(names[:1]),
         tuple(_notes(comparison)),
-        keep=5,
-        more="--format markdown has all columns",
+        keep=names[:5],
+        more="--format csv has all columns",
     )
+
+
+def _titled(what: str, comparison: Comparison) -> str:
+    """A title, and on lines of their own which models A and B are."""
+    return f"{what}\nA: {comparison.a.label}\nB: {comparison.b.label}"
 
 
 def _row(each: Difference) -> tuple[Cell, ...]:
     return (
         Cell(each.name + ("" if each.paired else " §")),
-        Cell(f"{100 * each.a:.1f}"),
-        Cell(f"{100 * each.b:.1f}"),
-        Cell(_points(each.value), style="best" if _significant(each) else ""),
+        Cell(percent(each.a)),
+        Cell(percent(each.b)),
+        Cell(points(each.value), style="best" if _significant(each) else ""),
         Cell(_interval(each.interval)),
         Cell("" if each.p is None else _p(each.p)),
         Cell("" if each.holm is None else _p(each.holm)),
@@ -88,13 +92,14 @@ def _notes(comparison: Comparison) -> list[str]:
     won, lost = (sum(sign * each.value > 0 for each in comparison.datasets) for sign in (1, -1))
     if count:
         lines.append(f"{count} dataset{'s' if count != 1 else ''}: {won} won, {count - won - lost} tied, {lost} lost.")
-    lines.append("95 % CI and p: one test, for other queries of the same datasets. Holm p: corrected over datasets.")
-    lines.append("Bold: significant, that is p (Holm p for a dataset) is below 0.05.")
+    lines += [
+        "95 % CI and p: one test, for other queries of the same datasets.",
+        "Holm p: corrected over datasets.",
+        "Bold: significant, that is p (Holm p for a dataset) is below 0.05.",
+    ]
     if any(each.over_datasets for each in comparison.means):
-        lines.append(
-            "CI over datasets: for other datasets like these too. "
-            "It is too narrow if a few datasets have a large effect and the others none."
-        )
+        lines.append("CI over datasets: for other datasets like these too.")
+        lines.append("It is too narrow if a few datasets have a large effect and the others none.")
     lines += clusters_note([each.result for each in comparison.a.records.values()])
     if not all(each.paired for each in (*comparison.means, *comparison.datasets)):
         lines.append(f"§ {_NOT_PAIRED}")
@@ -106,7 +111,7 @@ def config_table(comparison: Comparison) -> Table:
     rows = tuple((Cell(each.field), Cell(each.a), Cell(each.b)) for each in changes(comparison.a, comparison.b))
     names = ("field", comparison.a.label, comparison.b.label)
     title = "Differences in settings" if rows else "No difference in settings"
-    return Table(title, names, rows, frozenset(names))
+    return Table(title, names, rows, frozenset(names), models=names[1:])
 
 
 def training_table(comparison: Comparison) -> Table | None:
@@ -119,10 +124,11 @@ def training_table(comparison: Comparison) -> Table | None:
     left = len(found.changes) - len(rows)
     more = [f"And {left} more; --format json has all."] if left else []
     title = "Differences in training" if rows else "No difference in the records of training"
-    return Table(title, names, rows, frozenset(names), (*more, *_training_notes(comparison)))
+    return Table(title, names, rows, frozenset(names), (*more, *training_notes(comparison)), models=names[1:])
 
 
-def _training_notes(comparison: Comparison) -> list[str]:
+def training_notes(comparison: Comparison) -> list[str]:
+    """Notes on how two checkpoints were trained."""
     found = training(comparison.a, comparison.b)
     older = found is not None and not found.has_settings
     return [*([_NO_SETTINGS] if older else []), *cautions([comparison])]
@@ -130,12 +136,11 @@ def _training_notes(comparison: Comparison) -> list[str]:
 
 def flip_table(comparison: Comparison, flips: Sequence[Flip]) -> Table:
     """The queries gained and lost, with the candidate that each model ranks first."""
-    a, b = comparison.a.label, comparison.b.label
-    names = ("query", "change", "content", "positives", f"first for {a}", f"first for {b}")
+    names = ("query", "change", "content", "positives", "first for A", "first for B")
     rows = tuple(
         (
             Cell(f"{flip.task} {flip.a['query']}"),
-            Cell("gained" if flip.gained else "lost", "" if abs(flip.change) == 1 else f"{flip.change:+.2f}"),
+            Cell("gained" if flip.gained else "lost", "" if abs(flip.change) == 1 else signed(flip.change, 2)),
             Cell(item_text(flip.a["content"])),
             Cell("; ".join(map(item_text, _list(flip.a["positives"])[:3]))),
             *(Cell(item_text(next(iter(_list(row["top"])), {}))) for row in (flip.a, flip.b)),
@@ -143,11 +148,12 @@ def flip_table(comparison: Comparison, flips: Sequence[Flip]) -> Table:
         for flip in flips
     )
     gained, lost = comparison.headline.wins, comparison.headline.losses
-    title = f"Queries gained and lost: {gained} and {lost} in {comparison.headline.name}"
-    return Table(title if gained is not None else "Queries gained and lost", names, rows, frozenset(names), lines=True)
+    title = "Queries gained and lost"
+    title += "" if gained is None else f": {gained:,} and {lost:,} in {comparison.headline.name}"
+    return Table(_titled(title, comparison), names, rows, frozenset(names), lines=True)
 
 
-def matrix_table(comparisons: Sequence[Comparison]) -> Table:
+def matrix_table(comparisons: Sequence[Comparison], *, intervals: bool = True) -> Table:
     """The headline difference of every pair: the model of the row minus that of the column."""
     labels = list(dict.fromkeys(each.label for pair in comparisons for each in (pair.a, pair.b)))
     heads = [pair.headline for pair in comparisons]
@@ -162,46 +168,29 @@ def matrix_table(comparisons: Sequence[Comparison]) -> Table:
             (pair.a.label, pair.b.label, -pair.headline.value, mirrored),
         ):
             cells[one, other] = Cell(
-                _points(value) + sign,
-                _interval(interval),
+                points(value) + sign,
+                _interval(interval) if intervals else "",
                 "best" if p < LEVEL else "",
             )
     rows = tuple((Cell(one), *(cells.get((one, other), Cell("")) for other in labels)) for one in labels)
     names = sorted({head.name for head in heads}, key=lambda name: name == COMMON)
-    notes = ["95 % CI: for other queries of the same datasets. Bold: significant at 5 % (Holm over all pairs)."]
+    notes = ["95 % CI: for other queries of the same datasets."] if intervals else []
+    notes += ["Bold: significant at 5 % (Holm over all pairs)."]
     notes += ["† over only the datasets that both models have."] if COMMON in names else []
     notes += [] if all(head.paired for head in heads) else [_NOT_PAIRED.capitalize()]
     notes += cautions(comparisons)
     title = f"Row minus column, {names[0]}, in points"
-    return Table(title, ("", *labels), rows, frozenset({""}), tuple(notes))
-
-
-def comparison_json(comparisons: Sequence[Comparison], flips: Mapping[int, Sequence[Flip]], failed: bool) -> str:
-    """Comparisons as JSON: fractions, and null for unknown values. `flips` are by the index of the comparison."""
-    record = {
-        "regression": failed,
-        "comparisons": [_record(each, flips.get(at, ())) for at, each in enumerate(comparisons)],
-    }
-    return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _record(comparison: Comparison, flips: Sequence[Flip]) -> dict[str, object]:
-    trained = training(comparison.a, comparison.b)
-    return {
-        "a": comparison.a.label,
-        "b": comparison.b.label,
-        "verdict": verdict(comparison),
-        "means": [_plain(each) for each in comparison.means],
-        "datasets": [_plain(each) for each in comparison.datasets],
-        "differs": [each._asdict() for each in changes(comparison.a, comparison.b)],
-        "trained": [each._asdict() for each in trained.changes] if trained else None,
-        "notes": [*comparison.caveats, *_training_notes(comparison)],
-        "queries": [{"task": each.task, "change": each.change, "a": each.a, "b": each.b} for each in flips],
-    }
-
-
-def _plain(each: Difference) -> dict[str, object]:
-    return {**asdict(each), "difference": each.value, "paired": each.paired}
+    return Table(
+        title,
+        ("", *labels),
+        rows,
+        frozenset({""}),
+        tuple(notes),
+        keep=("",),
+        more="--format csv has all pairs",
+        models=tuple(labels),
+        brief=matrix_table(comparisons, intervals=False) if intervals else None,
+    )
 
 
 def page(title: str, tables: Sequence[Table]) -> str:
@@ -215,18 +204,14 @@ def page(title: str, tables: Sequence[Table]) -> str:
     )
 
 
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f}"
-
-
 def _interval(interval: Interval | None) -> str:
-    return f"[{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]" if interval else ""
+    return f"[{points(interval.low)}, {points(interval.high)}]" if interval else ""
 
 
 def _p(value: float) -> str:
     if value < _TINY:
-        return f"< {_TINY:.0e}"
-    return f"{value:.3f}" if value >= 0.001 else f"{value:.1g}"
+        return f"< {significant(_TINY)}"
+    return fixed(value, 3) if value >= 0.001 else significant(value, 1)
 
 
 def _list(value: object) -> list[object]:

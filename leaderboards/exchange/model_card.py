@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from harness.errors import UserError
 from harness.results.files import Result
 from harness.scoring.metrics import Metric
+from leaderboards.numbers import fixed
 from tasks.suites import Suite, aggregate
 
 _TASK_TYPES = {"classification": "image-classification", "vqa": "visual-question-answering"}
@@ -63,4 +64,4 @@ def _task_type(meta_task: str) -> str:
 
 
 def _shown(metric: str, value: float) -> float:
-    return round(value if Metric.parse(metric).is_rank else 100 * value, 2)
+    return float(fixed(value if Metric.parse(metric).is_rank else 100 * value, 2))

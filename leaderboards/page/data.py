@@ -13,6 +13,7 @@ from leaderboards.board.entries import Entry
 from leaderboards.board.standings import MeanScore, Standing
 from leaderboards.board.tables import notes, title
 from leaderboards.compare.compare import Comparison, Difference, compare
+from leaderboards.numbers import percent
 from leaderboards.page.viewer import Viewer
 
 COMPARED = 8
@@ -135,7 +136,7 @@ def _mean(cell: MeanScore, mixed: bool) -> MeanCell:
     if mixed:
         sign, note = "‡", "not comparable with the rest: another protocol or other data"
     elif cell.mark:
-        sign, note = "*", f"as printed; its parts give {100 * cell.mark.recomputed:.1f} ({cell.mark.why})"
+        sign, note = "*", f"as printed; its parts give {percent(cell.mark.recomputed)} ({cell.mark.why})"
     elif cell.summed:
         sign, note = "°", "not printed, but the mean of printed scores"
     elif mean.value is None and mean.present:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from leaderboards.numbers import percent
 from leaderboards.published.mmeb_v2 import part_suites
 from leaderboards.published.rows import MeanMismatch, PublishedRow
 from tasks.mmeb.datasets import META_TASKS
@@ -114,7 +115,7 @@ def _of_parts(value: float, found: Sequence[Mean], parts: tuple[str, ...], elsew
     unweighted = found[-1].value if parts == META_TASKS else None
     if unweighted is not None and not _apart(value, unweighted, ROUNDING):
         return _UNWEIGHTED
-    others = "".join(f"; printed elsewhere as {100 * other:.1f}" for other in sorted(elsewhere))
+    others = "".join(f"; printed elsewhere as {percent(other)}" for other in sorted(elsewhere))
     return f"the means of {', '.join(parts)} give another mean{others}"
 
 

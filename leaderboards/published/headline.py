@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from leaderboards.numbers import percent
 from leaderboards.published.rows import PublishedRow
 
 TABLE = "LLaVE Table 2"
@@ -47,10 +48,10 @@ def headline_note(rows: Sequence[PublishedRow]) -> list[str]:
     large, middle = (headline(inside, model, TABLE, SEVEN_BILLION) for model in ("LLaVE-7B", "LLaVE-2B"))
     before = large.best_before
     return [
-        f"{TABLE}: LLaVE-7B has {100 * large.row.means['overall']:.1f}, {_away(large.margin)} the best earlier 7B row "
-        f"({before.model}, {100 * before.means['overall']:.1f}); LLaVE-2B is {_away(middle.margin)} it."
+        f"{TABLE}: LLaVE-7B has {percent(large.row.means['overall'])}, {_away(large.margin)} the best earlier 7B row "
+        f"({before.model}, {percent(before.means['overall'])}); LLaVE-2B is {_away(middle.margin)} it."
     ]
 
 
 def _away(margin: float) -> str:
-    return f"{100 * abs(margin):.1f} points {'above' if margin >= 0 else 'below'}"
+    return f"{percent(abs(margin))} points {'above' if margin >= 0 else 'below'}"

@@ -13,6 +13,7 @@ from harness.results.files import Result
 from harness.scoring.intervals import Clusters
 from harness.scoring.metrics import Metric, QueryRow, Score
 from harness.types import ProtocolName, Ranking
+from leaderboards.numbers import fixed
 
 Rule = ProtocolName | Literal["chance"]
 EXACT = 1e-9
@@ -92,17 +93,17 @@ def _metrics(result: Result, rankings: Sequence[Ranking], clusters: Clusters | N
             values = [value(metric, ranking, rule) for ranking in rankings]
             mean = metric.aggregate(values)
             if not _near(score.value, mean):
-                yield f"{name} ({rule}) is stated as {score.value:.6f}; its rows give {mean:.6f}."
+                yield f"{name} ({rule}) is stated as {fixed(score.value, 6)}; its rows give {fixed(mean, 6)}."
             elif clusters is not None:
                 found = metric.summary(values, rankings, clusters, rule)
                 if not (_near(score.low, found.low) and _near(score.high, found.high)):
-                    ours, theirs = (f"{each.low:.6f} to {each.high:.6f}" for each in (score, found))
+                    ours, theirs = (f"{fixed(each.low, 6)} to {fixed(each.high, 6)}" for each in (score, found))
                     yield f"The interval of {name} ({rule}) is stated as {ours}; its rows give {theirs}."
     for name, stated_chance in result.chance.items():
         metric = Metric.parse(name)
         chance = metric.aggregate(value(metric, ranking, "chance") for ranking in rankings)
         if not _near(chance, stated_chance):
-            yield f"The chance of {name} is stated as {stated_chance:.6f}; its rows give {chance:.6f}."
+            yield f"The chance of {name} is stated as {fixed(stated_chance, 6)}; its rows give {fixed(chance, 6)}."
 
 
 def _both(result: Result) -> tuple[tuple[ProtocolName, Mapping[str, Score]], ...]:

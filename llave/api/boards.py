@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -33,7 +33,7 @@ class Leaderboard:
         """One row for each model, in the order of the board. Scores are fractions.
 
         Columns: rank, rank_best, rank_worst, group, model, kind, run, step. Then each mean of the suite and each
-        dataset, with its `low` and `high`. Then facts, such as missing, tied queries, size, width, source and costs.
+        dataset, with its `NAME_low` and `NAME_high`. Then facts, such as missing, tied_queries, size, source and costs.
         """
         return self.board.frame()
 
@@ -87,19 +87,9 @@ class ModelComparison:
         same datasets), over_datasets_low and over_datasets_high (other datasets too). Then p, holm, wins, ties, losses
         and paired.
         """
-        import pandas as pd
+        from leaderboards.compare.files import comparison_frame
 
-        rows = []
-        for each in (*self.comparison.means, *self.comparison.datasets):
-            low, high = each.interval or (None, None)
-            wide_low, wide_high = each.over_datasets or (None, None)
-            wide = {"over_datasets_low": wide_low, "over_datasets_high": wide_high}
-            plain = {name: value for name, value in asdict(each).items() if name not in ("interval", "over_datasets")}
-            head = {name: plain.pop(name) for name in ("name", "kind", "a", "b")}
-            rows.append(
-                head | {"difference": each.value, "low": low, "high": high} | wide | plain | {"paired": each.paired}
-            )
-        return pd.DataFrame(rows)
+        return comparison_frame(self.comparison)
 
     def __repr__(self) -> str:
         return " ".join(self.verdict.split())

@@ -8,6 +8,8 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from leaderboards.numbers import grouped
+
 _SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -46,12 +48,12 @@ class ProgressBar:
         self._done += steps
         now = time.monotonic()
         rate = self._done / max(now - self._start, 1e-3)
-        state = state or f"{rate:,.1f} items/s"
+        state = state or f"{grouped(rate, 1)} items/s"
         if self._task is not None:
             self._bar.update(self._task, advance=steps, state=state)
         if not self._moves and now - self._last_line >= _SECONDS_BETWEEN_LINES:
             left = (self._total - self._done) / rate
-            self.note(f"{self._name}: {self._done:,} of {self._total:,}, {state}, {left:,.0f} s left")
+            self.note(f"{self._name}: {self._done:,} of {self._total:,}, {state}, {grouped(left)} s left")
 
     def note(self, text: str) -> None:
         """Prints a line above the bar."""

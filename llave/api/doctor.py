@@ -45,14 +45,15 @@ class DoctorReport:
         return f"DoctorReport({short(self.model)}: {len(self.findings)} checks, {short(said)})"
 
     def _repr_html_(self) -> str:
+        from leaderboards.numbers import significant
         from leaderboards.tables import Cell, Table, html_table
 
         rows = tuple(
             (
                 Cell(each.check),
                 Cell(each.verdict, style="best" if each.verdict == "fail" else ""),
-                Cell("" if each.measured is None else f"{each.measured:.2g}"),
-                Cell("" if each.tolerance is None else f"{each.tolerance:.2g}"),
+                Cell("" if each.measured is None else significant(each.measured)),
+                Cell("" if each.tolerance is None else significant(each.tolerance)),
                 Cell(each.says, each.remedy),
             )
             for each in self.findings

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Protocol
 
 from harness.progress import NoProgress, Progress
+from leaderboards.numbers import grouped
 
 
 class DisplayHandle(Protocol):
@@ -87,7 +88,7 @@ class NotebookProgress:
         line, share = self._name, ""
         if self._total:
             rate = self._done / max(self._drawn - self._start, 1e-3)
-            line += f": {self._done:,} of {self._total:,}, {self._state or f'{rate:,.1f} items/s'}"
+            line += f": {self._done:,} of {self._total:,}, {self._state or f'{grouped(rate, 1)} items/s'}"
             share = f'<progress value="{self._done}" max="{self._total}"></progress> '
         data = {"text/plain": line, "text/html": f"{share}{html.escape(line)}"}
         if self._handle is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UserError, unknown_name
 from harness.paths import safe_name
+from leaderboards.numbers import fixed, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -233,7 +234,7 @@ class EvalResults:
         mean = self._board().means(self.models[0])[0]
         if mean.value is None:
             return f"{mean.name} incomplete, {mean.present} of {mean.present + len(mean.missing)}"
-        return f"{mean.name} {100 * mean.value:.1f} %"
+        return f"{mean.name} {percent(mean.value)} %"
 
     def _table(self) -> Table:
         """A row for each task and mean, a column for each model."""
@@ -252,7 +253,7 @@ class EvalResults:
             rows.append((Cell(task), Cell(f"{first.num_queries:,}"), Cell(chance), *scores))
         for means in zip(*map(board.means, board.columns), strict=True):
             if any(mean.value is not None for mean in means):
-                values = ["" if mean.value is None else f"{100 * mean.value:.1f}" for mean in means]
+                values = ["" if mean.value is None else percent(mean.value) for mean in means]
                 rows.append((Cell(means[0].name), Cell(""), Cell(""), *map(Cell, values)))
         title = f"{self.suite.summary}: {self._heading()}"
         names = ("task", "queries", "chance", *board.columns)
@@ -275,7 +276,7 @@ def _number(metric: str, value: float) -> str:
     """A fraction in percent, a rank as it is."""
     from harness.scoring.metrics import Metric
 
-    return f"{value if Metric.parse(metric).is_rank else 100 * value:.1f}"
+    return fixed(value) if Metric.parse(metric).is_rank else percent(value)
 
 
 def _bounds(record: Result) -> str:

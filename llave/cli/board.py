@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.paths import RESULTS
-from llave.cli.flags import DONE, console, natural, say
+from llave.cli.flags import DONE, console, natural, positive, say
 
 if TYPE_CHECKING:
     from leaderboards.board.board import Board
@@ -46,6 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--mix", action="store_true", help="add results under another protocol or on other data, with a mark")
     add("--format", choices=FORMATS, default="terminal", help="format of the output (default: terminal)")
+    add("--top", type=positive, metavar="N", help="show only the first N rows, and say how many there are")
+    add(
+        "--intervals",
+        action=argparse.BooleanOptionalAction,
+        help="show the 95 %% CI of scores (default: yes, if there is room; not in latex)",
+    )
     add("--html", type=Path, metavar="FILE", help="write an interactive page with plots instead of printing")
     add(
         "--html-queries",
@@ -59,12 +67,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints or writes the board. Returns the exit status."""
+    from leaderboards.board.files import board_csv, board_json
     from leaderboards.board.scope import make_board
-    from leaderboards.board.tables import board_csv, board_json
-    from leaderboards.tables import latex, markdown
+    from leaderboards.board.tables import left_out_note
+    from leaderboards.latex import latex
+    from leaderboards.tables import markdown
 
-    if (options.html_queries or options.images) and not options.html:
-        raise UserError("--html-queries and --images need a page.", "Add --html FILE.")
+    _check(options)
     places = None if options.published and not options.results else options.results or [Path(RESULTS)]
     board, warnings = make_board(
         places, published=options.published, suite=options.suite, rank_by=options.rank_by, mix=options.mix
@@ -73,21 +82,35 @@ def run(options: argparse.Namespace) -> int:
     if options.html:
         _write_page(board, options)
     elif options.format == "csv":
-        print(board_csv(board, by_step=options.by == "step"), end="")
+        print(board_csv(board, by_step=options.by == "step", top=options.top), end="")
+        for line in left_out_note(board, options.top):
+            say(console(stderr=True), f"note: {line}")
     elif options.format == "json":
-        print(board_json(board, by_step=options.by == "step"), end="")
+        print(board_json(board, by_step=options.by == "step", top=options.top), end="")
     elif options.format == "terminal":
-        _draw(board, options)
+        console(wide=True).print(_table(board, options))
     else:
         print({"markdown": markdown, "latex": latex}[options.format](_table(board, options)), end="")
     return DONE
 
 
+def _check(options: argparse.Namespace) -> None:
+    """Refuses flags that the chosen output has no use for."""
+    if (options.html_queries or options.images) and not options.html:
+        raise UserError("--html-queries and --images need a page.", "Add --html FILE.")
+    if options.top and (options.html or options.by == "step"):
+        raise UserError("--top is for tables with a row for each model.", "A page and --by step show all rows.")
+    if options.intervals is not None and (options.html or options.format in ("csv", "json")):
+        hint = "A page, CSV and JSON always have the intervals."
+        raise UserError("--intervals and --no-intervals are for terminal, markdown and latex.", hint)
+
+
 def _write_page(board: Board, options: argparse.Namespace) -> None:
+    from leaderboards.numbers import fixed
     from leaderboards.page.page import write_page
 
     write_page(options.html, board, queries=options.html_queries, images=options.images)
-    say(console(stderr=True), f"Page: {options.html} ({options.html.stat().st_size / 1e6:.1f} MB)")
+    say(console(stderr=True), f"Page: {options.html} ({fixed(options.html.stat().st_size / 1e6)} MB)")
 
 
 def _warn(warnings: Sequence[str]) -> None:
@@ -98,19 +121,16 @@ def _warn(warnings: Sequence[str]) -> None:
         say(notes, f"warning: {len(warnings) - _MOST_WARNINGS} more warnings are not shown.")
 
 
-def _table(board: Board, options: argparse.Namespace, *, intervals: bool = True) -> Table:
-    from leaderboards.board.tables import leaderboard_table
+def _table(board: Board, options: argparse.Namespace) -> Table:
+    """The table in the chosen format. On a terminal without room for intervals, they are the first to be left out."""
+    from leaderboards.board.tables import leaderboard_table, paper_table
     from leaderboards.board.training_curve import training_curve
 
+    paper = options.format == "latex"
+    intervals = not paper if options.intervals is None else options.intervals
     if options.by == "step":
-        return training_curve(board)
+        return training_curve(board, intervals=intervals, drawn=not paper)
     asked = [name.strip() for name in (options.columns or "").split(",") if name.strip()]
-    return leaderboard_table(board, asked, datasets=options.datasets, intervals=intervals)
-
-
-def _draw(board: Board, options: argparse.Namespace) -> None:
-    """Prints the table. On a narrow terminal, first the intervals and then the last columns are left out."""
-    from leaderboards.tables import fitted
-
-    screen = console(wide=True)
-    screen.print(fitted(lambda intervals: _table(board, options, intervals=intervals), screen.width))
+    made = partial(paper_table if paper else leaderboard_table, board, asked, datasets=options.datasets)
+    table = made(intervals=intervals, top=options.top)
+    return replace(table, brief=made(intervals=False, top=options.top)) if options.intervals is None else table

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from leaderboards.tables import Table
 
 ABOUT = "compare models: the differences, and which of them are significant"
-FORMATS = ("terminal", "markdown", "json", "html")
+FORMATS = ("terminal", "markdown", "latex", "csv", "json", "html")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--queries", type=natural, default=0, metavar="N", help="show N queries gained and N queries lost")
     add(
         "--fail-on-regression",
-        type=_points,
+        type=_at_most,
         metavar="POINTS",
         help="exit with status 1 if a 95 %% CI shows that a model is more than POINTS worse than A",
     )
@@ -50,14 +50,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the comparisons. Returns 1 if there is a regression that the options ask for."""
+    from leaderboards.compare.files import comparison_csv, comparison_json
     from leaderboards.compare.flips import flips
-    from leaderboards.compare.tables import comparison_json, page, verdict
+    from leaderboards.compare.tables import page, verdict
 
+    if options.queries and options.format == "csv":
+        raise UserError("A CSV file has figures, not queries.", "--format json has both.")
     comparisons = _compare(options)
     found = {at: flips(each, options.queries) for at, each in enumerate(comparisons) if options.queries}
     failures = _regressions(comparisons, options.fail_on_regression)
     if options.format == "json":
         print(comparison_json(comparisons, found, bool(failures)), end="")
+    elif options.format == "csv":
+        print(comparison_csv(comparisons), end="")
     elif options.format == "html":
         title = verdict(comparisons[0]) if len(comparisons) == 1 else "Comparison"
         print(page(title, _tables(comparisons, found)), end="")
@@ -115,20 +120,22 @@ def _tables(comparisons: Sequence[Comparison], found: dict[int, list[Flip]]) -> 
 
 def _print(comparisons: Sequence[Comparison], tables: Sequence[Table], form: str) -> None:
     from leaderboards.compare.tables import verdict
+    from leaderboards.latex import latex
     from leaderboards.tables import markdown
 
     screen = console(wide=True)
+    written = {"markdown": markdown, "latex": latex}
     for table in tables:
-        if form == "markdown":
-            print(markdown(table))
-        else:
+        if form == "terminal":
             screen.print(table)
+        elif form == "markdown" or table.rows:
+            print(written[form](table))
     if form == "terminal":
         for each in comparisons:
             say(screen, verdict(each))
 
 
-def _points(text: str) -> float:
+def _at_most(text: str) -> float:
     try:
         value = float(text)
     except ValueError:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
+from leaderboards.numbers import fixed, percent, signed
 from llave.cli.flags import DONE, MODEL_HELP, add_engine_flags, add_model_flags, console, model_settings, positive, say
 
 if TYPE_CHECKING:
@@ -23,18 +24,18 @@ if TYPE_CHECKING:
     from trainers.monitor.similarity import Sample
 
 ABOUT = "show how similar positive and negative pairs are to models"
-_COLUMNS = {
-    "positive": "z.3f",
-    "negative": "z.3f",
-    "overlap": ".1%",
-    "auc": "z.3f",
-    "margin": "+z.3f",
-    "hard": ".1%",
-    "entropy": "z.3f",
-    "effective": ".1f",
-    "suspects": ".2%",
+_COLUMNS: Mapping[str, Callable[[float], str]] = {
+    "positive": lambda value: fixed(value, 3),
+    "negative": lambda value: fixed(value, 3),
+    "overlap": lambda value: f"{percent(value)}%",
+    "auc": lambda value: fixed(value, 3),
+    "margin": lambda value: signed(value, 3),
+    "hard": lambda value: f"{percent(value)}%",
+    "entropy": lambda value: fixed(value, 3),
+    "effective": fixed,
+    "suspects": lambda value: f"{percent(value, 2)}%",
 }
-"""Figures in the table, with their formats."""
+"""Figures in the table, as text."""
 _LONGEST = 24
 """Most characters on a line of a name in the table."""
 _FEW = 100
@@ -78,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="draw the similarities into a .png or .svg file; may be repeated",
+        help="draw the similarities into a .pdf, .png or .svg file; may be repeated",
     )
     add("--json", action="store_true", help="print all figures as JSON, with suspected false negatives")
     add_engine_flags(parser)
@@ -116,9 +117,14 @@ def run(options: argparse.Namespace) -> int:
             "note: overlaps of few queries are rough. With 20 queries they are off by about 10 points, with 500 by 2.",
         )
     for path in options.plot:
-        plot(found, path)
-        say(notes, f"Plot: {path.resolve()}")
+        files = plot(found, path, _caption)
+        more = f" to {files[-1].name}" if len(files) > 1 else ""
+        say(notes, f"Plot: {files[0].resolve()}{more}")
     return DONE
+
+
+def _caption(found: Diagnosis) -> str:
+    return f"overlap {percent(found.overlap)} %, AUC {fixed(found.auc, 3)}"
 
 
 def _samples(options: argparse.Namespace, workers: int, progress: Progress) -> Mapping[str, Sample]:
@@ -178,7 +184,7 @@ def _table(found: Mapping[str, Mapping[str, Diagnosis]]) -> Table:
 
     def row(dataset: str, model: str, queries: str, numbers: Mapping[str, float]) -> tuple[Cell, ...]:
         names = (dataset, model) if several else (dataset,)
-        figures = (format(numbers[name], form) for name, form in _COLUMNS.items())
+        figures = (text(numbers[name]) for name, text in _COLUMNS.items())
         return tuple(map(Cell, (*names, queries, *figures)))
 
     datasets = list(next(iter(found.values())))
@@ -194,7 +200,7 @@ def _table(found: Mapping[str, Mapping[str, Diagnosis]]) -> Table:
         rows,
         frozenset(words),
         foot=means if len(datasets) > 1 else (),
-        keep=len(words) + 4,
+        keep=(*words, *list(_COLUMNS)[:3]),
         more="--json has all figures",
         longest=_LONGEST,
     )

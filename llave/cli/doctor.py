@@ -74,7 +74,9 @@ def _table(findings: Sequence[Finding]) -> Table:
 
 
 def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.2g}" if value < 10 else f"{value:,.0f}"
+    from leaderboards.numbers import grouped, significant
+
+    return "" if value is None else significant(value) if value < 10 else grouped(value)
 
 
 def _summary(findings: Sequence[Finding]) -> str:

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 from harness.encoding import DEFAULT_BUDGET
@@ -26,14 +27,24 @@ def console(*, stderr: bool = False, quiet: bool = False, wide: bool = False) ->
     """A console. If its output is no terminal, nothing is cut to 80 columns, and a `wide` table has all its columns."""
     from rich.console import Console
 
-    measured = (sys.stderr if stderr else sys.stdout).isatty() or "COLUMNS" in os.environ
-    width = None if measured else 10_000 if wide else 160
+    width = None if _measured(stderr) else 10_000 if wide else 160
     return Console(stderr=stderr, quiet=quiet, width=width, highlight=False)
 
 
 def say(where: Console, text: str) -> None:
-    """Prints a sentence as it is, whatever brackets it has."""
+    """Prints a sentence as it is, whatever brackets it has. On a terminal lines end between words.
+
+    A word is never cut, so that a path can be copied.
+    """
+    if _measured(where.stderr):
+        lines = (wrap(line, where.width, break_long_words=False, break_on_hyphens=False) for line in text.split("\n"))
+        text = "\n".join("\n".join(each) for each in lines)
     where.print(text, markup=False, soft_wrap=True)
+
+
+def _measured(stderr: bool) -> bool:
+    """Whether the output has a width."""
+    return (sys.stderr if stderr else sys.stdout).isatty() or "COLUMNS" in os.environ
 
 
 def complain(error: UserError) -> None:

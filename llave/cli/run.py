@@ -108,8 +108,7 @@ def _report(
         means = {model: [asdict(mean) for mean in board.means(model)] for model in board.columns}
         print(json.dumps({"results": [asdict(result) for result in results], "means": means}, indent=2))
     elif results:
-        screen = console(wide=True)
-        screen.print(board_table(board, screen.width))
+        console(wide=True).print(board_table(board))
     for name, evaluation in done:
         say(notes, f"{name}: {_counts(evaluation, len(tasks))}")
         for warning in _warnings(name, evaluation.results):

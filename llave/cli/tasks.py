@@ -81,7 +81,7 @@ def task_list(tasks: Sequence[Task]) -> Table:
         for task in tasks
     )
     note = f"{len(rows)} task{'s' if len(rows) != 1 else ''}"
-    return Table("", names, rows, frozenset(names[:5]), (note,), keep=5, more="--json has all")
+    return Table("", names, rows, frozenset(names[:5]), (note,), keep=names[:5], more="--json has all")
 
 
 def task_sheet(task: Task) -> Table:

@@ -115,4 +115,6 @@ def _pairs_table(found: Estimate) -> Table:
 
 
 def _size(count: int) -> str:
-    return f"{count / 2**30:,.1f} GB" if count >= 2**29 else f"{count / 2**20:,.0f} MB"
+    from leaderboards.numbers import grouped
+
+    return f"{grouped(count / 2**30, 1)} GB" if count >= 2**29 else f"{grouped(count / 2**20)} MB"

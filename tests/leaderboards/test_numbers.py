@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import math
+import re
+from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaderboards.numbers import fixed, percent, points
+from leaderboards.numbers import fixed, grouped, percent, points, signed, significant
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @given(st.integers(1, 5000).flatmap(lambda count: st.tuples(st.integers(0, count), st.just(count))))
@@ -42,3 +48,40 @@ def test_examples(value: float, text: str) -> None:
 
 def test_what_is_not_finite_prints_as_itself() -> None:
     assert (fixed(math.nan), fixed(-math.inf)) == ("nan", "-inf")
+
+
+@given(st.floats(1e-12, 1e12), st.integers(1, 6))
+def test_significant_digits_agree_with_decimal_arithmetic(value: float, digits: int) -> None:
+    exact = Decimal(f"{value:.12g}")
+    expected = exact.quantize(Decimal(1).scaleb(exact.adjusted() - digits + 1), rounding=ROUND_HALF_UP)
+    assert Decimal(significant(value, digits)) == expected
+
+
+def test_examples_of_the_other_forms() -> None:
+    assert [significant(value) for value in (0, 0.0125, 1e-5, 12.5, math.inf)] == ["0", "0.013", "1e-05", "13", "inf"]
+    assert [grouped(value) for value in (999.5, 1234567, math.nan)] == ["1,000", "1,234,567", "nan"]
+    assert grouped(1234.25, 1) == "1,234.3"
+    assert [signed(value, 3) for value in (0.0005, -0.0005, 0.0001)] == ["+0.001", "-0.001", "0.000"]
+
+
+def _own_roundings(path: Path) -> Iterator[str]:
+    """The places of a file that turn a number into rounded text by themselves."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        form = ""
+        if isinstance(node, ast.FormattedValue) and node.format_spec is not None:
+            form = "".join(each.value for each in ast.walk(node.format_spec) if isinstance(each, ast.Constant))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "format":
+            form = "".join(str(each.value) for each in node.args[1:] if isinstance(each, ast.Constant))
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) and isinstance(node.left, ast.Constant):
+            form = str(node.left.value) if re.search(r"%[-+ 0-9.]*[fe]", str(node.left.value)) else ""
+        if re.search(r"\.\d+[feg%]$|[fe%]$", form, re.IGNORECASE):
+            yield f"{path.relative_to(ROOT)}:{node.lineno}: {form}"
+
+
+def test_the_one_formatter_rounds_every_number_that_is_printed() -> None:
+    files = [path for package in ("leaderboards", "llave") for path in (ROOT / package).rglob("*.py")]
+    found = {path: list(_own_roundings(path)) for path in files}
+    own = found.pop(ROOT / "leaderboards" / "numbers.py")
+    assert own  # so the search finds what it looks for
+    assert [line for lines in found.values() for line in lines] == []

@@ -25,7 +25,7 @@ def _shown(table: RenderableType, width: int = 200) -> str:
 
 
 def _board(*results, suite=SUITE, **options) -> str:
-    return _shown(board_table(Board.of(results, suite), **options), options.get("width", 200))
+    return _shown(board_table(Board.of(results, suite)), options.get("width", 200))
 
 
 def _words(said: str) -> str:

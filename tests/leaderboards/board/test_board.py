@@ -329,4 +329,4 @@ def test_500_models_on_36_datasets_take_less_than_10_seconds():
     frame = Board.of_records(records, suite).frame()
     assert time.process_time() - started < 10
     assert len(frame) == 500
-    assert frame["overall low"].notna().all()
+    assert frame["overall_low"].notna().all()

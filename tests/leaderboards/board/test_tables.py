@@ -7,6 +7,7 @@ import csv
 import io
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,15 @@ from rich.console import Console
 from harness.errors import UserError
 from harness.scoring.metrics import Score
 from leaderboards.board.board import Board
+from leaderboards.board.files import board_csv, board_json
 from leaderboards.board.scope import every_published, rows_for, suite_for
-from leaderboards.board.tables import board_csv, board_json, leaderboard_table
+from leaderboards.board.tables import leaderboard_table
 from leaderboards.board.training_curve import training_curve
 from leaderboards.exchange.files import Imported, write_imported
+from leaderboards.latex import latex
 from leaderboards.page.data import page_data
 from leaderboards.published.rows import Citation, MeanMismatch, PublishedRow
-from leaderboards.tables import Cell, Table, html_table, latex, markdown, narrowed, width
+from leaderboards.tables import Cell, Table, fitted, html_table, markdown
 from llave.cli import board as command
 from tasks.suites import Suite, find_suite
 from tests.helpers.record_values import in_memory, write
@@ -127,15 +130,34 @@ class TestGrid:
     def test_cost_is_summed_over_datasets(self):
         fields = {"cost": {"seconds": 1800.0, "items_embedded": 100, "items_per_second": 50.0, "processes": 2}}
         frame = _board({"m": 5}, environment={"device": "cuda"}, **fields).frame()
-        assert (frame["seconds"][0], frame["items/s"][0], frame["GPU-hours"][0]) == (3600, 50, 2)
+        assert (frame["seconds"][0], frame["items_per_second"][0], frame["gpu_hours"][0]) == (3600, 50, 2)
 
     def test_columns_without_room_go_and_are_named(self):
         table = leaderboard_table(_board({"model": 90}), datasets=True)
-        less = narrowed(table, 60)
-        assert width(less) <= 60 < width(table)
-        assert "seconds" in less.notes[-1]
-        assert max(map(len, _shown(less, 60).splitlines())) <= 60
-        assert narrowed(table, width(table)) == table
+        less, _ = fitted(table, 60)
+        assert set(less.columns) < set(table.columns)
+        assert {"rank", "model", "overall"} <= set(less.columns)
+        named = less.notes[-1].removeprefix("No room for ").partition(":")[0].split(", ")
+        assert {*less.columns, *named} == set(table.columns)
+        assert max(map(len, _shown(table, 60).splitlines())) <= 60
+        assert fitted(table, 500)[0] == table
+
+    def test_facts_go_before_means_and_the_group_before_them_too(self):
+        table = leaderboard_table(_board({"model": 90}))
+        seen = [set(fitted(table, most)[0].columns) for most in range(40, 140)]
+        assert all(fewer <= more for fewer, more in pairwise(seen))
+        assert any("OOD" in columns and "seconds" not in columns for columns in seen)
+        assert all("OOD" in columns for columns in seen if "seconds" in columns or "group" in columns)
+
+    def test_the_first_rows_and_how_many_there_are(self):
+        board = _board({"m": 90, "n": 50, "o": 10})
+        table = leaderboard_table(board, top=2)
+        assert [cell.text for cell in _column(table, "model")] == ["m", "n"]
+        assert table.notes[0] == "The first 2 of 3 rows (--top 2)."
+        assert len(board_csv(board, top=2).splitlines()) == 3
+        record = json.loads(board_json(board, top=2))
+        assert (len(record["rows"]), record["notes"][0]) == (2, "The first 2 of 3 rows (--top 2).")
+        assert leaderboard_table(board, top=3) == leaderboard_table(board)
 
 
 class TestTable:
@@ -148,7 +170,7 @@ class TestTable:
         frozenset({"name"}),
         ("note",),
         ((Cell("mean"), Cell("9.0"), Cell("")),),
-        keep=2,
+        keep=("name", "score of model A"),
         more="--json has all",
     )
 
@@ -188,8 +210,9 @@ class TestForms:
         line = next(line for line in text.splitlines() if "1+1" in line)
         assert r"\|\[x\](y)\<script\>\&\_\$" in line
         assert line.replace("\\|", "").count("|") == len(table.columns) + 1
-        assert r"\&\_\$\%\#\{\}\textasciitilde{}\textasciicircum{}\textbackslash{}" in latex(table)
-        assert latex(table).count(r" \\") == 2
+        paper = latex(table).replace(r"\allowbreak{}", "")
+        assert r"\&\_\$\%\#\{\}\textasciitilde{}\textasciicircum{}\textbackslash{}" in paper
+        assert paper.replace(r"\textbackslash{}", "").count(" \\\\\n") == 2
 
     def test_latex_has_booktabs_and_marks_the_best(self):
         text = latex(leaderboard_table(_board({"m": 90, "n": 50})))
@@ -200,6 +223,10 @@ class TestForms:
         board = _board({HOSTILE: 50, "m": 90})
         rows = list(csv.DictReader(io.StringIO(board_csv(board))))
         assert [row["model"][:3] for row in rows] == ["m", "'=1"]
+        assert not [name for name in rows[0] if not name.isidentifier()]
+        assert [name for name in rows[0] if name != name.lower()] == [
+            f"{name}{end}" for name in ("OOD", "A", "B") for end in ("", "_low", "_high")
+        ]
         assert [float(row["overall"]) for row in rows] == [0.9, 0.5]
         assert [row["rank"] for row in rows] == ["1", "2"]
 
@@ -218,6 +245,8 @@ class TestCurve:
         places = [row[3].text.index("●") for row in table.rows]
         assert places == sorted(places)
         assert table.notes == ("run: ▁▄█",)
+        assert training_curve(_board(models), drawn=False).columns == ("run", "step", "overall")
+        assert not any(row[2].extra for row in training_curve(_board(models), intervals=False).rows)
 
     def test_without_checkpoints_there_is_no_curve(self):
         with pytest.raises(UserError, match="checkpoint-STEP"):
@@ -245,6 +274,30 @@ class TestCommand:
         assert "●" in capsys.readouterr().out
         assert self._run(tmp_path, "--by", "step", "--format", "csv") == 0
         assert len(capsys.readouterr().out.splitlines()) == 2
+
+    @pytest.mark.parametrize("form", command.FORMATS)
+    def test_the_first_rows_in_every_format(self, form, capsys):
+        assert self._run("--published", "--top", 2, "--format", form) == 0
+        said = capsys.readouterr()
+        assert "Ovis-VL-Embedding-9B" in said.out
+        assert "Qwen3-VL-Embedding-8B" not in said.out
+        assert "The first 2 of 140 rows (--top 2)." in (said.err if form == "csv" else said.out.replace("{}", ""))
+
+    def test_intervals_are_a_choice_in_the_formats_that_have_one(self, tmp_path, capsys):
+        write(tmp_path, "A", "m", _hits(50))
+        for form, flag, shown in (
+            *((form, "--intervals", True) for form in ("terminal", "markdown", "latex")),
+            *((form, "--no-intervals", False) for form in ("terminal", "markdown", "latex")),
+            *((form, "", form != "latex") for form in ("terminal", "markdown", "latex")),
+        ):
+            assert self._run(tmp_path, "--format", form, *([flag] if flag else [])) == 0
+            assert (", 60." in capsys.readouterr().out.replace("{}", "")) == shown, (form, flag)
+        for other in (["--format", "csv"], ["--html", tmp_path / "x.html"]):
+            with pytest.raises(UserError, match="--intervals"):
+                self._run(tmp_path, "--no-intervals", *other)
+        for other in (["--by", "step"], ["--html", tmp_path / "x.html"]):
+            with pytest.raises(UserError, match="--top"):
+                self._run(tmp_path, "--top", 1, *other)
 
     def test_only_published_rows(self, capsys):
         assert self._run("--published", "--columns", "overall", "--format", "markdown") == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import json
 import random
 from dataclasses import replace
@@ -228,6 +230,17 @@ class TestCommand:
         assert record["means"][0]["difference"] == pytest.approx(-0.25)
         assert record["means"][0]["losses"] == 200
         assert len(record["queries"]) == 2
+
+    def test_figures_for_papers_and_for_programs(self, places, capsys):
+        m, n, _ = places
+        assert self._run(m, n, "--format", "latex") == 0
+        assert r"\textbf{$-$25.0}" in capsys.readouterr().out
+        assert self._run(*places, "--format", "csv") == 0
+        rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+        assert len({(row["model_a"], row["model_b"]) for row in rows}) == 3
+        assert [(row["losses"], float(row["difference"])) for row in rows[:1]] == [("200", pytest.approx(-0.25))]
+        with pytest.raises(UserError, match="not queries"):
+            self._run(m, n, "--format", "csv", "--queries", "2")
 
     def test_more_than_two_are_a_matrix(self, places, capsys):
         assert self._run(*places, "--format", "json") == 0

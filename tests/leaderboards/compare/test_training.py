@@ -10,7 +10,8 @@ import pytest
 from leaderboards.board.entries import Entry, measured
 from leaderboards.compare.compare import compare
 from leaderboards.compare.config_diff import changes
-from leaderboards.compare.tables import comparison_json, matrix_table, training_table
+from leaderboards.compare.files import comparison_json
+from leaderboards.compare.tables import matrix_table, training_table
 from leaderboards.compare.training import cautions, training
 from tasks.suites import Suite
 from tests.helpers.record_values import in_memory

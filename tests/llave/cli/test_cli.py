@@ -37,7 +37,7 @@ COMMANDS = {
     },
     "board": {
         *("RESULTS", "--published", "--suite", "--rank-by", "--columns", "--datasets", "--by", "--mix", "--format"),
-        *("--html", "--html-queries", "--images"),
+        *("--html", "--html-queries", "--images", "--top", "--intervals", "--no-intervals"),
     },
     "compare": {"MODEL", "--results", "--suite", "--queries", "--fail-on-regression", "--format"},
     "diagnose": {

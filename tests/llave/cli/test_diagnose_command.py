@@ -95,7 +95,7 @@ def test_a_narrow_terminal_leaves_out_figures_from_the_right_and_names_them(
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (["--plot", "lie.pdf"], "png"),
+        (["--plot", "lie.jpg"], "png"),
         (["--recipe", "dmo"], "demo"),
         (["--recipe", "demo", "--suite", "demo"], "one of the two"),
         (["--tasks", "nothing"], "mine"),
