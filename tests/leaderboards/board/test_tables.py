@@ -6,6 +6,7 @@ import argparse
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -291,7 +292,7 @@ class TestCommand:
             *((form, "", form != "latex") for form in ("terminal", "markdown", "latex")),
         ):
             assert self._run(tmp_path, "--format", form, *([flag] if flag else [])) == 0
-            assert (", 60." in capsys.readouterr().out.replace("{}", "")) == shown, (form, flag)
+            assert bool(re.search(r", [56]\d\.\d\\?\]", capsys.readouterr().out)) == shown, (form, flag)
         for other in (["--format", "csv"], ["--html", tmp_path / "x.html"]):
             with pytest.raises(UserError, match="--intervals"):
                 self._run(tmp_path, "--no-intervals", *other)
