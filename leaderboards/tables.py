@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-Style = Literal["", "best", "second", "pass", "fail", "note", "skipped"]
+Style = Literal["", "best", "pass", "fail", "note", "skipped"]
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _BORDERS = 3
@@ -34,7 +34,6 @@ class _Look(NamedTuple):
 _LOOKS: dict[Style, _Look] = {
     "": _Look(""),
     "best": _Look("bold", "**", "strong"),
-    "second": _Look("underline", "_", "u"),
     "pass": _Look("green"),
     "fail": _Look("bold red", "**", "strong"),
     "note": _Look("yellow"),
@@ -237,7 +236,7 @@ def title_line(table: Table) -> str:
 
 
 def markdown(table: Table) -> str:
-    """A GitHub table below its title, with notes as a list. Best is bold, second in italics."""
+    """A GitHub table below its title, with notes as a list. Best is bold."""
 
     def cell(each: Cell) -> str:
         mark = _LOOKS[each.style].markdown if each.text else ""
@@ -281,11 +280,3 @@ def html_table(table: Table) -> str:
 def csv_text(value: object) -> object:
     """The value, with a `'` before a text that a spreadsheet would evaluate as a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
-
-
-def styles(values: Sequence[float | None]) -> list[Style]:
-    """The style of each figure of a column: best, second or none. Figures that print alike get the same style."""
-    shown = [None if value is None else round(value, 3) for value in values]
-    order = sorted({value for value in shown if value is not None}, reverse=True)[:2]
-    names: dict[float, Style] = dict(zip(order, ("best", "second"), strict=False))
-    return ["" if value is None else names.get(value, "") for value in shown]
