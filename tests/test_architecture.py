@@ -42,6 +42,8 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
     "leaderboards": (
         {"numbers"},
         {"stats", "tables", "published"},
+        {"contents"},
+        {"pictures"},
         {"exchange"},
         {"load"},
         {"board", "submission"},

@@ -13,7 +13,7 @@ from leaderboards.compare.compare import COMMON, Comparison, Difference
 from leaderboards.compare.config_diff import changes
 from leaderboards.compare.flips import Flip
 from leaderboards.compare.training import cautions, training
-from leaderboards.run_table import item_text
+from leaderboards.contents import content_of
 from leaderboards.stats import LEVEL, holm
 from leaderboards.tables import Cell, Table, html_table
 
@@ -136,9 +136,9 @@ def flip_table(comparison: Comparison, flips: Sequence[Flip]) -> Table:
         (
             Cell(f"{flip.task} {flip.a['query']}"),
             Cell("gained" if flip.gained else "lost", "" if abs(flip.change) == 1 else f"{flip.change:+.2f}"),
-            Cell(item_text(flip.a["content"])),
-            Cell("; ".join(map(item_text, _list(flip.a["positives"])[:3]))),
-            *(Cell(item_text(next(iter(_list(row["top"])), {}))) for row in (flip.a, flip.b)),
+            Cell(content_of(flip.a["content"]).line),
+            Cell("; ".join(content_of(each).line for each in _list(flip.a["positives"])[:3])),
+            *(Cell(content_of(next(iter(_list(row["top"])), {})).line) for row in (flip.a, flip.b)),
         )
         for flip in flips
     )
