@@ -9,7 +9,7 @@ from harness.results.files import Result
 from harness.scoring.metrics import Metric, QueryRow
 from leaderboards.board.board import Board
 from leaderboards.board.tables import clusters_note, remarks
-from leaderboards.contents import content_of, places_of
+from leaderboards.contents import content_of, places_of, shared_lead
 from leaderboards.tables import Cell, Table, fitted, some
 from tasks.suites import Mean
 
@@ -156,11 +156,12 @@ def query_table(rows: Sequence[QueryRow], count: int) -> Table:
     Queries that could not be ranked come first.
     """
     lines = []
+    lead = shared_lead(row["content"] for row in rows)
     for row in sorted(rows, key=_badness, reverse=True)[:count]:
         top = _maps(row["top"])
         positives = "\n".join(content_of(each).line for each in _maps(row["positives"])[:3])
         first = content_of(top[0]).line if top else str(row.get("bad_media", "not ranked"))
-        asked = content_of(row["content"]).line
+        asked = content_of(row["content"], lead=lead).line
         lines.append(tuple(map(Cell, (str(row["query"]), _places(row), asked, positives, first))))
     names = ("query", "rank", "content", "positives", "ranked first")
     title = f"The {min(count, len(rows))} worst queries"

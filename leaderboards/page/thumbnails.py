@@ -22,6 +22,8 @@ MOST_BYTES = 20_000_000
 _FEW, _SIDES, _QUALITY = 600, (320, 176), 60
 """Up to so many pictures have the first side in pixels, more have the second."""
 _SIDE_BESIDE, _QUALITY_BESIDE = 1024, 80
+_TINY = 96
+"""Side in pixels of pictures that are kept without loss, such as icons and drawings."""
 
 
 class Shown(TypedDict):
@@ -82,5 +84,5 @@ class Album:
 def _small(image: Image.Image, side: int, quality: int) -> bytes:
     image.thumbnail((side, side))
     file = io.BytesIO()
-    image.save(file, "WEBP", quality=quality)
+    image.save(file, "WEBP", quality=quality, lossless=max(image.size) <= _TINY)
     return file.getvalue()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Literal, TypedDict
 
 from harness.scoring.metrics import QueryRow
-from leaderboards.numbers import fixed
+from leaderboards.numbers import percent
+
+_SMALL = 0.001
 
 
 class Verdict(TypedDict):
@@ -49,4 +51,4 @@ def _others(number: int) -> str:
 
 
 def _share(score: float) -> str:
-    return fixed(score, 2) if score >= 0.01 else fixed(score, 4)
+    return f"{percent(score, 1 if score >= _SMALL else 3)} %"

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from harness.errors import UserError
 from harness.results.files import load_rows
 from harness.scoring.metrics import QueryRow
-from harness.types import MEDIA_TOKEN
 from leaderboards.board.board import Board
 from leaderboards.board.entries import Entry
-from leaderboards.contents import Content, NamedMedium, Place, content_of, places_of
+from leaderboards.contents import Content, NamedMedium, Place, content_of, places_of, shared_lead
 from leaderboards.numbers import fixed
 from leaderboards.page.similarity import Histogram, histogram
 from leaderboards.page.thumbnails import Album, Shown
@@ -115,7 +114,7 @@ def _task(
     rows = [load_rows(record.path, record.result) for record in used]
     scores_QM = np.stack(list(scores.values()), axis=1)
     official = [record.result.protocol == "official" for record in used]
-    made = _Contents([places_of(record.result) for record in used], media)
+    made = _Contents([places_of(record.result) for record in used], media, *_leads(rows[0]))
     queries = [
         made.query([each[index] for each in rows], scores_QM[index].tolist(), official)
         for index in interesting(scores_QM, most)
@@ -174,6 +173,8 @@ class _Contents:
     places: Sequence[Sequence[Place]]
     """The places of each model's record."""
     media: _Numbers[NamedMedium]
+    query_lead: str
+    target_lead: str
     leads: _Numbers[str] = field(default_factory=_Numbers)
     targets: list[PageContent] = field(default_factory=list)
     _at: dict[int, int] = field(default_factory=dict)
@@ -184,7 +185,7 @@ class _Contents:
         answers = zip(rows, scores, official, strict=True)
         return {
             "id": str(first.get("query")),
-            "content": self._content(content_of(first.get("content"), self.places)),
+            "content": self._content(content_of(first.get("content"), self.places, self.query_lead)),
             "right": [self._target(each) for each in _objects(first.get("positives"))],
             "answers": [
                 {**verdict_of(row, score, official=rule), "top": self._top(row)} for row, score, rule in answers
@@ -218,16 +219,22 @@ class _Contents:
         number = int(_number(each.get("target")))
         if number not in self._at:
             self._at[number] = len(self.targets)
-            self.targets.append(self._content(content_of(each, self.places)))
+            self.targets.append(self._content(content_of(each, self.places, self.target_lead)))
         return self._at[number]
 
     def _content(self, content: Content) -> PageContent:
-        lead = content.instruction.replace(MEDIA_TOKEN, "").strip()
+        lead = _cut(content.instruction)
         return {
-            "text": _cut(content.text.strip()),
+            "text": _cut(content.text),
             "media": [self.media[each] for each in content.media],
-            "lead": self.leads[_cut(lead)] if lead else -1,
+            "lead": self.leads[lead] if lead else -1,
         }
+
+
+def _leads(rows: Sequence[QueryRow]) -> tuple[str, str]:
+    """The instructions of queries and of targets of rows that do not mark them; empty if they do, or have none."""
+    targets = (each for row in rows for each in (*_objects(row.get("positives")), *_objects(row.get("top"))))
+    return shared_lead(row.get("content") for row in rows), shared_lead(targets)
 
 
 def _pictures(tasks: Sequence[TaskView], media: _Numbers[NamedMedium], album: Album) -> list[Shown]:
