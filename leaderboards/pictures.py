@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,8 @@ from leaderboards.tables import clean, some
 
 FRAMES = 4
 """Number of frames that stand for a video."""
+_TINY = 96
+"""Side in pixels of pictures that are kept without loss, such as icons and drawings."""
 _OTHER = "--images DIR names another folder."
 
 
@@ -75,6 +79,19 @@ class Pictures:
     def absent(self) -> int:
         """Number of media that could not be shown."""
         return len(self._missing) + len(self._damaged)
+
+
+def webp(image: Image.Image, side: int, quality: int) -> bytes:
+    """A WebP file of an image, made smaller so that no side is longer than `side`. Tiny ones are kept without loss."""
+    image.thumbnail((side, side))
+    file = io.BytesIO()
+    image.save(file, "WEBP", quality=quality, lossless=max(image.size) <= _TINY)
+    return file.getvalue()
+
+
+def embedded(file: bytes) -> str:
+    """The address of a WebP file that holds the file itself."""
+    return f"data:image/webp;base64,{base64.b64encode(file).decode('ascii')}"
 
 
 def count(number: int) -> str:

@@ -13,7 +13,8 @@ from leaderboards.compare.compare import COMMON, Comparison, Difference
 from leaderboards.compare.config_diff import changes
 from leaderboards.compare.flips import Flip
 from leaderboards.compare.training import cautions, training
-from leaderboards.contents import content_of
+from leaderboards.contents import content_of, places_of
+from leaderboards.pictures import Pictures, embedded, webp
 from leaderboards.stats import LEVEL, holm
 from leaderboards.tables import Cell, Table, html_table
 
@@ -22,6 +23,8 @@ _TINY = 1e-9
 _NOT_PAIRED = "not paired: queries are unknown or differ, so intervals follow from the numbers of queries."
 _NO_SETTINGS = "A record of an older version has no settings, so settings are not compared."
 _MOST_CHANGES = 12
+_SIDE, _QUALITY = 128, 60
+"""Longest side in pixels of a picture, and its quality."""
 _STYLE = """
 :root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif; }
 body { margin: 1.5rem auto; max-width: 96rem; padding: 0 1rem; }
@@ -31,6 +34,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: bold; padding: 1rem 0 .5rem; }
 th, td { border-bottom: 1px solid #8886; padding: .25rem .6rem; text-align: left; vertical-align: top; }
 th { vertical-align: bottom; }
+img { display: block; max-height: 6rem; margin: .2rem 0; }
 .number { text-align: right; white-space: nowrap; }
 th.number { max-width: 12rem; white-space: normal; }
 ul { padding-left: 1.2rem; }
@@ -128,23 +132,38 @@ def _training_notes(comparison: Comparison) -> list[str]:
     return [*([_NO_SETTINGS] if older else []), *cautions([comparison])]
 
 
-def flip_table(comparison: Comparison, flips: Sequence[Flip]) -> Table:
-    """The queries gained and lost, with the candidate that each model ranks first."""
+def flip_table(comparison: Comparison, flips: Sequence[Flip], pictures: Pictures | None = None) -> Table:
+    """The queries gained and lost, with the candidate that each model ranks first. `pictures` adds those of media."""
     a, b = comparison.a.label, comparison.b.label
     names = ("query", "change", "content", "positives", f"first for {a}", f"first for {b}")
     rows = tuple(
         (
             Cell(f"{flip.task} {flip.a['query']}"),
             Cell("gained" if flip.gained else "lost", "" if abs(flip.change) == 1 else f"{flip.change:+.2f}"),
-            Cell(content_of(flip.a["content"]).line),
-            Cell("; ".join(content_of(each).line for each in _list(flip.a["positives"])[:3])),
-            *(Cell(content_of(next(iter(_list(row["top"])), {})).line) for row in (flip.a, flip.b)),
+            *(
+                _content_cell(comparison, flip.task, contents, pictures)
+                for contents in (
+                    [flip.a["content"]],
+                    _list(flip.a["positives"])[:3],
+                    *(_list(row["top"])[:1] for row in (flip.a, flip.b)),
+                )
+            ),
         )
         for flip in flips
     )
     gained, lost = comparison.headline.wins, comparison.headline.losses
     title = f"Queries gained and lost: {gained} and {lost} in {comparison.headline.name}"
     return Table(title if gained is not None else "Queries gained and lost", names, rows, frozenset(names), lines=True)
+
+
+def _content_cell(comparison: Comparison, task: str, given: Sequence[object], pictures: Pictures | None) -> Cell:
+    places = [places_of(entry.records[task].result) for entry in (comparison.a, comparison.b)]
+    contents = [content_of(each, places) for each in given]
+    text = "; ".join(each.line for each in contents)
+    if pictures is None:
+        return Cell(text)
+    images = [image for each in contents for medium in each.media for image in pictures.open(medium)]
+    return Cell(text, pictures=tuple(embedded(webp(image, _SIDE, _QUALITY)) for image in images))
 
 
 def matrix_table(comparisons: Sequence[Comparison]) -> Table:

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
 from urllib.parse import quote
 
-from PIL import Image
-
 from harness.paths import explain_os_errors
 from leaderboards.contents import NamedMedium
-from leaderboards.pictures import Pictures, count
+from leaderboards.pictures import Pictures, count, embedded, webp
 
 MOST_BYTES = 20_000_000
 """Most bytes of the pictures that a page holds within itself."""
 _FEW, _SIDES, _QUALITY = 600, (320, 176), 60
 """Up to so many pictures have the first side in pixels, more have the second."""
 _SIDE_BESIDE, _QUALITY_BESIDE = 1024, 80
-_TINY = 96
-"""Side in pixels of pictures that are kept without loss, such as icons and drawings."""
 
 
 class Shown(TypedDict):
@@ -48,7 +42,7 @@ class Album:
         side = _SIDES[len(media) > _FEW] if self.beside is None else _SIDE_BESIDE
         room, left, made = MOST_BYTES, 0, []
         for medium in media:
-            files = [_small(image, side, self._quality) for image in self.pictures.open(medium)] if room > 0 else []
+            files = [webp(image, side, self._quality) for image in self.pictures.open(medium)] if room > 0 else []
             size = sum(map(len, files)) * 4 // 3 if self.beside is None else 0
             left += room <= 0 or size > room
             src = [] if size > room else [self._address(file) for file in files]
@@ -63,7 +57,7 @@ class Album:
 
     def _address(self, file: bytes) -> str:
         if self.beside is None:
-            return f"data:image/webp;base64,{base64.b64encode(file).decode('ascii')}"
+            return embedded(file)
         name = f"{hashlib.sha256(file).hexdigest()[:16]}.webp"
         with explain_os_errors(self.beside):
             self.beside.mkdir(parents=True, exist_ok=True)
@@ -79,10 +73,3 @@ class Album:
         if self.pictures.absent:
             lines.append(f"{count(self.pictures.absent)} could not be found or opened when this page was made.")
         return lines
-
-
-def _small(image: Image.Image, side: int, quality: int) -> bytes:
-    image.thumbnail((side, side))
-    file = io.BytesIO()
-    image.save(file, "WEBP", quality=quality, lossless=max(image.size) <= _TINY)
-    return file.getvalue()

@@ -28,7 +28,7 @@ HITS: Mapping[str, Mapping[str, Sequence[int]]] = {
 def page_board(folder: Path, text: str = "", far: int = 3, images: Path | None = None) -> Board:
     """Three measured models of which the first is the best, and two published rows, one without datasets.
 
-    `text` is added to every query. A wrong answer has its right one at rank `far`; it is out of the top beyond 3. The
+    `text` is added to the first query. A wrong answer has its right one at rank `far`; it is out of the top beyond 3. The
     records say that pictures lay in `images`.
     """
     places = [] if images is None else [{"kind": "image", "folder": str(images)}]
@@ -38,7 +38,11 @@ def page_board(folder: Path, text: str = "", far: int = 3, images: Path | None =
             made = result(task, model, value=sum(hits) / len(hits), num_queries=len(hits))
             dataset = {**made.dataset, **({"places": places} if places else {})}
             made = replace(made, model={**made.model, "parameters": parameters}, dataset=dataset)
-            write_result(folder / model[:5], made, [query_row(index, hit, text, far) for index, hit in enumerate(hits)])
+            write_result(
+                folder / model[:5],
+                made,
+                [query_row(index, hit, "" if index else text, far) for index, hit in enumerate(hits)],
+            )
     source = Citation(f"Table {HOSTILE}", "a paper")
     printed = [
         PublishedRow(

@@ -149,12 +149,12 @@ function showOpen() {
   }
 }
 
-// Goes to the next or the previous query from the open one, or from the one with the focus.
+// Opens the query after or before the open one. Where none is open, it is the one with the focus, or the first.
 function stepQuery(by) {
   const items = [...get("query-list").children];
   const open = items.findIndex((item) => item.query.id === state.get("query"));
-  const from = open >= 0 ? open : items.findIndex((item) => item.contains(document.activeElement));
-  const item = items[from < 0 ? 0 : Math.min(Math.max(from + by, 0), items.length - 1)];
+  const here = Math.max(0, items.findIndex((item) => item.contains(document.activeElement)));
+  const item = items[open < 0 ? here : Math.min(Math.max(open + by, 0), items.length - 1)];
   if (!item) return;
   state.set("query", item.query.id, { typed: true });
   showOpen();
@@ -238,7 +238,11 @@ function startQueries() {
   if (!data.viewer) return;
   get("query-notes").append(...data.viewer.notes.map((textContent) => make("li", { textContent })));
   for (const key of ["query-task", "query-model", "query-against", "query-show"]) {
-    get(key).addEventListener("change", () => { state.set(key, get(key).value); drawQueries(); });
+    get(key).addEventListener("change", () => {
+      if (key === "query-task") state.set("query", null, { typed: true });  // ids belong to a dataset
+      state.set(key, get(key).value);
+      drawQueries();
+    });
   }
   get("query-search").addEventListener("input", () => { state.set("query-search", get("query-search").value, { typed: true }); drawQueries(); });
   get("queries").addEventListener("keydown", queryKeys);
