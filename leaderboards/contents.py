@@ -86,9 +86,9 @@ def content_of(value: object, records: Sequence[Sequence[Place]] = (), lead: str
 
 
 def shared_lead(values: Iterable[object]) -> str:
-    """What all these texts begin with, up to a colon or the end of a line: an instruction that the data does not mark.
+    """What all these texts begin with, up to a colon or a line's end.
 
-    It is all of the text if all texts are alike and have media. It is empty if any row says what is its instruction.
+    That is an instruction which the data does not mark. It is all of the text if all texts are alike and have media. It is empty if any row says what is its instruction.
     """
     fields = [value for value in values if isinstance(value, Mapping)]
     texts = {_text(each) for each in fields}
@@ -106,7 +106,7 @@ def _text(fields: Mapping[str, object]) -> str:
 
 
 def _numbered(text: str, several: bool, number: int) -> str:
-    """The text with numbers from `number` + 1 in place of its tokens, or without tokens if there is one medium."""
+    """The text with numbers from `number` + 1 in place of its tokens. With one medium, tokens only vanish."""
     head, *parts = text.split(MEDIA_TOKEN)
     marks = (f"[{number + turn}]" if several else "" for turn in range(1, len(parts) + 1))
     return (head + "".join(mark + part for mark, part in zip(marks, parts, strict=True))).strip()

@@ -11,8 +11,8 @@ from harness.scoring.metrics import QueryRow
 
 _MOST = 40
 """Most steps between the lowest and the highest score."""
-_EQUAL = 0.01
-"""The step where all scores are equal."""
+_NEAR, _EQUAL = 1e-6, 0.01
+"""Scores that differ by less than the first count as equal. The second is the step if all are equal."""
 
 
 class Histogram(TypedDict):
@@ -47,7 +47,7 @@ def histogram(rows: Sequence[QueryRow]) -> Histogram | None:
 
 def step_of(width: float) -> float:
     """The smallest of 1, 2 and 5 times a power of ten of which at most 40 make the width."""
-    if width <= 0:
+    if width < _NEAR:
         return _EQUAL
     power = math.floor(math.log10(width / _MOST))
     steps = [float(f"{digit}e{power + more}") for more in (0, 1) for digit in (1, 2, 5)]

@@ -1,4 +1,4 @@
-"""The pictures of a page: small ones within it, up to a limit in bytes, or larger ones in a folder beside it."""
+"""The pictures of a page: small ones within it, up to a limit in bytes, or larger ones beside it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ MOST_BYTES = 20_000_000
 """Most bytes of the pictures that a page holds within itself."""
 _FEW, _SIDES, _QUALITY = 600, (320, 176), 60
 """Up to so many pictures have the first side in pixels, more have the second."""
+_NAME = 300
+"""Most characters of a name."""
 _SIDE_BESIDE, _QUALITY_BESIDE = 1024, 80
 
 
@@ -47,7 +49,7 @@ class Album:
             left += room <= 0 or size > room
             src = [] if size > room else [self._address(file) for file in files]
             room = room - size if size <= room else 0
-            made.append(Shown(name=medium.name, video=medium.is_video, src=src))
+            made.append(Shown(name=medium.name[:_NAME], video=medium.is_video, src=src))
         self.notes += self._said(side, left, any(each["src"] for each in made))
         return made
 
@@ -65,11 +67,11 @@ class Album:
         return f"{quote(self.beside.name)}/{name}"
 
     def _said(self, side: int, left: int, some: bool) -> list[str]:
-        where = "in this file" if self.beside is None else f"in the folder {self.beside.name} beside this file"
-        lines = [f"Pictures are {where}, with at most {side} pixels a side."] if some else []
+        inside = f"in this file, where they may take {MOST_BYTES / 1e6:.0f} MB"
+        where = inside if self.beside is None else f"in the folder {self.beside.name} beside this file"
+        lines = [f"Pictures are {where}. They have at most {side} pixels a side."] if some else []
         if left:
-            most = f"{MOST_BYTES / 1e6:.0f} MB"
-            lines.append(f"{count(left)} left out: those in this file may take {most}. --html-pictures beside has all.")
+            lines.append(f"{count(left)} left out for lack of room. With --html-pictures beside, all are shown.")
         if self.pictures.absent:
             lines.append(f"{count(self.pictures.absent)} could not be found or opened when this page was made.")
         return lines

@@ -10,7 +10,7 @@ from leaderboards.numbers import percent
 _SMALL = 0.001
 
 
-class Verdict(TypedDict):
+class AnswerVerdict(TypedDict):
     """The verdict on an answer. `said` completes it, such as `rank 5 of 32`; it may be empty."""
 
     score: float
@@ -18,7 +18,7 @@ class Verdict(TypedDict):
     said: str
 
 
-def verdict_of(row: QueryRow, score: float, *, official: bool) -> Verdict:
+def verdict_of(row: QueryRow, score: float, *, official: bool) -> AnswerVerdict:
     """The verdict on a row. A right candidate that is tied with wrong ones is not right for certain."""
     places = _places(row)
     if not places:

@@ -19,7 +19,7 @@ from leaderboards.contents import Content, NamedMedium, Place, content_of, place
 from leaderboards.numbers import fixed
 from leaderboards.page.similarity import Histogram, histogram
 from leaderboards.page.thumbnails import Album, Shown
-from leaderboards.page.verdicts import Verdict, verdict_of
+from leaderboards.page.verdicts import AnswerVerdict, verdict_of
 
 _T = TypeVar("_T")
 
@@ -46,7 +46,7 @@ class Found(TypedDict):
     right: bool
 
 
-class Answer(Verdict):
+class Answer(AnswerVerdict):
     """The answer of a model: its verdict, and the top candidates. The best right one follows if it is not there."""
 
     top: list[Found]
@@ -184,7 +184,7 @@ class _Contents:
         first = rows[0]
         answers = zip(rows, scores, official, strict=True)
         return {
-            "id": str(first.get("query")),
+            "id": _cut(str(first.get("query"))),
             "content": self._content(content_of(first.get("content"), self.places, self.query_lead)),
             "right": [self._target(each) for each in _objects(first.get("positives"))],
             "answers": [
@@ -232,7 +232,7 @@ class _Contents:
 
 
 def _leads(rows: Sequence[QueryRow]) -> tuple[str, str]:
-    """The instructions of queries and of targets of rows that do not mark them; empty if they do, or have none."""
+    """The instructions of queries and of targets of rows that do not mark them. Empty if they do, or have none."""
     targets = (each for row in rows for each in (*_objects(row.get("positives")), *_objects(row.get("top"))))
     return shared_lead(row.get("content") for row in rows), shared_lead(targets)
 

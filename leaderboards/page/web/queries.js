@@ -85,7 +85,7 @@ function cellOf(head, content, what, task) {
 
 function fullOf(head, content, what, task) {
   const [words, lead] = [content.text, leadOf(content, task)];
-  return make("div", {}, make("h4", { textContent: head }), picturesOf(content, what),
+  return make("div", {}, head ? make("h3", { textContent: head }) : null, picturesOf(content, what),
     words ? make("p", { className: "text", textContent: words }) : null,
     lead ? make("details", {}, make("summary", { textContent: "Instruction" }), make("p", { className: "text", textContent: lead })) : null);
 }
@@ -101,7 +101,7 @@ function candidateOf(found, task, label) {
 }
 
 function answerOf(answer, task, label) {
-  return make("div", {}, make("h4", {}, `${label}: `, verdictOf(answer)),
+  return make("div", {}, make("h3", {}, `${label}: `, verdictOf(answer)),
     make("ol", { className: "top" }, ...answer.top.map((found) => candidateOf(found, task, label))));
 }
 
