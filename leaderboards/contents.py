@@ -88,7 +88,8 @@ def content_of(value: object, records: Sequence[Sequence[Place]] = (), lead: str
 def shared_lead(values: Iterable[object]) -> str:
     """What all these texts begin with, up to a colon or a line's end.
 
-    That is an instruction which the data does not mark. It is all of the text if all texts are alike and have media. It is empty if any row says what is its instruction.
+    That is an instruction which the data does not mark. It is all of the text if all texts are alike and have media. It
+    is empty if any row says what is its instruction.
     """
     fields = [value for value in values if isinstance(value, Mapping)]
     texts = {_text(each) for each in fields}

@@ -28,8 +28,8 @@ HITS: Mapping[str, Mapping[str, Sequence[int]]] = {
 def page_board(folder: Path, text: str = "", far: int = 3, images: Path | None = None) -> Board:
     """Three measured models of which the first is the best, and two published rows, one without datasets.
 
-    `text` is added to the first query. A wrong answer has its right one at rank `far`, which beyond 3 is out of the top.
-    The records say that pictures lay in `images`.
+    `text` is added to the first query. A wrong answer has its right one at rank `far`, out of the top if beyond 3. The
+    records say that pictures lay in `images`.
     """
     places = [] if images is None else [{"kind": "image", "folder": str(images)}]
     for model, tasks in HITS.items():
