@@ -240,7 +240,8 @@ def html_table(table: Table) -> str:
     def cell(column: str, each: Cell) -> str:
         element = _LOOKS[each.style].element
         extra = f" <small>{html.escape(each.extra)}</small>" if each.extra else ""
-        pictures = "".join(f'<img src="{html.escape(src)}" alt="">' for src in each.pictures)
+        images = "".join(f'<img src="{html.escape(src)}" alt="">' for src in each.pictures)
+        pictures = f"<div>{images}</div>" if images else ""
         return f"<td{kind(column)}>{pictures}<{element}>{html.escape(each.text)}</{element}>{extra}</td>"
 
     def lines(rows: Sequence[Sequence[Cell]]) -> str:

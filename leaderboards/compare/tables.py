@@ -34,7 +34,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: bold; padding: 1rem 0 .5rem; }
 th, td { border-bottom: 1px solid #8886; padding: .25rem .6rem; text-align: left; vertical-align: top; }
 th { vertical-align: bottom; }
-img { display: block; max-height: 6rem; margin: .2rem 0; }
+img { max-height: 5rem; margin: .2rem .2rem 0 0; vertical-align: top; }
 .number { text-align: right; white-space: nowrap; }
 th.number { max-width: 12rem; white-space: normal; }
 ul { padding-left: 1.2rem; }
