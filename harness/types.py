@@ -281,6 +281,8 @@ class Ranking:
     """Number of candidates that were ranked, repeats counted."""
     top: tuple[TopCandidate, ...] = ()
     """The best candidates, best first; equal scores in the order of the targets."""
+    right_score: float | None = None
+    """The fp32 score of the best right candidate, in the top or not. None if it was not ranked."""
 
     @property
     def depends_on_protocol(self) -> bool:

@@ -48,6 +48,8 @@ class Cell:
     text: str
     extra: str = ""
     style: Style = ""
+    pictures: tuple[str, ...] = ()
+    """Addresses of pictures, which only HTML shows."""
 
     def __str__(self) -> str:
         return f"{self.text} {self.extra}".strip()
@@ -263,7 +265,9 @@ def html_table(table: Table) -> str:
     def cell(column: str, each: Cell) -> str:
         element = _LOOKS[each.style].element
         extra = f" <small>{html.escape(each.extra)}</small>" if each.extra else ""
-        return f"<td{kind(column)}><{element}>{html.escape(each.text)}</{element}>{extra}</td>"
+        images = "".join(f'<img src="{html.escape(src)}" alt="">' for src in each.pictures)
+        pictures = f"<div>{images}</div>" if images else ""
+        return f"<td{kind(column)}>{pictures}<{element}>{html.escape(each.text)}</{element}>{extra}</td>"
 
     def lines(rows: Sequence[Sequence[Cell]]) -> str:
         return "\n".join(f"<tr>{''.join(map(cell, table.columns, row))}</tr>" for row in rows)

@@ -42,7 +42,8 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
     "leaderboards": (
         {"numbers", "layout"},
         {"stats", "tables", "published"},
-        {"latex"},
+        {"latex", "contents"},
+        {"pictures"},
         {"exchange"},
         {"load"},
         {"board", "submission"},

@@ -37,20 +37,31 @@ class Leaderboard:
         """
         return self.board.frame()
 
-    def html(self, path: str | Path, *, queries: int = 0, images: str | Path | None = None) -> Path:
+    def html(
+        self,
+        path: str | Path,
+        *,
+        queries: int = 0,
+        images: str | Path | Sequence[str | Path] = (),
+        beside: bool = False,
+    ) -> Path:
         """Writes the board as one HTML page with plots, which opens without network. Returns its path.
 
         Args:
             path: the file to write.
             queries: number of the most telling queries of each dataset that the page shows.
-            images: the folder that media names are relative to, for their pictures.
+            images: folders of the queries' pictures, if they were moved since the evaluation.
+            beside: whether pictures are files in a folder beside the page, and larger, instead of within it.
+
+        Pictures that are not found are counted in a warning.
 
         Raises:
             UserError: if the file cannot be written.
         """
         from leaderboards.page.page import write_page
 
-        write_page(Path(path), self.board, queries=queries, images=None if images is None else Path(images))
+        folders = [Path(each) for each in ([images] if isinstance(images, str | Path) else images)]
+        _warn(write_page(Path(path), self.board, queries=queries, images=folders, beside=beside))
         return Path(path)
 
     def __repr__(self) -> str:

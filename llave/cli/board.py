@@ -62,7 +62,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="add N queries of each dataset to the page (default: 0)",
     )
-    add("--images", type=Path, metavar="DIR", help="folder of the queries' media, for thumbnails on the page")
+    add(
+        "--html-pictures",
+        choices=("inside", "beside"),
+        default="inside",
+        help="hold small pictures inside the page, or put larger ones in a folder beside it (default: inside)",
+    )
+    add(
+        "--images",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder of the queries' pictures, if they were moved since the run (may be repeated)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -109,7 +122,14 @@ def _write_page(board: Board, options: argparse.Namespace) -> None:
     from leaderboards.numbers import fixed
     from leaderboards.page.page import write_page
 
-    write_page(options.html, board, queries=options.html_queries, images=options.images)
+    notes = write_page(
+        options.html,
+        board,
+        queries=options.html_queries,
+        images=options.images,
+        beside=options.html_pictures == "beside",
+    )
+    _warn(notes)
     say(console(stderr=True), f"Page: {options.html} ({fixed(options.html.stat().st_size / 1e6)} MB)")
 
 

@@ -15,6 +15,7 @@ from llave.cli.flags import DONE, FAILED, console, natural, say
 if TYPE_CHECKING:
     from leaderboards.compare.compare import Comparison
     from leaderboards.compare.flips import Flip
+    from leaderboards.pictures import Pictures
     from leaderboards.tables import Table
 
 ABOUT = "compare models: the differences, and which of them are significant"
@@ -46,6 +47,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="exit with status 1 if a 95 %% CI shows that a model is more than POINTS worse than A",
     )
     add("--format", choices=FORMATS, default="terminal", help="format of the output (default: terminal)")
+    add(
+        "--images",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder of the queries' pictures, if they were moved since the run (may be repeated; for --format html)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -53,9 +62,12 @@ def run(options: argparse.Namespace) -> int:
     from leaderboards.compare.files import comparison_csv, comparison_json
     from leaderboards.compare.flips import flips
     from leaderboards.compare.tables import page, verdict
+    from leaderboards.pictures import Pictures
 
     if options.queries and options.format == "csv":
         raise UserError("A CSV file has figures, not queries.", "--format json has both.")
+    if options.images and not (options.format == "html" and options.queries):
+        raise UserError("--images finds the pictures of a page.", "Add --format html and --queries N.")
     comparisons = _compare(options)
     found = {at: flips(each, options.queries) for at, each in enumerate(comparisons) if options.queries}
     failures = _regressions(comparisons, options.fail_on_regression)
@@ -65,7 +77,10 @@ def run(options: argparse.Namespace) -> int:
         print(comparison_csv(comparisons), end="")
     elif options.format == "html":
         title = verdict(comparisons[0]) if len(comparisons) == 1 else "Comparison"
-        print(page(title, _tables(comparisons, found)), end="")
+        pictures = Pictures.of(options.images)
+        print(page(title, _tables(comparisons, found, pictures)), end="")
+        for note in pictures.notes():
+            say(console(stderr=True), f"warning: {note}")
     else:
         _print(comparisons, _tables(comparisons, found), options.format)
     for failure in failures:
@@ -102,19 +117,21 @@ def _regressions(comparisons: Sequence[Comparison], points: float | None) -> lis
     ]
 
 
-def _tables(comparisons: Sequence[Comparison], found: dict[int, list[Flip]]) -> list[Table]:
+def _tables(
+    comparisons: Sequence[Comparison], found: dict[int, list[Flip]], pictures: Pictures | None = None
+) -> list[Table]:
     from leaderboards.compare.tables import config_table, difference_table, flip_table, matrix_table, training_table
 
     if len(comparisons) > 1:
         first = [matrix_table(comparisons)]
-        return first + [flip_table(comparisons[at], flips) for at, flips in found.items()]
+        return first + [flip_table(comparisons[at], flips, pictures) for at, flips in found.items()]
     one = comparisons[0]
     trained = training_table(one)
     return [
         difference_table(one),
         config_table(one),
         *([trained] if trained else []),
-        *([flip_table(one, found[0])] if found else []),
+        *([flip_table(one, found[0], pictures)] if found else []),
     ]
 
 
