@@ -39,19 +39,21 @@ class RunFailed(UserError):
 
 
 class UnknownName(UserError):
-    """A name that is none of the kind that was wanted. It may be one of another kind, which the caller may know."""
+    """A name that is none of the kind that was wanted. It may be one of another kind, which a caller may know.
 
-    def __init__(self, kind: str, name: str, what: str, hint: str = "") -> None:
-        super().__init__(what, hint)
-        self.kind = kind
-        self.name = name
+    The hint suggests up to three similar names of `known`, then says `where` names are found.
+    """
+
+    def __init__(self, kind: str, name: str, what: str, where: str = "", known: Iterable[str] = ()) -> None:
+        self.kind, self.name, self.where, self.known = kind, name, where, frozenset(known)
+        close = close_names(name, self.known)
+        guess = f"Did you mean {' or '.join(close)}?" if close else ""
+        super().__init__(what, f"{guess} {where}".strip())
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str], where: str) -> UnknownName:
-    """Returns the error for an unknown name. Its hint suggests up to three similar names of `known`, then `where`."""
-    close = close_names(name, known)
-    guess = f"Did you mean {' or '.join(close)}? " if close else ""
-    return UnknownName(kind, name, f"There is no {kind} named {name!r}.", f"{guess}{where}")
+    """Returns the error for an unknown name of a kind."""
+    return UnknownName(kind, name, f"There is no {kind} named {name!r}.", where, known)
 
 
 def close_names(name: str, known: Iterable[str]) -> list[str]:

@@ -122,7 +122,8 @@ def suites() -> dict[str, Suite]:
     ]
     for meta in META_TASKS:
         name = f"mmeb-{meta.removeprefix('visual_')}"
-        every.append(suite_of(name, f"MMEB, only {meta.replace('_', ' ')}", [r for r in ROWS if r.meta_task == meta]))
+        words = meta.replace("vqa", "VQA").replace("_", " ")
+        every.append(suite_of(name, f"MMEB, only {words}", [r for r in ROWS if r.meta_task == meta]))
     every.append(_video_suite(LLAVE, "MSR-VTT (1k-A) and MSVD as LLaVE measures them, in both directions"))
     every.append(_video_suite(MMEB_V2, "text to video as MMEB-V2 measures it"))
     every.append(suite_of("demo", "small drawn scenes and clips; no download", demo_tasks()))

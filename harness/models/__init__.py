@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from harness.errors import UserError, unknown_name
 from harness.models import classical, custom, null
+from harness.models.checkpoints import COMMIT
 from harness.models.dual.checkpoints import ROWS as DUAL_ROWS
 from harness.models.dual.uniir import ROWS as UNIIR_ROWS
 from harness.models.libraries.mteb import ROWS as MTEB_ROWS
@@ -40,7 +41,8 @@ def open_model(name: str, settings: ModelSettings, note: Callable[[str], None] =
     Any other folder or name on the hub is recognized by its files.
 
     Args:
-        name: a name from `llave models`, `ORG/NAME` or `ORG/NAME@COMMIT` on the hub, a folder, or `package.module:Class`.
+        name: a name from `llave models`, `ORG/NAME` or `ORG/NAME@COMMIT` on the hub, a folder, or
+            `package.module:Class`.
         settings: how the model is loaded.
         note: receives the sentence that says how a folder or a name on the hub was recognized.
 
@@ -54,12 +56,18 @@ def open_model(name: str, settings: ModelSettings, note: Callable[[str], None] =
         rows = (*ROWS, *installed_rows())
         found = recognize(name, rows)
         if found is None:
-            where = "See `llave models`. A folder of another kind needs its prefix, such as sentence-transformers/FOLDER."
+            where = "`llave models` lists models. Or name a folder, or ORG/NAME on the hub."
             raise unknown_name("model", name, [each.name for each in rows], where)
         note(found.why)
         row = found.row
     check_trust(row.name, name, settings)
     return row.open(name, settings)
+
+
+def pinned_name(name: str, revision: str) -> str:
+    """The name with its commit, if it is of the hub and can move; other names as they are."""
+    can_be_pinned = COMMIT.fullmatch(revision) and "@" not in name and not custom.NAME.fullmatch(name)
+    return f"{name}@{revision}" if can_be_pinned else name
 
 
 def installed_rows() -> tuple[ModelRow, ...]:
@@ -71,7 +79,8 @@ def _match(name: str, rows: tuple[ModelRow, ...]) -> ModelRow | None:
     """The row with this name, with a commit after it if it is of the hub, or the one whose prefix the name has."""
     alone = name.partition("@")[0]
     for row in rows:
-        if name == row.name or (row.hub and alone == row.name) or (row.name.endswith("/") and name.startswith(row.name)):
+        has_prefix = row.name.endswith("/") and name.startswith(row.name)
+        if name == row.name or has_prefix or (row.hub and alone == row.name):
             return row
     return None
 

@@ -129,7 +129,9 @@ def find_checkpoint(
         return FoundCheckpoint(_folder_name(folder.resolve(), run_in_name), check(folder), None)
     full = f"{owner}/{rest}" if owner and rest and "/" not in rest else rest
     if full.count("/") != 1 or rest.startswith((".", "/", "~")):
-        raise UserError(
+        raise UnknownName(
+            "model",
+            rest,
             f"There is no folder {rest!r}.",
             f"Write {prefix}FOLDER, or {prefix}NAME or {prefix}NAME@COMMIT for a checkpoint on the hub"
             + (f", or one of {', '.join(aliases)}." if aliases else "."),
@@ -172,7 +174,8 @@ def _refused(name: str, commit: str | None, error: Exception) -> UserError:
             f"Check the name. For a private model, {log_in}.",
         )
     if isinstance(error, errors.RevisionNotFoundError):
-        return UserError(f"{name} has no commit {commit} on the hub.", f"Look it up: {constants.ENDPOINT}/{name}/commits/main")
+        page = f"{constants.ENDPOINT}/{name}/commits/main"
+        return UserError(f"{name} has no commit {commit} on the hub.", f"Look it up: {page}")
     if isinstance(error, errors.HFValidationError):
         return UnknownName("model", name, f"There is no folder {name!r}, and it is no name on the hub.", "")
     if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled | ConnectionError):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.errors import UserError
+from harness.errors import UnknownName, UserError
 from harness.models.checkpoints import download, split_commit
 from harness.models.libraries.sentence_files import PREFIX as SENTENCE_TRANSFORMERS
 from harness.models.vlm.lora import CONFIG as ADAPTER
@@ -25,11 +25,6 @@ class Recognized(NamedTuple):
 
     row: ModelRow
     why: str
-
-
-def has_hub_form(name: str) -> bool:
-    """Whether a name has the form `ORG/NAME` or `ORG/NAME@COMMIT`."""
-    return _HUB_NAME.fullmatch(name) is not None
 
 
 def row_of_hub(name: str, rows: Sequence[ModelRow]) -> ModelRow | None:
@@ -50,7 +45,8 @@ def recognize(name: str, rows: Sequence[ModelRow]) -> Recognized | None:
     """
     folder = Path(name).expanduser()
     if not folder.is_dir():
-        if not has_hub_form(name):
+        own = {row.name.partition("/")[0] for row in rows if not row.name.endswith("/") and "/" in row.name}
+        if not _HUB_NAME.fullmatch(name) or name.partition("/")[0] in own:
             return None
         folder = download(*split_commit(name), _LOOKED_AT)
     config = _object(folder / "config.json")
@@ -77,7 +73,7 @@ def _unrecognized(name: str, folder: Path, kind: object) -> UserError:
         return _needs_recipe(f"{name} has model_type {kind}", name, fitting)
     if not isinstance(kind, str):
         what = f"{name} holds no model: it has no config.json with a model_type."
-        return UserError(what, "Name the folder of a whole checkpoint, or one of `llave models`.")
+        return UnknownName("model", name, what, "Name the folder of a whole checkpoint, or one of `llave models`.")
     return UserError(
         f"{name} has model_type {kind}, and no row of `llave models` recognizes that.",
         f"Text models: {SENTENCE_TRANSFORMERS}{name} takes the mean over tokens, which may not be the model's way. "
