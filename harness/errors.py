@@ -56,6 +56,11 @@ def unknown_name(kind: str, name: str, known: Iterable[str], where: str) -> Unkn
     return UnknownName(kind, name, f"There is no {kind} named {name!r}.", where, known)
 
 
+def likeness(one: str, other: str) -> float:
+    """Returns how like two names are, from 0 to 1. Letter case does not count."""
+    return difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio()
+
+
 def close_names(name: str, known: Iterable[str]) -> list[str]:
     """Returns up to three names that are like `name`, the closest first. Letter case does not count."""
     by_lower = {each.lower(): each for each in sorted(known)}

@@ -52,7 +52,7 @@ def resolve_tasks(
     data: Path | None = None,
     images: Path | None = None,
 ) -> tuple[Task, ...]:
-    """The tasks with the given names, each once; of a suite, only those that belong to it, or all of them.
+    """The tasks with the given names, each once. A suite gives all of its tasks, or those that are named.
 
     Args:
         names: names of tasks, alone or with commas between them. `NAME@global` overrides the scope. `all` is every

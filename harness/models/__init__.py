@@ -76,7 +76,7 @@ def installed_rows() -> tuple[ModelRow, ...]:
 
 
 def _match(name: str, rows: tuple[ModelRow, ...]) -> ModelRow | None:
-    """The row with this name, with a commit after it if it is of the hub, or the one whose prefix the name has."""
+    """The row with this name or with its prefix. A row of the hub may have a commit after its name."""
     alone = name.partition("@")[0]
     for row in rows:
         has_prefix = row.name.endswith("/") and name.startswith(row.name)

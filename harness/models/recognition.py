@@ -1,4 +1,4 @@
-"""Which row opens a folder or a checkpoint on the hub that no row names: its own small files say it."""
+"""Finds the row that opens a folder or a checkpoint on the hub, by its own small files."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from harness.encoding import DEFAULT_BUDGET
 from harness.errors import UserError
 from harness.paths import STORE
+from llave.words.answer import answer
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -53,7 +54,11 @@ def _measured(stderr: bool) -> bool:
 
 
 def complain(error: UserError) -> None:
-    """Prints what is wrong and what to do, and of several processes which one says so."""
+    """Prints what is wrong and what to do, and of several processes which one says so.
+
+    A wrong word is answered from all vocabularies.
+    """
+    error = answer(error)
     who = f" (process {os.environ.get('RANK')})" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
     print(f"error{who}: {error.what}", file=sys.stderr)
     if error.hint:

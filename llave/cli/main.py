@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from types import ModuleType
 
 from harness.errors import RunFailed, UserError, unknown_name
@@ -31,7 +32,6 @@ from llave.cli.flags import DONE, FAILED, STOPPED, USER_ERROR, add_speech_flags,
 from llave.cli.front import completion, examples, help
 from llave.cli.front.parser import CommandParser
 from llave.cli.lists import models, suites, tasks
-from llave.words.answer import answer
 
 COMMANDS: Mapping[str, ModuleType] = {
     "run": run,
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"llave {options.command} took {time.monotonic() - started:.1f} s", file=sys.stderr)
         return status
     except UserError as error:
-        complain(answer(error))
+        complain(error)
         return FAILED if isinstance(error, RunFailed) else USER_ERROR
     except KeyboardInterrupt:
         print(f"\nStopped. Finished work is kept: {again} continues from here.", file=sys.stderr)
@@ -127,7 +127,7 @@ def build_parser() -> CommandParser:
     parser.add_argument("--version", action="version", version=f"llave-bench {own_version()}", help="print the version")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS)
     for name, command in COMMANDS.items():
-        text = f"{about[name][:1].upper()}{about[name][1:]}."
+        text = fill(f"{about[name][:1].upper()}{about[name][1:]}.", 79)
         own = commands.add_parser(name, description=text, epilog=examples.shown(name))
         command.add_arguments(own)
         add_speech_flags(own)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from pathlib import Path
 
-from harness.errors import UnknownName, UserError, close_names
+from harness.errors import UnknownName, UserError, close_names, likeness
 from llave.words.paths import checkpoints_in, near_path, what_a_path_holds
 
 
@@ -74,7 +73,7 @@ VOCABULARIES: Mapping[str, Vocabulary] = {
     )
 }
 _ARTICLES = {"data": "data", "results": "results"}
-_OWN_PLACE = frozenset({"data", "results", "model"})
+_MAY_BE_PATHS = frozenset({"data", "results", "model"})
 """Kinds for which a path may be given."""
 
 
@@ -92,16 +91,16 @@ def answer(error: UserError, *, python: bool = False) -> UserError:
         first = _named(kinds[0])
         hints = "\n".join(_place(kind, word, python) for kind in kinds)
         return UserError(f"{word} is {first}, not {_named(error.kind)}.", hints)
-    path = near_path(word) if error.kind in _OWN_PLACE else None
-    if path and path.close:
+    own = [] if error.kind in kinds else _close_in(error.kind, word, error.known)
+    path = near_path(word) if error.kind in _MAY_BE_PATHS else None
+    if path and path.close and path.likeness > max((likeness(each, word) for each in own), default=0):
         what = f"There is no {path.missing}; there is {' or '.join(each.name for each in path.close)}."
         return UserError(what, f"Did you mean {' or '.join(map(str, path.close))}? {error.where}".strip())
     inside = checkpoints_in(Path(word).expanduser()) if error.kind == "model" else ()
     if inside:
-        return UserError(
-            f"{word} is no checkpoint; it holds {', '.join(each.name for each in inside)}.", f"Name one: {inside[-1]}"
-        )
-    return UserError(error.what, "\n".join(filter(None, (*_close(error, python), error.where))))
+        what = f"{word} is no checkpoint; it holds {', '.join(each.name for each in inside)}."
+        return UserError(what, f"Name one, such as {inside[-1]}.")
+    return UserError(error.what, "\n".join(filter(None, (*_close(error, own, python), error.where))))
 
 
 @contextmanager
@@ -132,16 +131,15 @@ def _place(kind: str, word: str, python: bool) -> str:
     return f"Write {known.on_the_command_line.format(word)}, as in `{known.example.format(word)}`."
 
 
-def _close(error: UnknownName, python: bool) -> Iterator[str]:
-    """The close words: those of the wanted kind, and of other kinds if they are closer."""
+def _close(error: UnknownName, own: Sequence[str], python: bool) -> Iterator[str]:
+    """The close words: `own` of the wanted kind, and those of other kinds that are closer."""
     word = error.name
-    own = _close_in(error.kind, word, error.known)
     if own:
         yield f"Did you mean {' or '.join(own)}?"
-    best = _likeness(own[0], word) if own else 0.0
+    best = likeness(own[0], word) if own else 0.0
     for kind in VOCABULARIES:
         for each in _close_in(kind, word)[:1] if kind != error.kind else ():
-            if _likeness(each, word) > best:
+            if likeness(each, word) > best:
                 yield f"There is {_named(kind)} {each}. {_place(kind, each, python)}"
 
 
@@ -151,7 +149,3 @@ def _close_in(kind: str, word: str, known: frozenset[str] = frozenset()) -> list
     if kind == "model" and slash and not found:
         return [f"{each}{rest}" for each in close_names(head + slash, prefixes())]
     return found
-
-
-def _likeness(one: str, other: str) -> float:
-    return SequenceMatcher(None, one.lower(), other.lower()).ratio()

@@ -7,17 +7,23 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from harness.errors import UserError, close_names
+from harness.errors import UserError, close_names, likeness
 
 _MOST_NAMES, _MOST_TRIED = 10_000, 50
 
 
 @dataclass(frozen=True, slots=True)
 class NearPath:
-    """A path that does not exist: the part up to the first wrong segment, and paths that exist and are like it."""
+    """The part of a path up to its first wrong segment, and paths that exist and are like it."""
 
     missing: Path
     close: tuple[Path, ...]
+
+    @property
+    def likeness(self) -> float:
+        """How like the wrong segment is to the closest of those that are there."""
+        segment, at = self.missing.name, len(self.missing.parts) - 1
+        return max((likeness(segment, each.parts[at]) for each in self.close), default=0)
 
 
 def near_path(written: str) -> NearPath | None:

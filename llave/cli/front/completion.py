@@ -53,7 +53,7 @@ def script(shell: str, commands: Mapping[str, CommandParser]) -> str:
 
 _BASH = """\
 _llave() {{
-    local current="${{COMP_WORDS[COMP_CWORD]}}" command="${{COMP_WORDS[1]}}" flag="" words="" paths=""
+    local current="${{COMP_WORDS[COMP_CWORD]}}" command="${{COMP_WORDS[1]}}" flag="" flags="" words="" paths=""
     local at=$((COMP_CWORD - 1))
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then
@@ -66,7 +66,7 @@ _llave() {{
         while [ "$at" -gt 1 ] && [[ "${{COMP_WORDS[at]}}" != -* ]]; do at=$((at - 1)); done
         case "${{COMP_WORDS[at]}}" in {several}) flag="${{COMP_WORDS[at]}}" ;; esac
     fi
-    [[ "$current" == -* ]] && flag=""
+    [[ "$current" == -* ]] && flag="any"
     case "$command $flag" in
 {values}
     *)
@@ -75,6 +75,10 @@ _llave() {{
         esac
         ;;
     esac
+    if [[ "$current" == -* ]]; then
+        COMPREPLY=($(compgen -W "$flags" -- "$current"))
+        return
+    fi
     COMPREPLY=($(compgen -W "$words" -- "$current"))
     if [ -n "$paths" ]; then
         type compopt > /dev/null 2>&1 && compopt -o filenames 2> /dev/null
@@ -95,8 +99,8 @@ def _bash_values(command: str, parser: CommandParser) -> Iterable[str]:
 
 def _bash_arguments(parser: CommandParser) -> str:
     found = _arguments(parser)
-    words = _quoted((*found.words, *parser.flags()))
-    return f"        {parser.prog.split()[-1]}) words={words} paths={'1' if found.paths else ''} ;;"
+    words, flags, paths = _quoted(found.words), _quoted(parser.flags()), "1" if found.paths else ""
+    return f"        {parser.prog.split()[-1]}) words={words} flags={flags} paths={paths} ;;"
 
 
 def _fish(commands: Mapping[str, CommandParser]) -> Iterable[str]:

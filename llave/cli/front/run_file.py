@@ -1,6 +1,6 @@
 """A whole run in a TOML file: its keys are the flags of `llave run` without dashes, and `models`.
 
-An entry of `models` is a name, or a table with `name` and flags of the model that hold for it alone.
+An entry of `models` is a name, or a table with `name` and flags that hold for this model alone.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _fields(options: argparse.Namespace, handles: Mapping[str, ModelHandle]) -> 
         value = getattr(options, action.dest)
         if key == _OPTIONS:
             value = dict(each.partition("=")[::2] for each in value)
-        if value not in (None, False, [], {}):
+        if value is not None and value is not False and value not in ([], {}):
             fields[key] = str(value) if isinstance(value, Path) else value
     return fields
 
