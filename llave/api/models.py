@@ -26,6 +26,10 @@ Model: TypeAlias = str | Path | type | HasSpec | ModelHandle
 PAGE = "docs/add-a-model.md shows a complete one."
 
 
+def _ignore(_: str) -> None:
+    """Takes a note that nobody reads."""
+
+
 def model_settings(
     device: str, dtype: str, seed: int, options: Mapping[str, Scalar] | None, trust_remote_code: bool
 ) -> ModelSettings:
@@ -35,7 +39,7 @@ def model_settings(
 
 
 def open_models(
-    given: Model | Sequence[Model], settings: ModelSettings, note: Callable[[str], None]
+    given: Model | Sequence[Model], settings: ModelSettings, note: Callable[[str], None] = _ignore
 ) -> list[ModelHandle]:
     """A handle for each model, each name once. Raises UserError for what is no model, and for no model at all."""
     models: list[Model] = [*given] if isinstance(given, list | tuple) else [given]  # type: ignore[list-item]
@@ -47,7 +51,7 @@ def open_models(
 
 
 @answering()
-def open_one(model: Model, settings: ModelSettings, note: Callable[[str], None]) -> ModelHandle:
+def open_one(model: Model, settings: ModelSettings, note: Callable[[str], None] = _ignore) -> ModelHandle:
     """A handle on a model, which is not loaded yet. `note` receives how a folder or a name was recognized.
 
     Raises:
