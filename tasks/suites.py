@@ -47,6 +47,11 @@ class Suite:
     """Tasks of text-video retrieval. A board shows their R@1, R@5 and R@10, as papers do."""
 
     @property
+    def title(self) -> str:
+        """The name as people write it: MMEB-OOD for `mmeb-ood`."""
+        return self.name.upper() if self.name.startswith("mmeb") else self.name
+
+    @property
     def means(self) -> tuple[str, ...]:
         """Names of the means: `overall`, the groups, and the mean of the meta-task means if there are any."""
         names = (OVERALL, *(name for name, _ in self.groups))

@@ -62,12 +62,12 @@ def settings_by_model(options: argparse.Namespace) -> dict[str, ModelSettings]:
 
 
 def write(options: argparse.Namespace, handles: Mapping[str, ModelHandle]) -> None:
-    """Writes the run beside its results, unless the newest file there holds the same. Raises UserError."""
+    """Writes the run beside its results, unless a file there holds the same. Raises UserError."""
     from harness.paths import write_atomic
 
     text = toml.dumps(_fields(options, handles))
-    before = sorted(options.out.glob("run-*.toml"))
-    if before and before[-1].read_text(encoding="utf-8").partition("\n\n")[2] == text:
+    before = options.out.glob("run-*.toml")
+    if any(path.read_text(encoding="utf-8").partition("\n\n")[2] == text for path in before):
         return
     now = datetime.now(UTC)
     head = f"# `llave run {FLAG} FILE` repeats this run. Written {now:%Y-%m-%d %H:%M:%S} UTC."

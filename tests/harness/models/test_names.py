@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
+import llave as front
 from harness.errors import UserError
 from harness.models import ROWS, open_model
 from harness.models.checkpoints import SETTINGS
 from harness.types import ModelSettings, ModelSpec
+from tests.conftest import Folder, Place
 from tests.helpers import dual_files, llave_files, vlm_files
 from tests.helpers.hub_server import Hub
 
@@ -136,6 +138,31 @@ def _at(spec: ModelSpec, commit: str) -> dict[str, object]:
 def test_every_known_checkpoint_is_one_row():
     hubs = [row.hub for row in ROWS if row.hub]
     assert len(hubs) == len(set(hubs)) > 30
+
+
+def test_a_name_is_evaluated_in_python_and_on_the_command_line(
+    hub: Hub, llave, tiny: Folder, place: Place, tmp_path: Path
+):
+    """From the name to a table: settings to know the model, then weights, then vectors."""
+    (tmp_path / "Model").mkdir()
+    dual_files.write_clip(tmp_path / "Model")
+    _put(hub, tmp_path / "Model")
+    found = front.evaluate(hub.repo, tiny.data, limit=2, out=place.out, store=place.store, progress=False)
+    assert {each.model for each in found} == {f"clip/{hub.repo}"}
+    assert any("safetensors" in each for each in hub.requests)
+    done = llave("run", hub.repo, "-d", tiny.data, "--limit", "2", *place.flags)
+    assert done.code == 0
+    assert f"{hub.repo} has model_type clip in config.json, so it is opened as clip/{hub.repo}." in done.err
+    assert "3 results skipped because finished" in done.err
+    for command in ("doctor", "embed"):
+        (tmp_path / "items.jsonl").write_text('{"id": "a", "text": "b"}\n')
+        more = (tmp_path / "items.jsonl", "-o", tmp_path / "v.safetensors") if command == "embed" else ()
+        done = llave(command, hub.repo, *more)
+        assert done.code in (0, 1)
+        assert "has model_type clip" in done.err
+        refused = llave(command, "ours/Nothing", *more)
+        assert refused.code == 2
+        assert "the hub has no such model, or it is private" in refused.err
 
 
 class TestRefusals:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,14 @@ WANTED: dict[str, Callable[[str], tuple[str, ...]]] = {
     "command": lambda word: (word,),
 }
 """A command line with a word in each place."""
+
+
+@pytest.fixture(autouse=True)
+def _plug_ins_are_looked_for_once(monkeypatch: pytest.MonkeyPatch):
+    """Which packages are installed does not change between thousands of words."""
+    once = functools.cache(lambda group: entry_points(group=group))
+    monkeypatch.setattr("harness.models.entry_points", once)
+    monkeypatch.setattr("tasks.catalog.entry_points", once)
 
 
 def _wrong(kind: str) -> Iterator[tuple[str, str]]:
