@@ -186,10 +186,10 @@ def _refused(name: str, commit: str | None, error: Exception) -> UserError:
         return UnknownName(
             "model",
             name,
-            f"There is no folder {name!r}, {name} is not in the cache, and {why}.",
+            f"There is no folder {name!r}, the cache does not have it, and {why}.",
             f"Where there is a network: hf download {name}{pinned}\n"
-            f"That fills the cache, {constants.HF_HUB_CACHE}. With --local-dir DIR it fills a folder, which can be "
-            "copied here and named.",
+            f"That fills the cache, {constants.HF_HUB_CACHE}.\n"
+            "With --local-dir DIR it fills a folder, which can be copied here and named.",
         )
     reason = str(error).partition("\n")[0]
     return UserError(f"The hub does not give {name}: {reason}", "Try again later, or name a folder with a copy.")

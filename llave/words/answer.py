@@ -89,7 +89,8 @@ def answer(error: UserError, *, python: bool = False) -> UserError:
     kinds = _kinds_of(word)
     if kinds and error.kind not in kinds:
         first = _named(kinds[0])
-        hints = "\n".join(_place(kind, word, python) for kind in kinds)
+        too = [f"It is {_named(kind)} too. {_place(kind, word, python)}" for kind in kinds[1:]]
+        hints = "\n".join((_place(kinds[0], word, python), *too))
         return UserError(f"{word} is {first}, not {_named(error.kind)}.", hints)
     own = [] if error.kind in kinds else _close_in(error.kind, word, error.known)
     path = near_path(word) if error.kind in _MAY_BE_PATHS else None
@@ -132,15 +133,15 @@ def _place(kind: str, word: str, python: bool) -> str:
 
 
 def _close(error: UnknownName, own: Sequence[str], python: bool) -> Iterator[str]:
-    """The close words: `own` of the wanted kind, and those of other kinds that are closer."""
+    """The close words: those of other kinds that are closer than all of the wanted kind, then `own` of that."""
     word = error.name
-    if own:
-        yield f"Did you mean {' or '.join(own)}?"
     best = likeness(own[0], word) if own else 0.0
     for kind in VOCABULARIES:
         for each in _close_in(kind, word)[:1] if kind != error.kind else ():
             if likeness(each, word) > best:
                 yield f"There is {_named(kind)} {each}. {_place(kind, each, python)}"
+    if own:
+        yield f"Did you mean {' or '.join(own)}?"
 
 
 def _close_in(kind: str, word: str, known: frozenset[str] = frozenset()) -> list[str]:
