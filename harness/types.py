@@ -252,6 +252,8 @@ class ModelRow:
     """Checks that have shown the adapter to be right."""
     model_type: str = ""
     """The `model_type` in the config.json of folders that this adapter opens."""
+    hub: str = ""
+    """The name on the hub of the one checkpoint that the row stands for, if it does."""
 
 
 @dataclass(frozen=True, slots=True)

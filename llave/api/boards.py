@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from harness.errors import UserError
 from harness.paths import RESULTS
 from llave.api.results import EvalResults, short
+from llave.words.answer import answering
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,13 +147,9 @@ def board(
     """
     from leaderboards.board.scope import make_board
 
-    made, warned = make_board(
-        None if published and results is None else _paths(RESULTS if results is None else results),
-        published=published,
-        suite=suite,
-        rank_by=rank_by,
-        mix=mix,
-    )
+    places = None if published and results is None else _paths(RESULTS if results is None else results)
+    with answering():
+        made, warned = make_board(places, published=published, suite=suite, rank_by=rank_by, mix=mix)
     _warn(warned)
     return Leaderboard(made)
 
@@ -183,9 +180,10 @@ def compare(a: Results, b: Results, *, results: str | Path = RESULTS, suite: str
     from leaderboards.compare.resolve import resolve_models
 
     given = [tuple(_paths(each)) if isinstance(each, EvalResults) else str(each) for each in (a, b)]
-    found = resolve_models(given, Path(results))
+    with answering():
+        found = resolve_models(given, Path(results))
+        chosen = suite_for(suite, found.records)
     _warn(found.warnings)
-    chosen = suite_for(suite, found.records)
     entries = found.of(chosen)
     if len(entries) != 2:
         names = ", ".join(each.label for each in entries)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.paths import RESULTS
-from llave.cli.flags import DONE, FAILED, console, natural, say
+from llave.cli.flags import DONE, FAILED, console, natural, percentage_points, say
 
 if TYPE_CHECKING:
     from leaderboards.compare.compare import Comparison
@@ -36,17 +36,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=RESULTS,
         metavar="DIR",
-        help=f"folder with the results of models and checkpoints (default: {RESULTS})",
+        help="folder with the results of models and checkpoints",
     )
-    add("--suite", help="suite whose means are compared (default: the smallest with every task of the results)")
+    add(
+        "-s",
+        "--suite",
+        metavar="SUITE",
+        help="suite whose means are compared (default: the smallest with every task of the results)",
+    )
     add("--queries", type=natural, default=0, metavar="N", help="show N queries gained and N queries lost")
     add(
         "--fail-on-regression",
-        type=_at_most,
+        type=percentage_points,
         metavar="POINTS",
-        help="exit with status 1 if a 95 %% CI shows that a model is more than POINTS worse than A",
+        help="exit with status 1 if a 95 %% CI shows that a model is more than POINTS worse than A (default: do not)",
     )
-    add("--format", choices=FORMATS, default="terminal", help="format of the output (default: terminal)")
+    add("-f", "--format", choices=FORMATS, default="terminal", help="format of the output")
     add(
         "--images",
         type=Path,
@@ -150,13 +155,3 @@ def _print(comparisons: Sequence[Comparison], tables: Sequence[Table], form: str
     if form == "terminal":
         for each in comparisons:
             say(screen, verdict(each))
-
-
-def _at_most(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 100")
-    return value
