@@ -137,6 +137,13 @@ def _video_suite(protocol: str, summary: str) -> Suite:
     return Suite(protocol, summary, tasks, groups, frozenset(tasks))
 
 
+def smallest_suite(tasks: Iterable[str]) -> Suite | None:
+    """The smallest suite that has all these tasks; None if no suite has."""
+    named = set(tasks)
+    fitting = [suite for suite in suites().values() if named <= set(suite.tasks)]
+    return min(fitting, key=lambda suite: len(suite.tasks), default=None)
+
+
 def find_suite(name: str) -> Suite:
     """The suite with this name. Raises UserError with the closest names for an unknown name."""
     known = suites()

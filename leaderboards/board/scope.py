@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.errors import unknown_name
+from harness.errors import UserError, counted, unknown_name
 from leaderboards.board.board import Board
 from leaderboards.board.standings import mean_weights
-from leaderboards.load import Record, load
+from leaderboards.load import Record, is_separate, load
 from leaderboards.published.rows import PublishedRow
 from leaderboards.tables import some
-from tasks.suites import Suite, find_suite, suite_of, suites
+from tasks.suites import Suite, find_suite, smallest_suite, suite_of, suites
 from tasks.video.retrieval import VIDEO_FOLDER
 
 DEFAULT_SUITE = "mmeb"
@@ -29,17 +29,19 @@ class _Member:
 def suite_for(name: str | None, records: Sequence[Record]) -> Suite:
     """The suite of that name. Without a name: the smallest suite with every task of the results, else these tasks.
 
+    Results of parts of datasets and of other scopes do not count, unless there are no others.
+
     Raises: UserError for an unknown name.
     """
     if name or not records:
         return find_suite(name or DEFAULT_SUITE)
-    tasks = {record.result.task: record.result for record in records}
-    fitting = [suite for suite in suites().values() if tasks.keys() <= set(suite.tasks)]
-    if fitting:
-        return min(fitting, key=lambda suite: len(suite.tasks))
+    main = [record for record in records if not is_separate(record.result)] or records
+    tasks = {record.result.task: record.result for record in main}
+    if fitting := smallest_suite(tasks):
+        return fitting
     members = [_Member(task, result.meta_task, result.split) for task, result in tasks.items()]
     recalls = [task for task, result in tasks.items() if result.dataset.get("source") == VIDEO_FOLDER]
-    return suite_of("these", f"{len(members)} dataset{'s' if len(members) != 1 else ''}", members, recalls)
+    return suite_of("these", counted(len(members), "dataset"), members, recalls)
 
 
 def rows_for(suite: Suite, rows: Iterable[PublishedRow]) -> list[PublishedRow]:
