@@ -46,7 +46,7 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
         {"exchange"},
         {"load"},
         {"board", "submission"},
-        {"run_table"},
+        {"run_table", "result_list"},
         {"compare"},
         {"page"},
     ),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.errors import UserError, counted, unknown_name
+from harness.errors import counted, unknown_name
 from leaderboards.board.board import Board
 from leaderboards.board.standings import mean_weights
 from leaderboards.load import Record, is_separate, load

@@ -150,7 +150,9 @@ def _together(results: Mapping[Path, Result], suite: Suite | None, folder: Path)
             yield Problem(model, f"It has several results of {', '.join(twice)}. Keep one of each.")
         missing = [task for task in suite.tasks if task not in tasks] if suite else []
         if missing and suite:
-            yield Problem(model, f"{len(missing)} of {counted(len(suite.tasks), 'dataset')} missing: {', '.join(missing)}.")
+            yield Problem(
+                model, f"{len(missing)} of {counted(len(suite.tasks), 'dataset')} missing: {', '.join(missing)}."
+            )
         yield from (Problem(model, what) for what in _mixed(own))
 
 

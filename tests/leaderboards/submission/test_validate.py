@@ -200,7 +200,11 @@ def test_answers_to_older_questions_are_noted_and_do_not_fail(tiny, place, llave
         assert llave("run", "null/random", "--data", tiny.data, *place.flags, *more).code == 0
     verdict = validate(place.out, tasks, suite)
     assert (said(verdict), verdict.results) == ([], 3)
-    assert {Path(name).name.split(".")[0] for names in verdict.apart.values() for name in names} == {"Colour", "Find", "Match"}
+    assert {Path(name).name.split(".")[0] for names in verdict.apart.values() for name in names} == {
+        "Colour",
+        "Find",
+        "Match",
+    }
     assert "Ignored: 3 files with only the first queries (--limit): " in llave("validate", place.out).out
 
 
