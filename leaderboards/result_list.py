@@ -9,7 +9,6 @@ from harness.paths import RESULTS
 from harness.results.files import Result, load_result
 from harness.scoring.metrics import Metric
 from leaderboards.exchange.files import SUFFIX
-from leaderboards.load import was_renamed
 from leaderboards.numbers import fixed, percent
 from leaderboards.tables import Cell, Table
 
@@ -52,10 +51,9 @@ def _row(path: Path, result: Result, folder: Path) -> tuple[Cell, ...]:
     limit = result.settings.get("limit")
     task = result.task if limit is None else f"{result.task} (--limit {limit})"
     metric = result.main_metric if result.protocol == "strict" else f"{result.main_metric}, {result.protocol}"
-    place = str(path.relative_to(folder)) if was_renamed(path) or limit is not None else ""
     value = result.main.value
     score = fixed(value) if Metric.parse(result.main_metric).is_rank else percent(value)
-    texts = (str(result.model["name"]), task, score, metric, result.created[:10], place)
+    texts = (str(result.model["name"]), task, score, metric, result.created[:10], str(path.relative_to(folder)))
     return tuple(map(Cell, texts))
 
 

@@ -17,7 +17,7 @@ from llave.cli.flags import DONE, MODEL_HELP, add_engine_flags, add_model_flags,
 
 if TYPE_CHECKING:
     from harness.progress import Progress
-    from harness.types import Item
+    from harness.types import Item, ModelHandle
     from leaderboards.tables import Table
     from trainers.data.mmeb_train import Subset
     from trainers.monitor.diagnostics import Diagnosis
@@ -98,7 +98,7 @@ def run(options: argparse.Namespace) -> int:
     for path in options.plot:
         check_plot(path)
     settings = model_settings(options)
-    handles = {name: open_model(name, settings) for name in options.models}
+    handles = _by_label([open_model(name, settings) for name in dict.fromkeys(options.models)])
     workers = worker_count(options.workers)
     how = EmbedSettings(options.store, options.budget, workers)
     notes = console(stderr=True)
@@ -125,6 +125,18 @@ def run(options: argparse.Namespace) -> int:
 
 def _caption(found: Diagnosis) -> str:
     return f"overlap {percent(found.overlap)} %, AUC {fixed(found.auc, 3)}"
+
+
+def _by_label(handles: Sequence[ModelHandle]) -> dict[str, ModelHandle]:
+    """The models by the name that results have. Models that share it get their revision too, and then a digest."""
+    from harness.identity import model_fingerprint
+
+    def labels(parts: int) -> list[str]:
+        fields = ((each.spec.name, each.spec.revision[:8], model_fingerprint(each.spec)[:8]) for each in handles)
+        return ["@".join(each[:parts]) for each in fields]
+
+    named = next((found for parts in (1, 2) if len(set(found := labels(parts))) == len(handles)), labels(3))
+    return dict(zip(named, handles, strict=True))
 
 
 def _samples(options: argparse.Namespace, workers: int, progress: Progress) -> Mapping[str, Sample]:
