@@ -47,7 +47,11 @@ def all_tasks() -> dict[str, Task]:
 
 
 def resolve_tasks(
-    names: str | None = None, suite: str | None = None, data: Path | None = None, images: Path | None = None
+    names: str | None = None,
+    suite: str | None = None,
+    data: Path | None = None,
+    images: Path | None = None,
+    roots: tuple[Path, ...] = (),
 ) -> tuple[Task, ...]:
     """The tasks of a suite, then those of a comma-separated list, each once. `NAME@global` overrides the scope.
 
@@ -57,6 +61,7 @@ def resolve_tasks(
         data: a folder in a layout of MMEB or of text-video retrieval, or a JSON Lines file, which is one task. With a
             folder, subsets need not be registered, and `all` is the default. None: the registered sources.
         images: the folder that paths of images and videos are relative to.
+        roots: other folders that links in the data may lead into.
 
     Raises:
         UserError: for an unknown name, for no choice without data, and for a suite of which nothing is there.
@@ -67,12 +72,12 @@ def resolve_tasks(
             raise UserError("There is nothing to run.", "Choose with --suite or --tasks. `llave tasks` lists them.")
         chosen = _registered(wanted, suite)
     elif data.is_dir():
-        chosen = _in_folder(wanted if wanted or suite else [ALL], suite, data, images)
+        chosen = _in_folder(wanted if wanted or suite else [ALL], suite, FolderSource(data, images, roots))
     elif not data.exists() or data.suffix != ".jsonl":
         what = "is neither a folder nor a .jsonl file" if data.exists() else "does not exist"
         raise UserError(f"{data} {what}.", "Check --data.")
     else:
-        chosen = _in_file(wanted or [ALL], suite, data, images)
+        chosen = _in_file(wanted or [ALL], suite, data, images, roots)
     return tuple({task.name: task for task in chosen}.values())
 
 
@@ -84,9 +89,9 @@ def _registered(wanted: list[str], suite: str | None) -> Iterable[Task]:
     return [*(tasks[name] for name in members), *_pick(wanted, tasks, (), "`llave tasks` lists them.")]
 
 
-def _in_folder(wanted: list[str], suite: str | None, data: Path, images: Path | None) -> Iterable[Task]:
-    sets, source = video_sets(data, images), FolderSource(data, images)
-    local = _local(data, images, sets)
+def _in_folder(wanted: list[str], suite: str | None, source: FolderSource) -> Iterable[Task]:
+    data, sets = source.data, video_sets(source.data, source.images, source.roots)
+    local = _local(source, sets)
     registered = {
         name: with_data(task, sets) if isinstance(task.source, VideoSource) else replace(task, source=source)
         for name, task in all_tasks().items()
@@ -107,10 +112,10 @@ def _in_folder(wanted: list[str], suite: str | None, data: Path, images: Path | 
     return [*present, *picked]
 
 
-def _local(data: Path, images: Path | None, sets: tuple[VideoSet, ...]) -> dict[str, Task]:
+def _local(source: FolderSource, sets: tuple[VideoSet, ...]) -> dict[str, Task]:
     """All tasks of a folder by name: subsets in MMEB's layouts, and text-video datasets."""
     try:
-        subsets = local_tasks(data, images)
+        subsets = local_tasks(source.data, source.images, source.roots)
     except UserError:
         if not sets:
             raise
@@ -118,7 +123,7 @@ def _local(data: Path, images: Path | None, sets: tuple[VideoSet, ...]) -> dict[
     local: dict[str, Task] = {}
     for task in (*subsets, *local_video_tasks(sets)):
         if task.name in local:
-            raise UserError(f"{data} has {task.name} twice.", "Name one of the two folders with --data.")
+            raise UserError(f"{source.data} has {task.name} twice.", "Name one of the two folders with --data.")
         local[task.name] = task
     return local
 
@@ -129,10 +134,12 @@ def _members(name: str, local: Mapping[str, Task], registered: Mapping[str, Task
     return [registered[name], *parts] if name in local else parts
 
 
-def _in_file(wanted: list[str], suite: str | None, data: Path, images: Path | None) -> Iterable[Task]:
+def _in_file(
+    wanted: list[str], suite: str | None, data: Path, images: Path | None, roots: tuple[Path, ...]
+) -> Iterable[Task]:
     if suite is not None:
         raise UserError(f"{data} is one task, not a suite.", "Leave out --suite.")
-    task = jsonl_task(data, images)
+    task = jsonl_task(data, images, roots)
     return _pick(wanted, {task.name: task}, (task,), f"{data} is one task, {task.name}.")
 
 

@@ -44,7 +44,10 @@ def known_digest(task: Task, info: DataInfo, limit: int | None, digests: Digests
     receipt = digests.receipt(_receipt_key(task, info, limit, digests))
     if receipt is None:
         return None
-    media = [Media("video" if kind == "video" else "image", name, Path(root)) for kind, name, root in _media(receipt)]
+    media = [
+        Media("video" if kind == "video" else "image", name, Path(root), roots=info.roots)
+        for kind, name, root in _media(receipt)
+    ]
     return _digest(task, info, limit, check_media(media, digests, NoProgress(), workers=1), digests)
 
 

@@ -25,13 +25,19 @@ class TaskChoice:
     suite: Suite
 
 
-def choose_tasks(given: Tasks, data: str | Path | None = None, images: str | Path | None = None) -> TaskChoice:
+def choose_tasks(
+    given: Tasks,
+    data: str | Path | None = None,
+    images: str | Path | None = None,
+    allow_roots: Sequence[str | Path] = (),
+) -> TaskChoice:
     """The tasks that a user names, in order.
 
     Args:
         given: see `Tasks`. A name that is a task or a suite is not looked for on the disk.
         data: a folder in MMEB's layout or a .jsonl file, which the named tasks are read from; `all` means all of it.
         images: what image paths are relative to.
+        allow_roots: other folders that links in the data may lead into.
 
     Raises:
         UserError: for a name that is no task, suite, folder or file, and for two different tasks of one name.
@@ -42,18 +48,19 @@ def choose_tasks(given: Tasks, data: str | Path | None = None, images: str | Pat
     names = [part for each in _listed(given) for part in _parts(each)]
     named = [each for each in names if isinstance(each, str)]
     known = suites() if named else {}
+    roots = tuple(map(Path, allow_roots))
     chosen: list[Task] = []
     for each in names:
         if isinstance(each, Task):
             chosen.append(each)
         elif isinstance(each, Path):
-            chosen += resolve_tasks(data=each, images=_path(images))
+            chosen += resolve_tasks(data=each, images=_path(images), roots=roots)
         elif each in known:
-            chosen += resolve_tasks(suite=each, data=_path(data), images=_path(images))
+            chosen += resolve_tasks(suite=each, data=_path(data), images=_path(images), roots=roots)
         elif data is not None:
-            chosen += resolve_tasks(each, data=_path(data), images=_path(images))
+            chosen += resolve_tasks(each, data=_path(data), images=_path(images), roots=roots)
         else:
-            chosen += _by_name(each, _path(images))
+            chosen += _by_name(each, _path(images), roots)
     if not chosen:
         raise UserError("There is nothing to evaluate.", "Name a task or a suite, such as 'demo'.")
     tasks = _unique(chosen)
@@ -77,7 +84,7 @@ def _path(given: str | Path | None) -> Path | None:
     return None if given is None else Path(given)
 
 
-def _by_name(name: str, images: Path | None) -> Sequence[Task]:
+def _by_name(name: str, images: Path | None, roots: tuple[Path, ...]) -> Sequence[Task]:
     from tasks.catalog import all_tasks, resolve_tasks
     from tasks.names import parse_name
     from tasks.suites import suites
@@ -87,7 +94,7 @@ def _by_name(name: str, images: Path | None) -> Sequence[Task]:
         return resolve_tasks(name)
     path = Path(name)
     if path.exists():
-        return resolve_tasks(data=path, images=images)
+        return resolve_tasks(data=path, images=images, roots=roots)
     where = "`llave.tasks()` lists tasks; a folder or a .jsonl file of your own may be named too."
     raise unknown_name("task, suite, folder or file", name, [*known, *suites()], where)
 

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from leaderboards.numbers import fixed, percent, signed
-from llave.cli.flags import DONE, MODEL_HELP, add_engine_flags, add_model_flags, console, model_settings, positive, say
+from llave.cli.flags import (
+    DONE,
+    MODEL_HELP,
+    add_engine_flags,
+    add_model_flags,
+    add_root_flag,
+    console,
+    model_settings,
+    positive,
+    say,
+)
 
 if TYPE_CHECKING:
     from harness.progress import Progress
@@ -82,6 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="draw the similarities into a .pdf, .png or .svg file; may be repeated",
     )
     add("--json", action="store_true", help="print all figures as JSON, with suspected false negatives")
+    add_root_flag(parser)
     add_engine_flags(parser)
     add_model_flags(parser)
 
@@ -158,7 +169,8 @@ def _samples(options: argparse.Namespace, workers: int, progress: Progress) -> M
             "No tasks and no training pairs are chosen.",
             "Use --suite, --tasks or --data, or --recipe for training pairs.",
         )
-    tasks, cache = resolve_tasks(options.tasks, options.suite, data, images), DatasetCache(digests, progress, workers)
+    tasks = resolve_tasks(options.tasks, options.suite, data, images, tuple(options.allow_root))
+    cache = DatasetCache(digests, progress, workers)
     config = EvalConfig(limit=options.pairs)
     return {task.name: sample_task(cache.load(task, config).data, options.pairs) for task in tasks}
 
@@ -175,6 +187,7 @@ def _subsets(options: argparse.Namespace) -> Sequence[Subset]:
         recipe,
         data=options.data or recipe.data,
         images=options.images or recipe.images,
+        allow_roots=(*recipe.allow_roots, *map(str, options.allow_root)),
         datasets=chosen or recipe.datasets,
         batch=2,  # nothing is trained, so there may be fewer pairs than the recipe's batch
         gradient_accumulation_steps=1,

@@ -99,6 +99,18 @@ def model_settings(options: argparse.Namespace) -> ModelSettings:
     return ModelSettings(options.device, options.dtype, options.seed, given, options.trust_remote_code)
 
 
+def add_root_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds the flag that allows media behind links to another folder."""
+    parser.add_argument(
+        "--allow-root",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="allow that links in the data lead into this folder too; may be repeated (default: none)",
+    )
+
+
 def add_engine_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of every command that embeds: the store, the budget of a batch, the number of threads."""
     add = parser.add_argument

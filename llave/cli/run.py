@@ -17,6 +17,7 @@ from llave.cli.flags import (
     MODEL_HELP,
     add_engine_flags,
     add_model_flags,
+    add_root_flag,
     complain,
     console,
     model_settings,
@@ -66,6 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what to do with images and videos that cannot be used (default: stop)",
     )
     add("--json", action="store_true", help="print JSON instead of a table")
+    add_root_flag(parser)
     add_engine_flags(parser)
     add_model_flags(parser)
 
@@ -80,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     from llave.api.engine import evaluate_models, worker_count
     from tasks.catalog import resolve_tasks
 
-    tasks = resolve_tasks(options.tasks, options.suite, options.data, options.images)
+    tasks = resolve_tasks(options.tasks, options.suite, options.data, options.images, tuple(options.allow_root))
     world = join(options.device)  # a model may be made as soon as it is opened, and then on this process's device
     settings = model_settings(options)
     handles = [open_model(name, settings) for name in dict.fromkeys(options.models)]

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llave.cli.flags import DONE, console, say
+from llave.cli.flags import DONE, add_root_flag, console, say
 
 if TYPE_CHECKING:
     from leaderboards.tables import Table
@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--images", metavar="DIR", help="folder that image paths are relative to (default: found beside the data)")
     add("--out", type=Path, metavar="DIR", help="folder of the run, with its checkpoints (default: runs/RECIPE)")
+    add_root_flag(parser)
     add(
         "--set",
         action="append",
@@ -48,6 +49,8 @@ def run(options: argparse.Namespace) -> int:
 
     config = find_recipe(options.recipe)
     given = {name: value for name, value in (("data", options.data), ("images", options.images)) if value is not None}
+    if options.allow_root:
+        config = replace(config, allow_roots=tuple(map(str, options.allow_root)))
     main = int(os.environ.get("RANK", "0")) == 0
     notes = console(stderr=True, quiet=not main)
     config = override(replace(config, **given), options.set, lambda text: say(notes, f"note: {text}"))

@@ -11,13 +11,13 @@ from tasks.mmeb.folder import FolderSource, shards_of, subsets
 from tasks.mmeb.parquet import count_rows
 
 
-def local_tasks(data: Path, images: Path | None = None) -> tuple[Task, ...]:
+def local_tasks(data: Path, images: Path | None = None, roots: tuple[Path, ...] = ()) -> tuple[Task, ...]:
     """Every subset of a folder as a task with the subset's name, sorted by name.
 
     A subset with the name of an MMEB dataset is that dataset only if the number of rows is the same.
     Raises UserError if there is no subset.
     """
-    source = FolderSource(data, images)
+    source = FolderSource(data, images, roots)
     registered = {task.name: task for task in mmeb_tasks(source)}
     return tuple(_local_task(name, registered.get(name), source) for name in subsets(data))
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.errors import BadMedia, UserError
 from harness.media.digests import Digests
-from harness.media.images import resolve
+from harness.media.places import resolve
 from harness.types import Media
 from trainers.data.mmeb_train import Subset
 from trainers.data.pairs import Pair, digest_of

@@ -54,7 +54,7 @@ def load_training_data(config: TrainingConfig) -> TrainingData:
     choice = RowChoice(
         config.split, config.datasets, config.max_rows_per_dataset, config.sample == "random", config.seed
     )
-    subsets = load_subsets(data, images, choice)
+    subsets = load_subsets(data, images, choice, _roots(config))
     skipped: dict[str, tuple[str, ...]] = {}
     bad = check_media(subsets, config.workers)
     if config.on_bad_media == "stop":
@@ -147,6 +147,16 @@ def _unknown_words(config: TrainingConfig, data: TrainingData) -> float:
     words = [word for item in items for word in words_of(item.full_text.replace(MEDIA_TOKEN, ""))]
     known = frozenset(demo_vocabulary())
     return sum(word not in known for word in words) / max(1, len(words))
+
+
+def _roots(config: TrainingConfig) -> tuple[Path, ...]:
+    """The folders that links in the data may lead into: those allowed, and the cache that data of the hub lies in."""
+    allowed = tuple(map(Path, config.allow_roots))
+    if not on_hub(config.data):
+        return allowed
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return (*allowed, Path(HF_HUB_CACHE))
 
 
 def _locate(config: TrainingConfig) -> tuple[Path, Path | None]:
