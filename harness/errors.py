@@ -47,6 +47,11 @@ class BadMedia(UserError):
         self.medium = medium
 
 
+def hints_of(errors: Iterable[UserError], most: int = 3) -> str:
+    """Returns the first distinct hints of several errors, each on a line."""
+    return "\n".join(list(dict.fromkeys(error.hint for error in errors if error.hint))[:most])
+
+
 class RunFailed(UserError):
     """An error after work began. The work that was finished before is kept."""
 

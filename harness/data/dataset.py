@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.errors import BadMedia, UserError
+from harness.errors import BadMedia, UserError, counted, hints_of
 from harness.identity import fingerprint
 from harness.media.digests import Digests, files_digest
 from harness.media.images import MediaInfo
@@ -120,11 +120,10 @@ def check_media(
 def _all_bad(task: Task, data: TaskData, bad: Mapping[Media, BadMedia]) -> UserError:
     shown = [f"  {error.what} {_where(medium, data)}".rstrip() for medium, error in list(bad.items())[:_SHOWN]]
     more = [f"  and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
-    heading = f"{task.name}: {len(bad)} media file{'s' if len(bad) > 1 else ''} cannot be used."
-    hint = next(iter(bad.values())).hint
+    heading = f"{task.name}: {counted(len(bad), 'media file')} cannot be used."
     return UserError(
         "\n".join([heading, *shown, *more]),
-        f"{hint}\nOr use --on-bad-media count-as-wrong: queries that need them then count as wrong.",
+        f"{hints_of(bad.values())}\nOr use --on-bad-media count-as-wrong: queries that need them then count as wrong.",
     )
 
 

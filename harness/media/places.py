@@ -110,7 +110,8 @@ def _missing(path: Path) -> BadMedia:
             remedy = "Fetch it: git annex get" if "annex/objects" in target else "Mend the link, or fetch the file."
             return BadMedia(f"{place} does not exist: it is a broken link to {target}.", remedy)
     return BadMedia(
-        f"{path} does not exist.", "Check --images (the folder that paths are relative to), or fetch the file."
+        f"{path} does not exist.",
+        "Check the folder that paths are relative to (--images; --root of `llave embed`), or fetch the file.",
     )
 
 

@@ -160,7 +160,7 @@ def _train(data: Path, name: str, roots: tuple[Path, ...]) -> list[Media]:
     columns = {"qry": ["<|image_1|> q"], "qry_image_path": [name], "pos_text": ["t"], "pos_image_path": [""]}
     pq.write_table(pa.table(columns), data / "Own" / "original-0.parquet")
     (subset,) = load_subsets(data, data, RowChoice("original", (), None), roots)
-    return [medium for medium in subset.media()]
+    return list(subset.media())
 
 
 READERS = [_parquet, _instruct, _jsonl, _items, _pairs, _train]
@@ -197,7 +197,7 @@ def test_files_of_rows_and_captions_that_lead_out_are_refused_too(tiny, tmp_path
     bulk = tmp_path / "bulk"
     shutil.move(tiny.data / "Find", bulk)
     (tiny.data / "Find").symlink_to(bulk)
-    with pytest.raises(UserError, match="is a link to .*bulk.*outside of") as caught:
+    with pytest.raises(UserError, match=r"is a link to .*bulk.*outside of") as caught:
         [task.source.info(task) for task in resolve_tasks(data=tiny.data)]
     assert f"--allow-root {bulk}" in caught.value.hint
     tasks = resolve_tasks(data=tiny.data, roots=(bulk,))
