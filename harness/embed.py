@@ -13,7 +13,7 @@ from pathlib import Path
 from harness.data.dataset import check_media
 from harness.encoding import DEFAULT_BUDGET
 from harness.encoding.distributed import World
-from harness.encoding.missing import EncodeSettings, encode_missing, failures_of, missing_work
+from harness.encoding.missing import EncodeSettings, amount, encode_missing, failures_of, missing_work
 from harness.encoding.store import Store
 from harness.encoding.vectors import Work
 from harness.errors import BadMedia, UserError, hints_of
@@ -97,6 +97,7 @@ def embed_items(
     groups = {spec.name: plan.work}
     with Store(settings.store, spec) as store:
         missing = missing_work(groups, store)
+        progress.expect(spec.name, amount(missing, world))
         how = EncodeSettings(settings.budget, settings.workers, settings.skip_bad_media)
         (report,) = encode_missing(groups, missing, handle, store, how, world, progress)
         if not world.is_main:

@@ -33,7 +33,7 @@ COMMANDS = {
     "run": {
         *("MODEL", "--suite", "--tasks", "--data", "--images", "--out", "--store", "--limit", "--protocol"),
         *("--on-bad-media", "--device", "--dtype", "--budget", "--workers", "--seed", "--json", "--model-option"),
-        "--trust-remote-code",
+        *("--trust-remote-code", "--allow-root"),
     },
     "board": {
         *("RESULTS", "--published", "--suite", "--rank-by", "--columns", "--datasets", "--by", "--mix", "--format"),
@@ -43,8 +43,9 @@ COMMANDS = {
     "diagnose": {
         *("MODEL", "--suite", "--tasks", "--recipe", "--data", "--images", "--pairs", "--alpha", "--plot", "--json"),
         *("--store", "--budget", "--workers", "--device", "--dtype", "--seed", "--model-option", "--trust-remote-code"),
+        "--allow-root",
     },
-    "train": {"RECIPE", "--data", "--images", "--out", "--set", "--resume", "--dry-run"},
+    "train": {"RECIPE", "--allow-root", "--data", "--images", "--out", "--set", "--resume", "--dry-run"},
     "export": {"RESULTS", "--format", "-o", "--output", "--model", "--protocol", "--suite", "--meta"},
     "import": {"FILE", "--out", "--model"},
     "validate": {"DIR", "--suite", "--intervals", "--most"},
@@ -54,7 +55,7 @@ COMMANDS = {
     },
     "embed": {
         *("MODEL", "ITEMS.JSONL", "-o", "--output", "--root", "--store", "--on-bad-media", "--device", "--dtype"),
-        *("--model-option", "--budget", "--workers", "--seed", "--trust-remote-code"),
+        *("--model-option", "--budget", "--workers", "--seed", "--trust-remote-code", "--allow-root"),
     },
     "tasks": {"NAME", "--suite", "--meta-task", "--split", "--modality", "--json"},
     "models": {"--json"},
