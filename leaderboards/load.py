@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import UserError
+from harness.errors import UserError, counted
 from harness.results.files import Result, load_result
 from harness.scoring.intervals import Clusters, Floats, SampleMean
 from leaderboards.exchange.files import SUFFIX, load_imported, row_of
@@ -118,7 +118,9 @@ def _candidates(place: Path, warnings: list[str]) -> list[Path]:
     records = [path for path in found if _may_be_record(path)]
     if len(found) > len(records):
         other = next(path for path in found if path not in set(records))
-        warnings.append(f"{place} has {len(found) - len(records)} other JSON files, such as {other.name}: ignored.")
+        warnings.append(
+            f"{place} has {counted(len(found) - len(records), 'other JSON file')}, such as {other.name}: ignored."
+        )
     if not records:
         warnings.append(f"{place} holds no results.")
     return records

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
+from harness.errors import counted
 from harness.types import MEDIA_TOKEN, Item, Media, MediaKind, Role
 
 ITEM_FIELDS = ("text", "image", "video", "instruction")
@@ -49,7 +50,8 @@ def parse_item(given: object, root: Path, where: str = "", roots: tuple[Path, ..
     tokens = item.full_text.count(MEDIA_TOKEN)
     if tokens not in (0, len(media)):
         raise ValueError(
-            f"{MEDIA_TOKEN} stands {tokens} times in the text, but there are {len(media)} images and videos"
+            f"{MEDIA_TOKEN} stands {counted(tokens, 'time')} in the text, "
+            f"but the item has {counted(len(media), 'image or video', 'images and videos')}"
         )
     return item
 

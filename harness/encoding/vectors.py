@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.errors import UserError
+from harness.errors import UserError, counted
 from harness.progress import WorkKind
 from harness.types import FloatArray, Item, Role
 
@@ -65,7 +65,7 @@ def check_vectors(vectors: FloatArray, work: Sequence[Work], width: int | None) 
     """
     if vectors.ndim != 2 or len(vectors) != len(work):
         raise UserError(
-            f"The model returned an array of shape {vectors.shape} for {len(work)} items.",
+            f"The model returned an array of shape {vectors.shape} for {counted(len(work), 'item')}.",
             "embed must return one vector for each item, as (items, width).",
         )
     if width is not None and vectors.shape[1] != width:

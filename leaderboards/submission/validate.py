@@ -99,7 +99,7 @@ def _name_and_size(result: Result, suite: Suite, tasks: Mapping[str, Task]) -> I
         yield f"Its main metric is {result.main_metric}, not {task.metrics[0]}."
     limit = result.settings.get("limit")
     if limit is not None:
-        yield f"It has only the first {limit} queries (--limit)."
+        yield f"It has only the first queries (--limit {limit})."
     elif task.num_queries is not None and result.num_queries != task.num_queries:
         yield f"It has {counted(result.num_queries, 'query')}; {task.name} has {task.num_queries:,}."
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from harness.errors import UserError, unknown_name
+from harness.errors import UserError, counted, unknown_name
 from harness.types import Task
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def choose_tasks(
         raise UserError("There is nothing to evaluate.", "Name a task or a suite, such as 'demo'.")
     tasks = _unique(chosen)
     only = named[0] if len(names) == 1 and named and named[0] in known else None
-    count = f"{len(tasks)} task{'s' if len(tasks) != 1 else ''}"
+    count = f"{counted(len(tasks), 'task')}"
     return TaskChoice(tasks, find_suite(only) if only else suite_of("these", count, tasks))
 
 

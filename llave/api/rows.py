@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.data.items import ITEM_FIELDS
-from harness.errors import UserError
+from harness.errors import UserError, counted
 from harness.identity import fingerprint
 from harness.types import DataInfo, IndexArray, Item, Query, Task, TaskData
 from llave.api.items import Records, records_of, to_item
@@ -124,7 +124,9 @@ def _in_order(task_name: str, positives: Iterable[object], ids: Sequence[str]) -
         positives = [positives[each] for each in ids if each in positives]
     right = list(positives)
     if len(ids) != len(right):
-        raise UserError(f"{task_name} has {len(ids)} queries, but positives for {len(right)}.", "Give each query some.")
+        raise UserError(
+            f"{task_name} has {counted(len(ids), 'query')}, but positives for {len(right)}.", "Give each query some."
+        )
     return right
 
 
@@ -165,7 +167,7 @@ class _Candidates:
             count = len(self._places)
             raise UserError(
                 f"{self._task}: {where}: there is no candidate at position {given!r}.",
-                f"There are {count} candidates, at positions 0 to {count - 1}.",
+                f"It has {counted(count, 'candidate')}, at positions 0 to {count - 1}.",
             )
         return self._places[place]
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import UserError
+from harness.errors import UserError, counted
 from harness.paths import RESULTS
 from llave.cli.flags import DONE, console, natural, positive, say
 
@@ -127,7 +127,7 @@ def _warn(warnings: Sequence[str]) -> None:
     for warning in warnings[:_MOST_WARNINGS]:
         say(notes, f"warning: {warning}")
     if len(warnings) > _MOST_WARNINGS:
-        say(notes, f"warning: {len(warnings) - _MOST_WARNINGS} more warnings are not shown.")
+        say(notes, f"warning: {counted(len(warnings) - _MOST_WARNINGS, 'more warning')} not shown.")
 
 
 def _table(board: Board, options: argparse.Namespace) -> Table:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import UserError
+from harness.errors import UserError, counted
 from llave.cli.flags import (
     DONE,
     MODEL_HELP,
@@ -96,7 +96,7 @@ def _report(embedded: Embedded, model: str, path: Path, notes: Console) -> None:
     }
     for what, count in counts.items():
         if count:
-            say(notes, f"{count:,} item{'s' if count != 1 else ''} {what}.")
+            say(notes, f"{counted(count, 'item')} {what}.")
     count, width = embedded.vectors.shape
-    say(notes, f"{model}: {count:,} vectors of width {width:,}; {embedded.encoded:,} encoded now.")
+    say(notes, f"{model}: {counted(count, 'vector')} of width {width:,}; {embedded.encoded:,} encoded now.")
     say(console(), str(path))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.errors import counted
 from llave.cli.flags import DONE, add_root_flag, console, say
 
 if TYPE_CHECKING:
@@ -84,12 +85,16 @@ def _show(config: TrainingConfig, found: Estimate, processes: int) -> None:
     screen.print(_pairs_table(found))
     state, activations = _size(found.state_bytes), _size(found.activation_bytes)
     lines = {
-        "left out for bad media": f"{len(found.left_out):,} pairs" if found.left_out else "",
+        "left out for bad media": f"{counted(len(found.left_out), 'pair')}" if found.left_out else "",
         "steps": f"{found.steps:,}",
-        "global batch": f"{config.batch:,} pairs"
-        + (f" in {config.gradient_accumulation_steps} parts" if config.gradient_accumulation_steps > 1 else ""),
+        "global batch": f"{counted(config.batch, 'pair')}"
+        + (
+            f" in {counted(config.gradient_accumulation_steps, 'part')}"
+            if config.gradient_accumulation_steps > 1
+            else ""
+        ),
         "negatives per query": f"{found.negatives:,}",
-        "processes": f"{processes}, each {config.contrasted // processes} pairs at a time"
+        "processes": f"{processes}, each {counted(config.contrasted // processes, 'pair')} at a time"
         + (f" in micro-batches of {config.micro_batch}" if config.micro_batch else ""),
         "trainable parameters": f"{found.trainable:,}",
         "frozen parameters": f"{found.frozen:,}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import UserError, unknown_name
+from harness.errors import UserError, counted, unknown_name
 from harness.media.places import check_inside
 from harness.types import DataInfo, Task, TaskData
 from tasks.mmeb.parquet import count_rows, layout_of
@@ -33,7 +33,7 @@ class FolderSource:
         layout = layout_of(files[0])
         if task.num_queries is not None and (found := count_rows(files)) != task.num_queries:
             raise UserError(
-                f"{files[0].parent} has {found} rows, but {task.name} has {task.num_queries}.",
+                f"{files[0].parent} has {counted(found, 'row')}, but {task.name} has {task.num_queries}.",
                 "If the files are incomplete, fetch them again. If these are rows of your own, give the subset a name "
                 "of your own, or run the folder as it is with --tasks all.",
             )

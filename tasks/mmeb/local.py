@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from harness.errors import counted
 from harness.types import Task
 from tasks.mmeb.datasets import mmeb_tasks
 from tasks.mmeb.folder import FolderSource, shards_of, subsets
@@ -34,6 +35,7 @@ def _local_task(name: str, registered: Task | None, source: FolderSource) -> Tas
         query_instruction=registered.query_instruction,
         target_instruction=registered.target_instruction,
         notes=(
-            f"not MMEB's own rows: {found} queries here, {registered.num_queries} there; scores are not comparable",
+            f"not MMEB's own rows: {counted(found, 'query')} here, {registered.num_queries} there; "
+            "scores are not comparable",
         ),
     )

@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from harness.errors import UserError
+from harness.errors import UserError, counted
 from harness.media.places import walk
 from tasks.video.captions import Caption, read_captions, read_ids
 
@@ -113,7 +113,7 @@ def _captions(files: tuple[Path, ...], _stamps: tuple[tuple[int, int], ...]) -> 
     if without:
         shown = ", ".join(without[:5])
         raise UserError(
-            f"{files[1]} lists {len(without)} videos without a caption in {files[0].name}: {shown}.",
+            f"{files[1]} lists {counted(len(without), 'video')} without a caption in {files[0].name}: {shown}.",
             "Fetch both files again.",
         )
     return tuple(caption for video in ids for caption in by_video[video])

@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from harness.errors import UserError
+from harness.errors import UserError, counted
 from harness.media.places import check_inside
 from harness.types import MEDIA_TOKEN, DataInfo, IndexArray, Item, Media, Query, Task, TaskData
 from tasks.video.captions import Caption
@@ -102,8 +102,8 @@ class VideoSource:
         videos, texts = _counts(captions)
         if self.counts is not None and (videos, texts) != self.counts:
             raise UserError(
-                f"{found.folder} has {videos:,} videos and {texts:,} captions, but {task.name} has {self.counts[0]:,} "
-                f"and {self.counts[1]:,}.",
+                f"{found.folder} has {counted(videos, 'video')} and {counted(texts, 'caption')}, but {task.name} "
+                f"has {self.counts[0]:,} and {self.counts[1]:,}.",
                 "Fetch the files again. If these are rows of your own, give the folder a name of your own and run it "
                 "with --tasks all.",
             )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.errors import UserError
+from harness.errors import UserError, counted
 from harness.paths import cache_dir
 from harness.types import MEDIA_TOKEN
 from trainers.config import SCRATCH, TrainingConfig
@@ -102,13 +102,13 @@ def check_shares(config: TrainingConfig, processes: int) -> None:
     share, rest = divmod(config.contrasted, processes)
     if rest:
         raise UserError(
-            f"{config.contrasted} pairs (batch {config.batch} in {config.gradient_accumulation_steps} parts) cannot be "
-            f"divided evenly over {processes} processes.",
+            f"{counted(config.contrasted, 'pair')} (batch {config.batch} in {config.gradient_accumulation_steps} parts) "
+            f"cannot be divided evenly over {counted(processes, 'process')}.",
             "Change batch with --set batch=.",
         )
     if config.micro_batch is not None and share % config.micro_batch:
         raise UserError(
-            f"The {share} pairs of a process cannot be cut into micro-batches of {config.micro_batch}.",
+            f"The {counted(share, 'pair')} of a process cannot be cut into micro-batches of {config.micro_batch}.",
             f"Choose a divisor of {share} with --set micro_batch=.",
         )
 
@@ -127,7 +127,9 @@ def remarks(config: TrainingConfig, data: TrainingData) -> tuple[str, ...]:
     found = []
     given = sum(int(subset.has_negatives().sum()) for subset in data.subsets)
     if given and not config.hard_negatives:
-        found.append(f"{given:,} pairs come with negatives, which are not used. To use them: --set hard_negatives=true")
+        found.append(
+            f"{counted(given, 'pair')} with negatives, which are not used. To use them: --set hard_negatives=true"
+        )
     if config.model == SCRATCH and (unknown := _unknown_words(config, data)):
         found.append(
             f"{unknown:.1%} of the words of the data are not in the demo's vocabulary, and model=scratch has no other "

@@ -142,7 +142,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
         lambda record, rows: record["dataset"].update(digest="0" * 64),
         "identity does not match its task, data",
     ),
-    "the limit": (lambda record, rows: record["settings"].update(limit=12), "It has only the first 12 queries"),
+    "the limit": (lambda record, rows: record["settings"].update(limit=12), "only the first queries (--limit 12)"),
     "the revision": (lambda record, rows: record["dataset"].update(revision="main"), "several revisions of the data"),
 }
 
@@ -250,7 +250,7 @@ def test_a_result_of_a_part_or_of_another_scope_never_spoils_whole_ones(llave, p
 
 def test_the_suite_follows_from_the_results(llave, place, tiny):
     assert llave("run", "classical", "--suite", "demo", *place.flags, "--limit", "2").code == 0
-    assert "It has only the first 2 queries" in llave("validate", place.out).out
+    assert "only the first queries (--limit 2)" in llave("validate", place.out).out
     verdict = validate(place.out, all_tasks())
     assert verdict.suite is not None
     assert verdict.suite.name == "demo"

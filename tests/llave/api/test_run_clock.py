@@ -120,9 +120,8 @@ def test_a_real_run_says_when_all_of_it_ends(tiny, place, llave, monkeypatch):
     class Listening(RunClock):
         def finish(self, model, work):
             super().finish(model, work)
-            said.append(
-                (self._estimate.seconds_left(), sum(map(sum, map(Counter.values, self._estimate._left.values()))))
-            )
+            pieces = sum(each.total() for each in self._estimate._left.values())
+            said.append((self._estimate.seconds_left(), pieces))
 
     monkeypatch.setattr(console_progress, "RunClock", Listening)
     models = ("classical", "null/random")
