@@ -102,8 +102,8 @@ def check_shares(config: TrainingConfig, processes: int) -> None:
     share, rest = divmod(config.contrasted, processes)
     if rest:
         raise UserError(
-            f"{counted(config.contrasted, 'pair')} (batch {config.batch} in {config.gradient_accumulation_steps} parts) "
-            f"cannot be divided evenly over {counted(processes, 'process')}.",
+            f"{counted(config.contrasted, 'pair')} (batch {config.batch} in "
+            f"{config.gradient_accumulation_steps} parts) cannot be divided evenly over {processes} processes.",
             "Change batch with --set batch=.",
         )
     if config.micro_batch is not None and share % config.micro_batch:
