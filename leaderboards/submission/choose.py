@@ -71,19 +71,22 @@ def suite_of_results(results: Iterable[Result]) -> Suite | None:
         return None
     if fitting := smallest_suite(tasks & known):
         return fitting
-    named = _covering(tasks & known)
-    listed = ", ".join(f"{name} ({counted(count, 'dataset')})" for name, count in named.items())
+    named = suites_of(tasks)
+    first = named[0].partition(" ")[0]
     raise UserError(
-        f"These are results of several suites: {listed}.", f"Choose one, such as --suite {next(iter(named))}."
+        f"These are results of several suites: {', '.join(named)}.", f"Choose one, such as --suite {first}."
     )
 
 
-def _covering(tasks: set[str]) -> dict[str, int]:
-    """Suites that have all of these tasks together, and the number of them that each has."""
-    left, found = set(tasks), dict[str, int]()
-    while left:
-        best = max(suites().values(), key=lambda suite: (len(left & set(suite.tasks)), -len(suite.tasks)))
-        found[best.name] = len(left & set(best.tasks))
+def suites_of(tasks: Iterable[str]) -> list[str]:
+    """Suites that have all of these tasks together, each with the number of them: `demo (19 datasets)`."""
+    left, found = {parse_name(task).dataset for task in tasks}, list[str]()
+    every = suites().values()
+    while best := max(every, key=lambda suite: (len(left & set(suite.tasks)), -len(suite.tasks))):
+        count = len(left & set(best.tasks))
+        if not count:
+            break
+        found.append(f"{best.name} ({counted(count, 'dataset')})")
         left -= set(best.tasks)
     return found
 

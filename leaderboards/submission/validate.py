@@ -12,7 +12,7 @@ from harness.identity import model_fingerprint
 from harness.plan import identity_of
 from harness.results.files import Result, load_rows
 from harness.types import EvalConfig, ModelSpec, Scalar, Scope, Task
-from leaderboards.submission.choose import choose_results, find_results, suite_of_results
+from leaderboards.submission.choose import choose_results, find_results, suite_of_results, suites_of
 from leaderboards.submission.recount import disagreements, rule_of
 from tasks.suites import Suite
 
@@ -53,11 +53,14 @@ def validate(
         suite: the datasets that must be present. None: the smallest suite with all of them, as the results say.
         intervals: whether to recompute intervals too, which takes many times as long.
 
-    Raises: UserError for a folder without results, and for results of several suites if none is chosen.
+    Raises: UserError for a folder without results of the suite, and for results of several suites if none is chosen.
     """
     found = find_results(folder)
     suite = suite or suite_of_results(found.results.values())
     chosen = choose_results(found, suite, tasks)
+    if suite and not chosen.results and not found.broken:
+        held = ", ".join(suites_of(each.task for each in found.results.values())) or "no results, only imported scores"
+        raise UserError(f"{folder} holds no results of {suite.name}.", f"It holds {held}.")
 
     def place(path: Path) -> str:
         return str(path.relative_to(folder))

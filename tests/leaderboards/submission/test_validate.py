@@ -127,7 +127,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
         "It has 11 queries; Find has 12",
     ),
     "a repeated row": (lambda record, rows: rows.__setitem__(1, rows[0]), "A query appears twice in its rows"),
-    "a count of ties": (lambda record, rows: record.update(tied_queries=1), "states 1 tied queries; its rows have 0"),
+    "a count of ties": (lambda record, rows: record.update(tied_queries=1), "states 1 tied query; its rows have 0"),
     "chance": (
         lambda record, rows: record["chance"].update({"hit@1": 0.9}),
         "The chance of hit@1 is stated as 0.900000",
@@ -268,3 +268,11 @@ def test_results_of_several_suites_are_named(tmp_path):
     with pytest.raises(UserError, match=r"several suites: .*demo \(1 dataset\)") as caught:
         validate(tmp_path, all_tasks())
     assert "--suite" in caught.value.hint
+
+
+def test_a_folder_without_results_of_the_suite_is_never_verified(llave, place):
+    assert llave("run", "classical", "--tasks", "demo-object", *place.flags, "--limit", "2").code == 0
+    said = llave("validate", place.out, "--suite", "mmeb")
+    assert (said.code, said.out) == (2, "")
+    assert "holds no results of mmeb" in said.err
+    assert "demo (1 dataset)" in said.err
