@@ -59,7 +59,7 @@ class NoProgress:
 
 
 class RunEstimate:
-    """Estimates how long the rest of a run takes, from the work that is left and the time that such work has taken.
+    """Estimates the rest of a run, from the work that is left and the time that such work has taken.
 
     Work that was not timed yet counts as the most similar work that was. Of the model itself, that is work of the same
     name and the nearest size. Without it, it is that of other models, and at last the mean of all items.

@@ -31,7 +31,7 @@ class Work:
 
     @property
     def kind(self) -> WorkKind:
-        """What the item is alike in time: items with a video, an image or text alone, of up to four times the size."""
+        """The class of items that take as long: with a video, an image or text alone, of similar size."""
         videos, pixels, length = self.rough_cost
         if self.item.media:
             return WorkKind("video", videos) if videos else WorkKind("image", pixels.bit_length() // 2)

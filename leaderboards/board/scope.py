@@ -163,7 +163,7 @@ def _nothing_published(suite: Suite) -> UserError:
 
 
 def _ranked_by_widest(board: Board) -> Board:
-    """The board, or if it ranks no row: ranked by the mean of most datasets that some row has, and a note on it."""
+    """The board. If it ranks no row, it is ranked by the widest mean that a row has, with a note."""
     standings = board.standings()
     if any(each.place for each in standings):
         return board

@@ -152,7 +152,7 @@ def _unknown_words(config: TrainingConfig, data: TrainingData) -> float:
 
 
 def _roots(config: TrainingConfig) -> tuple[Path, ...]:
-    """The folders that links in the data may lead into: those allowed, and the cache that data of the hub lies in."""
+    """The folders that links in the data may lead into. For data of the hub, its cache is one of them."""
     allowed = tuple(map(Path, config.allow_roots))
     if not on_hub(config.data):
         return allowed
