@@ -44,7 +44,7 @@ def result_list(folder: Path) -> Table:
         notes.append(f"{counted(unread, 'other JSON file')} not listed.")
     names = ("model", "task", "score", "metric", "date", "file")
     cells = tuple(_row(path, result, folder) for path, result in rows)
-    return Table(f"Results in {folder}", names, cells, frozenset(names) - {"score"}, tuple(notes), keep=5)
+    return Table(f"Results in {folder}", names, cells, frozenset(names) - {"score"}, tuple(notes), keep=names[:5])
 
 
 def _row(path: Path, result: Result, folder: Path) -> tuple[Cell, ...]:
