@@ -13,10 +13,10 @@ from pathlib import Path
 from harness.data.dataset import check_media
 from harness.encoding import DEFAULT_BUDGET
 from harness.encoding.distributed import World
-from harness.encoding.missing import EncodeSettings, encode_missing, failures_of, missing_work
+from harness.encoding.missing import EncodeSettings, amount, encode_missing, failures_of, missing_work
 from harness.encoding.store import Store
 from harness.encoding.vectors import Work
-from harness.errors import BadMedia, UserError
+from harness.errors import BadMedia, UserError, hints_of
 from harness.identity import model_fingerprint
 from harness.media.digests import Digests
 from harness.media.images import MediaInfo
@@ -97,6 +97,7 @@ def embed_items(
     groups = {spec.name: plan.work}
     with Store(settings.store, spec) as store:
         missing = missing_work(groups, store)
+        progress.expect(spec.name, amount(missing, world))
         how = EncodeSettings(settings.budget, settings.workers, settings.skip_bad_media)
         (report,) = encode_missing(groups, missing, handle, store, how, world, progress)
         if not world.is_main:
@@ -124,7 +125,7 @@ def _plan(items: Sequence[OwnItem], spec: ModelSpec, settings: EmbedSettings, pr
             plan.keys.append(add_work(plan.work, seen, own.role, fingerprint, good))
     if plan.bad and not settings.skip_bad_media:
         lines = [f"{own.place}: {plan.bad[own.id].what}" for own in items if own.id in plan.bad]
-        hint = "Paths are relative to the file of items, or to --root. --on-bad-media skip leaves such items out."
+        hint = f"{hints_of(plan.bad.values())}\nOr use --on-bad-media skip, which leaves such items out."
         raise UserError(_listed("Media that cannot be used:", lines), hint)
     if blind:
         says = f"{spec.name} sees {' and '.join(spec.modalities)} only, and these items have none:"

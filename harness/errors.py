@@ -10,6 +10,19 @@ if TYPE_CHECKING:
     from harness.types import Media
 
 
+def counted(count: int, noun: str, plural: str = "") -> str:
+    """Returns a number and its noun: `1 query`, `2 queries`, `1,200 results`. `plural` is for irregular nouns."""
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {plural or _plural(noun)}"
+
+
+def _plural(noun: str) -> str:
+    if noun.endswith(("s", "x", "ch", "sh")):
+        return f"{noun}es"
+    return f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else f"{noun}s"
+
+
 class UserError(Exception):
     """An error with a remedy: `what` says what is wrong and where, `hint` says what to do."""
 
@@ -32,6 +45,11 @@ class BadMedia(UserError):
     def __init__(self, what: str, hint: str = "", medium: Media | None = None) -> None:
         super().__init__(what, hint)
         self.medium = medium
+
+
+def hints_of(errors: Iterable[UserError], most: int = 3) -> str:
+    """Returns the first distinct hints of several errors, each on a line."""
+    return "\n".join(list(dict.fromkeys(error.hint for error in errors if error.hint))[:most])
 
 
 class RunFailed(UserError):

@@ -7,7 +7,9 @@ name -> data digest -> identity -> finished result?
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -16,11 +18,12 @@ from harness.data.cache import DatasetCache
 from harness.encoding import DEFAULT_BUDGET
 from harness.encoding.distributed import World
 from harness.encoding.encoder import EncodeReport
-from harness.encoding.missing import EncodeSettings, encode_missing, failures_of, missing_work
+from harness.encoding.missing import EncodeSettings, amount, encode_missing, failures_of, missing_work
 from harness.encoding.store import Store
+from harness.encoding.vectors import Work
 from harness.errors import RunFailed, UserError
 from harness.plan import TaskPlan, find_or_plan, without
-from harness.progress import Progress
+from harness.progress import SCORING, Progress
 from harness.results.files import Result, check_writable, result_folder, write_result
 from harness.results.record import Provenance, make_record
 from harness.scoring.score import score
@@ -102,6 +105,7 @@ class Run:
                 for number, name in enumerate(planned, start=1)  # every process takes part in every task
             }
             missing = missing_work(groups, store)
+            self._expect(handle, plans, missing)
             counts = _counts(plans.values(), sum(map(len, missing.values())))
             how = EncodeSettings(self.settings.budget, self.settings.workers, self.config.skip_bad_media)
             reports = encode_missing(groups, missing, handle, store, how, self.world, self.progress)
@@ -113,11 +117,31 @@ class Run:
                         self.progress.phase(f"scoring {title}", 0)
                         with failures_of(title):
                             done[name] = self._score(handle, plans[name], store, report, start)
+                        self.progress.finish(handle.spec.name, {SCORING: 1})
             except RunFailed as error:
                 if self.world.size > 1:
                     raise
                 failure = error
         return Evaluation(tuple(done[name] for name in planned if name in done), found, counts, failure)
+
+    def foresee(self, handles: Sequence[ModelHandle], tasks: Sequence[Task]) -> None:
+        """Reports how much work the models have, for an estimate of the whole run. Nothing is embedded.
+
+        What is wrong with a model or its data is left for its turn.
+        """
+        for handle in handles:
+            if handle.needs_answers or not self.world.is_main:
+                continue
+            with suppress(UserError), Store(self.settings.store, handle.spec) as store:
+                planned = self._plan(handle, tasks, result_folder(self.settings.out, handle.spec))
+                plans = {name: each for name, each in planned.items() if isinstance(each, TaskPlan)}
+                self._expect(handle, plans, missing_work({name: plan.work for name, plan in plans.items()}, store))
+
+    def _expect(
+        self, handle: ModelHandle, plans: Mapping[str, TaskPlan], missing: Mapping[str, Sequence[Work]]
+    ) -> None:
+        scoring = Counter({SCORING: len(plans)} if plans and self.world.is_main else {})
+        self.progress.expect(handle.spec.name, amount(missing, self.world) + scoring)
 
     def _plan(self, handle: ModelHandle, tasks: Sequence[Task], folder: Path) -> dict[str, Result | TaskPlan]:
         """The finished result or the plan of each task, in order. Raises one UserError for all tasks with errors."""

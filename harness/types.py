@@ -32,9 +32,10 @@ class Media:
     name: str
     """Path as written in the data, relative to `root`."""
     root: Path
-    """Folder that must contain the file."""
+    """Folder that the name is relative to, and that must contain the file."""
     where: str = field(default="", compare=False)
     """File and place in it that name the medium, for messages; empty if the loader does not know."""
+    roots: tuple[Path, ...] = field(default=(), compare=False)  # other folders that the user allows links to lead into
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class DataInfo:
     media_root: Path | None = None
     content: str = ""
     """A digest of rows that are in no file, such as rows made in Python."""
+    roots: tuple[Path, ...] = ()  # other folders in which media may lie
 
 
 class Source(Protocol):

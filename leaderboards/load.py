@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import UnknownName, UserError
+from harness.errors import UnknownName, UserError, counted
 from harness.results.files import Result, load_result
 from harness.scoring.intervals import Clusters, Floats, SampleMean
 from leaderboards.exchange.files import SUFFIX, load_imported, row_of
 from leaderboards.published.rows import PublishedRow
+from tasks.names import is_variant
 
 _HEAD = 512
 """Number of bytes at the start of a file in which a record names its format."""
@@ -116,7 +117,9 @@ def _candidates(place: Path, warnings: list[str]) -> list[Path]:
     records = [path for path in found if _may_be_record(path)]
     if len(found) > len(records):
         other = next(path for path in found if path not in set(records))
-        warnings.append(f"{place} has {len(found) - len(records)} other JSON files, such as {other.name}: ignored.")
+        warnings.append(
+            f"{place} has {counted(len(found) - len(records), 'other JSON file')}, such as {other.name}: ignored."
+        )
     if not records:
         warnings.append(f"{place} holds no results.")
     return records
@@ -163,6 +166,14 @@ def _record(path: Path, result: Result, warnings: list[str]) -> Record | None:
         warnings.append(f"{path} is not shown: its score is not the mean of its rows. Run the evaluation again.")
         return None
     return Record(result, path, outcomes)
+
+
+def is_separate(result: Result) -> bool:
+    """Whether a result is of a part of a dataset (`--limit`) or of another scope (`@global`).
+
+    Such a result stands for itself. It makes no row incomplete, and decides nothing beside results of whole datasets.
+    """
+    return result.settings.get("limit") is not None or is_variant(result.task)
 
 
 def was_renamed(path: Path) -> bool:

@@ -12,7 +12,8 @@ from typing import get_args
 from PIL import Image
 
 from harness.errors import BadMedia, UserError
-from harness.media.images import open_image, resolve
+from harness.media.images import open_image
+from harness.media.places import resolve
 from harness.media.video import spread_frames
 from harness.types import Media, MediaKind
 from leaderboards.contents import NamedMedium, Place

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
+from harness.errors import counted
 from harness.results.files import Result
 from harness.scoring.metrics import Metric, QueryRow
 from leaderboards.board.board import Board
@@ -133,8 +134,8 @@ def result_table(result: Result) -> Table:
 def _about(result: Result) -> list[str]:
     limit = result.settings.get("limit")
     lines = [
-        f"{result.num_queries:,} queries, {result.tied_queries:,} of them tied; {result.num_targets:,} targets"
-        + (f"; --limit {limit}" if limit is not None else ""),
+        f"{counted(result.num_queries, 'query')}, {result.tied_queries:,} of them tied; "
+        f"{counted(result.num_targets, 'target')}" + (f"; --limit {limit}" if limit is not None else ""),
         *clusters_note([result]),
         f"model: revision {result.model['revision']}, {result.model.get('adapter')}, {result.model.get('dtype')}",
         f"data: {result.dataset['source']}, revision {result.dataset['revision']}, "

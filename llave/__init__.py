@@ -12,16 +12,19 @@ docs/api.md has a section on each function.
 
 from __future__ import annotations
 
-from harness.errors import UserError
-from harness.types import Features, Item, Media, ModelHandle, ModelSpec, Role, Task
-from llave.api.boards import Leaderboard, ModelComparison, board, compare
-from llave.api.doctor import DoctorReport, doctor
-from llave.api.embed import embed
-from llave.api.evaluate import evaluate
-from llave.api.listings import Listing, models, tasks
-from llave.api.results import EvalResults, TaskResult
-from llave.api.rows import task
-from llave.api.train import train
+from llave.shadows import OwnImports
+
+with OwnImports():
+    from harness.errors import UserError
+    from harness.types import Features, Item, Media, ModelHandle, ModelSpec, Role, Task
+    from llave.api.boards import Leaderboard, ModelComparison, board, compare
+    from llave.api.doctor import DoctorReport, doctor
+    from llave.api.embed import embed
+    from llave.api.evaluate import evaluate
+    from llave.api.listings import Listing, models, tasks
+    from llave.api.results import EvalResults, TaskResult
+    from llave.api.rows import task
+    from llave.api.train import train
 
 __all__ = [
     "DoctorReport",

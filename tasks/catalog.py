@@ -51,6 +51,7 @@ def resolve_tasks(
     suite: str | None = None,
     data: Path | None = None,
     images: Path | None = None,
+    roots: tuple[Path, ...] = (),
 ) -> tuple[Task, ...]:
     """The tasks with the given names, each once. A suite gives all of its tasks, or those that are named.
 
@@ -61,6 +62,7 @@ def resolve_tasks(
         data: a folder in a layout of MMEB or of text-video retrieval, or a JSON Lines file, which is one task. With a
             folder, subsets need not be registered, and `all` is the default. None: the registered sources.
         images: the folder that paths of images and videos are relative to.
+        roots: other folders that links in the data may lead into.
 
     Raises:
         UserError: for an unknown name, for no choice without data, for a task that is not in the suite, and for a suite
@@ -73,12 +75,12 @@ def resolve_tasks(
             raise UserError("There is nothing to run.", "Choose with --suite or --tasks. `llave tasks` lists them.")
         chosen = _registered(wanted, suite)
     elif data.is_dir():
-        chosen = _in_folder(wanted, suite, data, images)
+        chosen = _in_folder(wanted, suite, FolderSource(data, images, roots))
     elif not data.exists() or data.suffix != ".jsonl":
         what = "is neither a folder nor a .jsonl file" if data.exists() else "does not exist"
         raise UnknownName("data", str(data), f"{data} {what}.", "Check --data.")
     else:
-        chosen = _in_file(wanted or [ALL], suite, data, images)
+        chosen = _in_file(wanted or [ALL], suite, data, images, roots)
     return tuple({task.name: task for task in chosen}.values())
 
 
@@ -94,9 +96,9 @@ def _registered(wanted: Sequence[str], suite: str | None) -> Iterable[Task]:
     return _pick(names, tasks, (), "`llave tasks` lists them.")
 
 
-def _in_folder(wanted: Sequence[str], suite: str | None, data: Path, images: Path | None) -> Iterable[Task]:
-    sets, source = video_sets(data, images), FolderSource(data, images)
-    local = _local(data, images, sets)
+def _in_folder(wanted: Sequence[str], suite: str | None, source: FolderSource) -> Iterable[Task]:
+    data, sets = source.data, video_sets(source.data, source.images, source.roots)
+    local = _local(source, sets)
     registered = {
         name: with_data(task, sets) if isinstance(task.source, VideoSource) else replace(task, source=source)
         for name, task in all_tasks().items()
@@ -138,10 +140,10 @@ def _check_members(
             raise UserError(f"{dataset} is not in suite {suite}.", f"{suite} has {', '.join(members)}.")
 
 
-def _local(data: Path, images: Path | None, sets: tuple[VideoSet, ...]) -> dict[str, Task]:
+def _local(source: FolderSource, sets: tuple[VideoSet, ...]) -> dict[str, Task]:
     """All tasks of a folder by name: subsets in MMEB's layouts, and text-video datasets."""
     try:
-        subsets = local_tasks(data, images)
+        subsets = local_tasks(source.data, source.images, source.roots)
     except UserError:
         if not sets:
             raise
@@ -149,7 +151,7 @@ def _local(data: Path, images: Path | None, sets: tuple[VideoSet, ...]) -> dict[
     local: dict[str, Task] = {}
     for task in (*subsets, *local_video_tasks(sets)):
         if task.name in local:
-            raise UserError(f"{data} has {task.name} twice.", "Name one of the two folders with --data.")
+            raise UserError(f"{source.data} has {task.name} twice.", "Name one of the two folders with --data.")
         local[task.name] = task
     return local
 
@@ -160,10 +162,12 @@ def _members(name: str, local: Mapping[str, Task], registered: Mapping[str, Task
     return [registered[name], *parts] if name in local else parts
 
 
-def _in_file(wanted: Sequence[str], suite: str | None, data: Path, images: Path | None) -> Iterable[Task]:
+def _in_file(
+    wanted: Sequence[str], suite: str | None, data: Path, images: Path | None, roots: tuple[Path, ...]
+) -> Iterable[Task]:
     if suite is not None:
         raise UserError(f"{data} is one task, not a suite.", "Leave out --suite.")
-    task = jsonl_task(data, images)
+    task = jsonl_task(data, images, roots)
     known = {task.name: task}
     return _pick(_names(wanted, known), known, (task,), f"{data} is one task, {task.name}.")
 

@@ -45,6 +45,7 @@ class _Content:
 
     path: Path
     root: Path
+    roots: tuple[Path, ...]
     items: dict[Item, int] = field(default_factory=dict)
     """The index of each distinct target. Two ids with equal content share one."""
     targets: dict[str, int] = field(default_factory=dict)
@@ -58,7 +59,7 @@ class _Content:
             raise ValueError('it is neither a target (key "target") nor a query (key "query")')
         unknown_keys(line, _KEYS[kind], f"a {kind}")
         name = _id(line, kind, number, self.lines)
-        item = parse_item(line, self.root, _place(self.path, number))
+        item = parse_item(line, self.root, _place(self.path, number), self.roots)
         if kind == "target":
             self.targets[name] = self.items.setdefault(item, len(self.items))
         else:
@@ -91,6 +92,8 @@ class JsonlSource:
     path: Path
     images: Path | None = None
     """The folder that paths of images and videos are relative to. None: the folder of the file."""
+    roots: tuple[Path, ...] = ()
+    """Other folders that links may lead into."""
 
     def describe(self) -> str:
         """Says where the data comes from, in one line."""
@@ -102,7 +105,7 @@ class JsonlSource:
             raise UserError(f"{self.path} is not a file.", "Check --data.")
         if self.images is not None and not self.images.is_dir():
             raise UserError(f"{self.images} is not a folder.", "Name the folder of images with --images.")
-        return DataInfo("JSON Lines file", "local", (self.path,), self.images or self.path.parent)
+        return DataInfo("JSON Lines file", "local", (self.path,), self.images or self.path.parent, roots=self.roots)
 
     def load(self, task: Task) -> TaskData:
         """Reads the queries and the distinct targets, both in the order of the file.
@@ -111,7 +114,7 @@ class JsonlSource:
         Raises UserError that names the line, and for a file without a query or without a target.
         """
         self.info(task)
-        content = _Content(self.path, self.images or self.path.parent)
+        content = _Content(self.path, self.images or self.path.parent, self.roots)
         for number, line in read_lines(self.path):
             try:
                 content.add(number, line)
@@ -131,20 +134,20 @@ class JsonlSource:
         return TaskData(tuple(queries), tuple(content.items), MappingProxyType(notes))
 
 
-def jsonl_task(path: Path, images: Path | None = None) -> Task:
+def jsonl_task(path: Path, images: Path | None = None, roots: tuple[Path, ...] = ()) -> Task:
     """The task of a file, with the name of the file. Its scope is global if no query lists candidates.
 
     Raises UserError if the file or the folder of media is missing.
     """
-    task = Task(path.stem, None, None, None, None, JsonlSource(path, images), scope="local")
+    task = Task(path.stem, None, None, None, None, JsonlSource(path, images, roots), scope="local")
     task.source.info(task)
     with path.open("rb") as file:
         scope_is_local = any(_CANDIDATES_KEY.search(line) for line in file)
     return task if scope_is_local else replace(task, scope="global")
 
 
-def read_items(path: Path, root: Path | None = None) -> tuple[OwnItem, ...]:
-    """The items of a file, in its order. Media lie in `root`, by default the file's folder, and must stay inside.
+def read_items(path: Path, root: Path | None = None, roots: tuple[Path, ...] = ()) -> tuple[OwnItem, ...]:
+    """The items of a file, in its order. Media lie in `root`, by default the file's folder, or behind links in `roots`.
 
     Raises UserError that names the line for a bad item and for an id that is missing or repeated.
     """
@@ -159,7 +162,8 @@ def read_items(path: Path, root: Path | None = None) -> tuple[OwnItem, ...]:
         try:
             unknown_keys(line, _OWN_KEYS, "an item")
             name = _id(line, "id", number, lines)
-            items.append(OwnItem(name, parse_item(line, root or path.parent, place), parse_role(line), place))
+            item = parse_item(line, root or path.parent, place, roots)
+            items.append(OwnItem(name, item, parse_role(line), place))
         except ValueError as error:
             raise _bad_line(path, number, error) from None
     if not items:

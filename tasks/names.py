@@ -15,6 +15,11 @@ class TaskName(NamedTuple):
     """The scope in the name. None: the registered scope."""
 
 
+def is_variant(name: str) -> bool:
+    """Whether a task ranks other candidates than the registered ones: `MSCOCO_t2i@global` does."""
+    return parse_name(name).scope is not None
+
+
 def parse_name(name: str) -> TaskName:
     """Splits a task's name. `MSCOCO_t2i@global` is the dataset MSCOCO_t2i with global scope."""
     scopes: tuple[Scope, ...] = ("local", "global")

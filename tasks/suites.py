@@ -143,6 +143,27 @@ def _video_suite(protocol: str, summary: str) -> Suite:
     return Suite(protocol, summary, tasks, groups, frozenset(tasks))
 
 
+def column_of(name: str) -> tuple[str, str] | None:
+    """The task and the metric of a dataset's column, whatever the suite; an empty metric is the main one.
+
+    None if no suite has such a column.
+    """
+    for suite in suites().values():
+        for task in suite.tasks:
+            if name == task:
+                return task, ""
+            if metric := suite.recall_columns(task).get(name):
+                return task, metric
+    return None
+
+
+def smallest_suite(tasks: Iterable[str]) -> Suite | None:
+    """The smallest suite that has all these tasks; None if no suite has."""
+    named = set(tasks)
+    fitting = [suite for suite in suites().values() if named <= set(suite.tasks)]
+    return min(fitting, key=lambda suite: len(suite.tasks), default=None)
+
+
 def find_suite(name: str) -> Suite:
     """The suite with this name. Raises UserError with the closest names for an unknown name."""
     known = suites()

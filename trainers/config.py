@@ -34,6 +34,8 @@ class TrainingConfig:
     """A folder in the layout of MMEB-train, a JSON Lines file, `demo`, or a dataset on the hub."""
     images: str | None = None
     """Folder that image paths are relative to. None: it is looked for beside the data."""
+    allow_roots: tuple[str, ...] = ()
+    """Other folders that links in the data may lead into."""
     split: str = "original"
     """Split of MMEB-train: `original` or `diverse_instruction`."""
     datasets: tuple[str, ...] = ()
@@ -140,6 +142,7 @@ class TrainingConfig:
 
 CHANGEABLE = frozenset(
     {
+        "allow_roots",
         "save_steps",
         "save_total_limit",
         "logging_steps",

@@ -16,7 +16,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType
 
 from harness.encoding.distributed import World
-from harness.errors import RunFailed, UserError
+from harness.errors import RunFailed, UserError, counted
 from harness.media.digests import Digests
 from harness.models.checkpoints import TRAINING
 from harness.paths import write_atomic
@@ -136,7 +136,7 @@ class _Run:
         steps = self._data.steps
         self._progress.note(
             f"{f'Resuming from {resumed}' if resumed else f'Starting from {self._config.model}'}: {steps - first:,} "
-            f"steps of {self._config.batch:,} pairs. Checkpoints are written to {self._out}."
+            f"steps of {counted(self._config.batch, 'pair')}. Checkpoints are written to {self._out}."
         )
         log = TrainingLog(self._out, first, tensorboard=self._config.tensorboard) if self._world.is_main else None
         self._progress.phase(f"training after step {first:,}" if first else "training", steps - first)
@@ -281,7 +281,7 @@ class _Run:
             best = disk.note_score(self._out, disk.step_of(folder), mean)
             log.add_scores(disk.step_of(folder), scores, mean)
             self._progress.note(
-                f"{folder.name}: {mean:.1%} over {len(scores)} tasks{', the best so far' if best else ''}"
+                f"{folder.name}: {mean:.1%} over {counted(len(scores), 'task')}{', the best so far' if best else ''}"
             )
         self._world.wait()
 

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from harness.errors import BadMedia, UserError
+from harness.errors import BadMedia, UserError, counted, hints_of
 from harness.identity import fingerprint
 from harness.media.digests import Digests, files_digest
 from harness.media.images import MediaInfo
@@ -56,7 +56,10 @@ def known_digest(task: Task, info: DataInfo, limit: int | None, digests: Digests
     receipt = digests.receipt(_receipt_key(task, info, limit, digests))
     if receipt is None:
         return None
-    media = [Media("video" if kind == "video" else "image", name, Path(root)) for kind, name, root in _media(receipt)]
+    media = [
+        Media("video" if kind == "video" else "image", name, Path(root), roots=info.roots)
+        for kind, name, root in _media(receipt)
+    ]
     return _digest(task, info, limit, check_media(media, digests, NoProgress(), workers=1), digests)
 
 
@@ -129,11 +132,10 @@ def check_media(
 def _all_bad(task: Task, data: TaskData, bad: Mapping[Media, BadMedia]) -> UserError:
     shown = [f"  {error.what} {_where(medium, data)}".rstrip() for medium, error in list(bad.items())[:_SHOWN]]
     more = [f"  and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
-    heading = f"{task.name}: {len(bad)} media file{'s' if len(bad) > 1 else ''} cannot be used."
-    hint = next(iter(bad.values())).hint
+    heading = f"{task.name}: {counted(len(bad), 'media file')} cannot be used."
     return UserError(
         "\n".join([heading, *shown, *more]),
-        f"{hint}\nOr use --on-bad-media count-as-wrong: queries that need them then count as wrong.",
+        f"{hints_of(bad.values())}\nOr use --on-bad-media count-as-wrong: queries that need them then count as wrong.",
     )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
+from harness.errors import counted
 from harness.types import MEDIA_TOKEN, Item, Media, MediaKind, Role
 
 ITEM_FIELDS = ("text", "image", "video", "instruction")
@@ -20,13 +21,14 @@ NUMBERED_TOKEN = re.compile(r"<\|image_\d+\|>")
 """An image token of MMEB's layouts, which has no meaning in a user's own item."""
 
 
-def parse_item(given: object, root: Path, where: str = "") -> Item:
+def parse_item(given: object, root: Path, where: str = "", roots: tuple[Path, ...] = ()) -> Item:
     """The item that a text or a mapping with `ITEM_FIELDS` describes.
 
     Args:
         given: a string, or a mapping from field to value. None is an absent field. Other keys are ignored.
         root: the folder that media paths are relative to, and must stay inside.
         where: the place in the user's data, for messages about media.
+        roots: other folders that media may lie in, behind links or by an absolute path.
 
     Raises:
         ValueError: that says what is wrong with the item, as the end of a sentence.
@@ -34,7 +36,9 @@ def parse_item(given: object, root: Path, where: str = "") -> Item:
     fields = {"text": given} if isinstance(given, str) else given
     if not isinstance(fields, Mapping):
         raise ValueError(f"an item is a text or has keys out of {', '.join(ITEM_FIELDS)}, not {given!r:.80}")
-    media = tuple(Media(kind, path, root, where) for kind in get_args(MediaKind) for path in _paths(fields, kind))
+    media = tuple(
+        Media(kind, path, root, where, roots) for kind in get_args(MediaKind) for path in _paths(fields, kind)
+    )
     text, instruction = string_of(fields, "text"), string_of(fields, "instruction")
     if instruction and text and not instruction[-1].isspace():
         instruction += " "
@@ -46,7 +50,8 @@ def parse_item(given: object, root: Path, where: str = "") -> Item:
     tokens = item.full_text.count(MEDIA_TOKEN)
     if tokens not in (0, len(media)):
         raise ValueError(
-            f"{MEDIA_TOKEN} stands {tokens} times in the text, but there are {len(media)} images and videos"
+            f"{MEDIA_TOKEN} stands {counted(tokens, 'time')} in the text, "
+            f"but the item has {counted(len(media), 'image or video', 'images and videos')}"
         )
     return item
 

@@ -9,6 +9,7 @@ from itertools import permutations
 from harness.doctor.finding import Finding, ModelUnderTest, Probe
 from harness.doctor.probes import Probes
 from harness.encoding.vectors import as_matrix
+from harness.errors import counted
 
 _THREADS, _COPIES = 8, 4
 
@@ -39,7 +40,7 @@ def order(model: ModelUnderTest, probes: Probes) -> Finding:
     return Finding(
         "order",
         "fail",
-        f"{len(swapped)} vectors of mixed batches are those of other items.",
+        f"{counted(len(swapped), 'vector')} of mixed batches are those of other items.",
         "If embed sorts its items, for instance by length, return the vectors in the order given.",
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from bisect import insort_left
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
@@ -146,6 +146,7 @@ class Encoder:
                         raise one.error
                     report.bad[one.work.key] = one.error
                     progress.advance()
+                    progress.finish(self._embedder.spec.name, {one.work.kind: 1})
                     continue
                 window.add(one)
                 if window.holds(_WINDOW, self._budget):
@@ -210,6 +211,7 @@ class Encoder:
         report.truncated += sum(ready.features.truncated for ready in batch)
         report.padded_cost += padded_cost
         progress.advance(len(batch))
+        progress.finish(self._embedder.spec.name, Counter(ready.work.kind for ready in batch))
 
     def _embed(self, batch: Sequence[_Ready]) -> FloatArray | None:
         """Checked vectors of a batch; None if it did not fit into memory."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from harness.encoding.encoder import Encoder, EncodeReport
 from harness.encoding.store import Store
 from harness.encoding.vectors import Work
 from harness.errors import BadMedia, RunFailed, UserError
-from harness.progress import Progress
+from harness.progress import LOADING, Progress, WorkKind
 from harness.types import ModelHandle
 
 Groups: TypeAlias = Mapping[str, Mapping[bytes, Work]]
@@ -40,6 +41,12 @@ def missing_work(groups: Groups, store: Store) -> dict[str, list[Work]]:
         missing.difference_update(each.key for each in mine)
         todo[title] = sorted(mine, key=lambda each: (each.rough_cost, each.key))
     return todo
+
+
+def amount(missing: Mapping[str, Sequence[Work]], world: World) -> Counter[WorkKind]:
+    """How much this process has to do: items by kind, and a model to load if there are any."""
+    items = Counter(each.kind for work in missing.values() for each in work[world.rank :: world.size])
+    return items + Counter({LOADING: 1} if items else {})
 
 
 def encode_missing(
@@ -115,6 +122,7 @@ class _LazyEncoder:
             self._progress.phase(f"loading {self._handle.spec.name}", 0)
             budget, workers = self._settings.budget, self._settings.workers
             self._encoder = Encoder(self._handle.load(), self._store, budget=budget, workers=workers)
+            self._progress.finish(self._handle.spec.name, {LOADING: 1})
         return self._encoder
 
     def run(self, work: Sequence[Work], label: str) -> EncodeReport:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.errors import UserError
+from harness.errors import UserError, counted
+from harness.progress import WorkKind
 from harness.types import FloatArray, Item, Role
 
 
@@ -27,6 +28,14 @@ class Work:
         """An estimate to sort by before the item is prepared: number of videos, pixels, length of the text."""
         videos = sum(medium.kind == "video" for medium in self.item.media)
         return videos, self.pixels, len(self.item.full_text)
+
+    @property
+    def kind(self) -> WorkKind:
+        """The class of items that take as long: with a video, an image or text alone, of similar size."""
+        videos, pixels, length = self.rough_cost
+        if self.item.media:
+            return WorkKind("video", videos) if videos else WorkKind("image", pixels.bit_length() // 2)
+        return WorkKind("text", length.bit_length() // 2)
 
 
 def as_matrix(output: object) -> FloatArray:
@@ -56,7 +65,7 @@ def check_vectors(vectors: FloatArray, work: Sequence[Work], width: int | None) 
     """
     if vectors.ndim != 2 or len(vectors) != len(work):
         raise UserError(
-            f"The model returned an array of shape {vectors.shape} for {len(work)} items.",
+            f"The model returned an array of shape {vectors.shape} for {counted(len(work), 'item')}.",
             "embed must return one vector for each item, as (items, width).",
         )
     if width is not None and vectors.shape[1] != width:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, TypeAlias
 
 from harness.errors import BadMedia
+from harness.media.places import refuse_stand_in
 
 Container: TypeAlias = Literal["mp4", "matroska", "animation", "transport stream", "other"]
 
@@ -44,6 +46,8 @@ def check_video(path: Path) -> None:
     except OSError as error:
         raise BadMedia(f"{path} cannot be read: {error.strerror}.", "Check the file and its permissions.") from None
     if why:
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            refuse_stand_in(file.read(_HEAD), path)
         raise BadMedia(f"{path} {why}.", "Fetch the video again.")
 
 

@@ -50,7 +50,7 @@ class Decoder:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(  # noqa: S603 -- this interpreter, with our own line of code
-            [sys.executable, "-c", _START],
+            [sys.executable, "-P", "-c", _START],  # -P: no file of the working folder hides a module
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

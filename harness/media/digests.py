@@ -16,7 +16,8 @@ from typing import NoReturn
 from harness.errors import BadMedia, UserError
 from harness.identity import fingerprint, library_version
 from harness.media.containers import check_video
-from harness.media.images import MediaInfo, about, inspect_image, read_media, resolve
+from harness.media.images import MediaInfo, inspect_image, read_media
+from harness.media.places import about, resolve, walk
 from harness.paths import cache_dir
 from harness.types import Media
 
@@ -141,15 +142,9 @@ def files_digest(paths: Sequence[Path], digests: Digests) -> str:
 
 def _files(folder: Path) -> Iterator[Path]:
     """Yields the files below a folder, those behind links included, as a library that loads the folder finds them."""
-    for base, folders, names in os.walk(folder, onerror=_unreadable, followlinks=True):
-        here = Path(base)
-        # Hidden folders are left out. Links to a parent folder are left out too, because they never end.
-        folders[:] = [name for name in folders if name[0] != "." and not _holds(here / name, here)]
+    for here, folders, names in walk(folder, onerror=_unreadable):
+        folders[:] = [name for name in folders if name[0] != "."]
         yield from (here / name for name in names if name[0] != "." and (here / name).is_file())
-
-
-def _holds(folder: Path, inner: Path) -> bool:
-    return inner.resolve().is_relative_to(folder.resolve())
 
 
 def _stamp(path: Path) -> tuple[str, bool]:

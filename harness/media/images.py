@@ -1,4 +1,4 @@
-"""Images, from a name in a data file to RGB pixels. Paths of all media are resolved here."""
+"""Images, from a name in a data file to RGB pixels."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ import contextlib
 import hashlib
 import io
 import logging
-import os
-import stat
 import struct
 import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from harness.errors import BadMedia, UserError
+from harness.media.places import about, refuse_stand_in, resolve
 from harness.types import Media
 
 MAX_PIXELS = 178_956_970
@@ -61,62 +59,6 @@ class MediaInfo:
     height: int
     turned: bool
     """Whether the file has an EXIF orientation. It is not applied, because the public code does not apply it."""
-
-
-@contextlib.contextmanager
-def about(media: Media) -> Iterator[None]:
-    """Sets `medium` of every BadMedia that is raised inside, so that callers know which medium is bad."""
-    try:
-        yield
-    except BadMedia as error:
-        error.medium = media
-        raise
-
-
-def resolve(media: Media) -> Path:
-    """Returns the path of a medium's file, with links followed.
-
-    Raises: BadMedia if it is missing, empty, not a file, or outside of the root.
-    """
-    with about(media):
-        return _resolved(media)
-
-
-def _resolved(media: Media) -> Path:
-    name = media.name
-    pure = PurePosixPath(name.replace("\\", "/"))
-    if pure.is_absolute() or ".." in pure.parts or Path(name).is_absolute() or Path(name).drive:
-        raise BadMedia(
-            f"The path {name!r} leaves the folder {media.root}.",
-            "Media paths must be relative to the media root and stay inside it. Correct the data file.",
-        )
-    path = media.root / pure
-    try:
-        real = Path(os.path.realpath(path, strict=True))
-        status = real.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        raise BadMedia(
-            f"{path} does not exist.", "Check --images (the folder that paths are relative to), or fetch the file."
-        ) from None
-    except OSError as error:
-        raise BadMedia(f"{path} cannot be reached: {error.strerror}.", "Check its links and permissions.") from None
-    except ValueError:
-        raise BadMedia(f"The path {name!r} is not a possible file name.", "Correct the data file.") from None
-    if not real.is_relative_to(_real_root(media.root)):
-        raise BadMedia(
-            f"{path} is a link to {real}, outside of {media.root}.",
-            "Copy the file into the media root, or name the folder that holds it with --images.",
-        )
-    if not stat.S_ISREG(status.st_mode):
-        raise BadMedia(f"{path} is not a file.", "A media path must name a file. Correct the data file.")
-    if not status.st_size:
-        raise BadMedia(f"{path} is empty (0 bytes).", "Fetch the file again.")
-    return real
-
-
-@cache
-def _real_root(root: Path) -> str:
-    return os.path.realpath(root)
 
 
 def read_media(path: Path) -> bytes:
@@ -206,6 +148,7 @@ def _opened(data: bytes, path: Path) -> Iterator[ImageFile.ImageFile]:
         # Not BadMedia, which can be skipped: scores must not depend on the machine's memory.
         raise UserError(f"There is not enough memory to open {path}.", "Use fewer --workers.") from None
     except UnidentifiedImageError:
+        refuse_stand_in(data[:64], path)
         what = f"{path} is not an image ({', '.join(FORMATS)})."
         raise BadMedia(what, "Replace the file, or save it as one of these.") from None
     except _DAMAGE as error:

@@ -10,7 +10,7 @@ from harness.errors import BadMedia
 from harness.media.containers import check_video
 from harness.media.decode_pool import decode
 from harness.media.frame_policy import FramePolicy
-from harness.media.images import about, resolve
+from harness.media.places import about, resolve
 from harness.types import Media
 
 

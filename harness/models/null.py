@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 
 from harness.identity import fingerprint, item_key
-from harness.media.images import resolve
+from harness.media.places import resolve
 from harness.models.common import cpu_only, handle
 from harness.models.options import no_options
 from harness.types import (

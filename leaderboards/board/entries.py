@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
+from harness.errors import counted
 from harness.results.files import Result
 from harness.scoring.intervals import SampleMean
 from harness.scoring.metrics import Metric
-from leaderboards.load import Record
+from leaderboards.load import Record, is_separate
 from leaderboards.published.rows import PublishedRow
 from leaderboards.tables import clean, some
 
@@ -107,7 +108,8 @@ def comparable(records: Sequence[Record], *, mix: bool) -> Selection:
     Of several results of a model on a task, the newest is selected. With `mix`, a model without a comparable result of
     a task keeps the one that it has, marked.
     """
-    protocol = _most_common((record.result.protocol for record in records), "strict")
+    main = [record for record in records if not is_separate(record.result)] or records
+    protocol = _most_common((record.result.protocol for record in main), "strict")
     under = [record for record in records if record.result.protocol == protocol]
     data = {task: _data_of(group) for task, group in _by_task(under).items()}
 
@@ -130,10 +132,14 @@ def _notes(mixed: Sequence[Record], protocol: str, mix: bool) -> list[str]:
     """A note for each reason why results are not comparable."""
     other_rule = [each for each in mixed if each.result.protocol != protocol]
     other_data = [each for each in mixed if each.result.protocol == protocol]
+    part = [each for each in other_data if each.result.settings.get("limit") is not None]
+    other_data = [each for each in other_data if each not in part]
     what = "marked ‡" if mix else "left out (--mix shows them, marked)"
     lines = []
     if other_rule:
         lines.append(f"{_named(other_rule)} with another protocol than {protocol}: {what}.")
+    if part:
+        lines.append(f"{_named(part)} of only the first queries (--limit): {what}.")
     if other_data:
         lines.append(f"{_named(other_data)} on other data than the rest of its dataset: {what}.")
     return lines
@@ -142,7 +148,7 @@ def _notes(mixed: Sequence[Record], protocol: str, mix: bool) -> list[str]:
 def _named(records: Sequence[Record]) -> str:
     models = dict.fromkeys(clean(str(record.result.model["name"])) for record in records)
     tasks = dict.fromkeys(clean(record.result.task) for record in records)
-    return f"{len(records)} result{'s' if len(records) != 1 else ''} ({some(list(models), 3)}; {some(list(tasks), 3)})"
+    return f"{counted(len(records), 'result')} ({some(list(models), 3)}; {some(list(tasks), 3)})"
 
 
 def _by_task(records: Iterable[Record]) -> dict[str, list[Record]]:
@@ -158,9 +164,16 @@ def _data(record: Record) -> tuple[str, str]:
 
 
 def _data_of(records: Sequence[Record]) -> tuple[str, str]:
-    """The most common data of a task's results. Ties: the data with more queries, then the newest."""
+    """The most common data of a task's results, of whole datasets if any result is of one.
+
+    Ties: the data with more queries, then the newest.
+    """
     counts = Counter(map(_data, records))
-    return _data(max(records, key=lambda each: (counts[_data(each)], each.result.num_queries, each.result.created)))
+
+    def weight(each: Record) -> tuple[bool, int, int, str]:
+        return not is_separate(each.result), counts[_data(each)], each.result.num_queries, each.result.created
+
+    return _data(max(records, key=weight))
 
 
 def _most_common(values: Iterable[str], preferred: str) -> str:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.errors import unknown_name
+from harness.errors import UserError, counted, unknown_name
 from leaderboards.board.board import Board
 from leaderboards.board.standings import mean_weights
-from leaderboards.load import Record, load
+from leaderboards.load import Record, is_separate, load
 from leaderboards.published.rows import PublishedRow
 from leaderboards.tables import some
-from tasks.suites import Suite, find_suite, suite_of, suites
+from tasks.suites import Suite, column_of, find_suite, smallest_suite, suite_of, suites
 from tasks.video.retrieval import VIDEO_FOLDER
 
 DEFAULT_SUITE = "mmeb"
@@ -29,17 +29,19 @@ class _Member:
 def suite_for(name: str | None, records: Sequence[Record]) -> Suite:
     """The suite of that name. Without a name: the smallest suite with every task of the results, else these tasks.
 
+    Results of parts of datasets and of other scopes do not count, unless there are no others.
+
     Raises: UserError for an unknown name.
     """
     if name or not records:
         return find_suite(name or DEFAULT_SUITE)
-    tasks = {record.result.task: record.result for record in records}
-    fitting = [suite for suite in suites().values() if tasks.keys() <= set(suite.tasks)]
-    if fitting:
-        return min(fitting, key=lambda suite: len(suite.tasks))
+    main = [record for record in records if not is_separate(record.result)] or records
+    tasks = {record.result.task: record.result for record in main}
+    if fitting := smallest_suite(tasks):
+        return fitting
     members = [_Member(task, result.meta_task, result.split) for task, result in tasks.items()]
     recalls = [task for task, result in tasks.items() if result.dataset.get("source") == VIDEO_FOLDER]
-    return suite_of("these", f"{len(members)} dataset{'s' if len(members) != 1 else ''}", members, recalls)
+    return suite_of("these", counted(len(members), "dataset"), members, recalls)
 
 
 def rows_for(suite: Suite, rows: Iterable[PublishedRow]) -> list[PublishedRow]:
@@ -104,30 +106,71 @@ def check_rank_by(name: str | None, suite: Suite) -> str:
 
 
 def make_board(
-    places: Sequence[Path] | None, *, published: bool, suite: str | None, rank_by: str | None, mix: bool
+    places: Sequence[Path] | None,
+    *,
+    published: bool,
+    suite: str | None,
+    rank_by: str | None,
+    mix: bool,
+    columns: Sequence[str] = (),
 ) -> tuple[Board, tuple[str, ...]]:
     """Loads results and makes a board of them. Returns it with a warning for each file that cannot be used.
 
     Args:
         places: files and folders of results and imported scores. None: only published rows.
         published: whether to add published rows.
-        suite: the suite's name. None: the smallest with every task of the results.
-        rank_by: the mean or dataset that decides ranks. None: `overall`.
+        suite: the suite's name. None: the smallest with every task of the results, or with the columns asked for.
+        rank_by: the mean or dataset that decides ranks. None: `overall`, or the widest mean that some row has.
         mix: whether to keep results that are not comparable with the rest, marked.
+        columns: names of columns that are asked for.
 
-    Raises: UserError if no result can be used, and for an unknown suite or mean.
+    Raises: UserError if no result can be used, if nothing is published, and for an unknown suite or mean.
     """
     loaded = None if places is None else load(places)
     records, imported = (loaded.records, loaded.imported) if loaded else ((), ())
     warnings = list(loaded.warnings) if loaded else []
-    chosen = suite_for(suite, records)
+    chosen = suite_for(suite, records) if suite else _with_columns(suite_for(None, records), columns)
     rows = rows_for(chosen, imported)
     shown = {row.source.where for row in rows}
     if without := [row.model for row in imported if row.source.where not in shown]:
         warnings.append(
             f"These imported scores have no dataset of {chosen.name}, so they are not shown: {some(without)}."
         )
-    rows += rows_for(chosen, every_published()) if published else []
+    printed = rows_for(chosen, every_published()) if published else []
+    if published and not printed:
+        error = _nothing_published(chosen)
+        if not records and not rows:
+            raise error
+        warnings.append(f"{error.what} {error.hint}")
+    rows += printed
     sizes = sizes_of(chosen) if rows else {}
     made = Board.of_records(records, chosen, rows, sizes=sizes, rank_by=check_rank_by(rank_by, chosen), mix=mix)
-    return made, tuple(warnings)
+    return made if rank_by else _ranked_by_widest(made), tuple(warnings)
+
+
+def _with_columns(suite: Suite, columns: Sequence[str]) -> Suite:
+    """The suite, or else the smallest that has the datasets whose columns are asked for."""
+    asked = {found[0] for name in columns if (found := column_of(name))}
+    return suite if asked <= set(suite.tasks) else smallest_suite(asked) or suite
+
+
+def _nothing_published(suite: Suite) -> UserError:
+    rows = every_published()
+    counts = {name: len(rows_for(each, rows)) for name, each in suites().items()}
+    named = ", ".join(f"{name} ({counted(count, 'row')})" for name, count in counts.items() if count)
+    what = suite.summary if suite.name == "these" else f"the suite {suite.name}"
+    return UserError(f"Nothing is published for {what}.", f"Published rows are for {named}.")
+
+
+def _ranked_by_widest(board: Board) -> Board:
+    """The board. If it ranks no row, it is ranked by the widest mean that a row has, with a note."""
+    standings = board.standings()
+    if any(each.place for each in standings):
+        return board
+    weights = mean_weights(board.suite)
+    complete = [name for name in weights if any(each.cells[name].comparable is not None for each in standings)]
+    if not complete:
+        return board
+    widest = max(complete, key=lambda name: len(weights[name]))
+    note = f"No row has all datasets of {board.rank_by}. {widest} is the widest mean that a row has."
+    return replace(board, rank_by=widest, notes=(note, *board.notes))

@@ -14,6 +14,7 @@ from leaderboards.board.standings import RULE, MeanScore, Standing
 from leaderboards.numbers import fixed, grouped, percent, points, significant
 from leaderboards.published.headline import headline_note
 from leaderboards.tables import Cell, Style, Table, picked, some
+from tasks.suites import column_of
 
 FACTS = ("size", "width", "source", "date", "seconds", "items/s", "GPU-hours")
 _WORDS = frozenset({"model", "source", "date", "protocol", "missing"})
@@ -56,7 +57,7 @@ def leaderboard_table(
     means = dict.fromkeys([*board.suite.columns, *standings[0].cells] if standings else [])
     known = [*means, "official", *each, "protocol", "missing", *FACTS]
     for name in columns:
-        if name not in known:
+        if name not in known and column_of(name) is None:
             raise unknown_name("column", name, known, f"Choose from {', '.join(known)}.")
     usual = [*means, "official", *(each if datasets else recalls), "protocol", "missing", *FACTS]
     cells_of = {
@@ -158,7 +159,8 @@ def _interval(low: float, high: float) -> str:
 
 def _dataset(name: str, standings: Sequence[Standing], board: Board, *, intervals: bool) -> list[Cell]:
     task, metric = next(
-        ((task, more[name]) for task in board.tasks if name in (more := board.suite.recall_columns(task))), (name, "")
+        ((task, more[name]) for task in board.tasks if name in (more := board.suite.recall_columns(task))),
+        column_of(name) or (name, ""),
     )
     cells = []
     for standing in standings:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
+from harness.errors import counted
 from harness.scoring.intervals import Interval
 from leaderboards.board.tables import clusters_note
 from leaderboards.compare.compare import COMMON, Comparison, Difference
@@ -95,7 +96,7 @@ def _notes(comparison: Comparison) -> list[str]:
     count, lines = len(comparison.datasets), []
     won, lost = (sum(sign * each.value > 0 for each in comparison.datasets) for sign in (1, -1))
     if count:
-        lines.append(f"{count} dataset{'s' if count != 1 else ''}: {won} won, {count - won - lost} tied, {lost} lost.")
+        lines.append(f"{counted(count, 'dataset')}: {won} won, {count - won - lost} tied, {lost} lost.")
     lines += [
         "95 % CI and p: one test, for other queries of the same datasets.",
         "Holm p: corrected over datasets.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.errors import UserError
+from harness.errors import UserError, counted
 from harness.results.files import Result
 from harness.scoring.metrics import Metric
 from leaderboards.numbers import fixed
@@ -50,7 +50,7 @@ def model_card(results: Sequence[Result], suite: Suite) -> str:
             dataset_name=f"{suite.title} ({mean.name})",
             dataset_config=mean.name,
             metric_type=metric,
-            metric_name=f"mean {metric} over {mean.present} datasets ({results[0].protocol})",
+            metric_name=f"mean {metric} over {counted(mean.present, 'dataset')} ({results[0].protocol})",
             metric_value=_shown(metric, mean.value),
         )
         for mean in means

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from harness.errors import UserError
+from harness.errors import UserError, counted
 from harness.results.files import load_rows
 from harness.scoring.metrics import Metric
 from harness.settings import pairs_of, read_settings
@@ -64,7 +64,7 @@ def _scores(record: Record, rule: ProtocolName) -> Json:
     if result.settings.get("limit") is not None:
         raise UserError(f"{record.path} has only the first queries.", "Run it again without --limit.")
     if result.num_queries != NUM_QUERIES:
-        what = f"{record.path} has {result.num_queries} queries; MMEB's {result.task} has {NUM_QUERIES}."
+        what = f"{record.path} has {counted(result.num_queries, 'query')}; MMEB's {result.task} has {NUM_QUERIES}."
         raise UserError(what, "Run the dataset itself: --suite mmeb.")
     try:
         rankings = [ranking_of(row) for row in load_rows(record.path, result)]

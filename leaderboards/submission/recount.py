@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from harness.errors import counted
 from harness.results.files import Result
 from harness.scoring.intervals import Clusters
 from harness.scoring.metrics import Metric, QueryRow, Score
@@ -23,7 +24,7 @@ EXACT = 1e-9
 def disagreements(result: Result, rows: Sequence[QueryRow], *, intervals: bool) -> Iterator[str]:
     """Sentences on every number of a record that its rows contradict. Only the first wrong row is named."""
     if len(rows) != result.num_queries:
-        yield f"It states {result.num_queries} queries but has {len(rows)} rows."
+        yield f"It states {counted(result.num_queries, 'query')} but has {counted(len(rows), 'row')}."
         return
     rankings: list[Ranking] = []
     for number, row in enumerate(rows):
@@ -36,7 +37,7 @@ def disagreements(result: Result, rows: Sequence[QueryRow], *, intervals: bool) 
         yield "A query appears twice in its rows."
     ties = sum(ranking.tied for ranking in rankings)
     if ties != result.tied_queries:
-        yield f"It states {result.tied_queries} tied queries; its rows have {ties}."
+        yield f"It states {counted(result.tied_queries, 'tied query')}; its rows have {ties}."
     yield from _row_values(result, rows, rankings)
     clusters = _clusters(rows)
     if clusters is None:

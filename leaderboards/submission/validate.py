@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from harness.errors import UnknownName, UserError, unknown_name
+from harness.errors import UserError, counted, unknown_name
 from harness.identity import model_fingerprint
 from harness.plan import identity_of
-from harness.results.files import Result, load_result, load_rows
+from harness.results.files import Result, load_rows
 from harness.types import EvalConfig, ModelSpec, Scalar, Scope, Task
-from leaderboards.exchange.files import SUFFIX
-from leaderboards.load import was_renamed
+from leaderboards.submission.choose import choose_results, find_results, suite_of_results, suites_of
 from leaderboards.submission.recount import disagreements, rule_of
 from tasks.suites import Suite
 
@@ -30,14 +29,18 @@ class Problem:
 class Verdict:
     """The outcome of checking a folder."""
 
+    suite: Suite | None
+    """The suite whose datasets must be there. None: the results are of no suite, so only their numbers were checked."""
     results: int
     queries: int
     problems: tuple[Problem, ...]
-    unchecked: tuple[str, ...]
-    """Files that were not checked: renamed results of other settings, and imported scores."""
+    apart: Mapping[str, tuple[str, ...]]
+    """Files that were not checked, because they stand apart from a submission, by reason."""
 
 
-def validate(folder: Path, suite: Suite, tasks: Mapping[str, Task], *, intervals: bool = False) -> Verdict:
+def validate(
+    folder: Path, tasks: Mapping[str, Task], suite: Suite | None = None, *, intervals: bool = False
+) -> Verdict:
     """Checks every result in a folder as a submission to a suite.
 
     A folder without problems is verified. Every number follows from the rows, and rows and record belong together.
@@ -46,42 +49,44 @@ def validate(folder: Path, suite: Suite, tasks: Mapping[str, Task], *, intervals
 
     Args:
         folder: searched for results.
-        suite: the datasets that must be present.
         tasks: all known tasks by name.
+        suite: the datasets that must be present. None: the smallest suite with all of them, as the results say.
         intervals: whether to recompute intervals too, which takes many times as long.
 
-    Raises: UserError for a folder without results.
+    Raises: UserError for a folder without results of the suite, and for results of several suites if none is chosen.
     """
-    every = sorted(path for path in folder.rglob("*.json") if not path.name.startswith("."))
-    unchecked = {path for path in every if was_renamed(path) or path.name.endswith(SUFFIX)}
-    paths = [path for path in every if path not in unchecked]
-    if not paths:
-        where = "Give the folder that `llave run` wrote: --out."
-        raise UnknownName("results", str(folder), f"{folder} holds no results.", where)
-    problems: list[Problem] = []
+    found = find_results(folder)
+    suite = suite or suite_of_results(found.results.values())
+    chosen = choose_results(found, suite, tasks)
+    if suite and not chosen.results and not found.broken:
+        held = ", ".join(suites_of(each.task for each in found.results.values())) or "no results, only imported scores"
+        raise UserError(f"{folder} holds no results of {suite.name}.", f"It holds {held}.")
+
+    def place(path: Path) -> str:
+        return str(path.relative_to(folder))
+
+    problems = [Problem(place(path), f"{error.what} {error.hint}".strip()) for path, error in found.broken.items()]
     results: dict[Path, Result] = {}
-    for path in paths:
+    for path, result in chosen.results.items():
         try:
-            result = load_result(path)
             rows = load_rows(path, result)
         except UserError as error:
-            problems.append(Problem(str(path.relative_to(folder)), f"{error.what} {error.hint}".strip()))
+            problems.append(Problem(place(path), f"{error.what} {error.hint}".strip()))
             continue
         except ValueError as error:
-            problems.append(Problem(str(path.relative_to(folder)), f"Its rows are damaged: {error}."))
+            problems.append(Problem(place(path), f"Its rows are damaged: {error}."))
             continue
         results[path] = result
-        found = (
+        said = (
             *disagreements(result, rows, intervals=intervals),
-            *_name_and_size(result, suite, tasks),
+            *(_name_and_size(result, suite, tasks) if suite else ()),
             *_identity(result, tasks),
         )
-        problems += [Problem(str(path.relative_to(folder)), what) for what in found]
+        problems += [Problem(place(path), what) for what in said]
     problems += _together(results, suite, folder)
     queries = sum(result.num_queries for result in results.values())
-    return Verdict(
-        len(results), queries, tuple(problems), tuple(str(path.relative_to(folder)) for path in sorted(unchecked))
-    )
+    apart = {reason: tuple(map(place, paths)) for reason, paths in chosen.apart.items()}
+    return Verdict(suite, len(results), queries, tuple(problems), apart)
 
 
 def _name_and_size(result: Result, suite: Suite, tasks: Mapping[str, Task]) -> Iterator[str]:
@@ -97,9 +102,9 @@ def _name_and_size(result: Result, suite: Suite, tasks: Mapping[str, Task]) -> I
         yield f"Its main metric is {result.main_metric}, not {task.metrics[0]}."
     limit = result.settings.get("limit")
     if limit is not None:
-        yield f"It has only the first {limit} queries."
+        yield f"It has only the first queries (--limit {limit})."
     elif task.num_queries is not None and result.num_queries != task.num_queries:
-        yield f"It has {result.num_queries} queries; {task.name} has {task.num_queries}."
+        yield f"It has {counted(result.num_queries, 'query')}; {task.name} has {task.num_queries:,}."
 
 
 def _identity(result: Result, tasks: Mapping[str, Task]) -> Iterator[str]:
@@ -131,7 +136,7 @@ def _identity(result: Result, tasks: Mapping[str, Task]) -> Iterator[str]:
         yield "Its identity does not match its task, data, model, protocol and settings. It was edited, or is older."
 
 
-def _together(results: Mapping[Path, Result], suite: Suite, folder: Path) -> Iterator[Problem]:
+def _together(results: Mapping[Path, Result], suite: Suite | None, folder: Path) -> Iterator[Problem]:
     """Checks the results together: missing or repeated datasets, and contradictions between them."""
     models: dict[str, list[Result]] = {}
     identities: dict[str, Path] = {}
@@ -146,9 +151,11 @@ def _together(results: Mapping[Path, Result], suite: Suite, folder: Path) -> Ite
         twice = sorted({task for task in tasks if tasks.count(task) > 1})
         if twice:
             yield Problem(model, f"It has several results of {', '.join(twice)}. Keep one of each.")
-        missing = [task for task in suite.tasks if task not in tasks]
-        if missing:
-            yield Problem(model, f"{len(missing)} of {len(suite.tasks)} datasets are missing: {', '.join(missing)}.")
+        missing = [task for task in suite.tasks if task not in tasks] if suite else []
+        if missing and suite:
+            yield Problem(
+                model, f"{len(missing)} of {counted(len(suite.tasks), 'dataset')} missing: {', '.join(missing)}."
+            )
         yield from (Problem(model, what) for what in _mixed(own))
 
 

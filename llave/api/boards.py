@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from harness.errors import UserError
+from harness.errors import UserError, counted
 from harness.paths import RESULTS
 from llave.api.results import EvalResults, short
 from llave.words.answer import answering
@@ -69,7 +69,7 @@ class Leaderboard:
         standings = self.board.standings()
         first = next((each.entry.label for each in standings if each.place and each.place.rank == 1), None)
         best = f", first {short(first)}" if first else ""
-        return f"Leaderboard({len(standings)} models on {short(self.board.suite.name)}{best})"
+        return f"Leaderboard({counted(len(standings), 'model')} on {short(self.board.suite.name)}{best})"
 
     def _repr_html_(self) -> str:
         from leaderboards.board.tables import leaderboard_table
@@ -187,7 +187,9 @@ def compare(a: Results, b: Results, *, results: str | Path = RESULTS, suite: str
     entries = found.of(chosen)
     if len(entries) != 2:
         names = ", ".join(each.label for each in entries)
-        raise UserError(f"These are results of {len(entries)} models: {names}.", "Give results of one model each.")
+        raise UserError(
+            f"These are results of {counted(len(entries), 'model')}: {names}.", "Give results of one model each."
+        )
     sizes = sizes_of(chosen) if any(each.published for each in entries) else {}
     return ModelComparison(compare_entries(entries[0], entries[1], chosen, sizes))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from harness.errors import UnknownName, UserError
+from harness.errors import UnknownName, UserError, counted
 from harness.types import Task
 from llave.words.answer import answering
 
@@ -27,13 +27,19 @@ class TaskChoice:
 
 
 @answering()
-def choose_tasks(given: Tasks, data: str | Path | None = None, images: str | Path | None = None) -> TaskChoice:
+def choose_tasks(
+    given: Tasks,
+    data: str | Path | None = None,
+    images: str | Path | None = None,
+    allow_roots: Sequence[str | Path] = (),
+) -> TaskChoice:
     """The tasks that a user names, in order.
 
     Args:
         given: see `Tasks`. A name that is a task or a suite is not looked for on the disk.
         data: a folder in MMEB's layout or a .jsonl file, which the named tasks are read from; `all` means all of it.
         images: what image paths are relative to.
+        allow_roots: other folders that links in the data may lead into.
 
     Raises:
         UserError: for a name that is no task, suite, folder or file, and for two different tasks of one name.
@@ -44,23 +50,24 @@ def choose_tasks(given: Tasks, data: str | Path | None = None, images: str | Pat
     names = [part for each in _listed(given) for part in _parts(each)]
     named = [each for each in names if isinstance(each, str)]
     known = suites() if named else {}
+    roots = tuple(map(Path, allow_roots))
     chosen: list[Task] = []
     for each in names:
         if isinstance(each, Task):
             chosen.append(each)
         elif isinstance(each, Path):
-            chosen += resolve_tasks(data=each, images=_path(images))
+            chosen += resolve_tasks(data=each, images=_path(images), roots=roots)
         elif each in known:
-            chosen += resolve_tasks(suite=each, data=_path(data), images=_path(images))
+            chosen += resolve_tasks(suite=each, data=_path(data), images=_path(images), roots=roots)
         elif data is not None:
-            chosen += resolve_tasks(each, data=_path(data), images=_path(images))
+            chosen += resolve_tasks(each, data=_path(data), images=_path(images), roots=roots)
         else:
-            chosen += _by_name(each, _path(images))
+            chosen += _by_name(each, _path(images), roots)
     if not chosen:
         raise UserError("There is nothing to evaluate.", "Name a task or a suite, such as 'demo'.")
     tasks = _unique(chosen)
     only = named[0] if len(names) == 1 and named and named[0] in known else None
-    count = f"{len(tasks)} task{'s' if len(tasks) != 1 else ''}"
+    count = f"{counted(len(tasks), 'task')}"
     return TaskChoice(tasks, find_suite(only) if only else suite_of("these", count, tasks))
 
 
@@ -79,7 +86,7 @@ def _path(given: str | Path | None) -> Path | None:
     return None if given is None else Path(given)
 
 
-def _by_name(name: str, images: Path | None) -> Sequence[Task]:
+def _by_name(name: str, images: Path | None, roots: tuple[Path, ...]) -> Sequence[Task]:
     from tasks.catalog import all_tasks, resolve_tasks
     from tasks.names import parse_name
     from tasks.suites import suites
@@ -89,7 +96,7 @@ def _by_name(name: str, images: Path | None) -> Sequence[Task]:
         return resolve_tasks(name)
     path = Path(name)
     if path.exists():
-        return resolve_tasks(data=path, images=images)
+        return resolve_tasks(data=path, images=images, roots=roots)
     where = "`llave.tasks()` lists tasks; a folder or a .jsonl file of your own may be named too."
     what = f"There is no task, suite, folder or file named {name!r}."
     raise UnknownName("task", name, what, where, [*known, *suites()])

@@ -1,45 +1,63 @@
-"""Progress on a console: a moving bar in a terminal, a line every ten seconds in a log."""
+"""Progress on a console: moving bars in a terminal, in a log a line now and then."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from harness.progress import WorkKind
 from leaderboards.numbers import grouped
+from llave.api.run_clock import RunClock, duration
 
-_SECONDS_BETWEEN_LINES = 10.0
+_FIRST, _LONGEST, _SHARE = 10.0, 300.0, 0.05
+"""Seconds between two lines of a log: the least, the most, and the share of the time that has passed."""
+_WHOLE = "whole run"
+
+
+class _Bars(Progress):
+    """One bar for the task at hand and one for the whole run, each with columns of its own."""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from (self.make_tasks_table([task]) for task in self.tasks)
 
 
 class ProgressBar:
     """A `harness.progress.Progress` on a console. Use as a context manager."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: RunClock | None = None) -> None:
         self._console = console
+        self._clock = clock or RunClock()
         self._moves = console.is_terminal
-        self._bar = Progress(
+        self._bar = _Bars(
             TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
+            BarColumn(bar_width=10),
+            TextColumn("{task.fields[count]}"),
             TextColumn("{task.fields[state]}"),
-            TimeRemainingColumn(),
             console=console,
             transient=True,
             disable=not self._moves,
         )
         self._task: TaskID | None = None
+        self._whole: TaskID | None = None
         self._name, self._total, self._done = "", 0, 0
-        self._start = self._last_line = time.monotonic()
+        self._begin = self._start = self._last_line = time.monotonic()
 
     def phase(self, name: str, total: int) -> None:
         """Starts a phase of `total` steps; 0 if their number is unknown."""
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(name, total=total or None, state="")
+        self._clock.mark()
+        for task in (self._task, self._whole):
+            if task is not None:
+                self._bar.remove_task(task)
+        count = f"0/{total:,}" if total else ""
+        self._task = self._bar.add_task(name, total=total or None, count=count, state="")
+        self._whole = None
         self._name, self._total, self._done = name, total, 0
         self._start = time.monotonic()
+        self._show_run()
         if not self._moves and name.startswith("loading "):
             self.note(name)
 
@@ -49,16 +67,41 @@ class ProgressBar:
         now = time.monotonic()
         rate = self._done / max(now - self._start, 1e-3)
         state = state or f"{grouped(rate, 1)} items/s"
+        if self._total > self._done:
+            state += f", {duration((self._total - self._done) / rate)} left"
         if self._task is not None:
-            self._bar.update(self._task, advance=steps, state=state)
-        if not self._moves and now - self._last_line >= _SECONDS_BETWEEN_LINES:
-            left = (self._total - self._done) / rate
-            self.note(f"{self._name}: {self._done:,} of {self._total:,}, {state}, {grouped(left)} s left")
+            self._bar.update(self._task, advance=steps, state=state, count=f"{self._done:,}/{self._total:,}")
+        if not self._moves and now - self._last_line >= self._pause(now):
+            whole = self._clock.text()
+            line = f"{self._name}: {self._done:,} of {self._total:,}, {state}"
+            self.note(f"{line}; {_WHOLE}: {whole}" if whole else line)
+
+    def expect(self, model: str, work: Mapping[WorkKind, int]) -> None:
+        """Notes the work that a model has left in this run."""
+        self._clock.expect(model, work)
+
+    def finish(self, model: str, work: Mapping[WorkKind, int]) -> None:
+        """Times work that is done."""
+        self._clock.finish(model, work)
+        self._show_run()
 
     def note(self, text: str) -> None:
-        """Prints a line above the bar."""
+        """Prints a line above the bars."""
         self._last_line = time.monotonic()
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def _pause(self, now: float) -> float:
+        """Seconds until the next line of a log: a long run gets fewer lines."""
+        return min(_LONGEST, max(_FIRST, _SHARE * (now - self._begin)))
+
+    def _show_run(self) -> None:
+        text = self._clock.text() if self._moves else ""
+        if not text:
+            return
+        if self._whole is None:
+            self._whole = self._bar.add_task(_WHOLE, total=1.0, count="", state="")
+        share = self._clock.share
+        self._bar.update(self._whole, completed=share, count=f"{grouped(100 * share)} %", state=text)
 
     def __enter__(self) -> ProgressBar:
         self._bar.start()

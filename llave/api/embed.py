@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,7 @@ def embed(
     *,
     role: Role = "target",
     root: str | Path | None = None,
+    allow_roots: Sequence[str | Path] = (),
     store: str | Path = STORE,
     budget: int = DEFAULT_BUDGET,
     workers: int | None = None,
@@ -46,6 +47,7 @@ def embed(
         items: N items, in any form that the queries of `task` have. A dictionary may have a `role` too.
         role: `query` or `target`, for items that do not say. Many models treat the two differently.
         root: the folder that relative paths start from; the working folder if None.
+        allow_roots: other folders that links may lead into.
         store: folder of the embedding store.
         budget: the largest cost of a batch, in tokens or pixels.
         workers: number of threads that prepare items; one for each processor, up to 8, if None.
@@ -75,7 +77,8 @@ def embed(
 
     check_count("budget", budget, 1)
     check_count("workers", workers, 0)
-    own = _own_items(items, role, Path.cwd() if root is None else Path(root).absolute())
+    folder = Path.cwd() if root is None else Path(root).absolute()
+    own = _own_items(items, role, folder, tuple(map(Path, allow_roots)))
     settings = model_settings(device, dtype, seed, model_options, trust_remote_code)
     world = join(device)
     with shown(progress and world.is_main) as bar:
@@ -84,7 +87,7 @@ def embed(
     return np.empty((0, 0), dtype=np.float32) if found is None else found.vectors
 
 
-def _own_items(items: Records, role: Role, folder: Path) -> list[OwnItem]:
+def _own_items(items: Records, role: Role, folder: Path, roots: tuple[Path, ...]) -> list[OwnItem]:
     """The items with their roles. Raises UserError that names the place of what is none."""
     from harness.embed import OwnItem
 
@@ -95,7 +98,7 @@ def _own_items(items: Records, role: Role, folder: Path) -> list[OwnItem]:
         place = f"item {number}"
         try:
             said = parse_role(record) if isinstance(record, Mapping) and record.get("role") else role
-            own.append(OwnItem(str(number), to_item(record, folder, _KEYS, place), said, place))
+            own.append(OwnItem(str(number), to_item(record, folder, _KEYS, place, roots), said, place))
         except ValueError as error:
             raise UserError(f"{place}: {error}.", "Correct the items that were given.") from None
     if not own:

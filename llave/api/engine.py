@@ -48,6 +48,7 @@ def evaluate_models(
     from harness.media.digests import Digests
 
     run = Run(config, settings, DatasetCache(Digests(), progress, settings.workers), world, progress)
+    run.foresee(handles[1:], tasks)
     done: list[tuple[ModelHandle, Evaluation]] = []
     failures: list[UserError] = []
     for handle in handles:

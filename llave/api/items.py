@@ -53,7 +53,7 @@ def records_of(given: Records, noun: str) -> Iterator[tuple[str, object]]:
         yield name, record
 
 
-def to_item(record: object, folder: Path, known: tuple[str, ...], where: str) -> Item:
+def to_item(record: object, folder: Path, known: tuple[str, ...], where: str, roots: tuple[Path, ...] = ()) -> Item:
     """The item that a record describes. Images that are in no file are written to the cache folder.
 
     Args:
@@ -61,6 +61,7 @@ def to_item(record: object, folder: Path, known: tuple[str, ...], where: str) ->
         folder: what relative paths start from.
         known: keys that a mapping may have.
         where: the place in the user's data, for messages.
+        roots: other folders that links may lead into.
 
     Raises:
         ValueError: that says what is wrong, as the end of a sentence.
@@ -77,7 +78,7 @@ def to_item(record: object, folder: Path, known: tuple[str, ...], where: str) ->
             key: _media_of(value, folder) if key in _MEDIA and value is not None else value
             for key, value in record.items()
         }
-    item = parse_item(record, folder, where)
+    item = parse_item(record, folder, where, roots)
     return replace(item, media=tuple(map(_placed, item.media)))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from harness.errors import counted
 from llave.words.answer import answering
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Listing:
         return any(row["name"] == name for row in self.rows)
 
     def __repr__(self) -> str:
-        return f"Listing({len(self)} {self.noun}{'s' if len(self) != 1 else ''})"
+        return f"Listing({counted(len(self), self.noun)})"
 
     def _repr_html_(self) -> str:
         from leaderboards.tables import Cell, Table, html_table

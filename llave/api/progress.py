@@ -5,13 +5,14 @@ from __future__ import annotations
 import html
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Protocol
 
-from harness.progress import NoProgress, Progress
+from harness.progress import NoProgress, Progress, WorkKind
 from leaderboards.numbers import grouped
+from llave.api.run_clock import RunClock
 
 
 class DisplayHandle(Protocol):
@@ -60,9 +61,11 @@ class NotebookProgress:
         self._handle: DisplayHandle | None = None
         self._name, self._state, self._total, self._done = "", "", 0, 0
         self._start = self._drawn = time.monotonic()
+        self._clock = RunClock()
 
     def phase(self, name: str, total: int) -> None:
         """Begins a stretch of work of `total` steps; 0 if their number is not known."""
+        self._clock.mark()
         self._name, self._total, self._done = name, total, 0
         self._start = time.monotonic()
         self._draw()
@@ -73,6 +76,14 @@ class NotebookProgress:
         self._state = state
         if time.monotonic() - self._drawn >= _SECONDS:
             self._draw()
+
+    def expect(self, model: str, work: Mapping[WorkKind, int]) -> None:
+        """Notes the work that a model has left in this run."""
+        self._clock.expect(model, work)
+
+    def finish(self, model: str, work: Mapping[WorkKind, int]) -> None:
+        """Times work that is done."""
+        self._clock.finish(model, work)
 
     def note(self, text: str) -> None:
         """Prints a line that stays."""
@@ -90,6 +101,8 @@ class NotebookProgress:
             rate = self._done / max(self._drawn - self._start, 1e-3)
             line += f": {self._done:,} of {self._total:,}, {self._state or f'{grouped(rate, 1)} items/s'}"
             share = f'<progress value="{self._done}" max="{self._total}"></progress> '
+        if whole := self._clock.text():
+            line += f"; whole run: {whole}"
         data = {"text/plain": line, "text/html": f"{share}{html.escape(line)}"}
         if self._handle is None:
             self._handle = import_module("IPython.display").display(data, raw=True, display_id=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import UserError, unknown_name
+from harness.errors import UserError, counted, unknown_name
 from harness.paths import safe_name
 from leaderboards.numbers import fixed, percent
 
@@ -123,7 +123,7 @@ class TaskResult:
             )
             for name, score in record.metrics.items()
         ]
-        title = f"{self.model} on {self.task}: percent, or ranks; {record.num_queries:,} queries"
+        title = f"{self.model} on {self.task}: percent, or ranks; {counted(record.num_queries, 'query')}"
         return html_table(Table(title, names, tuple(rows), frozenset({"metric"})))
 
 
@@ -204,11 +204,11 @@ class EvalResults:
         if not self.results:
             return "EvalResults(empty: the main process has the results)"
         models, tasks = self.models, self.tasks
-        who = short(models[0]) if len(models) == 1 else f"{len(models)} models"
+        who = short(models[0]) if len(models) == 1 else f"{counted(len(models), 'model')}"
         if len(self.results) == 1:
             what = f"{short(tasks[0])}: {self.results[0].metric} {_interval(self.results[0].record)}"
         else:
-            what = f"{len(tasks)} task{'s' if len(tasks) != 1 else ''}"
+            what = f"{counted(len(tasks), 'task')}"
             what += f": {self._overall()}" if len(models) == 1 else ""
         return f"EvalResults({who} on {what})"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.data.items import ITEM_FIELDS
-from harness.errors import UserError
+from harness.errors import UserError, counted
 from harness.identity import fingerprint
 from harness.types import DataInfo, IndexArray, Item, Query, Task, TaskData
 from llave.api.items import Records, records_of, to_item
@@ -26,6 +26,8 @@ class PythonRows:
     content: str
     """SHA-256 over ids, texts, instructions, kinds of media and positives."""
     data: TaskData = field(compare=False, repr=False)
+    roots: tuple[Path, ...] = field(default=(), compare=False)
+    """Other folders that links may lead into."""
 
     def describe(self) -> str:
         """One line for a person: where the data comes from."""
@@ -33,7 +35,7 @@ class PythonRows:
 
     def info(self, task: Task) -> DataInfo:  # noqa: ARG002 -- the rows are the task
         """Says that no file decides the rows."""
-        return DataInfo("Python", "local", (), content=self.content)
+        return DataInfo("Python", "local", (), content=self.content, roots=self.roots)
 
     def load(self, task: Task) -> TaskData:  # noqa: ARG002 -- the rows are the task
         """The rows, which were checked when the task was made."""
@@ -49,6 +51,7 @@ def task(
     groups: Sequence[str] = (),
     metrics: Sequence[str] = (),
     root: str | Path | None = None,
+    allow_roots: Sequence[str | Path] = (),
 ) -> Task:
     """A task made of your own queries and candidates, for `evaluate`. Every query ranks all candidates.
 
@@ -65,6 +68,7 @@ def task(
         metrics: names of metrics, such as `hit@1`, `recall@5`, `ndcg@10`; the first is the main one. Empty: those of
             MMEB, with `hit@1` (P@1) as the main one.
         root: the folder that relative paths start from; the working folder if None.
+        allow_roots: other folders that links may lead into.
 
     Returns:
         The task. Its rows are checked. Images that are in no file are written to the cache folder, by their content.
@@ -86,9 +90,9 @@ def task(
     if not name.strip():
         raise UserError("A task needs a name.", "Give one, such as 'animals'.")
     [*map(Metric.parse, metrics)]
-    folder = Path.cwd() if root is None else Path(root).absolute()
-    pool = _Candidates(name, folder, candidates)
-    asked = list(_items(name, "query", queries, folder))
+    places = (Path.cwd() if root is None else Path(root).absolute(), *map(Path, allow_roots))
+    pool = _Candidates(name, places, candidates)
+    asked = list(_items(name, "query", queries, places))
     right, named = _in_order(name, positives, [own for own, _ in asked]), _groups(name, groups, asked)
     if not asked or not pool.items:
         raise UserError(f"{name} has no {'candidate' if asked else 'query'}.", "Give at least one.")
@@ -98,7 +102,7 @@ def task(
         for number, ((own, item), each, group) in enumerate(zip(asked, right, named, strict=True))
     )
     data = TaskData(rows, tuple(pool.items))
-    made = Task(name, None, None, None, None, PythonRows(_digest(data), data), scope="global")
+    made = Task(name, None, None, None, None, PythonRows(_digest(data), data, places[1:]), scope="global")
     return replace(made, metrics=tuple(metrics)) if metrics else made
 
 
@@ -120,19 +124,21 @@ def _in_order(task_name: str, positives: Iterable[object], ids: Sequence[str]) -
         positives = [positives[each] for each in ids if each in positives]
     right = list(positives)
     if len(ids) != len(right):
-        raise UserError(f"{task_name} has {len(ids)} queries, but positives for {len(right)}.", "Give each query some.")
+        raise UserError(
+            f"{task_name} has {counted(len(ids), 'query')}, but positives for {len(right)}.", "Give each query some."
+        )
     return right
 
 
 class _Candidates:
     """The candidates, unique by content, and where each position and id leads."""
 
-    def __init__(self, task_name: str, folder: Path, given: Records) -> None:
+    def __init__(self, task_name: str, places: tuple[Path, ...], given: Records) -> None:
         self._task = task_name
         self.items: dict[Item, int] = {}
         self._places: list[int] = []
         self._ids: dict[str, int] = {}
-        for own, item in _items(task_name, "candidate", given, folder):
+        for own, item in _items(task_name, "candidate", given, places):
             place = self.items.setdefault(item, len(self.items))
             self._places.append(place)
             if own:
@@ -161,17 +167,17 @@ class _Candidates:
             count = len(self._places)
             raise UserError(
                 f"{self._task}: {where}: there is no candidate at position {given!r}.",
-                f"There are {count} candidates, at positions 0 to {count - 1}.",
+                f"It has {counted(count, 'candidate')}, at positions 0 to {count - 1}.",
             )
         return self._places[place]
 
 
-def _items(task_name: str, kind: str, given: Records, folder: Path) -> Iterator[tuple[str, Item]]:
-    """Id, empty if there is none, and item of each record."""
+def _items(task_name: str, kind: str, given: Records, places: tuple[Path, ...]) -> Iterator[tuple[str, Item]]:
+    """Id, empty if there is none, and item of each record. The first place is what relative paths start from."""
     for number, (own, record) in enumerate(records_of(given, f"{task_name}, {kind}")):
         where = f"{task_name}, {kind} {number}"
         try:
-            yield own, to_item(record, folder, _KEYS, where)
+            yield own, to_item(record, places[0], _KEYS, where, places[1:])
         except ValueError as error:
             raise UserError(f"{where}: {error}.", _FIX) from None
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import UserError
+from harness.errors import UserError, counted
 from harness.paths import RESULTS
 from llave.cli.flags import DONE, console, natural, positive, say
 
@@ -40,7 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SUITE",
         help="suite whose means are shown, such as mmeb (default: the smallest with every task of the results)",
     )
-    add("--rank-by", metavar="MEAN", help="mean or dataset that decides ranks, such as OOD (default: overall)")
+    add(
+        "--rank-by",
+        metavar="MEAN",
+        help="mean or dataset that decides ranks, such as OOD (default: overall, or the widest mean that a row has)",
+    )
     add("--columns", metavar="A,B", help="show only these means, datasets and facts (default: the means)")
     add("--datasets", action="store_true", help="add a column for each dataset")
     add(
@@ -93,7 +97,12 @@ def run(options: argparse.Namespace) -> int:
     _check(options)
     places = None if options.published and not options.results else options.results or [Path(RESULTS)]
     board, warnings = make_board(
-        places, published=options.published, suite=options.suite, rank_by=options.rank_by, mix=options.mix
+        places,
+        published=options.published,
+        suite=options.suite,
+        rank_by=options.rank_by,
+        mix=options.mix,
+        columns=_asked(options),
     )
     _warn(warnings)
     if options.html:
@@ -142,7 +151,7 @@ def _warn(warnings: Sequence[str]) -> None:
     for warning in warnings[:_MOST_WARNINGS]:
         say(notes, f"warning: {warning}")
     if len(warnings) > _MOST_WARNINGS:
-        say(notes, f"warning: {len(warnings) - _MOST_WARNINGS} more warnings are not shown.")
+        say(notes, f"warning: {counted(len(warnings) - _MOST_WARNINGS, 'more warning')} not shown.")
 
 
 def _table(board: Board, options: argparse.Namespace) -> Table:
@@ -154,7 +163,11 @@ def _table(board: Board, options: argparse.Namespace) -> Table:
     intervals = not paper if options.intervals is None else options.intervals
     if options.by == "step":
         return training_curve(board, intervals=intervals, drawn=not paper)
-    asked = [name.strip() for name in (options.columns or "").split(",") if name.strip()]
-    made = partial(paper_table if paper else leaderboard_table, board, asked, datasets=options.datasets)
+    made = partial(paper_table if paper else leaderboard_table, board, _asked(options), datasets=options.datasets)
     table = made(intervals=intervals, top=options.top)
     return replace(table, brief=made(intervals=False, top=options.top)) if options.intervals is None else table
+
+
+def _asked(options: argparse.Namespace) -> list[str]:
+    """The names of columns that are asked for."""
+    return [name.strip() for name in (options.columns or "").split(",") if name.strip()]

@@ -27,7 +27,7 @@ from llave.cli.flags import (
 
 if TYPE_CHECKING:
     from harness.progress import Progress
-    from harness.types import Item
+    from harness.types import Item, ModelHandle
     from leaderboards.tables import Table
     from trainers.data.mmeb_train import Subset
     from trainers.monitor.diagnostics import Diagnosis
@@ -124,6 +124,18 @@ def _caption(found: Diagnosis) -> str:
     return f"overlap {percent(found.overlap)} %, AUC {fixed(found.auc, 3)}"
 
 
+def _by_label(handles: Sequence[ModelHandle]) -> dict[str, ModelHandle]:
+    """The models by the name that results have. Models that share it get their revision too, and then a digest."""
+    from harness.identity import model_fingerprint
+
+    def labels(parts: int) -> list[str]:
+        fields = ((each.spec.name, each.spec.revision[:8], model_fingerprint(each.spec)[:8]) for each in handles)
+        return ["@".join(each[:parts]) for each in fields]
+
+    named = next((found for parts in (1, 2) if len(set(found := labels(parts))) == len(handles)), labels(3))
+    return dict(zip(named, handles, strict=True))
+
+
 def _samples(options: argparse.Namespace, workers: int, progress: Progress) -> Mapping[str, Sample]:
     """The samples by dataset."""
     from harness.data.cache import DatasetCache
@@ -143,7 +155,8 @@ def _samples(options: argparse.Namespace, workers: int, progress: Progress) -> M
             "No tasks and no training pairs are chosen.",
             "Use --suite, --tasks or --data, or --recipe for training pairs.",
         )
-    tasks, cache = resolve_tasks(options.tasks, options.suite, data, images), DatasetCache(digests, progress, workers)
+    tasks = resolve_tasks(options.tasks, options.suite, data, images, tuple(options.allow_root))
+    cache = DatasetCache(digests, progress, workers)
     config = EvalConfig(limit=options.pairs)
     return {task.name: sample_task(cache.load(task, config).data, options.pairs) for task in tasks}
 
@@ -161,6 +174,7 @@ def _subsets(options: argparse.Namespace) -> Sequence[Subset]:
         recipe,
         data=str(options.data or recipe.data),
         images=str(options.images) if options.images else recipe.images,
+        allow_roots=(*recipe.allow_roots, *map(str, options.allow_root)),
         datasets=chosen or recipe.datasets,
         batch=2,  # nothing is trained, so there may be fewer pairs than the recipe's batch
         gradient_accumulation_steps=1,

@@ -6,8 +6,17 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import UserError
-from llave.cli.flags import DONE, MODEL_HELP, add_engine_flags, add_model_flags, console, model_settings, say
+from harness.errors import UserError, counted
+from llave.cli.flags import (
+    DONE,
+    MODEL_HELP,
+    add_engine_flags,
+    add_model_flags,
+    add_root_flag,
+    console,
+    model_settings,
+    say,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="stop",
         help="what to do with images and videos that cannot be used",
     )
+    add_root_flag(parser.add_argument)
     add_engine_flags(parser)
     add_model_flags(parser)
 
@@ -55,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     from llave.api.engine import worker_count
     from tasks.jsonl import read_items
 
-    items = read_items(options.items, options.root)
+    items = read_items(options.items, options.root, tuple(options.allow_root))
     _check_output(options.output)
     check_writable(options.output.parent)
     world = join(options.device)
@@ -86,7 +96,7 @@ def _report(embedded: Embedded, model: str, path: Path, notes: Console) -> None:
     }
     for what, count in counts.items():
         if count:
-            say(notes, f"{count:,} item{'s' if count != 1 else ''} {what}.")
+            say(notes, f"{counted(count, 'item')} {what}.")
     count, width = embedded.vectors.shape
-    say(notes, f"{model}: {count:,} vectors of width {width:,}; {embedded.encoded:,} encoded now.")
+    say(notes, f"{model}: {counted(count, 'vector')} of width {width:,}; {embedded.encoded:,} encoded now.")
     say(console(), str(path))

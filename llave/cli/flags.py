@@ -6,6 +6,7 @@ import argparse
 import math
 import os
 import sys
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +117,18 @@ def add_speech_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_root_flag(add: Callable[..., object]) -> None:
+    """Adds the flag that allows media behind links to another folder, by the `add_argument` of a parser or a group."""
+    add(
+        "--allow-root",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="allow that links in the data lead into this folder too; may be repeated (default: none)",
+    )
+
+
 def add_task_flags(parser: argparse.ArgumentParser, *, recipe: bool = False) -> None:
     """Adds the flags that choose tasks and where they are read."""
     add = parser.add_argument_group("tasks").add_argument
@@ -140,6 +153,7 @@ def add_task_flags(parser: argparse.ArgumentParser, *, recipe: bool = False) -> 
         + " (default: where the tasks come from, such as the hub)",
     )
     add("--images", type=Path, metavar="DIR", help="folder of image paths (default: found beside the data)")
+    add_root_flag(add)
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import shlex
 import sys
 import time
 import traceback
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(error)
         return FAILED if isinstance(error, RunFailed) else USER_ERROR
     except KeyboardInterrupt:
-        print(f"\nStopped. Finished work is kept: {again} continues from here.", file=sys.stderr)
+        _say_how_to_go_on(options.command, sys.argv[1:] if arguments is None else arguments)
         return STOPPED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -109,6 +110,19 @@ def _report_unexpected(error: Exception) -> None:
             "Finished work is kept.",
         )
     )
+
+
+def _say_how_to_go_on(command: str, arguments: Sequence[str]) -> None:
+    """Prints the command that continues; one of several processes prints it."""
+    if os.environ.get("RANK", "0") != "0":
+        return
+    if command != "train":
+        print("\nStopped. Finished work is kept: the same command continues from here.", file=sys.stderr)
+        return
+    again = [*arguments, *([] if "--resume" in arguments else ["--resume"])]
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    how = "launched as before: llave" if launched else "llave"
+    print(f"\nStopped. The last checkpoint is kept. To continue, run\n  {how} {shlex.join(again)}", file=sys.stderr)
 
 
 def _set_up_streams() -> None:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.errors import counted
 from harness.paths import RESULTS
 from harness.types import Task
 from llave.cli.flags import (
@@ -80,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
     from llave.api.engine import evaluate_models, worker_count
     from tasks.catalog import resolve_tasks
 
-    tasks = resolve_tasks(options.tasks, options.suite, options.data, options.images)
+    tasks = resolve_tasks(options.tasks, options.suite, options.data, options.images, tuple(options.allow_root))
     world = join(options.device)  # a model may be made as soon as it is opened, and then on this process's device
     settings = run_file.settings_by_model(options)
     config = EvalConfig(options.protocol, options.limit, options.on_bad_media == "count-as-wrong")
@@ -141,14 +142,14 @@ def _report(
 
 def _counts(evaluation: Evaluation, asked: int) -> str:
     counts, found = evaluation.counts, evaluation.found
-    parts = [f"{found} result{'s' if found != 1 else ''} skipped because finished"] if found else []
+    parts = [f"{counted(found, 'result')} skipped because finished"] if found else []
     if evaluation.failure:
-        parts.append(f"failed after {len(evaluation.results)} of {asked} task{'s' if asked != 1 else ''}")
+        parts.append(f"failed after {len(evaluation.results)} of {counted(asked, 'task')}")
     elif counts.uses:
         repeats, embedded = counts.uses - counts.distinct, counts.distinct - counts.stored
         parts.append(
-            f"{embedded:,} encodings for {counts.uses:,} uses; {counts.uses - embedded:,} saved "
-            f"({repeats:,} repeats, {counts.stored:,} in the store)"
+            f"{counted(embedded, 'encoding')} for {counted(counts.uses, 'use')}; {counts.uses - embedded:,} saved "
+            f"({counted(repeats, 'repeat')}, {counts.stored:,} in the store)"
         )
     return "; ".join(parts)
 
@@ -157,11 +158,11 @@ def _warnings(name: str, results: Sequence[Result]) -> Iterator[str]:
     """Reasons to trust the scores less."""
     cut = sum(int(str(result.cost.get("items_truncated") or 0)) for result in results)
     if cut:
-        yield f"{cut:,} items are longer than the model's limit, so the model did not see their ends."
+        yield f"longer than the model's limit, so that it did not see the end: {counted(cut, 'item')}."
     at_chance = [each.task for each in results if each.main.low <= each.chance[each.main_metric]]
     if at_chance and not name.startswith("null/"):
         shown = ", ".join(at_chance[:6]) + (", ..." if len(at_chance) > 6 else "")
-        of = f"{len(at_chance)} of {len(results)} tasks"
+        of = f"{len(at_chance)} of {counted(len(results), 'task')}"
         yield f"not above chance on {of} ({shown}): `llave doctor` looks for the reason."
 
 
@@ -169,4 +170,4 @@ def _suite(name: str | None, tasks: Sequence[Task]) -> Suite:
     """The suite asked for, whose means count no other task; else the tasks at hand."""
     from tasks.suites import find_suite, suite_of
 
-    return find_suite(name) if name else suite_of("these", f"{len(tasks)} task{'s' if len(tasks) != 1 else ''}", tasks)
+    return find_suite(name) if name else suite_of("these", f"{counted(len(tasks), 'task')}", tasks)

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llave.cli.flags import DONE, console, say
+from harness.errors import counted
+from llave.cli.flags import DONE, add_root_flag, console, say
 
 if TYPE_CHECKING:
     from leaderboards.tables import Table
@@ -30,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a folder in the layout of MMEB-train, a .jsonl file of pairs, or a dataset on the hub "
         "(default: the recipe's)",
     )
-    add("--images", metavar="DIR", help="folder of image paths (default: found beside the data)")
+    add("--images", metavar="DIR", help="folder that image paths are relative to (default: found beside the data)")
+    add_root_flag(add)
     add = parser.add_argument_group("run").add_argument
     add("-o", "--out", type=Path, metavar="DIR", help="folder of the run, with checkpoints (default: runs/RECIPE)")
     add(
@@ -51,6 +53,8 @@ def run(options: argparse.Namespace) -> int:
 
     config = find_recipe(options.recipe)
     given = {name: value for name, value in (("data", options.data), ("images", options.images)) if value is not None}
+    if options.allow_root:
+        config = replace(config, allow_roots=tuple(map(str, options.allow_root)))
     main = int(os.environ.get("RANK", "0")) == 0
     notes = console(stderr=True, quiet=not main)
     config = override(replace(config, **given), options.set, lambda text: say(notes, f"note: {text}"))
@@ -84,12 +88,16 @@ def _show(config: TrainingConfig, found: Estimate, processes: int) -> None:
     screen.print(_pairs_table(found))
     state, activations = _size(found.state_bytes), _size(found.activation_bytes)
     lines = {
-        "left out for bad media": f"{len(found.left_out):,} pairs" if found.left_out else "",
+        "left out for bad media": f"{counted(len(found.left_out), 'pair')}" if found.left_out else "",
         "steps": f"{found.steps:,}",
-        "global batch": f"{config.batch:,} pairs"
-        + (f" in {config.gradient_accumulation_steps} parts" if config.gradient_accumulation_steps > 1 else ""),
+        "global batch": f"{counted(config.batch, 'pair')}"
+        + (
+            f" in {counted(config.gradient_accumulation_steps, 'part')}"
+            if config.gradient_accumulation_steps > 1
+            else ""
+        ),
         "negatives per query": f"{found.negatives:,}",
-        "processes": f"{processes}, each {config.contrasted // processes} pairs at a time"
+        "processes": f"{processes}, each {counted(config.contrasted // processes, 'pair')} at a time"
         + (f" in micro-batches of {config.micro_batch}" if config.micro_batch else ""),
         "trainable parameters": f"{found.trainable:,}",
         "frozen parameters": f"{found.frozen:,}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from harness.errors import counted
 from llave.cli.flags import DONE, FAILED, console, natural, say
 
 ABOUT = "check a folder of results: recompute every score, and find what is missing"
@@ -14,7 +15,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `llave validate`."""
     add = parser.add_argument
     add("submission", type=Path, metavar="DIR", help="folder of results: the --out of `llave run`")
-    add("-s", "--suite", default="mmeb", metavar="SUITE", help="suite that the results must cover")
+    add(
+        "-s",
+        "--suite",
+        metavar="SUITE",
+        help="suite that the results must cover (default: the smallest with every task of the results)",
+    )
     add("--intervals", action="store_true", help="recompute the confidence intervals too, which is slow")
     add("--most", type=natural, default=50, metavar="N", help="largest number of problems to print")
 
@@ -26,19 +32,20 @@ def run(options: argparse.Namespace) -> int:
     from tasks.catalog import all_tasks
     from tasks.suites import find_suite
 
-    suite = find_suite(options.suite)
-    verdict = validate(options.submission, suite, all_tasks(), intervals=options.intervals)
+    suite = find_suite(options.suite) if options.suite else None
+    verdict = validate(options.submission, all_tasks(), suite, intervals=options.intervals)
     screen = console()
     for problem in verdict.problems[: options.most]:
         say(screen, f"{problem.where}: {problem.what}")
-    if len(verdict.problems) > options.most:
-        say(screen, f"{len(verdict.problems) - options.most} more problems are not shown.")
-    if verdict.unchecked:
-        what = "files of other settings or of imported scores were not checked"
-        say(screen, f"note: {len(verdict.unchecked)} {what}: {some(verdict.unchecked, 3)}.")
-    counted = f"{verdict.results} results, {verdict.queries:,} queries"
+    if (more := len(verdict.problems) - options.most) > 0:
+        say(screen, f"{counted(more, 'more problem')} not shown.")
+    for reason, files in verdict.apart.items():
+        say(screen, f"Ignored: {counted(len(files), 'file')} {reason}: {some(files, 3)}.")
+    checked = f"{counted(verdict.results, 'result')}, {counted(verdict.queries, 'query')}"
     if verdict.problems:
-        say(screen, f"Not verified: {len(verdict.problems)} problems in {counted}.")
+        say(screen, f"Not verified: {counted(len(verdict.problems), 'problem')} in {checked}.")
         return FAILED
-    say(screen, f"Verified: {counted}. Every score follows from its rows, and no dataset of {suite.name} is missing.")
+    name = verdict.suite.name if verdict.suite else ""
+    complete = f"No dataset of {name} is missing." if name else "They are of no suite, so none can be missing."
+    say(screen, f"Verified: {checked}. Every score follows from its rows. {complete}")
     return DONE

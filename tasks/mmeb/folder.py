@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import UnknownName, UserError, unknown_name
+from harness.errors import UnknownName, UserError, counted, unknown_name
+from harness.media.places import check_inside
 from harness.types import DataInfo, Task, TaskData
 from tasks.mmeb.parquet import count_rows, layout_of
 from tasks.mmeb.rows import load_rows
@@ -19,6 +20,8 @@ class FolderSource:
     data: Path
     images: Path | None = None
     """The folder of images. None: the first of `images` and `eval_images` in `data` and then beside it."""
+    roots: tuple[Path, ...] = ()
+    """Other folders that links in `data` and in the folder of images may lead into."""
 
     def describe(self) -> str:
         """Says where the data comes from, in one line."""
@@ -30,11 +33,11 @@ class FolderSource:
         layout = layout_of(files[0])
         if task.num_queries is not None and (found := count_rows(files)) != task.num_queries:
             raise UserError(
-                f"{files[0].parent} has {found} rows, but {task.name} has {task.num_queries}.",
+                f"{files[0].parent} has {counted(found, 'row')}, but {task.name} has {task.num_queries}.",
                 "If the files are incomplete, fetch them again. If these are rows of your own, give the subset a name "
                 "of your own, or run the folder as it is with --tasks all.",
             )
-        return DataInfo(f"{layout.name} folder", "local", files, self.media_root())
+        return DataInfo(f"{layout.name} folder", "local", files, self.media_root(), roots=self._roots)
 
     def load(self, task: Task) -> TaskData:
         """Reads the rows of a task's subset. Raises UserError as `info` does, and for bad rows.
@@ -42,7 +45,7 @@ class FolderSource:
         Also raises UserError for rows that name images if there is no folder of images.
         """
         info = self.info(task)
-        data = load_rows(info.files, task, info.media_root or self.data / "images")
+        data = load_rows(info.files, task, info.media_root or self.data / "images", self._roots)
         if info.media_root is None and any(item.media for item in (*data.targets, *(q.item for q in data.queries))):
             tried = " and ".join(str(place) for place in self._places())
             raise UserError(
@@ -58,6 +61,8 @@ class FolderSource:
         if not files:
             known = subsets(self.data)
             raise unknown_name("subset", subset, known, f"{self.data} has these: {', '.join(known)}.")
+        for file in files:
+            check_inside(file, self._roots)
         return files
 
     def media_root(self) -> Path | None:
@@ -66,14 +71,18 @@ class FolderSource:
             raise UserError(f"{self.images} is not a folder.", "Name the folder of images with --images.")
         return self._first_place()
 
+    @property
+    def _roots(self) -> tuple[Path, ...]:
+        return (self.data, *self.roots)
+
     def _first_place(self) -> Path | None:
         return next((place for place in self._places() if place.is_dir()), None)
 
     def _places(self) -> tuple[Path, ...]:
         if self.images is not None:
             return (self.images,)
-        parent = self.data.absolute().parent
-        return tuple(folder / name for folder in (self.data, parent) for name in ("images", "eval_images"))
+        parents = dict.fromkeys((self.data.absolute().parent, self.data.resolve().parent))  # it may be a link
+        return tuple(folder / name for folder in (self.data, *parents) for name in ("images", "eval_images"))
 
 
 def subsets(data: Path) -> tuple[str, ...]:

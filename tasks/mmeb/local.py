@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from harness.errors import counted
 from harness.types import Task
 from tasks.mmeb.datasets import mmeb_tasks
 from tasks.mmeb.folder import FolderSource, shards_of, subsets
 from tasks.mmeb.parquet import count_rows
 
 
-def local_tasks(data: Path, images: Path | None = None) -> tuple[Task, ...]:
+def local_tasks(data: Path, images: Path | None = None, roots: tuple[Path, ...] = ()) -> tuple[Task, ...]:
     """Every subset of a folder as a task with the subset's name, sorted by name.
 
     A subset with the name of an MMEB dataset is that dataset only if the number of rows is the same.
     Raises UserError if there is no subset.
     """
-    source = FolderSource(data, images)
+    source = FolderSource(data, images, roots)
     registered = {task.name: task for task in mmeb_tasks(source)}
     return tuple(_local_task(name, registered.get(name), source) for name in subsets(data))
 
@@ -34,6 +35,7 @@ def _local_task(name: str, registered: Task | None, source: FolderSource) -> Tas
         query_instruction=registered.query_instruction,
         target_instruction=registered.target_instruction,
         notes=(
-            f"not MMEB's own rows: {found} queries here, {registered.num_queries} there; scores are not comparable",
+            f"not MMEB's own rows: {counted(found, 'query')} here, {registered.num_queries} there; "
+            "scores are not comparable",
         ),
     )

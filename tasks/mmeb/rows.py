@@ -22,6 +22,13 @@ from tasks.names import parse_name
 _EMPTY = "text and image are both empty"
 
 
+class _Places(NamedTuple):
+    """The folder that image paths are relative to, and others that images may lie in."""
+
+    root: Path
+    roots: tuple[Path, ...]
+
+
 class _Context(NamedTuple):
     """What the targets of a row depend on besides their own text and image."""
 
@@ -45,9 +52,9 @@ class _Reader(Protocol):
 class _Eval:
     """MMEB-eval: instruction and text are one string, so the instruction is found by the task's template."""
 
-    def __init__(self, rows: ParquetRows, task: Task, root: Path) -> None:
+    def __init__(self, rows: ParquetRows, task: Task, places: _Places) -> None:
         self.notes: Counter[str] = Counter()
-        self._root = root
+        self._places = places
         self._texts, self._images = rows.strings("qry_text"), rows.strings("qry_img_path")
         self._split_query, self._split_target = splitter(task.query_instruction), splitter(task.target_instruction)
 
@@ -65,15 +72,15 @@ class _Eval:
         if placed.oddity:
             self.notes[placed.oddity] += 1
         instruction = split(placed.text)
-        return Item(placed.text.removeprefix(instruction), _media(image, self._root), instruction)
+        return Item(placed.text.removeprefix(instruction), _media(image, self._places), instruction)
 
 
 class _Instruct:
     """MMEB_Test_Instruct: the strings are joined as the parsers of the public V2 evaluator join them."""
 
-    def __init__(self, rows: ParquetRows, task: Task, root: Path) -> None:
+    def __init__(self, rows: ParquetRows, task: Task, places: _Places) -> None:
         self.notes: Counter[str] = Counter()
-        self._root = root
+        self._places = places
         self._instructions, self._texts = rows.strings("qry_inst"), rows.strings("qry_text")
         self._images, self._target_instructions = rows.strings("qry_img_path"), rows.strings("tgt_inst")
         captions, images = rows.flat("tgt_text"), rows.flat("tgt_img_path")
@@ -102,7 +109,7 @@ class _Instruct:
     def _item(self, joined: JoinedText, image: str) -> Item:
         if joined.dropped_token:
             self.notes["tokens_without_media"] += 1
-        return Item(joined.text, _media(image, self._root), joined.instruction)
+        return Item(joined.text, _media(image, self._places), joined.instruction)
 
 
 class _Candidates(NamedTuple):
@@ -111,8 +118,10 @@ class _Candidates(NamedTuple):
     """The concatenated candidate lists of all rows, `(E,)`, as indexes of targets."""
 
 
-def load_rows(files: Sequence[Path], task: Task, root: Path) -> TaskData:
+def load_rows(files: Sequence[Path], task: Task, root: Path, roots: tuple[Path, ...] = ()) -> TaskData:
     """Reads the files of a task, whose image paths are relative to `root`. The first candidate is the right one.
+
+    Images may lie in the folders `roots` too, behind links.
 
     A target is its text and its image path together. Targets are in the order in which they first appear.
     The notes count `tokens_without_media` and `media_without_token` over queries and distinct targets. They count
@@ -120,7 +129,8 @@ def load_rows(files: Sequence[Path], task: Task, root: Path) -> TaskData:
     Raises UserError that names file and row.
     """
     rows = read(files)
-    reader: _Reader = _Instruct(rows, task, root) if rows.layout == INSTRUCT else _Eval(rows, task, root)
+    make = _Instruct if rows.layout == INSTRUCT else _Eval
+    reader: _Reader = make(rows, task, _Places(root, roots))
     items = [_query(rows, reader, row) for row in range(len(rows.lengths))]
     candidates = _candidates(rows, reader)
     _count(rows, candidates, reader.notes)
@@ -183,8 +193,8 @@ def _count(rows: ParquetRows, candidates: _Candidates, notes: Counter[str]) -> N
             raise _bad(rows, int(without[0]), "right candidate", _EMPTY)
 
 
-def _media(image: str, root: Path) -> tuple[Media, ...]:
-    return (Media("image", image, root),) if image else ()
+def _media(image: str, places: _Places) -> tuple[Media, ...]:
+    return (Media("image", image, places.root, roots=places.roots),) if image else ()
 
 
 def _bad(rows: ParquetRows, row: int, part: str, why: object) -> UserError:

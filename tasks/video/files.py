@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +9,8 @@ from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from harness.errors import UserError
+from harness.errors import UserError, counted
+from harness.media.places import walk
 from tasks.video.captions import Caption, read_captions, read_ids
 
 EXTENSIONS = (
@@ -43,6 +43,8 @@ class VideoSet:
     files: tuple[Path, ...]
     """The file of captions, then the list of test videos if there is one."""
     videos: Path
+    roots: tuple[Path, ...] = ()
+    """Other folders that links may lead into."""
 
     def captions(self) -> tuple[Caption, ...]:
         """The captions, in the order of the file or of the list. Raises UserError that names file and row."""
@@ -54,19 +56,19 @@ def annotated(dataset: str) -> str:
     return f"{_CAPTIONS[dataset][0]}{f' and {_TEST_LIST}' if dataset == 'MSVD' else ''}"
 
 
-def video_sets(data: Path, videos: Path | None = None) -> tuple[VideoSet, ...]:
+def video_sets(data: Path, videos: Path | None = None, roots: tuple[Path, ...] = ()) -> tuple[VideoSet, ...]:
     """Every text-video dataset in a folder and in two levels of folders below it, sorted by path.
 
     `videos` is the folder of all videos. None: the folder of the annotations, or `data` if that has no videos.
+    Links may lead into `data` and `roots` too.
     """
     found = []
-    for base, folders, names in os.walk(data):
-        folder = Path(base)
+    for folder, folders, names in walk(data):
         deep = len(folder.relative_to(data).parts) >= _DEPTH
         folders[:] = [] if deep else sorted(name for name in folders if not name.startswith("."))
         for dataset, files in _annotations(folder, sorted(names)):
             root = videos or (folder if any(_video_files(folder)) else data)
-            found.append(VideoSet(folder, dataset, tuple(folder / file for file in files), root))
+            found.append(VideoSet(folder, dataset, tuple(folder / file for file in files), root, (data, *roots)))
     return tuple(found)
 
 
@@ -111,7 +113,7 @@ def _captions(files: tuple[Path, ...], _stamps: tuple[tuple[int, int], ...]) -> 
     if without:
         shown = ", ".join(without[:5])
         raise UserError(
-            f"{files[1]} lists {len(without)} videos without a caption in {files[0].name}: {shown}.",
+            f"{files[1]} lists {counted(len(without), 'video')} without a caption in {files[0].name}: {shown}.",
             "Fetch both files again.",
         )
     return tuple(caption for video in ids for caption in by_video[video])
@@ -144,9 +146,9 @@ def _plain(name: str) -> str:
 
 def _video_files(root: Path) -> Iterable[str]:
     """Paths relative to `root`, with forward slashes, sorted by folder and name."""
-    for base, folders, names in os.walk(root):
+    for base, folders, names in walk(root):
         folders.sort()
-        here = Path(base).relative_to(root)
+        here = base.relative_to(root)
         yield from (PurePosixPath(here, name).as_posix() for name in sorted(names) if _is_video(name))
 
 

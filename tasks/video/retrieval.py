@@ -15,7 +15,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from harness.errors import UserError
+from harness.errors import UserError, counted
+from harness.media.places import check_inside
 from harness.types import MEDIA_TOKEN, DataInfo, IndexArray, Item, Media, Query, Task, TaskData
 from tasks.video.captions import Caption
 from tasks.video.files import VideoSet, annotated, find_videos
@@ -61,7 +62,7 @@ class VideoSource:
     def info(self, task: Task) -> DataInfo:
         """Names the files of captions. Raises UserError if there is no data."""
         found = self._found(task)
-        return DataInfo(VIDEO_FOLDER, "local", found.files, found.videos)
+        return DataInfo(VIDEO_FOLDER, "local", found.files, found.videos, roots=found.roots)
 
     def load(self, task: Task) -> TaskData:
         """Reads the captions and finds the video files. The prompts are the task's instructions.
@@ -80,7 +81,7 @@ class VideoSource:
         caption_prompt, video_prompt = prompts if self.direction == "t2v" else reversed(prompts)
         video_text = f"{MEDIA_TOKEN}{chr(10) if self.protocol == LLAVE else ' '}{video_prompt}"
         videos = {
-            video: Item("", (Media("video", files[video], found.videos, where),), video_text)
+            video: Item("", (Media("video", files[video], found.videos, where, found.roots),), video_text)
             for video, where in named.items()
         }
         texts = [Item(caption.text, (), caption_prompt) for caption in captions]
@@ -93,14 +94,16 @@ class VideoSource:
                 f"{task.name} is not on the hub in a form that can be fetched from here.",
                 f"Name a folder that holds {annotated(self.dataset)}, and the videos, with --data.",
             )
+        for file in self.found.files:
+            check_inside(file, (self.found.folder, *self.found.roots))
         return self.found
 
     def _check_counts(self, captions: Sequence[Caption], task: Task, found: VideoSet) -> None:
         videos, texts = _counts(captions)
         if self.counts is not None and (videos, texts) != self.counts:
             raise UserError(
-                f"{found.folder} has {videos:,} videos and {texts:,} captions, but {task.name} has {self.counts[0]:,} "
-                f"and {self.counts[1]:,}.",
+                f"{found.folder} has {counted(videos, 'video')} and {counted(texts, 'caption')}, but {task.name} "
+                f"has {self.counts[0]:,} and {self.counts[1]:,}.",
                 "Fetch the files again. If these are rows of your own, give the folder a name of your own and run it "
                 "with --tasks all.",
             )

@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
+from harness.progress import WorkKind
 from trainers.config import TrainingConfig, override
 from trainers.engine.scratch import write_scratch
 from trainers.train import train
@@ -51,6 +52,12 @@ class Recorder:
 
     def advance(self, steps: int = 1, state: str = "") -> None:
         self.states += [state] * steps
+
+    def expect(self, model: str, work: Mapping[WorkKind, int]) -> None:
+        """Nothing is recorded."""
+
+    def finish(self, model: str, work: Mapping[WorkKind, int]) -> None:
+        """Nothing is recorded."""
 
     def note(self, text: str) -> None:
         self.notes.append(text)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import BadMedia, UserError
+from harness.errors import BadMedia, UserError, counted, hints_of
 from harness.media.digests import Digests
-from harness.media.images import resolve
+from harness.media.places import resolve
 from harness.types import Media
 from trainers.data.mmeb_train import Subset
 from trainers.data.pairs import Pair, digest_of
@@ -95,8 +95,8 @@ def refuse_bad(bad: Mapping[Media, BadMedia]) -> None:
         shown = [f"  {error.what} It is named in {medium.where}." for medium, error in list(bad.items())[:_SHOWN]]
         more = [f"  and {len(bad) - _SHOWN} more"] if len(bad) > _SHOWN else []
         raise UserError(
-            "\n".join([f"{len(bad)} media file{'s' if len(bad) > 1 else ''} cannot be used.", *shown, *more]),
-            "Fetch them, check --images, or train without the pairs that need them: --set on_bad_media=skip.",
+            "\n".join([f"{counted(len(bad), 'media file')} cannot be used.", *shown, *more]),
+            f"{hints_of(bad.values())}\nOr train without the pairs that need them: --set on_bad_media=skip.",
         )
 
 

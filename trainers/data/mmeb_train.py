@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from harness.errors import UserError, unknown_name
+from harness.media.places import check_inside
 from harness.types import Item, Media
 from tasks.mmeb.texts import place
 from trainers.data.pairs import Pair, digest_of, read_pairs
@@ -72,6 +73,8 @@ class TrainTable:
     """The row of each pair in the files, from 0."""
     root: Path
     """Folder that the paths of images are relative to."""
+    roots: tuple[Path, ...] = ()
+    """Other folders that links may lead into."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -96,7 +99,7 @@ class TrainTable:
                 first = np.unique(coded.indices, return_index=True)[1]
                 for name, row in zip(coded.dictionary.to_pylist(), first, strict=True):
                     if name:
-                        yield Media("image", name, self.root, self.where(row))
+                        yield Media("image", name, self.root, self.where(row), self.roots)
 
     def has_negatives(self) -> NDArray[np.bool_]:
         """(n,) which pairs come with negatives."""
@@ -122,7 +125,9 @@ class TrainTable:
             self.columns[column][index].as_py() if column in self.columns.column_names else ""
             for column in _COLUMNS[side]
         )
-        return Item(place(text, bool(image)).text, (Media("image", image, self.root),) if image else ())
+        return Item(
+            place(text, bool(image)).text, (Media("image", image, self.root, roots=self.roots),) if image else ()
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +143,9 @@ class RowChoice:
     seed: int = 0
 
 
-def load_subsets(data: Path, images: Path | None, choice: RowChoice) -> tuple[Subset, ...]:
+def load_subsets(
+    data: Path, images: Path | None, choice: RowChoice, roots: tuple[Path, ...] = ()
+) -> tuple[Subset, ...]:
     """The chosen datasets of a folder, or the one dataset of a `.jsonl` file.
 
     They are in the order of the choice, or in the order of their names if all are taken. Raises UserError if the data
@@ -149,7 +156,7 @@ def load_subsets(data: Path, images: Path | None, choice: RowChoice) -> tuple[Su
     if data.suffix == ".jsonl" and data.is_file():
         if choice.datasets not in ((), (data.stem,)):
             raise UserError(f"{data} is one dataset, {data.stem}.", "Leave out the setting datasets.")
-        return (read_pairs(data, images or data.parent, partial(_chosen, choice=choice)),)
+        return (read_pairs(data, images or data.parent, partial(_chosen, choice=choice), roots),)
     if not data.is_dir():
         what = "is neither a folder nor a .jsonl file" if data.exists() else "does not exist"
         raise UserError(f"{data} {what}.", "Check --data.")
@@ -157,7 +164,8 @@ def load_subsets(data: Path, images: Path | None, choice: RowChoice) -> tuple[Su
     for name in choice.datasets:
         if name not in found:
             raise unknown_name("dataset", name, found, f"Datasets in split {choice.split}: {', '.join(found)}.")
-    return tuple(_read_table(name, found[name], data, images, choice) for name in choice.datasets or found)
+    places = (data, *roots)
+    return tuple(_read_table(name, found[name], places, images, choice) for name in choice.datasets or found)
 
 
 def _shards(data: Path, split: str) -> dict[str, tuple[Path, ...]]:
@@ -182,7 +190,12 @@ def _chosen(count: int, name: str, choice: RowChoice) -> list[int]:
     return sorted(random.Random(f"{choice.seed} {name}").sample(range(count), choice.max_rows))  # noqa: S311
 
 
-def _read_table(name: str, files: tuple[Path, ...], data: Path, images: Path | None, choice: RowChoice) -> TrainTable:
+def _read_table(
+    name: str, files: tuple[Path, ...], roots: tuple[Path, ...], images: Path | None, choice: RowChoice
+) -> TrainTable:
+    """Reads a dataset. `roots` are the folder of the data, and others that links may lead into."""
+    for file in files:
+        check_inside(file, roots)
     try:
         tables = []
         for file in files:
@@ -202,7 +215,7 @@ def _read_table(name: str, files: tuple[Path, ...], data: Path, images: Path | N
         raise UserError(f"{files[0].parent} cannot be read as strings: {reason}", "Fetch the files again.") from None
     rows = _chosen(len(whole), name, choice)
     columns = pa.table(texts, whole.column_names).take(rows)
-    found = TrainTable(name, files, columns, rows, _root(name, data, images, columns))
+    found = TrainTable(name, files, columns, rows, _root(name, roots[0], images, columns), roots)
     _refuse_empty(found)
     return found
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -96,13 +97,16 @@ def name_key(item: Item) -> int:
     return _key(item, [f"{medium.root}/{medium.name}" for medium in item.media])
 
 
-def read_pairs(path: Path, root: Path, choose: Callable[[int, str], list[int]]) -> PairFile:
+def read_pairs(
+    path: Path, root: Path, choose: Callable[[int, str], list[int]], roots: tuple[Path, ...] = ()
+) -> PairFile:
     """Reads the pairs of a file.
 
     Args:
         path: the file. The dataset has the file's name.
         root: the folder that media paths are relative to.
         choose: returns the indexes of the pairs to keep, given their number and the dataset's name.
+        roots: other folders that links may lead into.
 
     Raises:
         UserError: that names the line that cannot be used, or for a file without pairs.
@@ -110,7 +114,9 @@ def read_pairs(path: Path, root: Path, choose: Callable[[int, str], list[int]]) 
     pairs = []
     for number, line in read_lines(path):
         try:
-            pairs.append((number, _pair(line, root, f"{path}, line {number}")))
+            pairs.append(
+                (number, _pair(line, partial(parse_item, root=root, where=f"{path}, line {number}", roots=roots)))
+            )
         except ValueError as error:
             raise UserError(f"{path}, line {number}: {error}.", "Correct the file.") from None
     if not pairs:
@@ -118,24 +124,24 @@ def read_pairs(path: Path, root: Path, choose: Callable[[int, str], list[int]]) 
     return PairFile(path.stem, path, [pairs[row] for row in choose(len(pairs), path.stem)])
 
 
-def _pair(line: Mapping[str, object], root: Path, where: str) -> Pair:
+def _pair(line: Mapping[str, object], parse: Callable[[object], Item]) -> Pair:
     if not {"query", "positive"} <= set(line) <= set(_KEYS):
         raise ValueError(f"a pair has the keys query and positive, and may have negatives, not {line!r:.80}")
     negatives = line.get("negatives", [])
     if not isinstance(negatives, list):
         raise ValueError("negatives must be a list")
     return Pair(
-        _item("query", line["query"], root, where),
-        _item("positive", line["positive"], root, where),
-        tuple(_item("negative", each, root, where) for each in negatives),
+        _item("query", line["query"], parse),
+        _item("positive", line["positive"], parse),
+        tuple(_item("negative", each, parse) for each in negatives),
     )
 
 
-def _item(what: str, given: object, root: Path, where: str) -> Item:
+def _item(what: str, given: object, parse: Callable[[object], Item]) -> Item:
     try:
         if isinstance(given, Mapping):
             unknown_keys(given, ITEM_FIELDS, "an item")
-        return parse_item(given, root, where)
+        return parse(given)
     except ValueError as error:
         raise ValueError(f"{what}: {error}") from None
 

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import UserError, unknown_name
+from harness.errors import UserError, counted, unknown_name
 
 
 class PairIndex(NamedTuple):
@@ -69,13 +69,13 @@ class BatchPlan:
         small = [name for name, draws in zip(names, plan.draws, strict=True) if mode == "single" and draws < size]
         if small:
             raise UserError(
-                f"{', '.join(small)}: fewer than the {size} pairs that a batch of a single dataset needs.",
+                f"{', '.join(small)}: fewer than the {counted(size, 'pair')} that a batch of a single dataset needs.",
                 "Lower batch, raise weights, mix datasets (--set batches=mixed), or leave it out with --set datasets=.",
             )
         if sum(plan.draws) < batch:
             most = sum(plan.draws) // parts * parts
             lower = f", or lower the batch: --set batch={most}" if most >= 2 * parts else ""
-            what = f"The data has {sum(plan.draws):,} pairs, which is fewer than a batch of {batch:,}."
+            what = f"The data has {counted(sum(plan.draws), 'pair')}, which is fewer than a batch of {batch:,}."
             raise UserError(what, f"Add pairs{lower}.")
         return plan
 

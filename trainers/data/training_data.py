@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.errors import UserError
+from harness.errors import UserError, counted
 from harness.paths import cache_dir
 from harness.types import MEDIA_TOKEN
 from trainers.config import SCRATCH, TrainingConfig
@@ -54,7 +54,7 @@ def load_training_data(config: TrainingConfig) -> TrainingData:
     choice = RowChoice(
         config.split, config.datasets, config.max_rows_per_dataset, config.sample == "random", config.seed
     )
-    subsets = load_subsets(data, images, choice)
+    subsets = load_subsets(data, images, choice, _roots(config))
     skipped: dict[str, tuple[str, ...]] = {}
     bad = check_media(subsets, config.workers)
     if config.on_bad_media == "stop":
@@ -102,13 +102,13 @@ def check_shares(config: TrainingConfig, processes: int) -> None:
     share, rest = divmod(config.contrasted, processes)
     if rest:
         raise UserError(
-            f"{config.contrasted} pairs (batch {config.batch} in {config.gradient_accumulation_steps} parts) cannot be "
-            f"divided evenly over {processes} processes.",
+            f"{counted(config.contrasted, 'pair')} (batch {config.batch} in "
+            f"{config.gradient_accumulation_steps} parts) cannot be divided evenly over {processes} processes.",
             "Change batch with --set batch=.",
         )
     if config.micro_batch is not None and share % config.micro_batch:
         raise UserError(
-            f"The {share} pairs of a process cannot be cut into micro-batches of {config.micro_batch}.",
+            f"The {counted(share, 'pair')} of a process cannot be cut into micro-batches of {config.micro_batch}.",
             f"Choose a divisor of {share} with --set micro_batch=.",
         )
 
@@ -127,7 +127,9 @@ def remarks(config: TrainingConfig, data: TrainingData) -> tuple[str, ...]:
     found = []
     given = sum(int(subset.has_negatives().sum()) for subset in data.subsets)
     if given and not config.hard_negatives:
-        found.append(f"{given:,} pairs come with negatives, which are not used. To use them: --set hard_negatives=true")
+        found.append(
+            f"{counted(given, 'pair')} with negatives, which are not used. To use them: --set hard_negatives=true"
+        )
     if config.model == SCRATCH and (unknown := _unknown_words(config, data)):
         found.append(
             f"{unknown:.1%} of the words of the data are not in the demo's vocabulary, and model=scratch has no other "
@@ -147,6 +149,16 @@ def _unknown_words(config: TrainingConfig, data: TrainingData) -> float:
     words = [word for item in items for word in words_of(item.full_text.replace(MEDIA_TOKEN, ""))]
     known = frozenset(demo_vocabulary())
     return sum(word not in known for word in words) / max(1, len(words))
+
+
+def _roots(config: TrainingConfig) -> tuple[Path, ...]:
+    """The folders that links in the data may lead into. For data of the hub, its cache is one of them."""
+    allowed = tuple(map(Path, config.allow_roots))
+    if not on_hub(config.data):
+        return allowed
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return (*allowed, Path(HF_HUB_CACHE))
 
 
 def _locate(config: TrainingConfig) -> tuple[Path, Path | None]:

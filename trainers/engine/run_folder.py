@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from harness.errors import UserError
+from harness.errors import UserError, counted
 from harness.paths import explain_os_errors, write_atomic
 from trainers.config import CHANGEABLE, TrainingConfig, differences, to_json
 from trainers.data.training_data import TrainingData
@@ -62,4 +62,4 @@ def weight_settings(config: TrainingConfig) -> dict[str, object]:
 def left_out(data: TrainingData, out: Path) -> str | None:
     """A sentence about pairs that are left out, or None if there are none."""
     count = sum(map(len, data.skipped.values()))
-    return f"{count:,} pairs are left out because of bad media. {out / SKIPPED} lists them." if count else None
+    return f"{counted(count, 'pair')} left out because of bad media. {out / SKIPPED} lists them." if count else None

@@ -33,7 +33,9 @@ class CheckpointEvaluator:
         """The evaluator that a config asks for. Raises UserError for unknown tasks."""
         data = Path(config.eval_data) if config.eval_data else None
         names = ",".join(config.eval_tasks) or None
-        tasks = resolve_tasks(names, None if names else config.eval_suite, data)
+        tasks = resolve_tasks(
+            names, None if names else config.eval_suite, data, roots=tuple(map(Path, config.allow_roots))
+        )
         cache = DatasetCache(Digests(), NoProgress(), config.workers)
         return CheckpointEvaluator(tasks, config, out, world, cache)
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.errors import unknown_name
+from harness.errors import counted, unknown_name
 from llave.api.listings import task_fields
 from llave.cli.flags import DONE, console
 
@@ -84,7 +84,7 @@ def task_list(tasks: Sequence[Task]) -> Table:
         )
         for task in tasks
     )
-    note = f"{len(rows)} task{'s' if len(rows) != 1 else ''}"
+    note = counted(len(rows), "task")
     return Table("", names, rows, frozenset(names[:5]), (note,), keep=names[:5], more="--json has all")
 
 

@@ -20,7 +20,8 @@ from PIL import Image, ImageFile, ImageOps
 
 from harness.errors import BadMedia, UserError
 from harness.media import images as media_module
-from harness.media.images import MAX_PIXELS, MediaInfo, inspect_image, open_image, read_media, resolve
+from harness.media.images import MAX_PIXELS, MediaInfo, inspect_image, open_image, read_media
+from harness.media.places import resolve
 from harness.types import Media
 from tests.helpers.image_files import (
     SIZE,
@@ -307,7 +308,8 @@ def test_pillow_says_nothing_on_its_own(tmp_path: Path) -> None:
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from harness.errors import BadMedia
-from harness.media.images import inspect_image, open_image, read_media, resolve
+from harness.media.images import inspect_image, open_image, read_media
+from harness.media.places import resolve
 from harness.types import Media
 def use(name):
     media = Media("image", name, Path({str(tmp_path)!r}))

@@ -15,8 +15,9 @@ import pytest
 from harness.errors import UserError
 from leaderboards.submission.validate import Verdict, validate
 from llave.cli import validate as command
-from tasks.catalog import resolve_tasks
+from tasks.catalog import all_tasks, resolve_tasks
 from tasks.suites import Suite, suite_of
+from tests.helpers.record_values import write
 
 Edit = Callable[[dict, list[dict]], None]
 
@@ -41,7 +42,7 @@ def submission(tiny, place, llave) -> Path:
 
 
 @pytest.fixture
-def check(submission, suite, tasks) -> Callable[..., list[str]]:
+def check(submission, tasks, suite) -> Callable[..., list[str]]:
     """What is wrong after a record and its rows were edited, and the digest of the rows made to fit again."""
 
     def call(edit: Edit, task: str = "Find", *, intervals: bool = False) -> list[str]:
@@ -54,7 +55,7 @@ def check(submission, suite, tasks) -> Callable[..., list[str]]:
         lines.write_text(text)
         record["queries"]["sha256"] = hashlib.sha256(text.encode()).hexdigest()
         path.write_text(json.dumps(record))
-        return said(validate(submission, suite, tasks, intervals=intervals))
+        return said(validate(submission, tasks, suite, intervals=intervals))
 
     return call
 
@@ -63,9 +64,9 @@ def said(verdict: Verdict) -> list[str]:
     return [f"{problem.where}: {problem.what}" for problem in verdict.problems]
 
 
-def test_what_the_engine_writes_is_verified(submission, suite, tasks):
+def test_what_the_engine_writes_is_verified(submission, tasks, suite):
     for intervals in (False, True):
-        verdict = validate(submission, suite, tasks, intervals=intervals)
+        verdict = validate(submission, tasks, suite, intervals=intervals)
         assert said(verdict) == []
         assert (verdict.results, verdict.queries) == (3, 32)
 
@@ -74,11 +75,11 @@ def test_what_the_engine_writes_is_verified(submission, suite, tasks):
 @pytest.mark.parametrize("protocol", ["strict", "official"])
 def test_ties_and_repeats_are_verified_under_both_protocols(tiny, place, llave, suite, tasks, model, protocol):
     llave("run", model, "--data", tiny.data, "--protocol", protocol, *place.flags)
-    problems = said(validate(place.out, suite, tasks, intervals=True))
+    problems = said(validate(place.out, tasks, suite, intervals=True))
     assert [each for each in problems if "fingerprints" not in each] == [], "but an oracle is another model a task"
 
 
-def test_bad_media_that_count_as_wrong_are_verified(tiny, place, llave, suite, tasks):
+def test_bad_media_that_count_as_wrong_are_verified(tiny, place, llave, tasks, suite):
     (tiny.images / "shapes" / "03.png").write_bytes(b"no image")
     flags = ("--on-bad-media", "count-as-wrong")
     for rule in ("strict", "official"):
@@ -90,7 +91,7 @@ def test_bad_media_that_count_as_wrong_are_verified(tiny, place, llave, suite, t
             alone.mkdir(exist_ok=True)
             shutil.copy(path, alone)
             shutil.copy(path.with_name(f"{path.stem}.queries.jsonl"), alone)
-        assert said(validate(alone, suite, tasks)) == []
+        assert said(validate(alone, tasks, suite)) == []
 
 
 def _score(record, rows):
@@ -126,7 +127,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
         "It has 11 queries; Find has 12",
     ),
     "a repeated row": (lambda record, rows: rows.__setitem__(1, rows[0]), "A query appears twice in its rows"),
-    "a count of ties": (lambda record, rows: record.update(tied_queries=1), "states 1 tied queries; its rows have 0"),
+    "a count of ties": (lambda record, rows: record.update(tied_queries=1), "states 1 tied query; its rows have 0"),
     "chance": (
         lambda record, rows: record["chance"].update({"hit@1": 0.9}),
         "The chance of hit@1 is stated as 0.900000",
@@ -141,7 +142,7 @@ EDITS: dict[str, tuple[Edit, str]] = {
         lambda record, rows: record["dataset"].update(digest="0" * 64),
         "identity does not match its task, data",
     ),
-    "the limit": (lambda record, rows: record["settings"].update(limit=12), "It has only the first 12 queries"),
+    "the limit": (lambda record, rows: record["settings"].update(limit=12), "only the first queries (--limit 12)"),
     "the revision": (lambda record, rows: record["dataset"].update(revision="main"), "several revisions of the data"),
 }
 
@@ -172,47 +173,51 @@ def test_an_edited_interval_is_caught_when_asked(check):
 def test_a_file_that_cannot_be_read_is_named_and_the_rest_is_checked(submission, suite, tasks, text, complaint):
     path = submission / "Find.json"
     path.write_text(text(path.read_text()))
-    problems = said(validate(submission, suite, tasks))
+    problems = said(validate(submission, tasks, suite))
     assert any(each.startswith("Find.json: ") and complaint in each for each in problems), problems
-    assert any("1 of 3 datasets are missing: Find" in each for each in problems)
+    assert any("1 of 3 datasets missing: Find" in each for each in problems)
 
 
-def test_rows_that_were_changed_behind_the_record_are_named(submission, suite, tasks):
+def test_rows_that_were_changed_behind_the_record_are_named(submission, tasks, suite):
     rows = submission / "Find.queries.jsonl"
     rows.write_text(rows.read_text().replace('"right": false', '"right": true'))
-    assert any("changed, or lost" in each for each in said(validate(submission, suite, tasks)))
+    assert any("changed, or lost" in each for each in said(validate(submission, tasks, suite)))
 
 
-def test_the_same_identity_with_other_scores_is_named(submission, suite, tasks):
+def test_the_same_identity_with_other_scores_is_named(submission, tasks, suite):
     for name in ("Find.json", "Find.queries.jsonl"):
         (submission / "again").mkdir(exist_ok=True)
         shutil.copy(submission / name, submission / "again" / name)
-    assert any("several results of Find" in each for each in said(validate(submission, suite, tasks)))
+    assert any("several results of Find" in each for each in said(validate(submission, tasks, suite)))
     record = json.loads((submission / "again" / "Find.json").read_text())
     _score(record, [])
     (submission / "again" / "Find.json").write_text(json.dumps(record))
-    assert any("has the identity of" in each for each in said(validate(submission, suite, tasks)))
+    assert any("has the identity of" in each for each in said(validate(submission, tasks, suite)))
 
 
 def test_answers_to_older_questions_are_noted_and_do_not_fail(tiny, place, llave, suite, tasks, capsys):
     for more in (["--limit", "5"], []):
         assert llave("run", "null/random", "--data", tiny.data, *place.flags, *more).code == 0
-    verdict = validate(place.out, suite, tasks)
+    verdict = validate(place.out, tasks, suite)
     assert (said(verdict), verdict.results) == ([], 3)
-    assert {Path(name).name.split(".")[0] for name in verdict.unchecked} == {"Colour", "Find", "Match"}
-    assert "3 files of other settings or of imported scores were not checked" in llave("validate", place.out).out
+    assert {Path(name).name.split(".")[0] for names in verdict.apart.values() for name in names} == {
+        "Colour",
+        "Find",
+        "Match",
+    }
+    assert "Ignored: 3 files with only the first queries (--limit): " in llave("validate", place.out).out
 
 
-def test_an_empty_folder_is_an_error(tmp_path, suite, tasks):
+def test_an_empty_folder_is_an_error(tmp_path, tasks, suite):
     with pytest.raises(UserError, match="holds no results"):
-        validate(tmp_path, suite, tasks)
+        validate(tmp_path, tasks, suite)
 
 
-def test_a_thousand_files_are_checked_fast(submission, suite, tasks):
+def test_a_thousand_files_are_checked_fast(submission, tasks, suite):
     for number in range(334):
         shutil.copytree(submission, submission.parent / f"copy{number}")
     start = time.perf_counter()
-    verdict = validate(submission.parent, suite, tasks)
+    verdict = validate(submission.parent, tasks, suite)
     assert verdict.results == 1005
     assert time.perf_counter() - start < 10
 
@@ -222,8 +227,52 @@ def test_the_command_says_verified_or_not(submission, place, capsys):
 
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    assert command.run(parser.parse_args([str(place.out), "--most", "2"])) == 1
+    assert command.run(parser.parse_args([str(place.out), "--suite", "demo", "--most", "2"])) == 1
     out = capsys.readouterr().out
-    assert "no dataset of mmeb named 'Colour'" in out
+    assert "no dataset of demo named 'Colour'" in out
     assert "Not verified" in out
     assert "more" in out
+
+
+def test_a_result_of_a_part_or_of_another_scope_never_spoils_whole_ones(llave, place):
+    """Whichever came first: the record of a whole dataset counts, under whatever name it lies."""
+    flags = ("--tasks", "demo-object,demo-shape", *place.flags)
+    assert llave("run", "classical", *flags).code == 0
+    assert llave("run", "classical", *flags, "--limit", "3").code == 0
+    assert llave("run", "classical", "--tasks", "demo-object@global", *place.flags).code == 0
+    said = llave("validate", place.out, "--suite", "demo")
+    assert "17 of 19 datasets missing" in said.out
+    assert said.out.count("classical") == 4, "nothing else is wrong, and three lines say what was ignored"
+    assert "Ignored: 2 files with only the first queries (--limit): " in said.out
+    assert "Ignored: 1 file of another scope, such as @global: " in said.out
+    assert "Not verified: 1 problem in 2 results, 200 queries." in said.out
+
+
+def test_the_suite_follows_from_the_results(llave, place, tiny):
+    assert llave("run", "classical", "--suite", "demo", *place.flags, "--limit", "2").code == 0
+    assert "only the first queries (--limit 2)" in llave("validate", place.out).out
+    verdict = validate(place.out, all_tasks())
+    assert verdict.suite is not None
+    assert verdict.suite.name == "demo"
+
+
+def test_results_of_no_suite_are_checked_by_their_numbers(submission, place, llave):
+    said = llave("validate", place.out)
+    assert said.code == 0
+    assert "Verified: 3 results, 32 queries. Every score follows from its rows. They are of no suite" in said.out
+
+
+def test_results_of_several_suites_are_named(tmp_path):
+    write(tmp_path, "GQA", "m", [1.0, 0.0])
+    write(tmp_path, "demo-object", "m", [1.0, 0.0])
+    with pytest.raises(UserError, match=r"several suites: .*demo \(1 dataset\)") as caught:
+        validate(tmp_path, all_tasks())
+    assert "--suite" in caught.value.hint
+
+
+def test_a_folder_without_results_of_the_suite_is_never_verified(llave, place):
+    assert llave("run", "classical", "--tasks", "demo-object", *place.flags, "--limit", "2").code == 0
+    said = llave("validate", place.out, "--suite", "mmeb")
+    assert (said.code, said.out) == (2, "")
+    assert "holds no results of mmeb" in said.err
+    assert "demo (1 dataset)" in said.err

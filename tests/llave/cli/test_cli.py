@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[3]
 HASHED = "tests.helpers.embedders:Hashed"
 
 SAID = {"-q", "--quiet", "-v", "--verbose"}
-TASKS = {"-s", "--suite", "-t", "--tasks", "-d", "--data", "--images"}
+TASKS = {"-s", "--suite", "-t", "--tasks", "-d", "--data", "--images", "--allow-root"}
 MODEL = {"--device", "--dtype", "--seed", "--model-option", "--trust-remote-code"}
 ENGINE = {"--store", "--budget", "--workers"}
 COMMANDS = {
@@ -39,18 +39,30 @@ COMMANDS = {
     },
     "board": {
         *("RESULTS", "--published", "-s", "--suite", "--rank-by", "--columns", "--datasets", "--by", "--mix"),
-        *("-f", "--format", "--html", "--html-queries", "--images", "--top", "--intervals", "--no-intervals"),
+        *(
+            "-f",
+            "--format",
+            "--html",
+            "--html-queries",
+            "--html-pictures",
+            "--images",
+            "--top",
+            "--intervals",
+            "--no-intervals",
+        ),
     },
-    "compare": {"MODEL", "--results", "-s", "--suite", "--queries", "--fail-on-regression", "-f", "--format"},
+    "compare": {
+        *("MODEL", "--results", "-s", "--suite", "--queries", "--images", "--fail-on-regression", "-f", "--format"),
+    },
     "diagnose": {"MODEL", "--recipe", "--pairs", "--alpha", "--plot", "--json", *TASKS, *MODEL, *ENGINE},
-    "train": {"RECIPE", "-d", "--data", "--images", "-o", "--out", "--set", "--resume", "--dry-run"},
+    "train": {"RECIPE", "--allow-root", "-d", "--data", "--images", "-o", "--out", "--set", "--resume", "--dry-run"},
     "export": {
         *("RESULTS", "-f", "--format", "-o", "--output", "--model", "--protocol", "-s", "--suite", "--meta"),
     },
     "import": {"FILE", "-o", "--out", "--model"},
     "validate": {"DIR", "-s", "--suite", "--intervals", "--most"},
     "doctor": {"MODEL", "--known-answers", "--json", *MODEL},
-    "embed": {"MODEL", "ITEMS.JSONL", "-o", "--output", "--root", "--on-bad-media", *MODEL, *ENGINE},
+    "embed": {"MODEL", "ITEMS.JSONL", "-o", "--output", "--root", "--on-bad-media", "--allow-root", *MODEL, *ENGINE},
     "tasks": {"TASK", "-s", "--suite", "--meta-task", "--split", "--modality", "--json"},
     "suites": {"--json"},
     "models": {"--json"},
@@ -123,7 +135,8 @@ class TestWrongNames:
             (("tasks", "--meta-task", "vqaa"), ("There is no meta-task named 'vqaa'.", "Did you mean vqa?")),
             (("tasks", "--modality", "sound"), ("There is no modality named 'sound'.", "image+text")),
             (("show", "nowhere.json"), ("nowhere.json does not exist.", "OUT/<model>/<revision>/<task>.json")),
-            (("show", "docs"), ("docs is a folder, not a result.",)),
+            (("show", "docs"), ("docs holds no results.", "OUT/<model>/<revision>/<task>.json")),
+            (("show", "llave-2b"), ("There is no file or folder llave-2b.", "`llave show runs/results`")),
             (("show", "pyproject.toml"), ("pyproject.toml is not a result",)),
             (("show",), ("required: RESULT",)),
         ],

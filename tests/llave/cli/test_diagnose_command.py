@@ -46,7 +46,7 @@ def task(tmp_path: Path) -> Path:
 
 def test_a_tasks_figures_are_those_of_its_vectors(task: Path, store, capsys) -> None:
     assert call(MODEL, "--data", task, "--json", *store) == 0
-    found = json.loads(capsys.readouterr().out)[MODEL]["mine"]
+    found = json.loads(capsys.readouterr().out)["spelled"]["mine"]
     assert found["queries"] == 2
     assert found["positive"]["mean"] == pytest.approx(0.5, abs=0.001)
     assert found["negative"]["mean"] == pytest.approx((0.6 + 0 + 0.8 + 0) / 4, abs=0.001)
@@ -64,7 +64,7 @@ def test_the_table_has_each_dataset_and_model_and_the_means(tmp_path: Path, stor
     flags = [flag for path in plots for flag in ("--plot", path)]
     assert call(*models, "--recipe", "demo", "--data", data, *flags, *store) == 0
     said = capsys.readouterr().out
-    rows = [line for line in said.splitlines() if "tests.helpers.embedders" in line]
+    rows = [line for line in said.splitlines() if "│ hashed" in line or "│ a--b" in line]
     assert [name in row for name, row in zip(["ask", "ask", "find", "find", "mean", "mean"], rows, strict=True)] == [
         True
     ] * 6
@@ -75,17 +75,26 @@ def test_the_table_has_each_dataset_and_model_and_the_means(tmp_path: Path, stor
     assert "ask" not in said
 
 
+def test_models_are_named_as_results_name_them_and_told_apart(task: Path, store, capsys) -> None:
+    """A folder, a path in front of a class, and two models of one name."""
+    both = ("tests.helpers.embedders:Hashed", "tests.helpers.embedders:Double")
+    assert call("classical", *both, "--data", task, "--json", *store) == 0
+    names = list(json.loads(capsys.readouterr().out))
+    assert [name.split("@")[0] for name in names] == ["classical", "hashed", "hashed"]
+    assert len(set(names)) == 3
+
+
 def test_a_narrow_terminal_leaves_out_figures_from_the_right_and_names_them(
     tmp_path: Path, store, capsys, monkeypatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     pairs = ["--recipe", "demo", "--data", write_pairs(tmp_path / "data"), *store]
     models = ["tests.helpers.embedders:Hashed", "tests.helpers.embedders:Dashed"]
-    for chosen, last, gone in ((models[:1], "hard", "entropy"), (models, "overlap", "auc")):
+    for chosen, last, gone in ((models[:1], "hard", "entropy"), (models, "margin", "hard")):
         assert call(*chosen, *pairs) == 0
         said = capsys.readouterr().out
         title, _, head, *_ = said.splitlines()
-        assert (models[0] in title, "model" in head) == (len(chosen) == 1, len(chosen) == 2)
+        assert (title.endswith("of hashed"), "model" in head) == (len(chosen) == 1, len(chosen) == 2)
         assert (last in head, gone in head) == (True, False)
         assert f"No room for {gone}, " in said
         assert "suspects: --json has all figures." in " ".join(said.split())

@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -132,3 +139,38 @@ def test_an_old_name_of_a_setting_is_noted_once_and_only_by_the_main_process(
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert call(*mine, "--dry-run", "--set", "scale=50") == 0
     assert capsys.readouterr().err == ""
+
+
+def test_the_command_that_is_printed_after_ctrl_c_goes_on(mine, tmp_path: Path):
+    """Whether a checkpoint was written before or not, and however often it is stopped."""
+    out = tmp_path / "out, with a space"
+    settings = ("--set", "max_steps=40", "--set", "save_steps=2")
+    command = ["llave", "train", *map(str, (*mine, "--out", out, *settings))]
+    for checkpoint in ("checkpoint-2", "checkpoint-6"):
+        stopped = _stopped(command, out / checkpoint)
+        assert "Traceback" not in stopped
+        command = shlex.split(stopped.splitlines()[-1])
+        assert command[-1] == "--resume"
+    done = _start(command)
+    said = done.communicate(timeout=240)[1]
+    assert done.returncode == 0, said
+    assert "Resuming from" in said
+    assert (out / "checkpoint-40").is_dir()
+
+
+def _start(command: Sequence[str]) -> subprocess.Popen[str]:
+    root = Path(__file__).resolve().parents[3]
+    environment = {**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    python = [sys.executable, "-m", *command]
+    return subprocess.Popen(python, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def _stopped(command: Sequence[str], until: Path) -> str:
+    """What a run says that gets Ctrl-C when a file or folder is there."""
+    run = _start(command)
+    while run.poll() is None and not until.exists():
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    said = run.communicate(timeout=240)[1]
+    assert run.returncode == 130, said
+    return said
