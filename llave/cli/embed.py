@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="stop",
         help="what to do with images and videos that cannot be used",
     )
-    add_root_flag(parser.add_argument)
+    add_root_flag(parser)
     add_engine_flags(parser)
     add_model_flags(parser)
 

@@ -6,7 +6,6 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,9 +116,9 @@ def add_speech_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_root_flag(add: Callable[..., object]) -> None:
-    """Adds the flag that allows media behind links to another folder, by the `add_argument` of a parser or a group."""
-    add(
+def add_root_flag(group: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Adds the flag that allows media behind links to another folder."""
+    group.add_argument(
         "--allow-root",
         type=Path,
         action="append",
@@ -131,7 +130,8 @@ def add_root_flag(add: Callable[..., object]) -> None:
 
 def add_task_flags(parser: argparse.ArgumentParser, *, recipe: bool = False) -> None:
     """Adds the flags that choose tasks and where they are read."""
-    add = parser.add_argument_group("tasks").add_argument
+    group = parser.add_argument_group("tasks")
+    add = group.add_argument
     add("-s", "--suite", metavar="SUITE", help="the tasks of a suite, such as demo or mmeb (default: none)")
     add(
         "-t",
@@ -153,7 +153,7 @@ def add_task_flags(parser: argparse.ArgumentParser, *, recipe: bool = False) -> 
         + " (default: where the tasks come from, such as the hub)",
     )
     add("--images", type=Path, metavar="DIR", help="folder of image paths (default: found beside the data)")
-    add_root_flag(add)
+    add_root_flag(group)
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:

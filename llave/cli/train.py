@@ -23,7 +23,8 @@ _SHOWN = 5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `llave train`."""
     parser.add_argument("recipe", metavar="RECIPE", help="a recipe, such as demo, demo-infonce, llave-2b or infonce-2b")
-    add = parser.add_argument_group("data").add_argument
+    data = parser.add_argument_group("data")
+    add = data.add_argument
     add(
         "-d",
         "--data",
@@ -32,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: the recipe's)",
     )
     add("--images", metavar="DIR", help="folder that image paths are relative to (default: found beside the data)")
-    add_root_flag(add)
+    add_root_flag(data)
     add = parser.add_argument_group("run").add_argument
     add("-o", "--out", type=Path, metavar="DIR", help="folder of the run, with checkpoints (default: runs/RECIPE)")
     add(
