@@ -15,7 +15,7 @@ from leaderboards.board.board import Board
 from leaderboards.page.data import page_data
 from leaderboards.page.viewer import viewer
 
-_CODE = ("common.js", "table.js", "plots.js", "compare.js", "queries.js", "page.js")
+_CODE = ("common.js", "state.js", "table.js", "plots.js", "compare.js", "queries.js", "page.js")
 _CHARTS = "vendor/chart.umd.min.js"
 _FOR_HTML = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
@@ -35,8 +35,8 @@ def page(board: Board, *, queries: int = 0, images: Path | None = None) -> str:
     """The page of `write_page` as text."""
     shown = viewer(board, queries, images) if queries else None
     data = page_data(board, shown)
-    style, charts = _read("page.css"), _read(_CHARTS).partition("//# sourceMappingURL")[0]
-    code = "\n".join(map(_read, _CODE))
+    style, charts = _read("web/page.css"), _read(_CHARTS).partition("//# sourceMappingURL")[0]
+    code = "\n".join(_read(f"web/{name}") for name in _CODE)
     parts = {
         "policy": _policy(style, charts, code),
         "title": html.escape(data["suite"]),
@@ -46,7 +46,7 @@ def page(board: Board, *, queries: int = 0, images: Path | None = None) -> str:
         "code": code,
     }
     return _PLACE.sub(
-        lambda place: parts[place[1]], _read("page.html")
+        lambda place: parts[place[1]], _read("web/page.html")
     )  # one pass, so that inserted text is never substituted
 
 
