@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -109,7 +111,8 @@ def _write_page(board: Board, options: argparse.Namespace) -> None:
     from leaderboards.numbers import fixed
     from leaderboards.page.page import write_page
 
-    write_page(options.html, board, queries=options.html_queries, images=options.images)
+    command = shlex.join(["llave", *sys.argv[1:]])
+    write_page(options.html, board, queries=options.html_queries, images=options.images, command=command)
     say(console(stderr=True), f"Page: {options.html} ({fixed(options.html.stat().st_size / 1e6)} MB)")
 
 
