@@ -38,10 +38,30 @@ class RunFailed(UserError):
     """An error after work began. The work that was finished before is kept."""
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], where: str) -> UserError:
-    """Returns the error for an unknown name. Its hint suggests up to three similar names of `known`, then `where`."""
-    names = sorted(known)
-    by_lower = {each.lower(): each for each in names}
-    close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)
-    guess = f"Did you mean {' or '.join(by_lower[each] for each in close)}? " if close else ""
-    return UserError(f"There is no {kind} named {name!r}.", f"{guess}{where}")
+class UnknownName(UserError):
+    """A name that is none of the kind that was wanted. It may be one of another kind, which a caller may know.
+
+    The hint suggests up to three similar names of `known`, then says `where` names are found.
+    """
+
+    def __init__(self, kind: str, name: str, what: str, where: str = "", known: Iterable[str] = ()) -> None:
+        self.kind, self.name, self.where, self.known = kind, name, where, frozenset(known)
+        close = close_names(name, self.known)
+        guess = f"Did you mean {' or '.join(close)}?" if close else ""
+        super().__init__(what, f"{guess} {where}".strip())
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str], where: str) -> UnknownName:
+    """Returns the error for an unknown name of a kind."""
+    return UnknownName(kind, name, f"There is no {kind} named {name!r}.", where, known)
+
+
+def likeness(one: str, other: str) -> float:
+    """Returns how like two names are, from 0 to 1. Letter case does not count."""
+    return difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio()
+
+
+def close_names(name: str, known: Iterable[str]) -> list[str]:
+    """Returns up to three names that are like `name`, the closest first. Letter case does not count."""
+    by_lower = {each.lower(): each for each in sorted(known)}
+    return [by_lower[each] for each in difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)]

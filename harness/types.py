@@ -252,6 +252,8 @@ class ModelRow:
     """Checks that have shown the adapter to be right."""
     model_type: str = ""
     """The `model_type` in the config.json of folders that this adapter opens."""
+    hub: str = ""
+    """The name on the hub of the one checkpoint that the row stands for, if it does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +283,8 @@ class Ranking:
     """Number of candidates that were ranked, repeats counted."""
     top: tuple[TopCandidate, ...] = ()
     """The best candidates, best first; equal scores in the order of the targets."""
+    right_score: float | None = None
+    """The fp32 score of the best right candidate, in the top or not. None if it was not ranked."""
 
     @property
     def depends_on_protocol(self) -> bool:

@@ -20,7 +20,7 @@ _PIECE = 8
 """Characters between the places at which a very long word may break."""
 _BOLD = 1.15
 """How much wider than usual text bold text is."""
-_LOOKS: dict[Style, str] = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "fail": r"\textbf{%s}"}
+_LOOKS: dict[Style, str] = {"best": r"\textbf{%s}", "fail": r"\textbf{%s}"}
 _GREEK = r"""
 α\alpha β\beta γ\gamma δ\delta ε\epsilon ζ\zeta η\eta θ\theta ι\iota κ\kappa λ\lambda μ\mu ν\nu ξ\xi οo π\pi
 ρ\rho ς\varsigma σ\sigma τ\tau υ\upsilon φ\phi χ\chi ψ\psi ω\omega

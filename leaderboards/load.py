@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import UserError
+from harness.errors import UnknownName, UserError
 from harness.results.files import Result, load_result
 from harness.scoring.intervals import Clusters, Floats, SampleMean
 from leaderboards.exchange.files import SUFFIX, load_imported, row_of
@@ -97,10 +97,9 @@ def load(places: Sequence[Path]) -> Loaded:
     records = [record for path, result in kept.items() if (record := _record(path, result, warnings))]
     if not records and not imported:
         what = "\n".join(warnings) or "No results were given."
-        raise UserError(
-            what,
-            "Give a file or folder that `llave run` or `llave import` wrote, such as runs/results.",
-        )
+        absent = next((place for place in places if not place.exists()), places[0] if places else Path())
+        where = "Give a file or folder that `llave run` or `llave import` wrote, such as runs/results."
+        raise UnknownName("results", str(absent), what, where)
     return Loaded(tuple(records), tuple(imported.values()), tuple(warnings))
 
 

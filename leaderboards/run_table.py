@@ -9,8 +9,9 @@ from harness.results.files import Result
 from harness.scoring.metrics import Metric, QueryRow
 from leaderboards.board.board import Board
 from leaderboards.board.tables import clusters_note, remarks
+from leaderboards.contents import content_of, places_of, shared_lead
 from leaderboards.numbers import fixed, percent
-from leaderboards.tables import Cell, Table
+from leaderboards.tables import Cell, Table, some
 from tasks.suites import Mean
 
 _NAMED = 10
@@ -141,6 +142,8 @@ def _about(result: Result) -> list[str]:
         f"created: {result.created} by llave-bench {result.environment.get('llave-bench')} "
         f"on {result.environment.get('device')} in {result.cost.get('seconds')} s",
     ]
+    if places := places_of(result):
+        lines.append("media: " + some([str(place.folder) for place in places], 3))
     notes = result.dataset.get("notes")
     if isinstance(notes, dict) and notes:
         lines.append("data notes: " + ", ".join(f"{name} {count}" for name, count in notes.items()))
@@ -153,11 +156,13 @@ def query_table(rows: Sequence[QueryRow], count: int) -> Table:
     Queries that could not be ranked come first.
     """
     lines = []
+    lead = shared_lead(row["content"] for row in rows)
     for row in sorted(rows, key=_badness, reverse=True)[:count]:
         top = _maps(row["top"])
-        positives = "\n".join(item_text(each) for each in _maps(row["positives"])[:3])
-        first = item_text(top[0]) if top else str(row.get("bad_media", "not ranked"))
-        lines.append(tuple(map(Cell, (str(row["query"]), _places(row), item_text(row["content"]), positives, first))))
+        positives = "\n".join(content_of(each).line for each in _maps(row["positives"])[:3])
+        first = content_of(top[0]).line if top else str(row.get("bad_media", "not ranked"))
+        asked = content_of(row["content"], lead=lead).line
+        lines.append(tuple(map(Cell, (str(row["query"]), _places(row), asked, positives, first))))
     names = ("query", "rank", "content", "positives", "ranked first")
     title = f"The {min(count, len(rows))} worst queries"
     return Table(title, names, tuple(lines), frozenset(names[2:]), lines=True, longest=None)
@@ -182,12 +187,3 @@ def _places(row: QueryRow) -> str:
 def _maps(value: object) -> list[QueryRow]:
     assert isinstance(value, list)
     return value
-
-
-def item_text(item: object) -> str:
-    """The first 300 characters of an item: the names of its media in brackets, then its text."""
-    if not isinstance(item, dict):
-        return ""
-    media = item.get("media")
-    names = [f"[{name}]" for name in media] if isinstance(media, list) else []
-    return " ".join([*names, str(item.get("text", "")).strip()])[:300]

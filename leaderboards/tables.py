@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-Style = Literal["", "best", "second", "pass", "fail", "note", "skipped"]
+Style = Literal["", "best", "pass", "fail", "note", "skipped"]
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _BORDERS = 3
@@ -34,7 +34,6 @@ class _Look(NamedTuple):
 _LOOKS: dict[Style, _Look] = {
     "": _Look(""),
     "best": _Look("bold", "**", "strong"),
-    "second": _Look("underline", "_", "u"),
     "pass": _Look("green"),
     "fail": _Look("bold red", "**", "strong"),
     "note": _Look("yellow"),
@@ -49,6 +48,8 @@ class Cell:
     text: str
     extra: str = ""
     style: Style = ""
+    pictures: tuple[str, ...] = ()
+    """Addresses of pictures, which only HTML shows."""
 
     def __str__(self) -> str:
         return f"{self.text} {self.extra}".strip()
@@ -237,7 +238,7 @@ def title_line(table: Table) -> str:
 
 
 def markdown(table: Table) -> str:
-    """A GitHub table below its title, with notes as a list. Best is bold, second in italics."""
+    """A GitHub table below its title, with notes as a list. Best is bold."""
 
     def cell(each: Cell) -> str:
         mark = _LOOKS[each.style].markdown if each.text else ""
@@ -264,7 +265,9 @@ def html_table(table: Table) -> str:
     def cell(column: str, each: Cell) -> str:
         element = _LOOKS[each.style].element
         extra = f" <small>{html.escape(each.extra)}</small>" if each.extra else ""
-        return f"<td{kind(column)}><{element}>{html.escape(each.text)}</{element}>{extra}</td>"
+        images = "".join(f'<img src="{html.escape(src)}" alt="">' for src in each.pictures)
+        pictures = f"<div>{images}</div>" if images else ""
+        return f"<td{kind(column)}>{pictures}<{element}>{html.escape(each.text)}</{element}>{extra}</td>"
 
     def lines(rows: Sequence[Sequence[Cell]]) -> str:
         return "\n".join(f"<tr>{''.join(map(cell, table.columns, row))}</tr>" for row in rows)
@@ -281,11 +284,3 @@ def html_table(table: Table) -> str:
 def csv_text(value: object) -> object:
     """The value, with a `'` before a text that a spreadsheet would evaluate as a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
-
-
-def styles(values: Sequence[float | None]) -> list[Style]:
-    """The style of each figure of a column: best, second or none. Figures that print alike get the same style."""
-    shown = [None if value is None else round(value, 3) for value in values]
-    order = sorted({value for value in shown if value is not None}, reverse=True)[:2]
-    names: dict[float, Style] = dict(zip(order, ("best", "second"), strict=False))
-    return ["" if value is None else names.get(value, "") for value in shown]

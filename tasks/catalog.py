@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from harness.errors import UserError, unknown_name
+from harness.errors import UnknownName, UserError, unknown_name
 from harness.types import Task
 from tasks.jsonl import jsonl_task
 from tasks.mmeb.datasets import ROWS as MMEB_ROWS
 from tasks.mmeb.folder import FolderSource
 from tasks.mmeb.local import local_tasks
 from tasks.names import parse_name
-from tasks.suites import find_suite, suites
+from tasks.suites import find_suite
 from tasks.video.files import VideoSet, video_sets
 from tasks.video.retrieval import ROWS as VIDEO_ROWS
 from tasks.video.retrieval import VideoSource, local_video_tasks, published_name, with_data
@@ -47,44 +47,54 @@ def all_tasks() -> dict[str, Task]:
 
 
 def resolve_tasks(
-    names: str | None = None, suite: str | None = None, data: Path | None = None, images: Path | None = None
+    names: str | Sequence[str] | None = None,
+    suite: str | None = None,
+    data: Path | None = None,
+    images: Path | None = None,
 ) -> tuple[Task, ...]:
-    """The tasks of a suite, then those of a comma-separated list, each once. `NAME@global` overrides the scope.
+    """The tasks with the given names, each once. A suite gives all of its tasks, or those that are named.
 
     Args:
-        names: comma-separated names of tasks. `all` is every subset of a folder, or the task of a file.
+        names: names of tasks, alone or with commas between them. `NAME@global` overrides the scope. `all` is every
+            subset of a folder, or the task of a file. A name that has a comma itself is written alone.
         suite: the name of a suite. Of a folder, those of its tasks that are there, so its means may be incomplete.
         data: a folder in a layout of MMEB or of text-video retrieval, or a JSON Lines file, which is one task. With a
             folder, subsets need not be registered, and `all` is the default. None: the registered sources.
         images: the folder that paths of images and videos are relative to.
 
     Raises:
-        UserError: for an unknown name, for no choice without data, and for a suite of which nothing is there.
+        UserError: for an unknown name, for no choice without data, for a task that is not in the suite, and for a suite
+            of which nothing is there.
     """
-    wanted = [name.strip() for name in (names or "").split(",") if name.strip()]
+    given = [names] if isinstance(names, str) else names or ()
+    wanted = [name for name in given if name.strip(" ,")]
     if data is None:
         if not wanted and suite is None:
             raise UserError("There is nothing to run.", "Choose with --suite or --tasks. `llave tasks` lists them.")
         chosen = _registered(wanted, suite)
     elif data.is_dir():
-        chosen = _in_folder(wanted if wanted or suite else [ALL], suite, data, images)
+        chosen = _in_folder(wanted, suite, data, images)
     elif not data.exists() or data.suffix != ".jsonl":
         what = "is neither a folder nor a .jsonl file" if data.exists() else "does not exist"
-        raise UserError(f"{data} {what}.", "Check --data.")
+        raise UnknownName("data", str(data), f"{data} {what}.", "Check --data.")
     else:
         chosen = _in_file(wanted or [ALL], suite, data, images)
     return tuple({task.name: task for task in chosen}.values())
 
 
-def _registered(wanted: list[str], suite: str | None) -> Iterable[Task]:
+def _registered(wanted: Sequence[str], suite: str | None) -> Iterable[Task]:
     tasks = all_tasks()
-    if any(parse_name(name).dataset == ALL for name in wanted):
+    members = find_suite(suite).tasks if suite is not None else None
+    if not wanted and members is not None:
+        return [tasks[name] for name in members]
+    names = _names(wanted, tasks)
+    if any(parse_name(name).dataset == ALL for name in names):
         raise UserError("`all` means every subset of a folder.", "Name the folder with --data, or use --suite mmeb.")
-    members = find_suite(suite).tasks if suite is not None else ()
-    return [*(tasks[name] for name in members), *_pick(wanted, tasks, (), "`llave tasks` lists them.")]
+    _check_members(names, suite, members, tasks)
+    return _pick(names, tasks, (), "`llave tasks` lists them.")
 
 
-def _in_folder(wanted: list[str], suite: str | None, data: Path, images: Path | None) -> Iterable[Task]:
+def _in_folder(wanted: Sequence[str], suite: str | None, data: Path, images: Path | None) -> Iterable[Task]:
     sets, source = video_sets(data, images), FolderSource(data, images)
     local = _local(data, images, sets)
     registered = {
@@ -92,19 +102,40 @@ def _in_folder(wanted: list[str], suite: str | None, data: Path, images: Path | 
         for name, task in all_tasks().items()
     }
     where = f"{data} holds {', '.join(local)}."
-    picked = _pick(wanted, {**local, **registered}, local.values(), where)
+    known, every = {**local, **registered}, list(local.values())
+    names = _names(wanted, known) or [ALL]
+    if suite is not None:
+        members = find_suite(suite).tasks
+        every = [task for name in members for task in _members(name, local, registered)]
+        if not every:
+            raise UserError(f"{data} has nothing of suite {suite}, which is {', '.join(members)}.", where)
+        _check_members(names, suite, (*members, *(task.name for task in every), ALL), known)
+    picked = _pick(names, known, every, where)
     for task in picked:  # a registered task may be missing in the folder
         if isinstance(task.source, VideoSource):
             task.source.info(task)
         else:
             source.files(task)
-    if suite is None:
-        return picked
-    members = find_suite(suite).tasks
-    present = [task for name in members for task in _members(name, local, registered)]
-    if not present:
-        raise UserError(f"{data} has nothing of suite {suite}, which is {', '.join(members)}.", where)
-    return [*present, *picked]
+    return picked
+
+
+def _names(wanted: Sequence[str], known: Mapping[str, Task]) -> list[str]:
+    """The single names. What is a name as a whole is not split at its commas."""
+    names: list[str] = []
+    for each in wanted:
+        whole = each.strip()
+        names += [whole] if parse_name(whole).dataset in known else [part.strip() for part in whole.split(",")]
+    return [name for name in names if name]
+
+
+def _check_members(
+    names: Iterable[str], suite: str | None, members: Sequence[str] | None, known: Mapping[str, Task]
+) -> None:
+    """Raises UserError for a known task that is not in the suite. Unknown names are left to `_pick`."""
+    for name in names:
+        dataset = parse_name(name).dataset
+        if members is not None and dataset in known and dataset not in members:
+            raise UserError(f"{dataset} is not in suite {suite}.", f"{suite} has {', '.join(members)}.")
 
 
 def _local(data: Path, images: Path | None, sets: tuple[VideoSet, ...]) -> dict[str, Task]:
@@ -129,11 +160,12 @@ def _members(name: str, local: Mapping[str, Task], registered: Mapping[str, Task
     return [registered[name], *parts] if name in local else parts
 
 
-def _in_file(wanted: list[str], suite: str | None, data: Path, images: Path | None) -> Iterable[Task]:
+def _in_file(wanted: Sequence[str], suite: str | None, data: Path, images: Path | None) -> Iterable[Task]:
     if suite is not None:
         raise UserError(f"{data} is one task, not a suite.", "Leave out --suite.")
     task = jsonl_task(data, images)
-    return _pick(wanted, {task.name: task}, (task,), f"{data} is one task, {task.name}.")
+    known = {task.name: task}
+    return _pick(_names(wanted, known), known, (task,), f"{data} is one task, {task.name}.")
 
 
 def _pick(wanted: Iterable[str], known: dict[str, Task], every: Iterable[Task], where: str) -> list[Task]:
@@ -142,8 +174,6 @@ def _pick(wanted: Iterable[str], known: dict[str, Task], every: Iterable[Task], 
     for name in wanted:
         dataset, scope = parse_name(name)
         if dataset != ALL and dataset not in known:
-            if dataset in suites():
-                raise UserError(f"{dataset} is a suite, not a task.", f"Use --suite {dataset}.")
             raise unknown_name("task", dataset, known, where)
         tasks = every if dataset == ALL else (known[dataset],)
         picked += [replace(task, name=f"{task.name}@{scope}", scope=scope) if scope else task for task in tasks]

@@ -47,6 +47,11 @@ class Suite:
     """Tasks of text-video retrieval. A board shows their R@1, R@5 and R@10, as papers do."""
 
     @property
+    def title(self) -> str:
+        """The name as people write it: MMEB-OOD for `mmeb-ood`."""
+        return self.name.upper() if self.name.startswith("mmeb") else self.name
+
+    @property
     def means(self) -> tuple[str, ...]:
         """Names of the means: `overall`, the groups, and the mean of the meta-task means if there are any."""
         names = (OVERALL, *(name for name, _ in self.groups))
@@ -122,7 +127,8 @@ def suites() -> dict[str, Suite]:
     ]
     for meta in META_TASKS:
         name = f"mmeb-{meta.removeprefix('visual_')}"
-        every.append(suite_of(name, f"MMEB, only {meta.replace('_', ' ')}", [r for r in ROWS if r.meta_task == meta]))
+        words = meta.replace("vqa", "VQA").replace("_", " ")
+        every.append(suite_of(name, f"MMEB, only {words}", [r for r in ROWS if r.meta_task == meta]))
     every.append(_video_suite(LLAVE, "MSR-VTT (1k-A) and MSVD as LLaVE measures them, in both directions"))
     every.append(_video_suite(MMEB_V2, "text to video as MMEB-V2 measures it"))
     every.append(suite_of("demo", "small drawn scenes and clips; no download", demo_tasks()))

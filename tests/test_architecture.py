@@ -37,12 +37,14 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
         {"checkpoints"},
         {"null", "classical", "custom", "llave", "libraries"},
         {"dual", "vlm"},
+        {"recognition"},
     ),
     "tasks": ({"names", "jsonl", "video"}, {"mmeb"}, {"demo"}, {"suites"}, {"catalog"}),
     "leaderboards": (
         {"numbers", "layout"},
         {"stats", "tables", "published"},
-        {"latex"},
+        {"latex", "contents"},
+        {"pictures"},
         {"exchange"},
         {"load"},
         {"board", "submission"},
@@ -50,7 +52,7 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
         {"compare"},
         {"page"},
     ),
-    "llave": ({"api"}, {"cli"}, {"__main__"}),
+    "llave": ({"words"}, {"api"}, {"cli"}, {"__main__"}),
     "trainers": ({"config", "loss"}, {"recipes", "data"}, {"monitor"}, {"engine"}, {"estimate", "train"}),
 }
 """The rooms of each folder, floor by floor. A room imports only from lower floors."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from harness.identity import fingerprint
 from harness.media.digests import Digests, files_digest
 from harness.media.images import MediaInfo
 from harness.progress import NoProgress, Progress
-from harness.types import DataInfo, Item, Media, Task, TaskData
+from harness.types import DataInfo, Item, Media, MediaKind, Task, TaskData
 
 _LOADER = 1
 """Raise when the same files give other rows than before."""
@@ -22,7 +24,11 @@ _SHOWN = 5
 _LOOKS = 16
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+MediaPlace: TypeAlias = tuple[MediaKind, Path]
+"""A kind of media, and a folder that media of this kind are in."""
+
+
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """The rows of a task with their media checked, ready to be embedded."""
 
@@ -33,6 +39,12 @@ class Dataset:
     media: Mapping[Media, MediaInfo]
     bad: Mapping[Media, BadMedia]
     """Media that cannot be used; empty unless the run skips them."""
+
+    @cached_property
+    def places(self) -> Mapping[MediaPlace, int]:
+        """Every place of the media, numbered in the order of the data. No score depends on them."""
+        used = dict.fromkeys((medium.kind, medium.root) for item in _items(self.data) for medium in item.media)
+        return {place: number for number, place in enumerate(used)}
 
     def why_bad(self, item: Item) -> BadMedia | None:
         """The error of the item's first medium that cannot be used; None if it can be embedded."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path
 
 from harness.errors import UserError, unknown_name
 from harness.models import classical, custom, null
+from harness.models.checkpoints import COMMIT
 from harness.models.dual.checkpoints import ROWS as DUAL_ROWS
 from harness.models.dual.uniir import ROWS as UNIIR_ROWS
 from harness.models.libraries.mteb import ROWS as MTEB_ROWS
 from harness.models.libraries.remote_code import check_trust
 from harness.models.libraries.sentence_transformers import ROWS as SENTENCE_TRANSFORMERS_ROWS
 from harness.models.llave.embedder import ROWS as LLAVE_ROWS
+from harness.models.recognition import recognize, row_of_hub
 from harness.models.vlm.embedder import ROWS as VLM_ROWS
 from harness.types import ModelHandle, ModelRow, ModelSettings
 
@@ -33,24 +34,40 @@ ROWS: tuple[ModelRow, ...] = (
 )
 
 
-def open_model(name: str, settings: ModelSettings) -> ModelHandle:
+def open_model(name: str, settings: ModelSettings, note: Callable[[str], None] = lambda _: None) -> ModelHandle:
     """Finds and identifies a model by the name that a user writes, without loading its weights.
 
-    Names of this package come before those of other packages. A folder is recognized by its `model_type`.
+    Names of this package come before those of other packages, and the name on the hub of a known model is that model.
+    Any other folder or name on the hub is recognized by its files.
+
+    Args:
+        name: a name from `llave models`, `ORG/NAME` or `ORG/NAME@COMMIT` on the hub, a folder, or
+            `package.module:Class`.
+        settings: how the model is loaded.
+        note: receives the sentence that says how a folder or a name on the hub was recognized.
 
     Raises:
         UserError: if there is no such model, or if its row refuses the settings.
     """
-    row = _match(name, ROWS) or _of_folder(Path(name), ROWS)
-    if row is None and custom.NAME.fullmatch(name):
-        row = custom.ROW
-    row = row or _match(name, installed_rows()) or _of_folder(Path(name), installed_rows())
+    row = _match(name, ROWS) or (custom.ROW if custom.NAME.fullmatch(name) else None) or _match(name, installed_rows())
+    if row is None and (row := row_of_hub(name, ROWS)):
+        name = row.name + name.removeprefix(row.hub)
     if row is None:
-        names = [row.name for row in (*ROWS, *installed_rows())]
-        where = "See `llave models`. A folder of another kind needs its prefix, such as sentence-transformers/FOLDER."
-        raise unknown_name("model", name, names, where)
+        rows = (*ROWS, *installed_rows())
+        found = recognize(name, rows)
+        if found is None:
+            where = "`llave models` lists models. Or name a folder, or ORG/NAME on the hub."
+            raise unknown_name("model", name, [each.name for each in rows], where)
+        note(found.why)
+        row = found.row
     check_trust(row.name, name, settings)
     return row.open(name, settings)
+
+
+def pinned_name(name: str, revision: str) -> str:
+    """The name with its commit, if it is of the hub and can move; other names as they are."""
+    can_be_pinned = COMMIT.fullmatch(revision) and "@" not in name and not custom.NAME.fullmatch(name)
+    return f"{name}@{revision}" if can_be_pinned else name
 
 
 def installed_rows() -> tuple[ModelRow, ...]:
@@ -59,20 +76,13 @@ def installed_rows() -> tuple[ModelRow, ...]:
 
 
 def _match(name: str, rows: tuple[ModelRow, ...]) -> ModelRow | None:
+    """The row with this name or with its prefix. A row of the hub may have a commit after its name."""
+    alone = name.partition("@")[0]
     for row in rows:
-        if name == row.name or (row.name.endswith("/") and name.startswith(row.name)):
+        has_prefix = row.name.endswith("/") and name.startswith(row.name)
+        if name == row.name or has_prefix or (row.hub and alone == row.name):
             return row
     return None
-
-
-def _of_folder(folder: Path, rows: tuple[ModelRow, ...]) -> ModelRow | None:
-    """The row for the `model_type` in a folder's config.json, if there is one."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    kind = config.get("model_type") if isinstance(config, dict) else None
-    return next((row for row in rows if row.model_type and row.model_type == kind), None)
 
 
 def _load_rows(point: EntryPoint) -> tuple[ModelRow, ...]:

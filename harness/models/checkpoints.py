@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from harness.errors import UserError
+from harness.errors import UnknownName, UserError
 from harness.media.digests import folder_digest
 from harness.models.weights import count_parameters
 
@@ -122,13 +122,16 @@ def find_checkpoint(
     Raises:
         UserError: if there is no such folder, or if the hub does not have the name.
     """
-    rest = aliases.get(written, written.removeprefix(prefix))
+    alias, at, commit_of_alias = written.partition("@")
+    rest = f"{aliases[alias]}{at}{commit_of_alias}" if alias in aliases else written.removeprefix(prefix)
     folder = Path(rest).expanduser()
     if rest and folder.is_dir():
         return FoundCheckpoint(_folder_name(folder.resolve(), run_in_name), check(folder), None)
     full = f"{owner}/{rest}" if owner and rest and "/" not in rest else rest
     if full.count("/") != 1 or rest.startswith((".", "/", "~")):
-        raise UserError(
+        raise UnknownName(
+            "model",
+            rest,
             f"There is no folder {rest!r}.",
             f"Write {prefix}FOLDER, or {prefix}NAME or {prefix}NAME@COMMIT for a checkpoint on the hub"
             + (f", or one of {', '.join(aliases)}." if aliases else "."),
@@ -152,11 +155,44 @@ def download(name: str, commit: str | None, patterns: Sequence[str]) -> Path:
     try:
         return Path(snapshot_download(name, revision=commit, allow_patterns=list(patterns)))
     except (OSError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(
-            f"There is no folder {name!r}, and the hub does not give it: {reason}",
-            "Check the name and the network, or copy the checkpoint here and name its folder.",
-        ) from None
+        raise _refused(name, commit, error) from None
+
+
+def _refused(name: str, commit: str | None, error: Exception) -> UserError:
+    """What it means that the hub does not give a checkpoint, and what can be done."""
+    from huggingface_hub import constants, errors
+
+    log_in = "log in with `hf auth login` or set HF_TOKEN"
+    if isinstance(error, errors.GatedRepoError):
+        page = f"{constants.ENDPOINT}/{name}"
+        return UserError(f"{name} is gated: its owner asks for consent.", f"Accept the terms at {page}, then {log_in}.")
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return UnknownName(
+            "model",
+            name,
+            f"There is no folder {name!r}, and the hub has no such model, or it is private.",
+            f"Check the name. For a private model, {log_in}.",
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        page = f"{constants.ENDPOINT}/{name}/commits/main"
+        return UserError(f"{name} has no commit {commit} on the hub.", f"Look it up: {page}")
+    if isinstance(error, errors.HFValidationError):
+        return UnknownName("model", name, f"There is no folder {name!r}, and it is no name on the hub.", "")
+    if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled | ConnectionError):
+        down = isinstance(error.__cause__, errors.HfHubHTTPError)
+        reach = "the hub answers with an error" if down else "the hub cannot be reached"
+        why = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else reach
+        pinned = f" --revision {commit}" if commit else ""
+        return UnknownName(
+            "model",
+            name,
+            f"There is no folder {name!r}, the cache does not have it, and {why}.",
+            f"Where there is a network: hf download {name}{pinned}\n"
+            f"That fills the cache, {constants.HF_HUB_CACHE}.\n"
+            "With --local-dir DIR it fills a folder, which can be copied here and named.",
+        )
+    reason = str(error).partition("\n")[0]
+    return UserError(f"The hub does not give {name}: {reason}", "Try again later, or name a folder with a copy.")
 
 
 def _folder_name(folder: Path, run_in_name: bool) -> str:

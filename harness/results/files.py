@@ -22,7 +22,7 @@ from pathlib import Path
 import jsonlines
 from filelock import FileLock
 
-from harness.errors import UserError
+from harness.errors import UnknownName, UserError
 from harness.paths import explain_os_errors, safe_name, write_atomic
 from harness.scoring.metrics import QueryRow, Score
 from harness.types import ModelSpec
@@ -143,7 +143,8 @@ def load_result(path: Path) -> Result:
     """Reads a record. Raises: UserError if the file is not a record, is damaged, or is of a newer version."""
     if not path.is_file():
         what = "is a folder, not a result" if path.is_dir() else "does not exist"
-        raise UserError(f"{path} {what}.", "Results are at OUT/<model>/<revision>/<task>.json.")
+        where = "Results are at OUT/<model>/<revision>/<task>.json."
+        raise UnknownName("results", str(path), f"{path} {what}.", where)
     try:
         record = _JSON_ONLY.decode(path.read_text(encoding="utf-8"))
     except OSError as error:

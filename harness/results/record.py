@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -56,6 +57,7 @@ def make_record(dataset: Dataset, identity: str, scored: Scored, config: EvalCon
             "digest": dataset.digest,
             "clusters": scored.clusters,
             "notes": dict(dataset.data.notes),
+            "places": [{"kind": kind, "folder": os.path.abspath(root)} for kind, root in dataset.places],
         },
         settings={
             "limit": config.limit,

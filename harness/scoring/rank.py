@@ -200,14 +200,12 @@ def _masked(scores_BC: Steps, lists: _Lists, broken_B: Bools) -> Steps:
 def _near(scores_BC: Steps, lists: _Lists, slack: int, top: int) -> Bools:
     """Marks the estimates that must be made exact, because their order is not certain or their value is shown.
 
-    These are the estimates within `slack` of that of a positive, if there are others than its own, and those that may
-    belong to the top.
+    These are the estimates within `slack` of that of a positive, its own too, and those that may belong to the top.
     """
     near_BC = np.zeros(scores_BC.shape, dtype=bool)
     for turn in range(lists.positives_BP.shape[1]):
         own_B1 = lists.own(scores_BC, turn)
-        around_BC = (scores_BC >= own_B1 - slack) & (scores_BC <= own_B1 + slack)
-        near_BC |= around_BC & (np.count_nonzero(around_BC, axis=1, keepdims=True) > 1)
+        near_BC |= (scores_BC >= own_B1 - slack) & (scores_BC <= own_B1 + slack)
     if top:
         near_BC |= scores_BC >= _edges(lists.strict(scores_BC), top) - slack
     return near_BC & (np.abs(scores_BC) < NOT_A_NUMBER)
@@ -228,6 +226,7 @@ def _rankings(
     sizes = np.count_nonzero(strict_BC > NOT_THERE, axis=1).tolist()
     official_sizes = np.count_nonzero(scores_BC > NOT_THERE, axis=1).tolist()
     tops = _tops(strict_BC, found.targets_BC, steps_B, min(top, scores_BC.shape[1]))
+    right = _right_scores(scores_BC, lists, steps_B)
     return [
         Ranking(
             query_id=query.id,
@@ -238,6 +237,7 @@ def _rankings(
             official=tuple(places[row][2][: counts[row]]),
             official_pool_size=official_sizes[row],
             top=tops[row][: sizes[row]],
+            right_score=right[row],
         )
         for row, query in enumerate(queries)
     ]
@@ -256,6 +256,16 @@ def _places(scores_BC: Steps, strict_BC: Steps, lists: _Lists) -> NDArray[np.int
         places_B3P[:, 1, turn] = before_B + np.count_nonzero(strict_BC == own_B1, axis=1)
         places_B3P[:, 2, turn] = 1 + np.count_nonzero(scores_BC > own_B1, axis=1)
     return places_B3P
+
+
+def _right_scores(scores_BC: Steps, lists: _Lists, steps_B: Doubles) -> list[float | None]:
+    """Returns the score of each query's best positive; None where it has none."""
+    best_B = np.full(len(scores_BC), NOT_THERE, dtype=np.int32)
+    for turn in range(lists.positives_BP.shape[1]):
+        own_B = lists.own(scores_BC, turn)[:, 0]
+        best_B = np.where(lists.positives_BP[:, turn] >= 0, np.maximum(best_B, own_B), best_B)
+    scores = np.where(best_B == NOT_A_NUMBER, np.inf, best_B * steps_B).tolist()
+    return [score if there else None for score, there in zip(scores, best_B > NOT_THERE, strict=True)]
 
 
 def _tops(scores_BC: Steps, targets_BC: IndexArray, steps_B: Doubles, count: int) -> list[tuple[TopCandidate, ...]]:

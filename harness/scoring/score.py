@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.data.dataset import Dataset
+from harness.data.dataset import Dataset, MediaPlace
 from harness.encoding.store import Store
 from harness.scoring.clusters import clusters_of
 from harness.scoring.groups import Groups
@@ -159,7 +159,7 @@ def _scores(
 def _row(
     dataset: Dataset, query: Query, ranking: Ranking, main: Metric, value: float, cluster: int, *, official: bool
 ) -> QueryRow:
-    targets = dataset.data.targets
+    targets, places = dataset.data.targets, dataset.places
     positives = list(dict.fromkeys(query.positives.tolist()))
     grouped = bool(dataset.data.groups)
     right = [place for place, each in enumerate(ranking.top) if each.target in positives]
@@ -175,10 +175,11 @@ def _row(
         "best_rank": list(ranking.best),
         "worst_rank": list(ranking.worst),
         "official_rank": list(ranking.official),
+        "right_score": ranking.right_score,
         "candidates": ranking.pool_size,
-        "content": content(query.item),
+        "content": content(query.item, places),
         "positives": [
-            {"target": each, **({"group": positives} if grouped else {}), **content(targets[each])}
+            {"target": each, **({"group": positives} if grouped else {}), **content(targets[each], places)}
             for each in (positives[:1] if grouped else positives)
         ],
         "top": [
@@ -186,7 +187,7 @@ def _row(
                 "target": each.target,
                 "score": each.score,
                 "right": place in right,
-                **content(targets[each.target]),
+                **content(targets[each.target], places),
             }
             for place, each in enumerate(ranking.top)
         ],
@@ -194,9 +195,16 @@ def _row(
     }
 
 
-def content(item: Item) -> dict[str, object]:
-    """Returns the text and the names of the media of an item as plain data, for per-query rows."""
+def content(item: Item, places: Mapping[MediaPlace, int]) -> dict[str, object]:
+    """Returns the text and the media of an item as plain data, for per-query rows.
+
+    `places` are all places of the dataset's media, which its record lists in this order.
+    """
     fields: dict[str, object] = {"text": item.full_text}
+    if item.instruction:
+        fields["instruction"] = len(item.instruction)
     if item.media:
         fields["media"] = [medium.name for medium in item.media]
+        if len(places) > 1:
+            fields["places"] = [places[medium.kind, medium.root] for medium in item.media]
     return fields

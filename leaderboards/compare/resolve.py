@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.errors import UserError, unknown_name
+from harness.errors import UnknownName, UserError
 from harness.models import open_model
 from harness.paths import safe_name
 from harness.results.files import result_folder
@@ -75,7 +75,8 @@ def _find(name: str, results: Path) -> tuple[Path, ...] | Entry:
         models = dict.fromkeys(map(_model, rows))
         why = "" if error.what.startswith("There is no model") else f"As a model: {error.what}\n"
         where = f"Name a folder of results, a model with results in {results}, or a published model. {why}{error.hint}"
-        raise unknown_name("result, model or published model", name, models, where) from error
+        what = f"There is no result, model or published model named {name!r}."
+        raise UnknownName("model", name, what, where, models) from error
     folder = result_folder(results, spec)
     if not folder.is_dir():
         raise UserError(

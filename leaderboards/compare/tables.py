@@ -11,8 +11,9 @@ from leaderboards.compare.compare import COMMON, Comparison, Difference
 from leaderboards.compare.config_diff import changes
 from leaderboards.compare.flips import Flip
 from leaderboards.compare.training import cautions, training
+from leaderboards.contents import content_of, places_of
 from leaderboards.numbers import fixed, percent, points, signed, significant
-from leaderboards.run_table import item_text
+from leaderboards.pictures import Pictures, embedded, webp
 from leaderboards.stats import LEVEL, holm
 from leaderboards.tables import Cell, Table, html_table
 
@@ -21,6 +22,8 @@ _TINY = 1e-9
 _NOT_PAIRED = "not paired: queries are unknown or differ, so intervals follow from the numbers of queries."
 _NO_SETTINGS = "A record of an older version has no settings, so settings are not compared."
 _MOST_CHANGES = 12
+_SIDE, _QUALITY = 128, 60
+"""Longest side in pixels of a picture, and its quality."""
 _STYLE = """
 :root { color-scheme: light dark; font: 15px/1.45 system-ui, sans-serif; }
 body { margin: 1.5rem auto; max-width: 96rem; padding: 0 1rem; }
@@ -30,6 +33,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: bold; padding: 1rem 0 .5rem; }
 th, td { border-bottom: 1px solid #8886; padding: .25rem .6rem; text-align: left; vertical-align: top; }
 th { vertical-align: bottom; }
+img { max-height: 5rem; margin: .2rem .2rem 0 0; vertical-align: top; }
 .number { text-align: right; white-space: nowrap; }
 th.number { max-width: 12rem; white-space: normal; }
 ul { padding-left: 1.2rem; }
@@ -134,16 +138,21 @@ def training_notes(comparison: Comparison) -> list[str]:
     return [*([_NO_SETTINGS] if older else []), *cautions([comparison])]
 
 
-def flip_table(comparison: Comparison, flips: Sequence[Flip]) -> Table:
-    """The queries gained and lost, with the candidate that each model ranks first."""
+def flip_table(comparison: Comparison, flips: Sequence[Flip], pictures: Pictures | None = None) -> Table:
+    """The queries gained and lost, with the candidate that each model ranks first. `pictures` adds those of media."""
     names = ("query", "change", "content", "positives", "first for A", "first for B")
     rows = tuple(
         (
             Cell(f"{flip.task} {flip.a['query']}"),
             Cell("gained" if flip.gained else "lost", "" if abs(flip.change) == 1 else signed(flip.change, 2)),
-            Cell(item_text(flip.a["content"])),
-            Cell("; ".join(map(item_text, _list(flip.a["positives"])[:3]))),
-            *(Cell(item_text(next(iter(_list(row["top"])), {}))) for row in (flip.a, flip.b)),
+            *(
+                _content_cell(comparison, flip.task, contents, pictures)
+                for contents in (
+                    [flip.a["content"]],
+                    _list(flip.a["positives"])[:3],
+                    *(_list(row["top"])[:1] for row in (flip.a, flip.b)),
+                )
+            ),
         )
         for flip in flips
     )
@@ -151,6 +160,16 @@ def flip_table(comparison: Comparison, flips: Sequence[Flip]) -> Table:
     title = "Queries gained and lost"
     title += "" if gained is None else f": {gained:,} and {lost:,} in {comparison.headline.name}"
     return Table(_titled(title, comparison), names, rows, frozenset(names), lines=True)
+
+
+def _content_cell(comparison: Comparison, task: str, given: Sequence[object], pictures: Pictures | None) -> Cell:
+    places = [places_of(entry.records[task].result) for entry in (comparison.a, comparison.b)]
+    contents = [content_of(each, places) for each in given]
+    text = "; ".join(each.line for each in contents)
+    if pictures is None:
+        return Cell(text)
+    images = [image for each in contents for medium in each.media for image in pictures.open(medium)]
+    return Cell(text, pictures=tuple(embedded(webp(image, _SIDE, _QUALITY)) for image in images))
 
 
 def matrix_table(comparisons: Sequence[Comparison], *, intervals: bool = True) -> Table:

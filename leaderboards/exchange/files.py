@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from harness.errors import UserError, unknown_name
+from harness.errors import UnknownName, UserError, unknown_name
 from harness.identity import fingerprint
 from harness.paths import safe_name, write_atomic
 from leaderboards.published.rows import Citation, PublishedRow
@@ -56,7 +56,8 @@ def read_json(path: Path) -> Json:
     try:
         record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.", "Check the path.") from None
+        what = f"{path} cannot be read: {error.strerror}."
+        raise UnknownName("results", str(path), what, "Check the path.") from None
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON: {error}.", "It may be truncated. Fetch it again.") from None
     if not isinstance(record, dict):

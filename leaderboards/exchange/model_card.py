@@ -47,7 +47,7 @@ def model_card(results: Sequence[Result], suite: Suite) -> str:
         EvalResult(
             task_type="feature-extraction",
             dataset_type=suite.name,
-            dataset_name=f"{suite.name} ({mean.name})",
+            dataset_name=f"{suite.title} ({mean.name})",
             dataset_config=mean.name,
             metric_type=metric,
             metric_name=f"mean {metric} over {mean.present} datasets ({results[0].protocol})",

@@ -7,14 +7,18 @@ import hashlib
 import html
 import json
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from harness.paths import write_atomic
 from leaderboards.board.board import Board
 from leaderboards.page.data import page_data
+from leaderboards.page.thumbnails import Album
 from leaderboards.page.viewer import viewer
+from leaderboards.pictures import Pictures
 
+_STYLES = ("page.css", "queries.css")
 _CODE = (
     "common.js",
     "state.js",
@@ -36,26 +40,38 @@ _FOR_HTML = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
-def write_page(path: Path, board: Board, *, queries: int = 0, images: Path | None = None, command: str = "") -> None:
-    """Writes the board as one HTML file.
+def write_page(
+    path: Path, board: Board, *, queries: int = 0, images: Sequence[Path] = (), beside: bool = False, command: str = ""
+) -> list[str]:
+    """Writes the board as one HTML file. Returns what is to be said about pictures that were not found.
 
-    `queries` is the number of queries of each task and model. Their thumbnails come from the folder `images`. The page
-    names the `command` that made it, and the date: today, or that of the environment variable SOURCE_DATE_EPOCH.
+    Args:
+        path: the file.
+        board: the board.
+        queries: number of queries of each task and model.
+        images: folders of media that are no longer where the results say.
+        beside: whether pictures are files, in a folder with the name of the page, instead of within it.
+        command: the command that makes the page, which the page names. Its date is that of SOURCE_DATE_EPOCH, or today.
 
-    Raises: UserError if there are no queries to show, and if `images` is no folder.
+    Raises:
+        UserError: if there are no queries to show, and if one of `images` is no folder.
     """
-    write_atomic(path, page(board, queries=queries, images=images, command=command))
+    folder = path.with_name(f"{path.stem}-pictures") if beside else None
+    album = Album(Pictures.of(images), folder)
+    write_atomic(path, page(board, queries=queries, album=album, command=command))
+    return album.pictures.notes()
 
 
-def page(board: Board, *, queries: int = 0, images: Path | None = None, command: str = "") -> str:
+def page(board: Board, *, queries: int = 0, album: Album | None = None, command: str = "") -> str:
     """The page of `write_page` as text."""
-    shown = viewer(board, queries, images) if queries else None
+    album = album or Album()
+    shown = viewer(board, queries, album) if queries else None
     data = page_data(board, shown, command=command)
-    style = _read("web/page.css").replace("{{steps}}", _steps())
+    style = "\n".join(_read(f"web/{name}") for name in _STYLES).replace("{{steps}}", _steps())
     charts = _read(_CHARTS).partition("//# sourceMappingURL")[0] if shown else ""
     code = "\n".join(_read(f"web/{name}") for name in _CODE)
     parts = {
-        "policy": _policy(style, *([charts] if charts else []), code),
+        "policy": _policy(style, *([charts] if charts else []), code, beside=album.beside is not None),
         "title": html.escape(data["suite"]),
         "style": style,
         "charts": f"<script>{charts}</script>\n" if charts else "",
@@ -72,11 +88,15 @@ def _steps() -> str:
     return " ".join(f".h{step} {{ --step: {step}; }}" for step in range(_SHADES + 1))
 
 
-def _policy(style: str, *scripts: str) -> str:
-    """A Content-Security-Policy that allows only these scripts, this style and embedded images, and no request."""
+def _policy(style: str, *scripts: str, beside: bool) -> str:
+    """A Content-Security-Policy that allows only these scripts, this style and embedded images, and no request.
+
+    Pictures beside the page are allowed only if there are some.
+    """
+    pictures = "data: 'self'" if beside else "data:"
     allowed = " ".join(map(_digest, scripts))
     return (
-        f"default-src 'none'; img-src data:; style-src {_digest(style)}; script-src {allowed}; "
+        f"default-src 'none'; img-src {pictures}; style-src {_digest(style)}; script-src {allowed}; "
         "base-uri 'none'; form-action 'none'"
     )
 

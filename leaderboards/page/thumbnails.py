@@ -1,35 +1,77 @@
-"""Thumbnails of images and videos as data URLs."""
+"""The pictures of a page: small ones within it, up to a limit in bytes, or larger ones beside it."""
 
 from __future__ import annotations
 
-import base64
-import io
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypedDict
+from urllib.parse import quote
 
-from PIL import Image
+from harness.paths import explain_os_errors
+from leaderboards.contents import NamedMedium
+from leaderboards.pictures import Pictures, count, embedded, webp
 
-from harness.errors import BadMedia
-from harness.media.images import open_image
-from harness.media.video import spread_frames
-from harness.types import Media
-
-_SIDE, _QUALITY = 176, 60
-_FRAMES = 4
-_VIDEO = {".avi", ".m4v", ".mkv", ".mov", ".mp4", ".webm"}
-
-
-def thumbnails(name: str, root: Path) -> list[str]:
-    """Data URLs of an image, or of four frames of a video. Empty if the file is missing or cannot be opened."""
-    try:
-        if Path(name).suffix.lower() in _VIDEO:
-            return [_address(frame) for frame in spread_frames(Media("video", name, root), _FRAMES)]
-        return [_address(open_image(Media("image", name, root)))]
-    except BadMedia:
-        return []
+MOST_BYTES = 20_000_000
+"""Most bytes of the pictures that a page holds within itself."""
+_FEW, _SIDES, _QUALITY = 600, (320, 176), 60
+"""Up to so many pictures have the first side in pixels, more have the second."""
+_NAME = 300
+"""Most characters of a name."""
+_SIDE_BESIDE, _QUALITY_BESIDE = 1024, 80
 
 
-def _address(image: Image.Image) -> str:
-    image.thumbnail((_SIDE, _SIDE))
-    file = io.BytesIO()
-    image.save(file, "WEBP", quality=_QUALITY)
-    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
+class Shown(TypedDict):
+    """A medium on the page: its name, and the addresses of its pictures, none if there is no picture."""
+
+    name: str
+    video: bool
+    src: list[str]
+
+
+@dataclass(slots=True)
+class Album:
+    """Makes the pictures of a page. `beside` is the folder for their files; None keeps them within the page."""
+
+    pictures: Pictures = field(default_factory=Pictures)
+    beside: Path | None = None
+    notes: list[str] = field(default_factory=list)
+    """What the page says about its pictures."""
+
+    def shown(self, media: Sequence[NamedMedium]) -> list[Shown]:
+        """The media as the page shows them, in their order. If there is no room for all, the first ones have it."""
+        side = _SIDES[len(media) > _FEW] if self.beside is None else _SIDE_BESIDE
+        room, left, made = MOST_BYTES, 0, []
+        for medium in media:
+            files = [webp(image, side, self._quality) for image in self.pictures.open(medium)] if room > 0 else []
+            size = sum(map(len, files)) * 4 // 3 if self.beside is None else 0
+            left += room <= 0 or size > room
+            src = [] if size > room else [self._address(file) for file in files]
+            room = room - size if size <= room else 0
+            made.append(Shown(name=medium.name[:_NAME], video=medium.is_video, src=src))
+        self.notes += self._said(side, left, any(each["src"] for each in made))
+        return made
+
+    @property
+    def _quality(self) -> int:
+        return _QUALITY if self.beside is None else _QUALITY_BESIDE
+
+    def _address(self, file: bytes) -> str:
+        if self.beside is None:
+            return embedded(file)
+        name = f"{hashlib.sha256(file).hexdigest()[:16]}.webp"
+        with explain_os_errors(self.beside):
+            self.beside.mkdir(parents=True, exist_ok=True)
+            (self.beside / name).write_bytes(file)
+        return f"{quote(self.beside.name)}/{name}"
+
+    def _said(self, side: int, left: int, some: bool) -> list[str]:
+        inside = f"in this file, where they may take {MOST_BYTES / 1e6:.0f} MB"
+        where = inside if self.beside is None else f"in the folder {self.beside.name} beside this file"
+        lines = [f"Pictures are {where}. They have at most {side} pixels a side."] if some else []
+        if left:
+            lines.append(f"{count(left)} left out for lack of room. With --html-pictures beside, all are shown.")
+        if self.pictures.absent:
+            lines.append(f"{count(self.pictures.absent)} could not be found or opened when this page was made.")
+        return lines

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import TypeAlias, TypedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,32 +15,40 @@ from harness.results.files import load_rows
 from harness.scoring.metrics import QueryRow
 from leaderboards.board.board import Board
 from leaderboards.board.entries import Entry
-from leaderboards.page.thumbnails import thumbnails
-from leaderboards.tables import clean
+from leaderboards.contents import Content, NamedMedium, Place, content_of, places_of, shared_lead
+from leaderboards.numbers import fixed
+from leaderboards.page.similarity import Histogram, histogram
+from leaderboards.page.thumbnails import Album, Shown
+from leaderboards.page.verdicts import AnswerVerdict, verdict_of
+
+_T = TypeVar("_T")
 
 TOP = 5
 """Number of candidates that are shown for each model."""
-_BINS = 24
 _LONGEST = 800
 """Most characters of a text."""
 
-Found: TypeAlias = list[float]
-"""A candidate: its target's index, its score, and 1 if it is right, else 0."""
 
-
-class Content(TypedDict):
-    """The content of a query or a target."""
+class PageContent(TypedDict):
+    """The content of a query or a target. `lead` is the index of its instruction, -1 without one."""
 
     text: str
-    media: list[str]
+    media: list[int]
+    lead: int
 
 
-class Answer(TypedDict):
-    """The answer of a model: the score of the query and the top candidates."""
+class Found(TypedDict):
+    """A candidate: the index of its target, its rank and score, and whether it is right."""
 
-    score: float
-    ranks: list[int]
-    """The best rank of each positive, from 1."""
+    target: int
+    rank: int
+    score: str
+    right: bool
+
+
+class Answer(AnswerVerdict):
+    """The answer of a model: its verdict, and the top candidates. The best right one follows if it is not there."""
+
     top: list[Found]
 
 
@@ -49,54 +56,47 @@ class ShownQuery(TypedDict):
     """A query, with answers in the order of the task's models."""
 
     id: str
-    content: Content
+    content: PageContent
     right: list[int]
     answers: list[Answer]
-
-
-class Histogram(TypedDict):
-    """Histograms of the highest right and the highest wrong similarity of each query."""
-
-    low: float
-    high: float
-    right: list[int]
-    wrong: list[int]
-    unseen: int
-    """Number of queries of which no positive is among the candidates that the rows keep."""
 
 
 class TaskView(TypedDict):
     """The queries of a task. `models` are indexes of rows."""
 
+    name: str
     models: list[int]
     queries: list[ShownQuery]
     of: int
-    targets: dict[str, Content]
+    targets: list[PageContent]
+    leads: list[str]
     similarity: list[Histogram | None]
 
 
 class Viewer(TypedDict):
-    """Queries by task, and thumbnails by the media names of the contents."""
+    """Queries by task, the media that their contents have, and what is to be said about the pictures."""
 
-    tasks: dict[str, TaskView]
-    media: dict[str, list[str]]
+    tasks: list[TaskView]
+    media: list[Shown]
+    notes: list[str]
 
 
-def viewer(board: Board, most: int, images: Path | None) -> Viewer:
-    """The `most` most interesting queries of each task and model, with thumbnails of the media in `images`.
+def viewer(board: Board, most: int, album: Album) -> Viewer:
+    """The `most` most interesting queries of each task and model, with the pictures of an album.
 
-    Raises: UserError if there are no queries, if rows changed since they were loaded, and if `images` is no folder.
+    Raises: UserError if there are no queries, and if rows changed since they were loaded.
     """
-    if images is not None and not images.is_dir():
-        raise UserError(f"{images} is not a folder.", "--images is the folder that media names are relative to.")
     entries = [standing.entry for standing in board.standings()]
-    tasks = {task: view for task in board.tasks if (view := _task(board, entries, task, most))}
+    media = _Numbers[NamedMedium]()
+    tasks = [view for task in board.tasks if (view := _task(board, entries, task, most, media))]
     if not tasks:
         raise UserError("No result here has per-query rows to show.", "Leave out --html-queries, or give results.")
-    return {"tasks": tasks, "media": _pictures(tasks.values(), images)}
+    return {"tasks": tasks, "media": _pictures(tasks, media, album), "notes": album.notes}
 
 
-def _task(board: Board, entries: Sequence[Entry], task: str, most: int) -> TaskView | None:
+def _task(
+    board: Board, entries: Sequence[Entry], task: str, most: int, media: _Numbers[NamedMedium]
+) -> TaskView | None:
     """The queries of a task, for the models that have the same ones. None if there are no models."""
     records = {
         at: entry.records[task]
@@ -110,20 +110,23 @@ def _task(board: Board, entries: Sequence[Entry], task: str, most: int) -> TaskV
     }
     if not scores:
         return None
-    rows = [load_rows(records[at].path, records[at].result) for at in scores]
+    used = [records[at] for at in scores]
+    rows = [load_rows(record.path, record.result) for record in used]
     scores_QM = np.stack(list(scores.values()), axis=1)
-    chosen = interesting(scores_QM, most)
-    queries = [_query([each[index] for each in rows], scores_QM[index].tolist()) for index in chosen]
-    targets: dict[str, Content] = {}
-    for index in chosen:
-        for each in rows:
-            _keep_targets(each[index], targets)
+    official = [record.result.protocol == "official" for record in used]
+    made = _Contents([places_of(record.result) for record in used], media, *_leads(rows[0]))
+    queries = [
+        made.query([each[index] for each in rows], scores_QM[index].tolist(), official)
+        for index in interesting(scores_QM, most)
+    ]
     return {
+        "name": task,
         "models": list(scores),
         "queries": queries,
         "of": len(rows[0]),
-        "targets": targets,
-        "similarity": [_histogram(each) for each in rows],
+        "targets": made.targets,
+        "leads": list(made.leads),
+        "similarity": [histogram(each) for each in rows],
     }
 
 
@@ -155,67 +158,97 @@ def _order(away_Q: NDArray[np.float64], scores_Q: NDArray[np.float32]) -> list[i
     return order
 
 
-def _query(rows: Sequence[QueryRow], scores: Sequence[float]) -> ShownQuery:
-    first = rows[0]
-    return {
-        "id": str(first.get("query")),
-        "content": _content(first.get("content")),
-        "right": [int(_number(each.get("target"))) for each in _objects(first.get("positives"))],
-        "answers": [_answer(row, score) for row, score in zip(rows, scores, strict=True)],
-    }
+class _Numbers(dict[_T, int]):
+    """Numbers of distinct things, in the order in which they are met."""
+
+    def __missing__(self, key: _T) -> int:
+        self[key] = len(self)
+        return self[key]
 
 
-def _answer(row: QueryRow, score: float) -> Answer:
-    ranks = row.get("best_rank")
-    return {
-        "score": round(score, 5),
-        "ranks": [rank for rank in ranks if isinstance(rank, int)] if isinstance(ranks, list) else [],
-        "top": [
-            [_number(each.get("target")), round(_number(each.get("score")), 5), int(each.get("right") is True)]
-            for each in _objects(row.get("top"))[:TOP]
-        ],
-    }
+@dataclass(slots=True)
+class _Contents:
+    """Makes the queries of a task, and collects their targets and instructions, each once."""
+
+    places: Sequence[Sequence[Place]]
+    """The places of each model's record."""
+    media: _Numbers[NamedMedium]
+    query_lead: str
+    target_lead: str
+    leads: _Numbers[str] = field(default_factory=_Numbers)
+    targets: list[PageContent] = field(default_factory=list)
+    _at: dict[int, int] = field(default_factory=dict)
+
+    def query(self, rows: Sequence[QueryRow], scores: Sequence[float], official: Sequence[bool]) -> ShownQuery:
+        """A query from the rows of all models."""
+        first = rows[0]
+        answers = zip(rows, scores, official, strict=True)
+        return {
+            "id": _cut(str(first.get("query"))),
+            "content": self._content(content_of(first.get("content"), self.places, self.query_lead)),
+            "right": [self._target(each) for each in _objects(first.get("positives"))],
+            "answers": [
+                {**verdict_of(row, score, official=rule), "top": self._top(row)} for row, score, rule in answers
+            ],
+        }
+
+    def _top(self, row: QueryRow) -> list[Found]:
+        listed = _objects(row.get("top"))
+        scores = [_number(each.get("score")) for each in listed]
+        ranked = [(1 + sum(other > own for other in scores), own) for own in scores]
+        found = [self._found(each, rank, fixed(own, 3)) for each, (rank, own) in zip(listed, ranked, strict=True)]
+        shown = found[:TOP]
+        return shown if any(each["right"] for each in shown) else [*shown, *self._best_right(row)]
+
+    def _best_right(self, row: QueryRow) -> list[Found]:
+        """The best right candidate of a row in which the shown ones are all wrong."""
+        ranks = row.get("best_rank")
+        positives = _objects(row.get("positives"))
+        places = zip(ranks if isinstance(ranks, list) else (), positives, strict=False)
+        pairs = [(rank, each) for rank, each in places if isinstance(rank, int)]
+        if not pairs:
+            return []
+        rank, target = min(pairs, key=lambda pair: pair[0])
+        score = row.get("right_score")
+        return [self._found({**target, "right": True}, rank, fixed(score, 3) if isinstance(score, float) else "")]
+
+    def _found(self, each: Mapping[str, object], rank: int, score: str) -> Found:
+        return {"target": self._target(each), "rank": rank, "score": score, "right": each.get("right") is True}
+
+    def _target(self, each: Mapping[str, object]) -> int:
+        number = int(_number(each.get("target")))
+        if number not in self._at:
+            self._at[number] = len(self.targets)
+            self.targets.append(self._content(content_of(each, self.places, self.target_lead)))
+        return self._at[number]
+
+    def _content(self, content: Content) -> PageContent:
+        lead = _cut(content.instruction)
+        return {
+            "text": _cut(content.text),
+            "media": [self.media[each] for each in content.media],
+            "lead": self.leads[lead] if lead else -1,
+        }
 
 
-def _keep_targets(row: QueryRow, targets: dict[str, Content]) -> None:
-    for each in (*_objects(row.get("positives")), *_objects(row.get("top"))[:TOP]):
-        targets.setdefault(str(int(_number(each.get("target")))), _content(each))
+def _leads(rows: Sequence[QueryRow]) -> tuple[str, str]:
+    """The instructions of queries and of targets of rows that do not mark them. Empty if they do, or have none."""
+    targets = (each for row in rows for each in (*_objects(row.get("positives")), *_objects(row.get("top"))))
+    return shared_lead(row.get("content") for row in rows), shared_lead(targets)
 
 
-def _histogram(rows: Sequence[QueryRow]) -> Histogram | None:
-    """The histograms of a model. None if no row has a score."""
-    best: dict[bool, list[float]] = defaultdict(list)
-    for row in rows:
-        for right in (True, False):
-            found = [_number(each.get("score")) for each in _objects(row.get("top")) if each.get("right") is right]
-            best[right] += [max(found)] if found else []
-    every = best[True] + best[False]
-    if not every:
-        return None
-    ends = (min(every), max(every))
-    right, wrong = (np.histogram(best[kind], bins=_BINS, range=ends)[0].tolist() for kind in (True, False))
-    low, high = (round(end, 5) for end in ends)
-    return {"low": low, "high": high, "right": right, "wrong": wrong, "unseen": len(rows) - len(best[True])}
-
-
-def _pictures(tasks: Iterable[TaskView], images: Path | None) -> dict[str, list[str]]:
-    """The thumbnails of every medium that is shown. Missing media are left out."""
-    if images is None:
-        return {}
-    contents = [
-        content for task in tasks for content in (*(q["content"] for q in task["queries"]), *task["targets"].values())
-    ]
-    names = dict.fromkeys(name for content in contents for name in content["media"])
-    return {name: found for name in names if (found := thumbnails(name, images))}
-
-
-def _content(value: object) -> Content:
-    fields = value if isinstance(value, Mapping) else {}
-    text, media = fields.get("text"), fields.get("media")
-    return {
-        "text": _cut(clean(text)) if isinstance(text, str) else "",
-        "media": [name for name in media if isinstance(name, str)] if isinstance(media, list) else [],
-    }
+def _pictures(tasks: Sequence[TaskView], media: _Numbers[NamedMedium], album: Album) -> list[Shown]:
+    """The media in their order. Pictures of closed queries are made first, since there may be no room for all."""
+    first: dict[int, None] = {}
+    for task in tasks:
+        for query in task["queries"]:
+            targets = [*query["right"][:1], *(each["top"][0]["target"] for each in query["answers"] if each["top"])]
+            contents = [query["content"], *(task["targets"][target] for target in targets)]
+            first.update(dict.fromkeys(number for content in contents for number in content["media"]))
+    order = [*first, *(number for number in range(len(media)) if number not in first)]
+    named = list(media)
+    shown = dict(zip(order, album.shown([named[number] for number in order]), strict=True))
+    return [shown[number] for number in range(len(named))]
 
 
 def _cut(text: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from harness.errors import UserError, unknown_name
+from harness.errors import UnknownName, UserError, unknown_name
 from harness.identity import model_fingerprint
 from harness.plan import identity_of
 from harness.results.files import Result, load_result, load_rows
@@ -56,7 +56,8 @@ def validate(folder: Path, suite: Suite, tasks: Mapping[str, Task], *, intervals
     unchecked = {path for path in every if was_renamed(path) or path.name.endswith(SUFFIX)}
     paths = [path for path in every if path not in unchecked]
     if not paths:
-        raise UserError(f"{folder} holds no results.", "Give the folder that `llave run` wrote: --out.")
+        where = "Give the folder that `llave run` wrote: --out."
+        raise UnknownName("results", str(folder), f"{folder} holds no results.", where)
     problems: list[Problem] = []
     results: dict[Path, Result] = {}
     for path in paths:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from harness.errors import UserError
 from harness.paths import RESULTS
 from llave.api.results import EvalResults, short
+from llave.words.answer import answering
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,20 +38,31 @@ class Leaderboard:
         """
         return self.board.frame()
 
-    def html(self, path: str | Path, *, queries: int = 0, images: str | Path | None = None) -> Path:
+    def html(
+        self,
+        path: str | Path,
+        *,
+        queries: int = 0,
+        images: str | Path | Sequence[str | Path] = (),
+        beside: bool = False,
+    ) -> Path:
         """Writes the board as one HTML page with plots, which opens without network. Returns its path.
 
         Args:
             path: the file to write.
             queries: number of the most telling queries of each dataset that the page shows.
-            images: the folder that media names are relative to, for their pictures.
+            images: folders of the queries' pictures, if they were moved since the evaluation.
+            beside: whether pictures are files in a folder beside the page, and larger, instead of within it.
+
+        Pictures that are not found are counted in a warning.
 
         Raises:
             UserError: if the file cannot be written.
         """
         from leaderboards.page.page import write_page
 
-        write_page(Path(path), self.board, queries=queries, images=None if images is None else Path(images))
+        folders = [Path(each) for each in ([images] if isinstance(images, str | Path) else images)]
+        _warn(write_page(Path(path), self.board, queries=queries, images=folders, beside=beside))
         return Path(path)
 
     def __repr__(self) -> str:
@@ -135,13 +147,9 @@ def board(
     """
     from leaderboards.board.scope import make_board
 
-    made, warned = make_board(
-        None if published and results is None else _paths(RESULTS if results is None else results),
-        published=published,
-        suite=suite,
-        rank_by=rank_by,
-        mix=mix,
-    )
+    places = None if published and results is None else _paths(RESULTS if results is None else results)
+    with answering():
+        made, warned = make_board(places, published=published, suite=suite, rank_by=rank_by, mix=mix)
     _warn(warned)
     return Leaderboard(made)
 
@@ -172,9 +180,10 @@ def compare(a: Results, b: Results, *, results: str | Path = RESULTS, suite: str
     from leaderboards.compare.resolve import resolve_models
 
     given = [tuple(_paths(each)) if isinstance(each, EvalResults) else str(each) for each in (a, b)]
-    found = resolve_models(given, Path(results))
+    with answering():
+        found = resolve_models(given, Path(results))
+        chosen = suite_for(suite, found.records)
     _warn(found.warnings)
-    chosen = suite_for(suite, found.records)
     entries = found.of(chosen)
     if len(entries) != 2:
         names = ", ".join(each.label for each in entries)

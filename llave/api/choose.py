@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from harness.errors import UserError, unknown_name
+from harness.errors import UnknownName, UserError
 from harness.types import Task
+from llave.words.answer import answering
 
 if TYPE_CHECKING:
     from tasks.suites import Suite
@@ -25,6 +26,7 @@ class TaskChoice:
     suite: Suite
 
 
+@answering()
 def choose_tasks(given: Tasks, data: str | Path | None = None, images: str | Path | None = None) -> TaskChoice:
     """The tasks that a user names, in order.
 
@@ -89,7 +91,8 @@ def _by_name(name: str, images: Path | None) -> Sequence[Task]:
     if path.exists():
         return resolve_tasks(data=path, images=images)
     where = "`llave.tasks()` lists tasks; a folder or a .jsonl file of your own may be named too."
-    raise unknown_name("task, suite, folder or file", name, [*known, *suites()], where)
+    what = f"There is no task, suite, folder or file named {name!r}."
+    raise UnknownName("task", name, what, where, [*known, *suites()])
 
 
 def _unique(tasks: Sequence[Task]) -> tuple[Task, ...]:

@@ -102,11 +102,12 @@ def doctor(
     from harness.doctor.finding import ModelUnderTest
     from llave.api.progress import shown
 
-    handle = open_one(model, model_settings(device, dtype, seed, model_options, trust_remote_code))
+    settings = model_settings(device, dtype, seed, model_options, trust_remote_code)
     image = None if known_answers is None else Path(known_answers)
-    if image:
-        check_known(handle.spec, image)
     with shown(progress) as bar:
+        handle = open_one(model, settings, bar.note)
+        if image:
+            check_known(handle.spec, image)
         bar.phase(f"loading {handle.spec.name}", 0)
         tested = ModelUnderTest(handle.load())
         answers = answers_of(tested, image) if image else []

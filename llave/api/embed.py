@@ -76,9 +76,10 @@ def embed(
     check_count("budget", budget, 1)
     check_count("workers", workers, 0)
     own = _own_items(items, role, Path.cwd() if root is None else Path(root).absolute())
-    handle = open_one(model, model_settings(device, dtype, seed, model_options, trust_remote_code))
+    settings = model_settings(device, dtype, seed, model_options, trust_remote_code)
     world = join(device)
     with shown(progress and world.is_main) as bar:
+        handle = open_one(model, settings, bar.note)
         found = embed_items(own, handle, EmbedSettings(Path(store), budget, worker_count(workers)), bar, world)
     return np.empty((0, 0), dtype=np.float32) if found is None else found.vectors
 

@@ -43,7 +43,8 @@ def evaluate(
     Finished results are found, not computed again. Items are embedded once for all tasks and calls.
 
     Args:
-        model: a name from `models()`, a folder, `package.module:Class`, a class, or an embedder object. Or a list.
+        model: a name from `models()`, `ORG/NAME` on the hub, a folder, `package.module:Class`, a class, or an embedder
+            object. Or a list.
         tasks: names of tasks and suites with commas between, a folder, a .jsonl file, or a `Task`. Or a list.
         data: a folder in MMEB's layout or a .jsonl file, which the named tasks are read from.
         images: the folder that image paths are relative to.
@@ -93,8 +94,8 @@ def _evaluate(
     from llave.api.results import EvalResults, TaskResult
 
     world = join(settings.device)  # a model may be made as soon as it is opened, and then on this process's device
-    handles = open_models(model, load)
     with shown(progress and world.is_main) as bar:
+        handles = open_models(model, load, bar.note)
         outcome = evaluate_models(handles, chosen.tasks, config, settings, world, bar)
     if outcome.failures:
         first = outcome.failures[0]

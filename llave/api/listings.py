@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from llave.words.answer import answering
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from harness.types import ModelRow, Task
+    from tasks.suites import Suite
 
 _COUNTS = ("num_queries", "num_candidates")
 
@@ -68,7 +71,8 @@ def tasks(suite: str | None = None) -> Listing:
     """
     from tasks.catalog import all_tasks, resolve_tasks
 
-    chosen = all_tasks().values() if suite is None else resolve_tasks(suite=suite)
+    with answering():
+        chosen = all_tasks().values() if suite is None else resolve_tasks(suite=suite)
     return Listing("task", tuple(task_fields(task) for task in chosen))
 
 
@@ -119,6 +123,28 @@ def model_fields(row: ModelRow) -> dict[str, object]:
         "modalities": list(row.modalities),
         "verified": row.verified,
     }
+
+
+def suite_fields(suite: Suite, known: Mapping[str, Task]) -> dict[str, object]:
+    """A suite as plain data. `known` has its tasks."""
+    members = [known[name] for name in suite.tasks]
+    return {
+        "name": suite.name,
+        "summary": suite.summary,
+        "tasks": len(members),
+        "meta_tasks": list(dict.fromkeys(task.meta_task for task in members if task.meta_task)),
+        "needs": ", ".join(dict.fromkeys(_need(task) for task in members)),
+    }
+
+
+def _need(task: Task) -> str:
+    """What must be at hand before a task can be evaluated."""
+    from tasks.demo.suite import DemoSource
+    from tasks.mmeb.hub import HubSource
+
+    if isinstance(task.source, DemoSource):
+        return "nothing"
+    return f"{task.source.repo}, or --data" if isinstance(task.source, HubSource) else "its videos: --data"
 
 
 def _text(value: object) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from harness.errors import UserError
 from harness.types import ModelHandle, ModelSettings, ModelSpec, Scalar
+from llave.words.answer import answering
 
 
 class HasSpec(Protocol):
@@ -20,9 +21,13 @@ class HasSpec(Protocol):
 
 
 Model: TypeAlias = str | Path | type | HasSpec | ModelHandle
-"""A name from `llave.models()`, a folder, `package.module:Class`, a class, or an embedder object."""
+"""A name from `llave.models()` or on the hub, a folder, `package.module:Class`, a class, or an embedder object."""
 
 PAGE = "docs/add-a-model.md shows a complete one."
+
+
+def _ignore(_: str) -> None:
+    """Takes a note that nobody reads."""
 
 
 def model_settings(
@@ -33,16 +38,21 @@ def model_settings(
     return ModelSettings(device, dtype, seed, given, trust_remote_code)
 
 
-def open_models(given: Model | Sequence[Model], settings: ModelSettings) -> list[ModelHandle]:
+def open_models(
+    given: Model | Sequence[Model], settings: ModelSettings, note: Callable[[str], None] = _ignore
+) -> list[ModelHandle]:
     """A handle for each model, each name once. Raises UserError for what is no model, and for no model at all."""
     models: list[Model] = [*given] if isinstance(given, list | tuple) else [given]  # type: ignore[list-item]
     if not models:
         raise UserError("No model is named.", "Give one, such as 'classical'; `llave.models()` lists them.")
-    return [open_one(each, settings) for number, each in enumerate(models) if not _is_repeat(each, models[:number])]
+    return [
+        open_one(each, settings, note) for number, each in enumerate(models) if not _is_repeat(each, models[:number])
+    ]
 
 
-def open_one(model: Model, settings: ModelSettings) -> ModelHandle:
-    """A handle on a model, which is not loaded yet.
+@answering()
+def open_one(model: Model, settings: ModelSettings, note: Callable[[str], None] = _ignore) -> ModelHandle:
+    """A handle on a model, which is not loaded yet. `note` receives how a folder or a name was recognized.
 
     Raises:
         UserError: for an unknown name, for an object that is no embedder, and for settings that an object cannot take.
@@ -54,7 +64,7 @@ def open_one(model: Model, settings: ModelSettings) -> ModelHandle:
         case ModelHandle():
             return model
         case str() | Path():
-            return open_model(str(model), settings)
+            return open_model(str(model), settings, note)
         case type():
             return open_class(f"{model.__module__}:{model.__qualname__}", model, settings)
     lacks = [name for name in ("spec", "prepare", "embed") if not hasattr(model, name)]

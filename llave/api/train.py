@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from harness.errors import UserError
 from harness.types import Scalar
+from llave.words.answer import answering
 
 Setting: TypeAlias = Scalar | Sequence[str | int | float] | Mapping[str, float]
 """A value of a training setting: as in Python, or as `--set` has it."""
@@ -53,7 +54,9 @@ def train(
     given = {name: str(value) for name, value in (("data", data), ("images", images)) if value is not None}
     changes = [f"{name}={_written(name, value)}" for name, value in {**given, **settings}.items()]
     # an old name of a setting is warned about at the line that calls this function
-    config = override(find_recipe(recipe), changes, lambda text: warnings.warn(text, FutureWarning, stacklevel=4))
+    with answering():
+        chosen = find_recipe(recipe)
+    config = override(chosen, changes, lambda text: warnings.warn(text, FutureWarning, stacklevel=4))
     from trainers.train import train as run
 
     with shown(progress) as bar:

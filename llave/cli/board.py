@@ -34,37 +34,54 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RESULTS",
         help=f"results, imported scores, or folders of them (default: {RESULTS})",
     )
+    add = parser.add_argument_group("rows and columns").add_argument
     add("--published", action="store_true", help="add published rows; without RESULTS, show only these")
     add(
+        "-s",
         "--suite",
+        metavar="SUITE",
         help="suite whose means are shown, such as mmeb (default: the smallest with every task of the results)",
     )
     add("--rank-by", metavar="MEAN", help="mean or dataset that decides ranks, such as OOD (default: overall)")
-    add("--columns", metavar="A,B", help="show only these means, datasets and facts")
+    add("--columns", metavar="A,B", help="show only these means, datasets and facts (default: the means)")
     add("--datasets", action="store_true", help="add a column for each dataset")
     add(
         "--by",
         choices=("model", "step"),
         default="model",
-        help="show a row for each model, or training runs by step (default: model)",
+        help="show a row for each model, or training runs by step",
     )
     add("--mix", action="store_true", help="add results under another protocol or on other data, with a mark")
-    add("--format", choices=FORMATS, default="terminal", help="format of the output (default: terminal)")
-    add("--top", type=positive, metavar="N", help="show only the first N rows, and say how many there are")
+    add = parser.add_argument_group("output").add_argument
+    add("-f", "--format", choices=FORMATS, default="terminal", help="format of the output")
+    add("--top", type=positive, metavar="N", help="only the first N rows, and how many there are (default: all)")
     add(
         "--intervals",
         action=argparse.BooleanOptionalAction,
         help="show the 95 %% CI of scores (default: yes, if there is room; not in latex)",
     )
-    add("--html", type=Path, metavar="FILE", help="write an interactive page with plots instead of printing")
+    add("--html", type=Path, metavar="FILE", help="write an interactive page with plots (default: print)")
     add(
         "--html-queries",
         type=natural,
         default=0,
         metavar="N",
-        help="add N queries of each dataset to the page (default: 0)",
+        help="add N queries of each dataset to the page",
     )
-    add("--images", type=Path, metavar="DIR", help="folder of the queries' media, for thumbnails on the page")
+    add(
+        "--html-pictures",
+        choices=("inside", "beside"),
+        default="inside",
+        help="hold small pictures inside the page, or put larger ones in a folder beside it",
+    )
+    add(
+        "--images",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder of the queries' pictures, if they were moved since the run (may be repeated)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -111,8 +128,15 @@ def _write_page(board: Board, options: argparse.Namespace) -> None:
     from leaderboards.numbers import fixed
     from leaderboards.page.page import write_page
 
-    command = shlex.join(["llave", *sys.argv[1:]])
-    write_page(options.html, board, queries=options.html_queries, images=options.images, command=command)
+    notes = write_page(
+        options.html,
+        board,
+        queries=options.html_queries,
+        images=options.images,
+        beside=options.html_pictures == "beside",
+        command=shlex.join(["llave", *sys.argv[1:]]),
+    )
+    _warn(notes)
     say(console(stderr=True), f"Page: {options.html} ({fixed(options.html.stat().st_size / 1e6)} MB)")
 
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.paths import RESULTS
-from llave.cli.flags import DONE, FAILED, console, natural, say
+from llave.cli.flags import DONE, FAILED, console, natural, percentage_points, say
 
 if TYPE_CHECKING:
     from leaderboards.compare.compare import Comparison
     from leaderboards.compare.flips import Flip
+    from leaderboards.pictures import Pictures
     from leaderboards.tables import Table
 
 ABOUT = "compare models: the differences, and which of them are significant"
@@ -35,17 +36,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=RESULTS,
         metavar="DIR",
-        help=f"folder with the results of models and checkpoints (default: {RESULTS})",
+        help="folder with the results of models and checkpoints",
     )
-    add("--suite", help="suite whose means are compared (default: the smallest with every task of the results)")
+    add(
+        "-s",
+        "--suite",
+        metavar="SUITE",
+        help="suite whose means are compared (default: the smallest with every task of the results)",
+    )
     add("--queries", type=natural, default=0, metavar="N", help="show N queries gained and N queries lost")
     add(
         "--fail-on-regression",
-        type=_at_most,
+        type=percentage_points,
         metavar="POINTS",
-        help="exit with status 1 if a 95 %% CI shows that a model is more than POINTS worse than A",
+        help="exit with status 1 if a 95 %% CI shows that a model is more than POINTS worse than A (default: do not)",
     )
-    add("--format", choices=FORMATS, default="terminal", help="format of the output (default: terminal)")
+    add("-f", "--format", choices=FORMATS, default="terminal", help="format of the output")
+    add(
+        "--images",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder of the queries' pictures, if they were moved since the run (may be repeated; for --format html)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -53,9 +67,12 @@ def run(options: argparse.Namespace) -> int:
     from leaderboards.compare.files import comparison_csv, comparison_json
     from leaderboards.compare.flips import flips
     from leaderboards.compare.tables import page, verdict
+    from leaderboards.pictures import Pictures
 
     if options.queries and options.format == "csv":
         raise UserError("A CSV file has figures, not queries.", "--format json has both.")
+    if options.images and not (options.format == "html" and options.queries):
+        raise UserError("--images finds the pictures of a page.", "Add --format html and --queries N.")
     comparisons = _compare(options)
     found = {at: flips(each, options.queries) for at, each in enumerate(comparisons) if options.queries}
     failures = _regressions(comparisons, options.fail_on_regression)
@@ -65,7 +82,10 @@ def run(options: argparse.Namespace) -> int:
         print(comparison_csv(comparisons), end="")
     elif options.format == "html":
         title = verdict(comparisons[0]) if len(comparisons) == 1 else "Comparison"
-        print(page(title, _tables(comparisons, found)), end="")
+        pictures = Pictures.of(options.images)
+        print(page(title, _tables(comparisons, found, pictures)), end="")
+        for note in pictures.notes():
+            say(console(stderr=True), f"warning: {note}")
     else:
         _print(comparisons, _tables(comparisons, found), options.format)
     for failure in failures:
@@ -102,19 +122,21 @@ def _regressions(comparisons: Sequence[Comparison], points: float | None) -> lis
     ]
 
 
-def _tables(comparisons: Sequence[Comparison], found: dict[int, list[Flip]]) -> list[Table]:
+def _tables(
+    comparisons: Sequence[Comparison], found: dict[int, list[Flip]], pictures: Pictures | None = None
+) -> list[Table]:
     from leaderboards.compare.tables import config_table, difference_table, flip_table, matrix_table, training_table
 
     if len(comparisons) > 1:
         first = [matrix_table(comparisons)]
-        return first + [flip_table(comparisons[at], flips) for at, flips in found.items()]
+        return first + [flip_table(comparisons[at], flips, pictures) for at, flips in found.items()]
     one = comparisons[0]
     trained = training_table(one)
     return [
         difference_table(one),
         config_table(one),
         *([trained] if trained else []),
-        *([flip_table(one, found[0])] if found else []),
+        *([flip_table(one, found[0], pictures)] if found else []),
     ]
 
 
@@ -133,13 +155,3 @@ def _print(comparisons: Sequence[Comparison], tables: Sequence[Table], form: str
     if form == "terminal":
         for each in comparisons:
             say(screen, verdict(each))
-
-
-def _at_most(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 100:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 100")
-    return value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,7 +12,18 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from leaderboards.numbers import fixed, percent, signed
-from llave.cli.flags import DONE, MODEL_HELP, add_engine_flags, add_model_flags, console, model_settings, positive, say
+from llave.cli.flags import (
+    DONE,
+    MODEL_HELP,
+    Number,
+    add_engine_flags,
+    add_model_flags,
+    add_task_flags,
+    console,
+    model_settings,
+    positive,
+    say,
+)
 
 if TYPE_CHECKING:
     from harness.progress import Progress
@@ -44,34 +54,21 @@ _FEW = 100
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `llave diagnose`."""
-    add = parser.add_argument
-    add("models", nargs="+", metavar="MODEL", help=MODEL_HELP)
-    add("--suite", help="take the queries and candidates of a suite, such as demo or mmeb")
-    add("--tasks", metavar="A,B", help="take these tasks; with --recipe, these datasets")
+    parser.add_argument("models", nargs="+", metavar="MODEL", help=MODEL_HELP)
+    add_task_flags(parser, recipe=True)
+    add = parser.add_argument_group("similarities").add_argument
     add(
         "--recipe",
         metavar="RECIPE",
-        help="take the training pairs of a recipe, such as demo or llave-2b, instead of tasks",
+        help="the training pairs of a recipe, such as demo or llave-2b (default: none, but tasks)",
     )
-    add(
-        "--data",
-        metavar="DIR",
-        help="read a folder or a .jsonl file, as `llave run` does; with --recipe, as `llave train` does",
-    )
-    add("--images", metavar="DIR", help="folder that image paths are relative to (default: found beside the data)")
-    add(
-        "--pairs",
-        type=positive,
-        default=500,
-        metavar="N",
-        help="largest number of queries of each dataset (default: 500)",
-    )
+    add("--pairs", type=positive, default=500, metavar="N", help="largest number of queries of each dataset")
     add(
         "--alpha",
-        type=_weight,
+        type=Number(0, 10**6, whole=False),
         default=9.0,
         metavar="A",
-        help="hardness weight that the entropy is computed with (default: 9)",
+        help="hardness weight that the entropy is computed with",
     )
     add(
         "--plot",
@@ -79,7 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="draw the similarities into a .pdf, .png or .svg file; may be repeated",
+        help="draw the similarities into a .pdf, .png or .svg file; may be repeated (default: none)",
     )
     add("--json", action="store_true", help="print all figures as JSON, with suspected false negatives")
     add_engine_flags(parser)
@@ -98,11 +95,11 @@ def run(options: argparse.Namespace) -> int:
     for path in options.plot:
         check_plot(path)
     settings = model_settings(options)
-    handles = {name: open_model(name, settings) for name in options.models}
     workers = worker_count(options.workers)
     how = EmbedSettings(options.store, options.budget, workers)
     notes = console(stderr=True)
     with ProgressBar(notes) as progress:
+        handles = {name: open_model(name, settings, progress.note) for name in options.models}
         samples = _samples(options, workers, progress)
         found = {
             name: diagnose_samples(samples, handle, how, progress, options.alpha) for name, handle in handles.items()
@@ -140,7 +137,7 @@ def _samples(options: argparse.Namespace, workers: int, progress: Progress) -> M
         samples = {subset.name: sample_pairs(subset, options.pairs, digests) for subset in _subsets(options)}
         digests.flush()
         return samples
-    data, images = (None if each is None else Path(each) for each in (options.data, options.images))
+    data, images = options.data, options.images
     if options.tasks is None and options.suite is None and data is None:
         raise UserError(
             "No tasks and no training pairs are chosen.",
@@ -158,11 +155,12 @@ def _subsets(options: argparse.Namespace) -> Sequence[Subset]:
     if options.suite is not None:
         raise UserError("--suite chooses tasks, and --recipe chooses training pairs.", "Use one of the two.")
     recipe = find_recipe(options.recipe)
-    chosen = tuple(name.strip() for name in (options.tasks or "").split(",") if name.strip())
+    written = (name.strip() for each in options.tasks or () for name in each.split(","))
+    chosen = tuple(name for name in written if name)
     config = replace(
         recipe,
-        data=options.data or recipe.data,
-        images=options.images or recipe.images,
+        data=str(options.data or recipe.data),
+        images=str(options.images) if options.images else recipe.images,
         datasets=chosen or recipe.datasets,
         batch=2,  # nothing is trained, so there may be fewer pairs than the recipe's batch
         gradient_accumulation_steps=1,
@@ -236,13 +234,3 @@ def _suspected(found: Diagnosis, sample: Sample) -> list[dict[str, object]]:
 
 def _shown(item: Item) -> dict[str, object]:
     return {"text": item.full_text, "media": [medium.name for medium in item.media]}
-
-
-def _weight(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0")
-    return value

@@ -24,9 +24,14 @@ _WORDS = {"pass": "passed", "fail": "failed", "note": "noted", "skipped": "skipp
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `llave doctor`."""
-    add = parser.add_argument
-    add("model", metavar="MODEL", help=MODEL_HELP)
-    add("--known-answers", type=Path, metavar="IMAGE", help="check LLaVE's published similarities on this image too")
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    add = parser.add_argument_group("checks").add_argument
+    add(
+        "--known-answers",
+        type=Path,
+        metavar="IMAGE",
+        help="check LLaVE's published similarities on this image too (default: do not)",
+    )
     add("--json", action="store_true", help="print JSON instead of a table")
     add_model_flags(parser)
 
@@ -39,11 +44,10 @@ def run(options: argparse.Namespace) -> int:
     from harness.models import open_model
     from llave.api.console_progress import ProgressBar
 
-    handle = open_model(options.model, model_settings(options))
-    if options.known_answers:
-        check_known(handle.spec, options.known_answers)
-    notes = console(stderr=True)
-    with ProgressBar(notes) as progress:
+    with ProgressBar(console(stderr=True)) as progress:
+        handle = open_model(options.model, model_settings(options), progress.note)
+        if options.known_answers:
+            check_known(handle.spec, options.known_answers)
         progress.phase(f"loading {handle.spec.name}", 0)
         model = ModelUnderTest(handle.load())
         answers = known_answers(model, options.known_answers) if options.known_answers else []

@@ -20,14 +20,14 @@ _SHOWN = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `llave embed`."""
-    add = parser.add_argument
-    add("model", metavar="MODEL", help=MODEL_HELP)
-    add(
+    parser.add_argument("model", metavar="MODEL", help=MODEL_HELP)
+    parser.add_argument(
         "items",
         type=Path,
         metavar="ITEMS.jsonl",
         help="a file with an item on each line: id, text, image, video, instruction, role",
     )
+    add = parser.add_argument_group("files").add_argument
     add("-o", "--output", type=Path, required=True, metavar="VECTORS.safetensors", help="the file to write")
     add(
         "--root",
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--on-bad-media",
         choices=("stop", "skip"),
         default="stop",
-        help="what to do with images and videos that cannot be used (default: stop)",
+        help="what to do with images and videos that cannot be used",
     )
     add_engine_flags(parser)
     add_model_flags(parser)
@@ -59,11 +59,11 @@ def run(options: argparse.Namespace) -> int:
     _check_output(options.output)
     check_writable(options.output.parent)
     world = join(options.device)
-    handle = open_model(options.model, model_settings(options))
     workers = worker_count(options.workers)
     how = EmbedSettings(options.store, options.budget, workers, options.on_bad_media == "skip")
     notes = console(stderr=True, quiet=not world.is_main)
     with ProgressBar(notes) as progress:
+        handle = open_model(options.model, model_settings(options), progress.note)
         embedded = embed_items(items, handle, how, progress, world)
     if embedded is not None:
         write_vectors(options.output, embedded, handle.spec)

@@ -28,26 +28,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("results", nargs="+", type=Path, metavar="RESULTS", help="results, imported scores, or folders of them")
     add(
+        "-f",
         "--format",
         choices=("mmeb", "model-card"),
         default="mmeb",
-        help="mmeb: the leaderboard's score file; model-card: Markdown (default: mmeb)",
+        help="mmeb: the leaderboard's score file; model-card: Markdown",
     )
     add("-o", "--output", type=Path, required=True, metavar="FILE", help="file to write; a folder for several models")
-    add("--model", metavar="NAME", help="export only this model")
+    add("--model", metavar="NAME", help="export only this model (default: all)")
     add(
         "--protocol",
         choices=("official", "strict"),
         default="official",
-        help="protocol of the score file's figures (default: official)",
+        help="protocol of the score file's figures",
     )
-    add("--suite", default="mmeb", help="suite whose means a model card has (default: mmeb)")
+    add("-s", "--suite", default="mmeb", metavar="SUITE", help="suite whose means a model card has")
     add(
         "--meta",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="add metadata to the score file, such as model_size=8.03; may be repeated",
+        help="add metadata to the score file, such as model_size=8.03; may be repeated (default: none)",
     )
 
 

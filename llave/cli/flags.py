@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from harness.encoding import DEFAULT_BUDGET
 from harness.errors import UserError
 from harness.paths import STORE
+from llave.words.answer import answer
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +24,8 @@ if TYPE_CHECKING:
 
 DONE, FAILED, USER_ERROR, STOPPED = 0, 1, 2, 130
 
-MODEL_HELP = "a name from `llave models`, the folder of a checkpoint, or package.module:Class"
+MODEL_HELP = "a name from `llave models`, ORG/NAME on the hub, the folder of a checkpoint, or package.module:Class"
+_SAYS: ContextVar[Literal["nothing", "what matters", "all"]] = ContextVar("says", default="what matters")
 
 
 def console(*, stderr: bool = False, quiet: bool = False, wide: bool = False) -> Console:
@@ -28,7 +33,8 @@ def console(*, stderr: bool = False, quiet: bool = False, wide: bool = False) ->
     from rich.console import Console
 
     width = None if _measured(stderr) else 10_000 if wide else 160
-    return Console(stderr=stderr, quiet=quiet, width=width, highlight=False)
+    silent = quiet or (stderr and _SAYS.get() == "nothing")
+    return Console(stderr=stderr, quiet=silent, width=width, highlight=False)
 
 
 def say(where: Console, text: str) -> None:
@@ -48,40 +54,111 @@ def _measured(stderr: bool) -> bool:
 
 
 def complain(error: UserError) -> None:
-    """Prints what is wrong and what to do, and of several processes which one says so."""
+    """Prints what is wrong and what to do, and of several processes which one says so.
+
+    A wrong word is answered from all vocabularies.
+    """
+    error = answer(error)
     who = f" (process {os.environ.get('RANK')})" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
     print(f"error{who}: {error.what}", file=sys.stderr)
     if error.hint:
         print(f"  {error.hint}".replace("\n", "\n  "), file=sys.stderr)
 
 
-def positive(text: str) -> int:
-    """A whole number from 1, for argparse."""
-    value = natural(text)
-    if value == 0:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value
+@dataclass(frozen=True, slots=True)
+class Number:
+    """A type of argparse: a number within limits, and a whole one unless `whole` is false."""
+
+    least: float
+    most: float
+    whole: bool = True
+
+    def __call__(self, text: str) -> int | float:
+        """Reads a number. Raises ArgumentTypeError, which names the limits, for anything else."""
+        try:
+            value = int(text) if self.whole else float(text)
+        except ValueError:
+            value = math.nan
+        if not self.least <= value <= self.most:
+            raise argparse.ArgumentTypeError(f"{text!r} is not {self}")
+        return value
+
+    def __str__(self) -> str:
+        kind = "a whole number" if self.whole else "a number"
+        return f"{kind} from {self.least:,} to {self.most:,}"
 
 
-def natural(text: str) -> int:
-    """A whole number from 0, for argparse."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0")
-    return int(text)
+natural, positive = Number(0, 10**9), Number(1, 10**9)
+percentage_points = Number(0, 100, whole=False)
+SEED = Number(0, 2**32 - 1)
+
+
+def speak(*, quiet: bool, verbose: bool) -> None:
+    """Sets how much is said on stderr from here on."""
+    _SAYS.set("nothing" if quiet else "all" if verbose else "what matters")
+
+
+def is_verbose() -> bool:
+    """Whether choices, identities and times are said."""
+    return _SAYS.get() == "all"
+
+
+def add_speech_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds `--quiet` and `--verbose`, which every command has."""
+    group = parser.add_argument_group("messages")
+    either = group.add_mutually_exclusive_group()
+    either.add_argument("-q", "--quiet", action="store_true", help="print results and errors only")
+    either.add_argument(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="also say choices, identities and times, and print the traceback of an unexpected error",
+    )
+
+
+def add_task_flags(parser: argparse.ArgumentParser, *, recipe: bool = False) -> None:
+    """Adds the flags that choose tasks and where they are read."""
+    add = parser.add_argument_group("tasks").add_argument
+    add("-s", "--suite", metavar="SUITE", help="the tasks of a suite, such as demo or mmeb (default: none)")
+    add(
+        "-t",
+        "--tasks",
+        action="extend",
+        nargs="+",
+        metavar="TASK",
+        help="these tasks; of a suite, only these; TASK@global ranks the whole pool; `all` is every subset of --data"
+        + ("; with --recipe, datasets" if recipe else "")
+        + " (default: all of the suite or the data)",
+    )
+    add(
+        "-d",
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="a folder in MMEB's layout or a .jsonl file"
+        + ("; with --recipe, as `llave train` reads it" if recipe else "")
+        + " (default: where the tasks come from, such as the hub)",
+    )
+    add("--images", type=Path, metavar="DIR", help="folder of image paths (default: found beside the data)")
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags that `model_settings` reads."""
-    add = parser.add_argument
-    add("--device", default="auto", help="cpu, cuda or a GPU such as cuda:1 (default: a GPU if there is one)")
-    add("--dtype", default="auto", help="float32, bfloat16 or float16 (default: chosen by the model)")
-    add("--seed", type=natural, default=0, help="seed of models that draw at random (default: 0)")
+    add = parser.add_argument_group("model").add_argument
+    add("--device", default="auto", metavar="DEVICE", help="cpu, cuda, cuda:1, or auto: a GPU if there is one")
+    add(
+        "--dtype",
+        default="auto",
+        metavar="DTYPE",
+        help="float32, bfloat16, float16, or auto: chosen by the model",
+    )
+    add("--seed", type=SEED, default=0, metavar="N", help="seed of models that draw at random")
     add(
         "--model-option",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="set an option of the model, such as max_length=2048; may be repeated",
+        help="an option of the model, such as max_length=2048; may be repeated (default: the model's own)",
     )
     add(
         "--trust-remote-code",
@@ -101,18 +178,18 @@ def model_settings(options: argparse.Namespace) -> ModelSettings:
 
 def add_engine_flags(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of every command that embeds: the store, the budget of a batch, the number of threads."""
-    add = parser.add_argument
-    add("--store", type=Path, metavar="DIR", default=STORE, help=f"folder of the embedding store (default: {STORE})")
+    add = parser.add_argument_group("engine").add_argument
+    add("--store", type=Path, metavar="DIR", default=STORE, help="folder of the embedding store")
     add(
         "--budget",
         type=positive,
         default=DEFAULT_BUDGET,
         metavar="N",
-        help=f"largest cost of a batch, in the model's unit: tokens or pixels (default: {DEFAULT_BUDGET})",
+        help="largest cost of a batch, in the model's unit: tokens or pixels",
     )
     add(
         "--workers",
-        type=natural,
+        type=Number(0, 1_000),
         metavar="N",
         help="number of threads that prepare items (default: one for each processor, up to 8)",
     )

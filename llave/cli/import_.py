@@ -15,13 +15,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("files", nargs="+", type=Path, metavar="FILE", help="score files, or folders of them")
     add(
+        "-o",
         "--out",
         type=Path,
         metavar="DIR",
         default=Path("runs/imported"),
-        help="folder to write to (default: runs/imported)",
+        help="folder to write to",
     )
-    add("--model", metavar="NAME", help="name of the model, if the files do not have it")
+    add("--model", metavar="NAME", help="name of the model, if the files do not have it (default: theirs)")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -6,10 +6,14 @@ import argparse
 import io
 import os
 import sys
+import time
+import traceback
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from types import ModuleType
 
-from harness.errors import RunFailed, UserError
+from harness.errors import RunFailed, UserError, unknown_name
+from harness.paths import cache_dir, write_atomic
 from harness.results.environment import own_version
 from llave.cli import (
     board,
@@ -19,14 +23,15 @@ from llave.cli import (
     embed,
     export,
     import_,
-    models,
     run,
     show,
-    tasks,
     train,
     validate,
 )
-from llave.cli.flags import DONE, FAILED, STOPPED, USER_ERROR, complain
+from llave.cli.flags import DONE, FAILED, STOPPED, USER_ERROR, add_speech_flags, complain, is_verbose, speak
+from llave.cli.front import completion, examples, help
+from llave.cli.front.parser import CommandParser
+from llave.cli.lists import models, suites, tasks
 
 COMMANDS: Mapping[str, ModuleType] = {
     "run": run,
@@ -36,38 +41,74 @@ COMMANDS: Mapping[str, ModuleType] = {
     "doctor": doctor,
     "diagnose": diagnose,
     "embed": embed,
-    "tasks": tasks,
     "models": models,
+    "suites": suites,
+    "tasks": tasks,
     "show": show,
     "export": export,
     "import": import_,
     "validate": validate,
+    "completion": completion,
+    "help": help,
 }
 """Each has `ABOUT`, `add_arguments(parser)` and `run(options)`, which returns the exit status."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command.
+    """Runs a command. Without one it prints the help.
 
     Returns:
         The exit status. 0: done. 1: failed part-way, and finished work is kept, or a check failed. 2: an error in the
         user's input. 130: interrupted.
     """
     _set_up_streams()
-    options = build_parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["help"]
+    started, again = time.monotonic(), "the same command"
     try:
+        options = parse(given)
+        speak(quiet=options.quiet, verbose=options.verbose)
+        again += " with --resume" if options.command == "train" else ""
         status: int = COMMANDS[options.command].run(options)
+        if is_verbose():
+            print(f"llave {options.command} took {time.monotonic() - started:.1f} s", file=sys.stderr)
         return status
     except UserError as error:
         complain(error)
         return FAILED if isinstance(error, RunFailed) else USER_ERROR
     except KeyboardInterrupt:
-        again = "the same command with --resume" if options.command == "train" else "the same command"
         print(f"\nStopped. Finished work is kept: {again} continues from here.", file=sys.stderr)
         return STOPPED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except Exception as error:
+        if is_verbose():
+            raise
+        _report_unexpected(error)
+        return FAILED
+
+
+def parse(given: Sequence[str]) -> argparse.Namespace:
+    """The options of a command. Raises UserError for a word that is no command."""
+    parser = build_parser()
+    word = given[0]
+    if not word.startswith("-") and word not in parser.commands:
+        raise unknown_name("command", word, parser.commands, "`llave help` lists the commands.")
+    return parser.parse_args(given)
+
+
+def _report_unexpected(error: Exception) -> None:
+    """Says in a few lines what a traceback, which goes to a file, says in many."""
+    path = cache_dir() / "last-error.txt"
+    write_atomic(path, "".join(traceback.format_exception(error)))
+    complain(
+        UserError(
+            f"llave made a mistake: {type(error).__name__}: {error}",
+            f"The traceback is in {path}; --verbose prints it.\n"
+            "Please report it: https://github.com/llave-bench/llave-bench/issues\n"
+            "Finished work is kept.",
+        )
+    )
 
 
 def _set_up_streams() -> None:
@@ -79,16 +120,17 @@ def _set_up_streams() -> None:
             stream.reconfigure(errors="replace")  # an old encoding loses a character, not the whole table
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> CommandParser:
     """All commands and flags. Flags cannot be abbreviated, so that a new flag never changes an old command."""
-    parser = argparse.ArgumentParser(
-        prog="llave", description="Evaluate multimodal embedding models.", allow_abbrev=False
-    )
-    parser.add_argument("--version", action="version", version=f"llave-bench {own_version()}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    about = {name: command.ABOUT for name, command in COMMANDS.items()}
+    parser = CommandParser("llave", "Evaluate, compare and train multimodal embedding models.", help.overview(about))
+    parser.add_argument("--version", action="version", version=f"llave-bench {own_version()}", help="print the version")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", help=argparse.SUPPRESS)
     for name, command in COMMANDS.items():
-        about = command.ABOUT
-        command.add_arguments(
-            commands.add_parser(name, help=about, description=f"{about[:1].upper()}{about[1:]}.", allow_abbrev=False)
-        )
+        text = fill(f"{about[name][:1].upper()}{about[name][1:]}.", 79)
+        own = commands.add_parser(name, description=text, epilog=examples.shown(name))
+        command.add_arguments(own)
+        add_speech_flags(own)
+        own.set_defaults(whole=parser)
+        parser.commands[name] = own
     return parser

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,57 +17,57 @@ from llave.cli.flags import (
     MODEL_HELP,
     add_engine_flags,
     add_model_flags,
+    add_task_flags,
     complain,
     console,
-    model_settings,
+    is_verbose,
     positive,
     say,
 )
+from llave.cli.front import run_file
+from llave.cli.front.parser import CommandParser
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.evaluate import Evaluation
     from harness.results.files import Result
+    from harness.types import ModelHandle
     from tasks.suites import Suite
 
 ABOUT = "evaluate models on tasks"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: CommandParser) -> None:
     """Adds the arguments of `llave run`."""
-    add = parser.add_argument
-    add("models", nargs="+", metavar="MODEL", help=MODEL_HELP)
-    add("--suite", help="evaluate the tasks of a suite, such as demo or mmeb")
-    add(
-        "--tasks",
-        metavar="A,B",
-        help="evaluate these tasks; NAME@global ranks the whole pool; with --data, `all` is every subset (the default)",
-    )
-    add("--data", type=Path, metavar="DIR", help="read a folder in MMEB's layout or a .jsonl file, not the hub")
-    add(
-        "--images",
-        type=Path,
-        metavar="DIR",
-        help="folder that image paths are relative to (default: found beside the data)",
-    )
-    add("--out", type=Path, metavar="DIR", default=RESULTS, help=f"folder of the results (default: {RESULTS})")
-    add("--limit", type=positive, metavar="N", help="evaluate only the first N queries of each task")
+    parser.expand = run_file.expand
+    parser.add_argument("models", nargs="+", metavar="MODEL", help=MODEL_HELP)
+    add_task_flags(parser)
+    add = parser.add_argument_group("evaluation").add_argument
+    add("--limit", type=positive, metavar="N", help="only the first N queries of each task (default: all)")
     add(
         "--protocol",
         choices=("strict", "official"),
         default="strict",
-        help="strict: ties are neutral; official: ties are won, as in the public code (default: strict)",
+        help="strict: ties are neutral; official: ties are won, as in the public code",
     )
     add(
         "--on-bad-media",
         choices=("stop", "count-as-wrong"),
         default="stop",
-        help="what to do with images and videos that cannot be used (default: stop)",
+        help="what to do with images and videos that cannot be used",
     )
+    add = parser.add_argument_group("output").add_argument
+    add("-o", "--out", type=Path, metavar="DIR", default=Path(RESULTS), help="folder of the results")
     add("--json", action="store_true", help="print JSON instead of a table")
-    add_engine_flags(parser)
+    add(
+        run_file.FLAG,
+        type=Path,
+        metavar="FILE",
+        help="a .toml file with models and flags; flags given here win (default: none)",
+    )
     add_model_flags(parser)
+    add_engine_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -82,18 +82,37 @@ def run(options: argparse.Namespace) -> int:
 
     tasks = resolve_tasks(options.tasks, options.suite, options.data, options.images)
     world = join(options.device)  # a model may be made as soon as it is opened, and then on this process's device
-    settings = model_settings(options)
-    handles = [open_model(name, settings) for name in dict.fromkeys(options.models)]
+    settings = run_file.settings_by_model(options)
     config = EvalConfig(options.protocol, options.limit, options.on_bad_media == "count-as-wrong")
     where = RunSettings(options.out, options.store, options.budget, worker_count(options.workers), options.device)
     notes = console(stderr=True, quiet=not world.is_main)
     with ProgressBar(notes) as progress:
-        outcome = evaluate_models(handles, tasks, config, where, world, progress)
+        handles = {name: open_model(name, own, progress.note) for name, own in settings.items()}
+        _say_choices(options, tasks, handles.values(), progress.note)
+        outcome = evaluate_models([*handles.values()], tasks, config, where, world, progress)
     if world.is_main:
+        run_file.write(options, handles)
         _report(options, [(handle.spec.name, evaluation) for handle, evaluation in outcome.done], tasks, notes)
     for failure in outcome.failures:
         complain(failure)
     return FAILED if outcome.failures else DONE
+
+
+def _say_choices(
+    options: argparse.Namespace, tasks: Sequence[Task], handles: Iterable[ModelHandle], note: Callable[[str], None]
+) -> None:
+    """Says that a suite is narrowed, and with `--verbose` which tasks and models were chosen."""
+    from tasks.suites import find_suite
+
+    if options.suite and options.tasks:
+        of = len(find_suite(options.suite).tasks)
+        note(f"suite {options.suite}, narrowed to {len(tasks)} of {of} tasks: its means are incomplete.")
+    if is_verbose():
+        for task in tasks:
+            note(f"task {task.name}: {task.source.describe()}")
+        for spec in (handle.spec for handle in handles):
+            set_options = ", ".join(f"{key}={value}" for key, value in spec.options.items())
+            note(f"model {spec.name}: revision {spec.revision}, {spec.dtype}, adapter {spec.adapter}; {set_options}")
 
 
 def _report(
@@ -113,6 +132,9 @@ def _report(
         say(notes, f"{name}: {_counts(evaluation, len(tasks))}")
         for warning in _warnings(name, evaluation.results):
             say(notes, f"{name}: {warning}")
+    if is_verbose():
+        for result in results:
+            say(notes, f"{result.model['name']} on {result.task}: identity {result.identity}")
     if results:
         say(notes, f"Results: {options.out.resolve()}")
 

@@ -17,8 +17,8 @@ ABOUT = "show a result and its worst queries"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `llave show`."""
     add = parser.add_argument
-    add("result", type=Path, help="a result file, OUT/<model>/<revision>/<task>.json")
-    add("--worst", type=natural, default=10, metavar="N", help="number of worst queries to show (default: 10)")
+    add("result", type=Path, metavar="RESULT", help="a result file, OUT/<model>/<revision>/<task>.json")
+    add("--worst", type=natural, default=10, metavar="N", help="number of worst queries to show")
 
 
 def run(options: argparse.Namespace) -> int:

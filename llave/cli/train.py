@@ -21,21 +21,24 @@ _SHOWN = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the flags of `llave train`."""
-    add = parser.add_argument
-    add("recipe", metavar="RECIPE", help="a recipe, such as demo, demo-infonce, llave-2b or infonce-2b")
+    parser.add_argument("recipe", metavar="RECIPE", help="a recipe, such as demo, demo-infonce, llave-2b or infonce-2b")
+    add = parser.add_argument_group("data").add_argument
     add(
+        "-d",
         "--data",
         metavar="DIR",
-        help="read a folder in the layout of MMEB-train, a .jsonl file of pairs, or a dataset on the hub",
+        help="a folder in the layout of MMEB-train, a .jsonl file of pairs, or a dataset on the hub "
+        "(default: the recipe's)",
     )
-    add("--images", metavar="DIR", help="folder that image paths are relative to (default: found beside the data)")
-    add("--out", type=Path, metavar="DIR", help="folder of the run, with its checkpoints (default: runs/RECIPE)")
+    add("--images", metavar="DIR", help="folder of image paths (default: found beside the data)")
+    add = parser.add_argument_group("run").add_argument
+    add("-o", "--out", type=Path, metavar="DIR", help="folder of the run, with checkpoints (default: runs/RECIPE)")
     add(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="change a setting, such as learning_rate=2e-5; may be repeated",
+        help="change a setting, such as learning_rate=2e-5; may be repeated (default: the recipe's)",
     )
     add("--resume", action="store_true", help="continue from the newest checkpoint in --out, if there is one")
     add("--dry-run", action="store_true", help="check the data, and print the size of the run without training")

@@ -14,9 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `llave validate`."""
     add = parser.add_argument
     add("submission", type=Path, metavar="DIR", help="folder of results: the --out of `llave run`")
-    add("--suite", default="mmeb", help="suite that the results must cover (default: mmeb)")
+    add("-s", "--suite", default="mmeb", metavar="SUITE", help="suite that the results must cover")
     add("--intervals", action="store_true", help="recompute the confidence intervals too, which is slow")
-    add("--most", type=natural, default=50, metavar="N", help="largest number of problems to print (default: 50)")
+    add("--most", type=natural, default=50, metavar="N", help="largest number of problems to print")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import UserError, unknown_name
+from harness.errors import UnknownName, UserError, unknown_name
 from harness.types import DataInfo, Task, TaskData
 from tasks.mmeb.parquet import count_rows, layout_of
 from tasks.mmeb.rows import load_rows
@@ -79,11 +79,13 @@ class FolderSource:
 def subsets(data: Path) -> tuple[str, ...]:
     """The sorted names of a folder's subsets. Raises UserError if there are none."""
     if not data.is_dir():
-        raise UserError(f"{data} is not a folder." if data.exists() else f"{data} does not exist.", "Check --data.")
+        what = f"{data} is not a folder." if data.exists() else f"{data} does not exist."
+        raise UnknownName("data", str(data), what, "Check --data.")
     names = tuple(sorted(entry.name for entry in data.iterdir() if entry.is_dir() and shards_of(entry)))
     if not names:
         hint = f"Name the folder above it: --data {data.absolute().parent}." if shards_of(data) else "Check --data."
-        raise UserError(f"{data} has no subset, which is a folder with files named test-*.parquet.", hint)
+        what = f"{data} has no subset, which is a folder with files named test-*.parquet."
+        raise UnknownName("data", str(data), what, hint)
     return names
 
 

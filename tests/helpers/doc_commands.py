@@ -30,6 +30,8 @@ STANDS_FOR = {
     "IMAGE": "cat.jpg",
     "RECIPE": "demo",
     "RECORD": "runs/results/classical/1/demo-object.json",
+    "run.toml": str(ROOT / "examples/run.toml"),
+    "OUT/run-TIME.toml": str(ROOT / "examples/run.toml"),
     "RESULT": "runs/results/classical/1/demo-object.json",
     "scores/*.json": "scores/mine.json",
 }
@@ -142,8 +144,12 @@ def _needs_tasks(given: dict[str, object]) -> Iterator[str]:
         yield "tasks, which a part of a command does not name"
     elif suite in ("text-video", "video-retrieval-v2"):
         yield f"all videos of {suite}"
-    elif data is None and not all(each.startswith("demo") for each in str(suite or tasks).split(",")):
-        yield f"{suite or tasks} from the hub"
+    elif data is None and not all(each.startswith("demo") for each in ([suite] if suite else _split(tasks))):
+        yield f"{suite or ', '.join(tasks)} from the hub"
+
+
+def _split(tasks: Sequence[str]) -> list[str]:
+    return [name for each in tasks for name in each.split(",")]
 
 
 def _at_hand(name: str) -> bool:
@@ -160,7 +166,7 @@ def _check_names(options: argparse.Namespace) -> None:
     if given.get("suite"):
         find_suite(given["suite"])
     if given.get("tasks") and not given.get("recipe"):
-        names = {parse_name(each).dataset for each in given["tasks"].split(",")}
+        names = {parse_name(each).dataset for each in _split(given["tasks"])}
         unknown = sorted(names - all_tasks().keys() - ({"all"} if given.get("data") else set()))
         assert not unknown, f"no such tasks: {unknown}"
     if given.get("recipe"):
@@ -172,7 +178,7 @@ def _check_names(options: argparse.Namespace) -> None:
 def _known_model(name: str) -> bool:
     """Whether a row takes the name. A recipe before a folder (`vlm/RECIPE=FOLDER`) must be a row itself."""
     recipe = re.fullmatch(r"vlm/([^=]+)=.+", name)
-    exact = {row.name for row in ROWS}
+    exact = {row.name for row in ROWS} | {row.hub for row in ROWS}
     if recipe:
         return recipe[1] in exact
     prefixes = tuple(row.name for row in ROWS if row.name.endswith("/"))

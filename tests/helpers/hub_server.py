@@ -15,6 +15,8 @@ class Hub:
     """One repository. Large files (all here) are answered by a redirect to a second host, as the real hub does."""
 
     repo: str = "TIGER-Lab/MMEB-eval"
+    kind: str = "datasets"
+    """Or "models", whose files lie at the root of the hub."""
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     main: str = ""
     gated: bool = False
@@ -68,13 +70,14 @@ class _Handler(BaseHTTPRequestHandler):
             return self.reply(hub.status, {})
         if path.startswith("/cdn/"):
             return self.content(hub.blob(path.removeprefix("/cdn/")))
-        if path.startswith(f"/datasets/{hub.repo}/resolve/"):
+        root = "" if hub.kind == "models" else f"/{hub.kind}"
+        if path.startswith(f"{root}/{hub.repo}/resolve/"):
             revision, _, name = path.split("/resolve/", 1)[1].partition("/")
             return self.resolve(revision, name)
-        if path == f"/api/datasets/{hub.repo}" or path.startswith(f"/api/datasets/{hub.repo}/revision/"):
+        if path == f"/api/{hub.kind}/{hub.repo}" or path.startswith(f"/api/{hub.kind}/{hub.repo}/revision/"):
             sha = self.commit(path.split("/revision/")[1] if "/revision/" in path else "main")
             return self.json({"id": hub.repo, "sha": sha, "private": False, "tags": []}) if sha else None
-        if path.startswith(f"/api/datasets/{hub.repo}/tree/"):
+        if path.startswith(f"/api/{hub.kind}/{hub.repo}/tree/"):
             sha = self.commit(path.split("/tree/")[1])
             return self.tree(hub.commits[sha]) if sha else None
         return self.reply(404, {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"})
@@ -122,7 +125,7 @@ class _Handler(BaseHTTPRequestHandler):
         entries += [
             {"type": "file", "path": name, "oid": "0" * 40, "size": len(data)}
             for name, data in files.items()
-            if "/" not in name
+            if "/" not in name or self.hub.kind == "models"  # models are listed with all that is below
         ]
         self.json(entries)
 

@@ -26,14 +26,24 @@ HITS: Mapping[str, Mapping[str, Sequence[int]]] = {
 }
 
 
-def page_board(folder: Path) -> Board:
-    """Three measured models of which the first is the best, and two published rows, one without datasets."""
+def page_board(folder: Path, text: str = "", far: int = 3, images: Path | None = None) -> Board:
+    """Three measured models of which the first is the best, and two published rows, one without datasets.
+
+    `text` is added to the first query. A wrong answer has its right one at rank `far`, out of the top if beyond 3. The
+    records say that pictures lay in `images`.
+    """
+    places = [] if images is None else [{"kind": "image", "folder": str(images)}]
     for model, tasks in HITS.items():
         for task, hits in tasks.items():
             parameters = {PLAIN: 2_000_000_000, RIVAL: 500_000_000, EVIL: None}[model]
             made = result(task, model, value=sum(hits) / len(hits), num_queries=len(hits))
-            made = replace(made, model={**made.model, "parameters": parameters})
-            write_result(folder / model[:5], made, [query_row(index, hit) for index, hit in enumerate(hits)])
+            dataset = {**made.dataset, **({"places": places} if places else {})}
+            made = replace(made, model={**made.model, "parameters": parameters}, dataset=dataset)
+            write_result(
+                folder / model[:5],
+                made,
+                [query_row(index, hit, "" if index else text, far) for index, hit in enumerate(hits)],
+            )
     source = Citation(f"Table {HOSTILE}", "a paper")
     printed = [
         PublishedRow(
@@ -51,14 +61,15 @@ def page_board(folder: Path) -> Board:
     return Board.of_records(load([folder]).records, SUITE, printed, sizes={"Words": 10, "Scenes": 10})
 
 
-def query_row(index: int, hit: int) -> dict[str, object]:
-    """Three candidates; the right one is first, or last."""
-    right = {"target": 0, "score": 0.9 if hit else 0.1, "right": True, "text": "right one", "media": ["pictures/a.png"]}
+def query_row(index: int, hit: int, text: str = "", far: int = 3) -> dict[str, object]:
+    """Three candidates; the right one is first, or last, or out of the top."""
+    pictured = {"media": ["pictures/a.png"]}
+    right = {"target": 0, "score": 0.9 if hit else 0.1, "right": True, "text": "right one", **pictured}
     wrong = [
         {"target": 1, "score": 0.5, "right": False, "text": f"wrong one {HOSTILE}"},
         {"target": 2, "score": 0.4, "right": False, "text": "", "media": [f"pictures/{HOSTILE}.png"]},
     ]
-    rank = [1 if hit else 3]
+    rank = [1 if hit else far]
     return {
         "query": str(index),
         "right": bool(hit),
@@ -66,10 +77,11 @@ def query_row(index: int, hit: int) -> dict[str, object]:
         "best_rank": rank,
         "worst_rank": rank,
         "official_rank": rank,
-        "candidates": 3,
-        "content": {"text": f"<|media|>\nasked {index} {HOSTILE}", "media": ["pictures/a.png"]},
-        "positives": [{"target": 0, "text": "right one", "media": ["pictures/a.png"]}],
-        "top": [right, *wrong] if hit else [*wrong, right],
+        "right_score": 0.9 if hit else 0.1 if far == 3 else 0.05,
+        "candidates": max(3, far),
+        "content": {"text": f"<|media|>\nAnswer: asked {index} {HOSTILE}{text}", "instruction": 18, **pictured},
+        "positives": [{"target": 0, "text": "right one", **pictured}],
+        "top": [right, *wrong] if hit else [*wrong, right] if far == 3 else wrong,
     }
 
 

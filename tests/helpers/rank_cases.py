@@ -68,6 +68,7 @@ def reference(
                 official=tuple(official),
                 official_pool_size=len(listed),
                 top=tuple(TopCandidate(shown[each], float(scores[each] * step)) for each in first),
+                right_score=float(max(scores[each] for each in positives) * step),
             )
         )
     return results

@@ -44,9 +44,28 @@ def test_every_task_of_every_suite_is_registered() -> None:
         assert names(resolve_tasks(suite=suite.name)) == list(suite.tasks)
 
 
-def test_names_come_after_the_suite_and_only_once() -> None:
-    tasks = resolve_tasks("GQA, MSCOCO@global,RefCOCO ,GQA,MSCOCO", "mmeb-grounding")
-    assert names(tasks) == ["MSCOCO", "RefCOCO", "RefCOCO-Matching", "Visual7W-Pointing", "GQA", "MSCOCO@global"]
+def test_names_narrow_a_suite() -> None:
+    tasks = resolve_tasks("RefCOCO, MSCOCO@global,RefCOCO ,MSCOCO", "mmeb-grounding")
+    assert names(tasks) == ["RefCOCO", "MSCOCO@global", "MSCOCO"]
+    with pytest.raises(UserError, match=r"(?s)GQA is not in suite mmeb-grounding.*has MSCOCO, RefCOCO"):
+        resolve_tasks("MSCOCO,GQA", "mmeb-grounding")
+    with pytest.raises(UserError, match=r"(?s)no task named 'MSCOC'"):
+        resolve_tasks("MSCOC", "mmeb-grounding")
+
+
+@pytest.mark.parametrize("written", [["GQA,MSCOCO"], ["GQA", "MSCOCO"], ["GQA , MSCOCO", "GQA"], "GQA,MSCOCO"])
+def test_names_may_have_commas_between_or_stand_alone(written: str | list[str]) -> None:
+    assert names(resolve_tasks(written)) == ["GQA", "MSCOCO"]
+
+
+def test_a_name_with_a_comma_and_a_space_is_reached_alone(folder: Path) -> None:
+    write_subset(folder, "Own, too", columns([ROW] * 3))
+    assert names(resolve_tasks(["Own, too"], data=folder)) == ["Own, too"]
+    assert names(resolve_tasks(["Own, too@global", "Own,TextVQA"], data=folder)) == [
+        "Own, too@global",
+        "Own",
+        "TextVQA",
+    ]
 
 
 @pytest.mark.parametrize("scope", ["local", "global"])
@@ -59,11 +78,6 @@ def test_a_scope_is_overridden_and_stays_in_the_name(scope: str) -> None:
 def test_nothing_to_run_is_an_error(choice: tuple[str | None, str | None]) -> None:
     with pytest.raises(UserError):
         resolve_tasks(*choice)
-
-
-def test_a_suite_among_task_names_is_an_error_that_names_the_flag() -> None:
-    with pytest.raises(UserError, match=r"(?s)demo is a suite, not a task.*--suite demo"):
-        resolve_tasks("demo-object,demo")
 
 
 def test_an_unknown_name_is_an_error_with_a_guess(folder: Path) -> None:
@@ -85,7 +99,7 @@ def test_all_is_every_subset_of_the_folder(folder: Path, choice: str | None) -> 
 
 def test_with_a_folder_every_row_comes_from_there(folder: Path) -> None:
     images = folder / "pictures"
-    for task in resolve_tasks("all,TextVQA@global", "mmeb-vqa", folder, images):
+    for task in resolve_tasks("all,TextVQA@global", "mmeb", folder, images):
         assert task.source == FolderSource(folder, images)
 
 
@@ -103,7 +117,9 @@ def test_a_registered_name_that_the_folder_lacks_is_an_error(folder: Path) -> No
 
 def test_of_a_suite_the_tasks_that_are_there_are_taken(folder: Path) -> None:
     assert names(resolve_tasks(suite="mmeb", data=folder)) == ["GQA", "TextVQA"]
-    assert names(resolve_tasks("Own", "mmeb-ood", folder)) == ["GQA", "TextVQA", "Own"]
+    assert names(resolve_tasks("TextVQA", "mmeb", folder)) == ["TextVQA"]
+    with pytest.raises(UserError, match="Own is not in suite mmeb"):
+        resolve_tasks("Own", "mmeb", folder)
     with pytest.raises(UserError, match=r"(?s)nothing of suite mmeb-grounding.*RefCOCO.*GQA, Own, TextVQA"):
         resolve_tasks(suite="mmeb-grounding", data=folder)
 

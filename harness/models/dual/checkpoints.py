@@ -70,5 +70,5 @@ ROWS = (
         )
         for family in FAMILIES
     ),
-    *(ModelRow(model.name, model.hub, MODALITIES, open_named, _VERIFIED) for model in MODELS),
+    *(ModelRow(model.name, model.hub, MODALITIES, open_named, _VERIFIED, hub=model.hub) for model in MODELS),
 )

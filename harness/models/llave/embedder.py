@@ -165,5 +165,5 @@ MODALITIES = ("text", "image", "video")
 _VERIFIED = "golden: the public code's vectors on a small checkpoint; released weights not run"
 ROWS = (
     ModelRow(PREFIX, "a LLaVE checkpoint: NAME on the hub, or FOLDER", MODALITIES, open_llave, _VERIFIED, MODEL_TYPE),
-    *(ModelRow(alias, PREFIX + name, MODALITIES, open_llave, _VERIFIED) for alias, name in ALIASES.items()),
+    *(ModelRow(alias, name, MODALITIES, open_llave, _VERIFIED, hub=name) for alias, name in ALIASES.items()),
 )

@@ -173,12 +173,13 @@ def _resized(image: Image, recipe: Recipe) -> Image:
 
 
 def open_vlm(name: str, settings: ModelSettings) -> ModelHandle:
-    """Finds and identifies a model: `NAME`, or `vlm/NAME=FOLDER` for a checkpoint with the recipe of NAME.
+    """Finds and identifies a model: `NAME`, `NAME@COMMIT`, or `vlm/NAME=FOLDER` for a checkpoint of NAME's recipe.
 
     Raises:
         UserError: if there is no such recipe or checkpoint, or if an option cannot be used.
     """
-    alias, _, rest = name.removeprefix(PREFIX).partition("=")
+    written, _, rest = name.removeprefix(PREFIX).partition("=")
+    alias, at, commit = written.partition("@")
     recipe = _BY_NAME.get(alias)
     if recipe is None:
         where = f"Write {PREFIX}NAME=FOLDER with NAME one of {', '.join(_BY_NAME)}."
@@ -187,7 +188,7 @@ def open_vlm(name: str, settings: ModelSettings) -> ModelHandle:
         alias, settings.options, resizes=recipe.pixel_limits is not None, sees_video=bool(recipe.frames)
     )
     recipe = _adjusted(recipe, options)
-    files = find_files(recipe, rest or recipe.hub, options)
+    files = find_files(recipe, rest or f"{recipe.hub}{at}{commit}", options)
     limits = recipe.pixel_limits or (None, None)
     identity: dict[str, Scalar] = {
         "max_length": recipe.max_length,
@@ -261,6 +262,7 @@ ROWS = (
             recipe.modalities,
             open_vlm,
             _VERIFIED,
+            hub=recipe.hub,
         )
         for recipe in RECIPES
     ),

@@ -1,87 +1,197 @@
-// Single queries: their content, their positives, and the top candidates of each model.
-const task = () => data.viewer.tasks[get("query-task").value];
-const side = (id) => Number(get(id).value);
-
+// Single queries: their content, the answer of each model and the right one. What is chosen lies in the address.
 const FILTERS = {
   all: ["all", () => true],
-  wrong: ["wrong or partly right", (mine) => mine.score < 1],
-  right: ["right", (mine) => mine.score === 1],
-  gained: ["gained over the other model", (mine, other) => other && mine.score > other.score],
-  lost: ["lost to the other model", (mine, other) => other && mine.score < other.score],
+  wrong: ["wrong or partly right", (mine) => mine.score < 1 && mine.state !== "tied"],
+  right: ["right", (mine) => mine.state === "right"],
+  tied: ["tied", (mine) => mine.state === "tied"],
+  gained: ["gained over the other model", (mine, other) => other && certain(mine, other) && mine.score > other.score],
+  lost: ["lost to the other model", (mine, other) => other && certain(mine, other) && mine.score < other.score],
 };
+const VERDICTS = new Map([
+  ["right", "✓ right"], ["tied", "≈ tied"], ["part", "◐ partly right"], ["wrong", "✗ wrong"], ["none", "– not ranked"],
+]);
+const certain = (...answers) => answers.every((answer) => answer.state !== "tied");
+const NOBODY = "none";
+let listed = "";  // what the list was made from
 
-function pictures(names) {
-  const made = names.map((name) => {
-    const found = data.viewer.media[name];
-    if (!found) return make("span", { className: "file", textContent: name });
-    return make("span", {}, ...found.map((src, index) =>
-      make("img", { src, alt: found.length > 1 ? `${name}, frame ${index + 1} of ${found.length}` : name })));
-  });
-  return make("div", { className: "pictures" }, ...made);
+// The chosen dataset, models (indexes of rows; -1: none), filter and words. The address has what is not as at the start.
+function chosenQueries() {
+  const task = data.viewer.tasks.find((each) => each.name === state.get("query-task")) ?? data.viewer.tasks[0];
+  const named = (key, otherwise) => {
+    const label = state.get(key);
+    return label === NOBODY ? -1 : task.models.find((index) => data.rows[index].label === label) ?? otherwise;
+  };
+  return {
+    task,
+    model: named("query-model", task.models[0]),
+    against: named("query-against", task.models[1] ?? -1),
+    filter: Object.hasOwn(FILTERS, state.get("query-show") ?? "") ? state.get("query-show") : "all",
+    words: (state.get("query-search") ?? "").toLowerCase().split(/\s+/).filter(Boolean),
+  };
 }
 
-// Media and text. Several media are numbered at their places in the text.
-function contentOf(content, head = null) {
-  let number = 0;
-  const words = content.text.replaceAll("<|media|>", () => (content.media.length > 1 ? `[${++number}]` : "")).trim();
-  return make("div", {}, head && make("h4", { textContent: head }), content.media.length ? pictures(content.media) : null,
-    words ? make("p", { className: "text", textContent: words }) : null);
+const mediaOf = (content) => content.media.map((index) => data.viewer.media[index]);
+
+function leadOf(content, task) {
+  return content.lead < 0 ? "" : task.leads[content.lead];
+}
+
+// The pictures of a medium as a button that enlarges them. `what` says what the picture is of.
+function pictureOf(medium, what, few) {
+  if (!medium.src.length) return make("span", { className: "file", textContent: `${medium.name} (no picture)` });
+  const kind = medium.video ? "video" : "picture";
+  const frames = medium.src.map((src, index) => make("img", {
+    src, loading: "lazy", decoding: "async",
+    alt: `${what}: ${kind} ${clipped(medium.name, 80)}${medium.src.length > 1 ? `, frame ${index + 1} of ${medium.src.length}` : ""}`,
+  }));
+  const button = make("button", { type: "button", className: `picture ${kind}`, title: "Enlarge" }, ...(few ? frames.slice(0, 1) : frames));
+  button.addEventListener("click", () => enlarge(medium, what, button));
+  return button;
+}
+
+function picturesOf(content, what, few = false) {
+  return content.media.length
+    ? make("span", { className: "pictures" }, ...mediaOf(content).map((medium) => pictureOf(medium, what, few)))
+    : null;
+}
+
+function enlarge(medium, what, opener) {
+  get("picture-head").textContent = `${what}: ${medium.name}`;
+  get("picture-body").replaceChildren(...opener.querySelectorAll("img").length < medium.src.length || medium.src.length > 1
+    ? medium.src.map((src, index) => make("img", { src, alt: `Frame ${index + 1} of ${medium.src.length}` }))
+    : [make("img", { src: medium.src[0], alt: `${what}: ${medium.name}` })]);
+  for (const image of get("picture-body").children) {
+    image.decode().then(() => image.classList.toggle("small", image.naturalWidth < 160)).catch(() => {});
+  }
+  get("picture").onclose = () => opener.focus();
+  get("picture").showModal();
+}
+
+function verdictText(answer) {
+  return VERDICTS.get(answer.state) + (answer.said ? `${answer.state === "tied" ? " " : ", "}${answer.said}` : "");
 }
 
 function verdictOf(answer) {
-  if (answer.score === 1) return make("strong", { className: "good", textContent: "✓ right" });
-  const rank = answer.ranks.length ? `rank ${Math.min(...answer.ranks)}` : "not ranked";
-  const part = answer.score > 0 ? `◐ partly right (${answer.score.toFixed(2)})` : "✗ wrong";
-  return make("strong", { className: "bad", textContent: `${part}, ${rank}` });
+  return make("strong", { className: `verdict ${answer.state}`, textContent: verdictText(answer) });
 }
 
-function answerOf(model, answer) {
-  const { targets } = task();
-  const list = answer.top.map(([target, score, right]) =>
-    make("li", { className: right ? "right" : "" },
-      make("span", {}, score.toFixed(3), right ? make("span", { className: "good", textContent: " ✓", title: "right" }) : null,
-        right ? make("span", { className: "unseen", textContent: " right" }) : null),
-      contentOf(targets[target])));
-  return make("div", {}, make("h4", {}, `${data.rows[model].label}: `, verdictOf(answer)), make("ol", { className: "top" }, ...list));
+// A part of a closed query: a picture and the beginning of the text.
+function cellOf(head, content, what, task) {
+  const words = content && (content.text || (content.media.length ? "" : leadOf(content, task)));
+  return make("div", { className: "cell" }, make("span", { className: "head", textContent: head }),
+    content ? picturesOf(content, what, true) : make("span", { className: "file", textContent: "no answer" }),
+    words ? make("span", { className: "words", textContent: clipped(words, 200) }) : null);
 }
 
-function opened(query, models) {
-  const { targets, models: every } = task();
-  return make("div", { className: "open" },
+function fullOf(head, content, what, task) {
+  const [words, lead] = [content.text, leadOf(content, task)];
+  return make("div", {}, head ? make("h3", { textContent: head }) : null, picturesOf(content, what),
+    words ? make("p", { className: "text", textContent: words }) : null,
+    lead ? make("details", {}, make("summary", { textContent: "Instruction" }), make("p", { className: "text", textContent: lead })) : null);
+}
+
+function candidateOf(found, task, label) {
+  const content = task.targets[found.target];
+  const words = content.text || (content.media.length ? "" : leadOf(content, task));
+  return make("li", { className: found.right ? "right" : "" },
+    make("span", { className: "place" }, `${found.rank.toLocaleString("en")}.`),
+    make("span", { className: "similar", title: "similarity" }, found.score),
+    make("div", {}, found.right ? make("strong", { className: "verdict right", textContent: "✓ right answer" }) : null,
+      picturesOf(content, `Candidate of ${label}, rank ${found.rank}`), words ? make("p", { className: "text", textContent: words }) : null));
+}
+
+function answerOf(answer, task, label) {
+  return make("div", {}, make("h3", {}, `${label}: `, verdictOf(answer)),
+    make("ol", { className: "top" }, ...answer.top.map((found) => candidateOf(found, task, label))));
+}
+
+function openedQuery(query, models, task) {
+  const rights = query.right.slice(0, 5).map((target, index) => fullOf(index ? "" : "Right answer", task.targets[target], "Right answer", task));
+  const more = query.right.length > 5 ? make("p", { className: "hint", textContent: `and ${query.right.length - 5} more right answers` }) : null;
+  return [make("div", { className: "asked" }, fullOf("Query", query.content, `Query ${query.id}`, task), make("div", {}, ...rights, more)),
     make("div", { className: "answers" },
-      contentOf(query.content, "Query"),
-      make("div", {}, ...query.right.map((target) => contentOf(targets[target], "Positive")))),
-    make("div", { className: "answers" }, ...models.map((model) => answerOf(model, query.answers[every.indexOf(model)]))));
+      ...models.map((model) => answerOf(query.answers[task.models.indexOf(model)], task, data.rows[model].label)))];
 }
 
-function queryItem(query, models) {
-  const mine = query.answers[task().models.indexOf(models[0])];
-  const line = query.content.text.replaceAll("<|media|>", "").replace(/\s+/g, " ").trim() || query.content.media.join(", ");
-  const item = make("details", {}, make("summary", {}, verdictOf(mine), ` · ${query.id} · ${clipped(line, 160)}`));
-  item.addEventListener("toggle", () => {  // content is made when it is opened
-    if (item.open && item.children.length === 1) item.append(opened(query, models));
+function queryItem(query, number, models, task) {
+  const answers = models.map((model) => query.answers[task.models.indexOf(model)]);
+  const button = make("button", { type: "button", className: "turn", "aria-expanded": "false", "aria-controls": `query-${number}` },
+    verdictOf(answers[0]), make("span", { className: "id", textContent: `query ${clipped(query.id, 40)}` }));
+  const given = answers.map((answer, at) => {
+    const label = data.rows[models[at]].label;
+    const head = models.length > 1 ? `${at ? "B" : "A"}: ${VERDICTS.get(answer.state)}` : "Answer";
+    return cellOf(head, answer.state !== "none" && answer.top.length ? task.targets[answer.top[0].target] : null, `Answer of ${label}`, task);
   });
-  return make("li", {}, item);
+  const row = make("div", { className: "row" }, button, cellOf("Query", query.content, `Query ${query.id}`, task), ...given,
+    query.right.length ? cellOf("Right answer", task.targets[query.right[0]], "Right answer", task) : null);
+  const open = make("div", { className: "open", id: `query-${number}`, hidden: true });
+  row.addEventListener("click", (event) => {
+    if (!event.target.closest("button.picture") && !String(getSelection())) turnQuery(query.id);
+  });
+  const item = make("li", { className: "query" }, row, open);
+  return Object.assign(item, { query, fill: () => open.replaceChildren(...openedQuery(query, models, task)) });
 }
 
-function matches(query, words) {
-  const { targets } = task();
-  const found = [query.content, ...query.right.map((target) => targets[target])];
-  const text = found.flatMap((each) => [each.text, ...each.media]).join(" ").toLowerCase();
+// Opens a query, or closes it if it is open.
+function turnQuery(id) {
+  state.set("query", state.get("query") === id ? null : id);
+  showOpen();
+}
+
+// Opens the query of the address, and closes all others. Content is made when it is first opened.
+function showOpen() {
+  for (const item of get("query-list").children) {
+    const [row, open] = item.children;
+    const isOpen = item.query.id === state.get("query");
+    if (isOpen && !open.children.length) item.fill();
+    row.querySelector(".turn").setAttribute("aria-expanded", String(isOpen));
+    open.hidden = !isOpen;
+  }
+}
+
+// Opens the query after or before the open one. Where none is open, it is the one with the focus, or the first.
+function stepQuery(by) {
+  const items = [...get("query-list").children];
+  const open = items.findIndex((item) => item.query.id === state.get("query"));
+  const here = Math.max(0, items.findIndex((item) => item.contains(document.activeElement)));
+  const item = items[open < 0 ? here : Math.min(Math.max(open + by, 0), items.length - 1)];
+  if (!item) return;
+  state.set("query", item.query.id, { typed: true });
+  showOpen();
+  item.querySelector(".turn").focus({ preventScroll: true });
+  item.scrollIntoView({ block: "start" });
+}
+
+function matches(query, words, task) {
+  const found = [query.content, ...query.right.map((target) => task.targets[target])];
+  const text = [query.id, ...found.flatMap((each) => [each.text, ...mediaOf(each).map((medium) => medium.name)])].join(" ").toLowerCase();
   return words.every((word) => text.includes(word));
 }
 
 function drawQueries() {
-  const { models, queries, of } = task();
-  const [model, other] = [side("query-model"), side("query-against")];
-  const passes = FILTERS[get("query-filter").value][1];
-  const words = get("query-search").value.toLowerCase().split(/\s+/);
-  const found = queries.filter((query) =>
-    passes(query.answers[models.indexOf(model)], query.answers[models.indexOf(other)]) && matches(query, words));
-  const both = other >= 0 && other !== model ? [model, other] : [model];
-  get("query-list").replaceChildren(...found.map((query) => queryItem(query, both)));
-  get("query-count").textContent = `${found.length} of the ${queries.length} queries in this page; the dataset has ${of.toLocaleString("en")}.`;
-  drawSimilarity(task().similarity[models.indexOf(model)]);
+  const { task, model, against, filter, words } = chosenQueries();
+  const made = JSON.stringify([task.name, model, against, filter, words]);
+  if (made !== listed) {
+    const answer = (query, index) => query.answers[task.models.indexOf(index)];
+    const found = task.queries.filter((query) => FILTERS[filter][1](answer(query, model), answer(query, against)) && matches(query, words, task));
+    const both = against >= 0 && against !== model ? [model, against] : [model];
+    get("query-list").replaceChildren(...found.map((query, number) => queryItem(query, number, both, task)));
+    get("query-count").textContent = `${found.length} of the ${task.queries.length} queries in this page; the dataset has ${task.of.toLocaleString("en")}.`;
+    get("query-sides").textContent = both.length > 1 ? `A: ${data.rows[model].label}. B: ${data.rows[against].label}. The verdict is on A.` : "";
+    showFields(task, model, against, filter);
+    listed = made;
+  }
+  drawSimilarity(task.similarity[task.models.indexOf(model)]);
+  showOpen();
+}
+
+function showFields(task, model, against, filter) {
+  const models = task.models.map((index) => [data.rows[index].label, data.rows[index].label]);
+  choices(get("query-task"), data.viewer.tasks.map(({ name }) => [name, name]), task.name);
+  choices(get("query-model"), models, data.rows[model].label);
+  choices(get("query-against"), [[NOBODY, NOBODY], ...models], against < 0 ? NOBODY : data.rows[against].label);
+  choices(get("query-show"), Object.entries(FILTERS).map(([value, [text]]) => [value, text]), filter);
+  if (document.activeElement !== get("query-search")) get("query-search").value = state.get("query-search") ?? "";
 }
 
 function drawSimilarity(spread) {
@@ -89,40 +199,56 @@ function drawSimilarity(spread) {
   box.hidden = !spread;
   if (!spread) return;
   const colour = shades();
-  const bins = spread.right.length;
-  const middle = (index) => (spread.low + ((index + 0.5) * (spread.high - spread.low)) / bins).toFixed(3);
-  const bars = (label, counts, shade) => ({ label, data: counts, backgroundColor: `${colour(shade)}99`, barPercentage: 1, categoryPercentage: 1, grouped: false });
+  const digits = Math.max(0, Math.ceil(-Math.log10(spread.step) - 1e-9));
+  const edge = (index) => (spread.low + index * spread.step).toFixed(digits);
+  const line = (label, counts, shade, pointStyle, borderDash) => ({
+    label, pointStyle, borderDash, data: counts.map((y, index) => ({ x: spread.low + (index + 0.5) * spread.step, y })),
+    borderColor: colour(shade), backgroundColor: `${colour(shade)}2e`, fill: "origin", borderWidth: 1.5, pointRadius: 3,
+  });
   renew("similarity", {
-    type: "bar",
-    data: { labels: spread.right.map((_count, index) => middle(index)), datasets: [bars("highest positive", spread.right, "good"), bars("highest wrong", spread.wrong, "bad")] },
+    type: "line",
+    data: { datasets: [line("best right answer", spread.right, "right", "circle", []), line("best wrong answer", spread.wrong, "wrong", "triangle", [5, 3])] },
     options: {
-      scales: { x: axis("similarity", colour, { grid: { display: false } }), y: axis("queries", colour) },
-      plugins: { legend: { labels: { color: colour("text") } } },
+      scales: {
+        x: axis("similarity", colour, { type: "linear", bounds: "ticks", grid: { display: false } }),
+        y: axis("queries", colour, { beginAtZero: true, bounds: "ticks", ticks: { color: colour("faint"), precision: 0 } }),
+      },
+      plugins: {
+        legend: { labels: { color: colour("text"), usePointStyle: true, boxHeight: 7 } },
+        tooltip: { callbacks: { title: ([{ dataIndex }]) => `${edge(dataIndex)} to ${edge(dataIndex + 1)}` } },
+      },
     },
   });
-  const unseen = spread.unseen ? ` For ${spread.unseen === 1 ? "1 query" : `${spread.unseen} queries`}, no positive is among the ten candidates that results keep.` : "";
-  const text = `Similarity of all queries of the dataset to their highest positive and to the highest wrong candidate.${unseen}`;
+  const unseen = spread.unseen ? ` For ${spread.unseen === 1 ? "1 query" : `${spread.unseen.toLocaleString("en")} queries`}, the result does not have the score of a right answer.` : "";
+  const text = `Similarity of all queries of the dataset to their best right answer and to their best wrong answer.${unseen}`;
   get("similarity").setAttribute("aria-label", text);
   box.querySelector("figcaption").textContent = text;
 }
 
-function chooseTask() {
-  const models = task().models.map((index) => [String(index), data.rows[index].label]);
-  const kept = (id, otherwise) => (models.some(([value]) => value === get(id).value) ? get(id).value : otherwise);
-  const [model, against] = [kept("query-model", models[0][0]), kept("query-against", models[1]?.[0] ?? "-1")];
-  choices(get("query-model"), models, model);
-  choices(get("query-against"), [["-1", "none"], ...models], against);
-  drawQueries();
+function queryKeys(event) {
+  if (event.target.closest("input, select, textarea, dialog") || event.ctrlKey || event.altKey || event.metaKey) return;
+  if (event.key === "Escape" && state.get("query")) turnQuery(state.get("query"));
+  else if (event.key === "j" || event.key === "k") stepQuery(event.key === "j" ? 1 : -1);
+  else return;
+  event.preventDefault();
 }
 
 function startQueries() {
-  const names = Object.keys(data.viewer?.tasks ?? {});
-  get("queries").hidden = get("to-queries").hidden = !names.length;
-  if (!names.length) return;
-  choices(get("query-task"), names.map((name) => [name, name]));
-  choices(get("query-filter"), Object.entries(FILTERS).map(([value, [text]]) => [value, text]));
-  get("query-task").addEventListener("change", chooseTask);
-  for (const id of ["query-model", "query-against", "query-filter"]) get(id).addEventListener("change", drawQueries);
-  get("query-search").addEventListener("input", drawQueries);
-  chooseTask();
+  get("queries").hidden = get("to-queries").hidden = !data.viewer;
+  if (!data.viewer) return;
+  get("query-notes").append(...data.viewer.notes.map((textContent) => make("li", { textContent })));
+  for (const key of ["query-task", "query-model", "query-against", "query-show"]) {
+    get(key).addEventListener("change", () => {
+      if (key === "query-task") state.set("query", null, { typed: true });  // ids belong to a dataset
+      state.set(key, get(key).value);
+      drawQueries();
+    });
+  }
+  get("query-search").addEventListener("input", () => { state.set("query-search", get("query-search").value, { typed: true }); drawQueries(); });
+  get("queries").addEventListener("keydown", queryKeys);
+  get("picture").addEventListener("click", (event) => event.target === get("picture") && get("picture").close());
+  state.follow(drawQueries);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawQueries);
+  drawQueries();
+  if (state.get("query")) [...get("query-list").children].find((item) => item.query.id === state.get("query"))?.scrollIntoView();
 }

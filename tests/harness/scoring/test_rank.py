@@ -193,7 +193,8 @@ def test_scale_changes_scores_but_no_rank(case: Case, of_queries: int, of_target
     unscaled = queries.astype(float) * 2.0**-of_queries, targets.astype(float) * 2.0**-of_targets
     assume((unscaled[0] == case.queries).all() and (unscaled[1] == case.targets).all())  # else too small for fp32
     for before, after in zip(case.rank(), scaled.rank(), strict=True):
-        assert replace(after, top=()) == replace(before, top=())
+        assert replace(after, top=(), right_score=None) == replace(before, top=(), right_score=None)
+        assert after.right_score == before.right_score * 2.0 ** (of_queries + of_targets)
         assert [each.target for each in after.top] == [each.target for each in before.top]
         assert [each.score for each in after.top] == [
             each.score * 2.0 ** (of_queries + of_targets) for each in before.top

@@ -139,10 +139,11 @@ def test_rows_say_what_the_ranks_say_though_videos_share_captions(
         store.put(every, random.integers(1, 3, (len(every), 2)).astype(np.float32))  # many are alike
         scored = score(dataset_of(data), keys, store, SPEC, protocol="strict")
     for query, row, ranking in zip(queries, scored.rows, scored.rankings, strict=True):
-        assert replace(ranking_of(row), top=()) == replace(ranking, top=(), official_pool_size=ranking.pool_size)
+        bare = replace(ranking, top=(), official_pool_size=ranking.pool_size, right_score=None)
+        assert replace(ranking_of(row), top=()) == bare
         right = [each for each in row["top"] if each["right"]]
         higher = sum(each["score"] > right[0]["score"] for each in row["top"])
-        assert (len(right), 1 + higher) == (1, ranking.best[0])
+        assert (len(right), 1 + higher, right[0]["score"]) == (1, ranking.best[0], row["right_score"])
         assert [each["group"] for each in row["positives"]] == [query.positives.tolist()]
 
 

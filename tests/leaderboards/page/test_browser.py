@@ -17,7 +17,7 @@ from leaderboards.numbers import percent, points
 from leaderboards.page.page import write_page
 from tasks.suites import find_suite
 from tests.helpers.browser import Page
-from tests.helpers.page_values import EVIL, HITS, HOSTILE, PLAIN, RIVAL, page_board, picture
+from tests.helpers.page_values import EVIL, HOSTILE, PLAIN, RIVAL, page_board, picture
 from tests.helpers.record_values import in_memory
 
 ORDER = [PLAIN, "mean only", "printed", RIVAL, EVIL]
@@ -32,7 +32,7 @@ def board(tmp_path_factory) -> Board:
 @pytest.fixture(scope="module")
 def address(board, tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("page")
-    write_page(folder / "board.html", board, queries=10, images=picture(folder / "images"))
+    write_page(folder / "board.html", board, queries=10, images=[picture(folder / "images")])
     return (folder / "board.html").as_uri()
 
 
@@ -118,40 +118,9 @@ def test_two_models_are_compared_as_the_command_does(page, board):
     assert "above" in page.find("#verdict").text
 
 
-def test_a_query_is_opened_and_shows_what_was_found(page):
-    page.choose("#query-task", "Words")
-    page.choose("#query-model", RIVAL)
-    page.choose("#query-against", PLAIN)
-    lost = [index for index, (a, b) in enumerate(zip(HITS[PLAIN]["Words"], HITS[RIVAL]["Words"], strict=True)) if a > b]
-    page.choose("#query-filter", "lost to the other model")
-    ids = [text.split(" · ")[1] for text in page.texts("#query-list summary")]
-    assert ids == [str(index) for index in lost]
-    page.choose("#query-filter", "wrong or partly right")
-    assert len(page.texts("#query-list summary")) == HITS[RIVAL]["Words"].count(0)
-    page.choose("#query-filter", "gained over the other model")
-    assert len(page.texts("#query-list summary")) == 1
-    page.find("#query-list summary").click()
-    page.driver.implicitly_wait(2)
-    opened = page.find("#query-list .open")
-    page.driver.implicitly_wait(0)
-    assert "asked 5" in opened.text
-    first, second = opened.find_elements("css selector", ".top")
-    for top, place in ((first, 0), (second, 2)):
-        marked = [
-            ("right" in li.get_attribute("class"), li.text.split()[0]) for li in top.find_elements("css selector", "li")
-        ]
-        assert [right for right, _ in marked].index(True) == place
-        assert marked[place][1] == ("0.900" if place == 0 else "0.100")
-    assert page.run(
-        "return [...document.querySelectorAll('.open img')].every((img) => img.complete && img.naturalWidth === 176)"
-    )
-    page.write("#query-search", "asked 6")
-    assert page.texts("#query-list summary") == []
-
-
 def test_hostile_names_and_captions_are_text(page):
-    page.choose("#query-filter", "all")
-    page.run("document.querySelectorAll('#query-list details').forEach((each) => { each.open = true; })")
+    page.choose("#query-show", "all")
+    page.run("document.querySelectorAll('#query-list .turn').forEach((each) => each.click())")
     page.run("document.querySelectorAll('#table tbody .name button')[4].click()")
     time.sleep(0.2)
     assert HOSTILE in page.run("return document.querySelector('#model-head').textContent")
@@ -174,7 +143,7 @@ def test_no_request_leaves_the_page(driver, address):
     Thread(target=server.serve_forever, daemon=True).start()
     driver.get_log("performance")
     driver.get(address)
-    driver.execute_script("document.querySelectorAll('#query-list details').forEach((each) => { each.open = true; })")
+    driver.execute_script("document.querySelectorAll('#query-list .turn').forEach((each) => each.click())")
     try_all = """
         const [url, done] = arguments;
         for (const [tag, key] of [["img", "src"], ["script", "src"]]) {
@@ -218,7 +187,7 @@ def test_it_is_as_light_or_dark_as_asked(driver, address, scheme):
 def test_on_a_phone_the_page_is_not_wider_than_the_screen_and_names_stay(driver, address):
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
     driver.get(address)
-    driver.execute_script("document.querySelectorAll('#query-list details').forEach((each) => { each.open = true; })")
+    driver.execute_script("document.querySelectorAll('#query-list .turn').forEach((each) => each.click())")
     time.sleep(0.2)
     wide = driver.execute_script("return document.documentElement.scrollWidth")
     driver.execute_script("document.querySelector('#board .scroll').scrollLeft = 400")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 import re
 from collections import Counter
@@ -15,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from PIL import Image
 
 from leaderboards.board.board import Board
 from leaderboards.compare.compare import compare
@@ -23,10 +21,9 @@ from leaderboards.compare.flips import flips
 from leaderboards.page.data import page_data
 from leaderboards.page.models import links_of, models_of
 from leaderboards.page.page import page, write_page
-from leaderboards.page.thumbnails import thumbnails
+from leaderboards.page.thumbnails import Album
 from leaderboards.page.viewer import interesting, viewer
 from leaderboards.published.rows import Citation, Kind, PublishedRow
-from tests.helpers.clips import write_clip
 from tests.helpers.page_values import EVIL, HITS, PLAIN, RIVAL, SUITE, page_board, picture
 from tests.helpers.record_values import in_memory
 
@@ -164,29 +161,29 @@ class TestViewer:
     def test_queries_gained_and_lost_are_those_of_compare(self, board):
         """With room for all of them."""
         entries = {each.entry.label: each.entry for each in board.standings()}
-        shown = viewer(board, 10, None)["tasks"]
+        shown = viewer(board, 10, Album())["tasks"]
         places = {label: place for place, label in enumerate(entries)}
         found = flips(compare(entries[PLAIN], entries[RIVAL], board.suite, board.sizes), 99)
         wanted = {(flip.task, flip.a["query"], flip.gained) for flip in found}
         got = set()
-        for task, view in shown.items():
+        for view in shown:
             a, b = (view["models"].index(places[label]) for label in (PLAIN, RIVAL))
             for query in view["queries"]:
                 change = query["answers"][b]["score"] - query["answers"][a]["score"]
-                got |= {(task, query["id"], change > 0)} if change else set()
+                got |= {(view["name"], query["id"], change > 0)} if change else set()
         assert got == wanted
 
     def test_answers_are_those_of_the_rows(self, board):
         entries = [each.entry for each in board.standings()]
-        for task, view in viewer(board, 10, None)["tasks"].items():
+        for view in viewer(board, 10, Album())["tasks"]:
             for place, model in enumerate(view["models"]):
                 scores = [query["answers"][place]["score"] for query in view["queries"]]
-                assert scores == HITS[entries[model].label][task]
+                assert scores == HITS[entries[model].label][view["name"]]
                 first = [query["answers"][place]["top"][0] for query in view["queries"]]
-                assert [right for _, _, right in first] == scores
+                assert [found["right"] for found in first] == scores
 
     def test_every_query_is_in_the_histogram(self, board):
-        for view in viewer(board, 1, None)["tasks"].values():
+        for view in viewer(board, 1, Album())["tasks"]:
             for spread in view["similarity"]:
                 assert sum(spread["right"]) + spread["unseen"] == sum(spread["wrong"]) == view["of"] == 10
 
@@ -205,27 +202,6 @@ class TestViewer:
             assert set(np.flatnonzero(~alike)) <= set(chosen)
 
 
-class TestThumbnails:
-    def test_a_picture_is_made_small(self, tmp_path):
-        [address] = thumbnails("pictures/a.png", picture(tmp_path))
-        head, body = address.split(",")
-        with Image.open(io.BytesIO(base64.b64decode(body))) as small:
-            assert (head, max(small.size), small.width / small.height) == ("data:image/webp;base64", 176, 2)
-
-    def test_a_video_gives_frames(self, tmp_path):
-        write_clip(tmp_path / "clip.mp4")
-        assert len(thumbnails("clip.mp4", tmp_path)) == 4
-
-    @pytest.mark.parametrize(
-        "name", ["none.png", "../secret.png", "/etc/passwd", "pictures/a.png\0", "broken.png", "none.mp4"]
-    )
-    def test_what_is_not_there_gives_none(self, tmp_path, name):
-        picture(tmp_path / "root")
-        Image.new("RGB", (4, 4)).save(tmp_path / "secret.png")
-        (tmp_path / "root" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-        assert thumbnails(name, tmp_path / "root") == []
-
-
 def test_the_library_is_the_one_that_is_named():
     folder = files("leaderboards.page") / "vendor"
     named = re.findall(r"`(\S+)`, SHA-256\s+`([0-9a-f]{64})`", (folder / "README.md").read_text(encoding="utf-8"))
@@ -242,7 +218,7 @@ def test_the_command_writes_the_page_and_prints_nothing(llave, board, tmp_path):
     assert str(path) in done.err
     read = _data(path.read_text(encoding="utf-8"))
     assert {row["label"] for row in read["rows"]} == set(HITS)
-    assert read["viewer"]["media"].keys() == {"pictures/a.png"}
+    assert [each["name"] for each in read["viewer"]["media"] if each["src"]] == ["pictures/a.png"]
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ class TestBoard:
             assert len(front.board(place.out).frame()) == 3
 
     def test_wrong_names(self, run, tmp_path):
-        with pytest.raises(front.UserError, match="holds no results"):
+        with pytest.raises(front.UserError, match="is data, not results"):
             front.board(tmp_path / "tiny")
         with pytest.raises(front.UserError, match="no suite named 'mmebb'"):
             front.board(run, suite="mmebb")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import pty
@@ -28,49 +27,50 @@ from tests.helpers.result_values import result
 ROOT = Path(__file__).resolve().parents[3]
 HASHED = "tests.helpers.embedders:Hashed"
 
+SAID = {"-q", "--quiet", "-v", "--verbose"}
+TASKS = {"-s", "--suite", "-t", "--tasks", "-d", "--data", "--images"}
+MODEL = {"--device", "--dtype", "--seed", "--model-option", "--trust-remote-code"}
+ENGINE = {"--store", "--budget", "--workers"}
 COMMANDS = {
     "": {"--version"},
     "run": {
-        *("MODEL", "--suite", "--tasks", "--data", "--images", "--out", "--store", "--limit", "--protocol"),
-        *("--on-bad-media", "--device", "--dtype", "--budget", "--workers", "--seed", "--json", "--model-option"),
-        "--trust-remote-code",
+        *("MODEL", "-o", "--out", "--limit", "--protocol", "--on-bad-media", "--json", "--config"),
+        *(*TASKS, *MODEL, *ENGINE),
     },
     "board": {
-        *("RESULTS", "--published", "--suite", "--rank-by", "--columns", "--datasets", "--by", "--mix", "--format"),
-        *("--html", "--html-queries", "--images", "--top", "--intervals", "--no-intervals"),
+        *("RESULTS", "--published", "-s", "--suite", "--rank-by", "--columns", "--datasets", "--by", "--mix"),
+        *("-f", "--format", "--html", "--html-queries", "--images", "--top", "--intervals", "--no-intervals"),
     },
-    "compare": {"MODEL", "--results", "--suite", "--queries", "--fail-on-regression", "--format"},
-    "diagnose": {
-        *("MODEL", "--suite", "--tasks", "--recipe", "--data", "--images", "--pairs", "--alpha", "--plot", "--json"),
-        *("--store", "--budget", "--workers", "--device", "--dtype", "--seed", "--model-option", "--trust-remote-code"),
+    "compare": {"MODEL", "--results", "-s", "--suite", "--queries", "--fail-on-regression", "-f", "--format"},
+    "diagnose": {"MODEL", "--recipe", "--pairs", "--alpha", "--plot", "--json", *TASKS, *MODEL, *ENGINE},
+    "train": {"RECIPE", "-d", "--data", "--images", "-o", "--out", "--set", "--resume", "--dry-run"},
+    "export": {
+        *("RESULTS", "-f", "--format", "-o", "--output", "--model", "--protocol", "-s", "--suite", "--meta"),
     },
-    "train": {"RECIPE", "--data", "--images", "--out", "--set", "--resume", "--dry-run"},
-    "export": {"RESULTS", "--format", "-o", "--output", "--model", "--protocol", "--suite", "--meta"},
-    "import": {"FILE", "--out", "--model"},
-    "validate": {"DIR", "--suite", "--intervals", "--most"},
-    "doctor": {
-        *("MODEL", "--known-answers", "--device", "--dtype", "--model-option", "--seed", "--json"),
-        "--trust-remote-code",
-    },
-    "embed": {
-        *("MODEL", "ITEMS.JSONL", "-o", "--output", "--root", "--store", "--on-bad-media", "--device", "--dtype"),
-        *("--model-option", "--budget", "--workers", "--seed", "--trust-remote-code"),
-    },
-    "tasks": {"NAME", "--suite", "--meta-task", "--split", "--modality", "--json"},
+    "import": {"FILE", "-o", "--out", "--model"},
+    "validate": {"DIR", "-s", "--suite", "--intervals", "--most"},
+    "doctor": {"MODEL", "--known-answers", "--json", *MODEL},
+    "embed": {"MODEL", "ITEMS.JSONL", "-o", "--output", "--root", "--on-bad-media", *MODEL, *ENGINE},
+    "tasks": {"TASK", "-s", "--suite", "--meta-task", "--split", "--modality", "--json"},
+    "suites": {"--json"},
     "models": {"--json"},
     "show": {"RESULT", "--worst"},
+    "completion": {"SHELL"},
+    "help": {"TOPIC"},
 }
-"""Every command and flag there is. What is not in here is not there; what is in here stays."""
+"""Every command and flag there is, without those of messages. What is not in here is not there; what is in here stays.
+
+A short flag means the same in every command.
+"""
 
 
 def test_commands_and_flags_are_frozen():
     whole = build_parser()
-    (commands,) = (each for each in whole._actions if isinstance(each, argparse._SubParsersAction))
     found = {}
-    for name, parser in {"": whole, **commands.choices}.items():
-        own = [each for each in parser._actions if not isinstance(each, argparse._HelpAction) and each is not commands]
+    for name, parser in {"": whole, **whole.commands}.items():
+        own = [each for each in parser.actions() if each.dest != "command"]
         found[name] = {flag for each in own for flag in each.option_strings or [(each.metavar or each.dest).upper()]}
-    assert found == COMMANDS
+    assert found == {name: flags | (SAID if name else set()) for name, flags in COMMANDS.items()}
 
 
 def _child(*arguments: object, **environment: str) -> subprocess.Popen[str]:
@@ -108,12 +108,16 @@ class TestWrongNames:
                 ("--trust-remote-code means nothing to classical", "Leave it out."),
             ),
             (("run", "classical", "--suite", "demo", "--protocol", "lax"), ("--protocol", "strict", "official")),
-            (("run", "classical", "--suite", "demo", "--limit", "0"), ("--limit", "must be 1 or more")),
+            (("run", "classical", "--suite", "demo", "--limit", "0"), ("--limit", "not a whole number from 1")),
             (("run", "classical", "--suite", "demo", "--budget", "x"), ("--budget", "not a whole number")),
-            (("run", "classical", "--suite", "demo", "--limi", "3"), ("unrecognized arguments: --limi",)),
+            (
+                ("run", "classical", "--suite", "demo", "--limi", "3"),
+                ("unrecognized arguments: --limi", "Did you mean --limit?", "llave run --help"),
+            ),
             (("run", "--suite", "demo"), ("required: MODEL",)),
-            (("walk",), ("invalid choice: 'walk'", "run")),
-            ((), ("required: COMMAND",)),
+            (("walk",), ("There is no command named 'walk'.", "`llave help`")),
+            (("compar",), ("There is no command named 'compar'.", "Did you mean compare?")),
+            (("help", "walk"), ("There is no command named 'walk'.", "`llave help`")),
             (("tasks", "MSCOC"), ("There is no task named 'MSCOC'.", "MSCOCO")),
             (("tasks", "--suite", "demoo"), ("There is no suite named 'demoo'.", "Did you mean demo?")),
             (("tasks", "--meta-task", "vqaa"), ("There is no meta-task named 'vqaa'.", "Did you mean vqa?")),
@@ -121,7 +125,7 @@ class TestWrongNames:
             (("show", "nowhere.json"), ("nowhere.json does not exist.", "OUT/<model>/<revision>/<task>.json")),
             (("show", "docs"), ("docs is a folder, not a result.",)),
             (("show", "pyproject.toml"), ("pyproject.toml is not a result",)),
-            (("show",), ("required: result",)),
+            (("show",), ("required: RESULT",)),
         ],
         ids=lambda value: " ".join(value) if value and value[0] in COMMANDS else "",
     )
@@ -185,9 +189,14 @@ class TestBadData:
         write_subset(tiny.data, "GQA", columns([tiny.rows["Colour"][0]] * 1000))
         line = ("run", "null/constant", "--data", tiny.data, "--limit", 3, "--json", *place.flags)
         alone = json.loads(llave(*line, "--suite", "mmeb-vqa").out)
-        more = json.loads(llave(*line, "--suite", "mmeb-vqa", "--tasks", "Match,GQA@global").out)
-        assert [each["task"] for each in more["results"]] == ["GQA", "Match", "GQA@global"]
+        done = llave(*line, "--suite", "mmeb-vqa", "--tasks", "GQA@global", "GQA")
+        more = json.loads(done.out)
+        assert [each["task"] for each in more["results"]] == ["GQA@global", "GQA"]
         assert more["means"] == alone["means"]
+        assert "suite mmeb-vqa, narrowed to 2 of 10 tasks" in done.err
+        done = llave(*line, "--suite", "mmeb-vqa", "--tasks", "Match")
+        assert (done.code, done.out) == (2, "")
+        assert "Match is not in suite mmeb-vqa." in done.err
 
     def test_a_suite_of_which_some_is_there_has_incomplete_means_that_say_so(self, llave, tiny, place):
         write_subset(tiny.data, "GQA", columns([tiny.rows["Colour"][0]] * 1000))

@@ -10,8 +10,8 @@ from rich.console import Console
 from harness.errors import UserError
 from harness.models import ROWS
 from leaderboards.tables import Table
-from llave.cli.models import model_list
-from llave.cli.tasks import select, task_list, task_sheet
+from llave.cli.lists.models import model_list
+from llave.cli.lists.tasks import select, task_list, task_sheet
 from tasks.mmeb.datasets import mmeb_tasks
 from tasks.mmeb.folder import FolderSource
 

@@ -21,11 +21,15 @@ ABOUT = "list tasks, or show one"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `llave tasks`."""
     add = parser.add_argument
-    add("name", nargs="?", help="show all fields of this task")
-    add("--suite", help="only tasks of this suite")
-    add("--meta-task", help="only tasks of this meta-task, such as vqa")
-    add("--split", choices=("IND", "OOD"), help="only in-distribution or only out-of-distribution tasks")
-    add("--modality", help="only tasks with this modality on either side: text, image or image+text")
+    add("name", nargs="?", metavar="TASK", help="show all fields of this task (default: list all tasks)")
+    add("-s", "--suite", metavar="SUITE", help="only tasks of this suite (default: all)")
+    add("--meta-task", metavar="NAME", help="only tasks of this meta-task, such as vqa (default: all)")
+    add("--split", choices=("IND", "OOD"), help="in distribution or out of distribution (default: both)")
+    add(
+        "--modality",
+        metavar="NAME",
+        help="only tasks with this modality on either side: text, image or image+text (default: all)",
+    )
     add("--json", action="store_true", help="print JSON instead of a table")
 
 

@@ -1,0 +1,98 @@
+"""Finds the row that opens a folder or a checkpoint on the hub, by its own small files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.errors import UnknownName, UserError
+from harness.models.checkpoints import download, split_commit
+from harness.models.libraries.sentence_files import PREFIX as SENTENCE_TRANSFORMERS
+from harness.models.vlm.lora import CONFIG as ADAPTER
+from harness.models.vlm.recipes import RECIPES, Recipe
+from harness.types import ModelRow
+
+_HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*(@.*)?", re.ASCII)
+_MODULES = "modules.json"
+_LOOKED_AT = ("config.json", _MODULES, ADAPTER)
+
+
+class Recognized(NamedTuple):
+    """A row, and the sentence that says why it is this one."""
+
+    row: ModelRow
+    why: str
+
+
+def row_of_hub(name: str, rows: Sequence[ModelRow]) -> ModelRow | None:
+    """The row whose checkpoint on the hub is `name`, with or without a commit after it."""
+    return next((row for row in rows if row.hub and row.hub == name.partition("@")[0]), None)
+
+
+def recognize(name: str, rows: Sequence[ModelRow]) -> Recognized | None:
+    """Finds the row for a folder or a name on the hub by the files in it. No weights are downloaded or read.
+
+    The modules of sentence-transformers come first, since they say how vectors are made. Then comes `model_type`.
+
+    Returns:
+        None for what is neither a folder nor of the form of a name on the hub.
+
+    Raises:
+        UserError: if the hub does not give the files, or if they do not say how vectors are made.
+    """
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        own = {row.name.partition("/")[0] for row in rows if not row.name.endswith("/") and "/" in row.name}
+        if not _HUB_NAME.fullmatch(name) or name.partition("/")[0] in own:
+            return None
+        folder = download(*split_commit(name), _LOOKED_AT)
+    config = _object(folder / "config.json")
+    kind = config.get("model_type")
+    if (folder / _MODULES).is_file():
+        row = next((each for each in rows if each.name == SENTENCE_TRANSFORMERS), None)
+        says = f"has {_MODULES}"
+    else:
+        row = next((each for each in rows if each.model_type and each.model_type == kind), None)
+        says = f"has model_type {kind} in config.json"
+    if row is not None:
+        return Recognized(row, f"{name} {says}, so it is opened as {row.name}{name}.")
+    raise _unrecognized(name, folder, kind)
+
+
+def _unrecognized(name: str, folder: Path, kind: object) -> UserError:
+    """The error for files that do not say which row they need, with what may be written."""
+    if (folder / ADAPTER).is_file():
+        base = _object(folder / ADAPTER).get("base_model_name_or_path")
+        fitting = [each for each in RECIPES if base in (each.base, each.hub)]
+        return _needs_recipe(f"{name} is an adapter of {base}", name, fitting or RECIPES)
+    fitting = [each for each in RECIPES if each.family.model_type == kind]
+    if fitting:
+        return _needs_recipe(f"{name} has model_type {kind}", name, fitting)
+    if not isinstance(kind, str):
+        what = f"{name} holds no model: it has no config.json with a model_type."
+        return UnknownName("model", name, what, "Name the folder of a whole checkpoint, or one of `llave models`.")
+    return UserError(
+        f"{name} has model_type {kind}, and no row of `llave models` recognizes that.",
+        f"Text models: {SENTENCE_TRANSFORMERS}{name} takes the mean over tokens, which may not be the model's way. "
+        "Others: write a class, docs/add-a-model.md.",
+    )
+
+
+def _needs_recipe(what: str, name: str, recipes: Sequence[Recipe]) -> UserError:
+    names = ", ".join(each.name for each in recipes)
+    return UserError(
+        f"{what}, and several recipes use such a checkpoint.",
+        f"Say which one: vlm/RECIPE={name}, with RECIPE one of {names}.",
+    )
+
+
+def _object(path: Path) -> dict[str, object]:
+    """The object in a JSON file; empty if there is none that can be read."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,52 @@
+"""The environment variables that the program reads, and those by which its libraries are told where things are."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Variable(NamedTuple):
+    """A variable, what holds without it, and what it is for."""
+
+    name: str
+    without: str
+    what: str
+
+
+READ = (
+    Variable("LLAVE_CACHE", "llave-bench in XDG_CACHE_HOME", "folder for files that can be made again"),
+    Variable("XDG_CACHE_HOME", "~/.cache", "folder of the caches of all programs"),
+    Variable("COLUMNS", "the terminal's width", "width of tables and of help, in characters"),
+    Variable("TRANSFORMERS_VERBOSITY", "error", "how much transformers says"),
+    Variable("HF_HUB_DISABLE_PROGRESS_BARS", "1 away from a terminal", "1: no bars while files are downloaded"),
+    Variable("RANK", "0", "number of this process among several; the launcher sets it"),
+    Variable("LOCAL_RANK", "one process", "number of this process on its machine; the launcher sets it"),
+    Variable("WORLD_SIZE", "1", "number of processes; the launcher sets it"),
+    Variable("ACCELERATE_USE_DEEPSPEED", "false", "true: train with DeepSpeed; `accelerate launch` sets it"),
+)
+"""Variables that this code reads. A test finds them in the source."""
+
+OF_LIBRARIES = (
+    Variable("HF_HOME", "~/.cache/huggingface", "folder of models and data from the hub, and of the login"),
+    Variable("HF_HUB_CACHE", "hub in HF_HOME", "folder of the files from the hub alone"),
+    Variable("HF_TOKEN", "that of `hf auth login`", "token for gated and private models"),
+    Variable("HF_HUB_OFFLINE", "0", "1: never ask the hub, use what is in the cache"),
+    Variable("HF_ENDPOINT", "https://huggingface.co", "address of the hub, or of a mirror"),
+    Variable("MASTER_ADDR", "set by the launcher", "address of the first of several machines"),
+    Variable("MASTER_PORT", "set by the launcher", "port on that machine"),
+    Variable("CUDA_VISIBLE_DEVICES", "all GPUs", "GPUs that may be used, such as 0,1"),
+)
+"""Variables that huggingface_hub, torch and accelerate read."""
+
+
+PAGE = "environment"
+"""The topic of `llave help` that lists them."""
+
+
+def page() -> str:
+    """All variables as text of at most 80 columns."""
+    return f"Read by llave:\n\n{_listed(READ)}\n\nRead by libraries:\n\n{_listed(OF_LIBRARIES)}"
+
+
+def _listed(variables: tuple[Variable, ...]) -> str:
+    return "\n".join(f"  {each.name}\n      {each.what}\n      (default: {each.without})" for each in variables)

@@ -1,0 +1,1 @@
+"""Commands that list what can be named: models, suites and tasks."""
