@@ -1,14 +1,12 @@
-"""Times a large board: reading results, computing intervals and ranks, opening its page. See README.md."""
+"""Times a large board: reading results, computing intervals and ranks. See README.md."""
 
 from __future__ import annotations
 
 import argparse
 import shutil
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import lib.common as common
 import numpy as np
@@ -18,23 +16,11 @@ from harness.results.files import FORMAT, Result, write_result
 from harness.scoring.metrics import Score
 from leaderboards.board.board import Board
 from leaderboards.load import Outcomes, Record, load
-from leaderboards.page.page import write_page
 from tasks.suites import find_suite
 
-if TYPE_CHECKING:
-    from selenium.webdriver import Chrome
-
 _SUITE = find_suite("mmeb")
-_LONGEST_BOARD, _LONGEST_OPENING = 10.0, 2.0
+_LONGEST_BOARD = 10.0
 _RESAMPLES = 1000
-_OPENED = "return performance.getEntriesByType('navigation')[0].loadEventEnd / 1000"
-_HEAT_MAP = """
-    const start = performance.now();
-    get("columns").value = "datasets";
-    drawTable();
-    document.body.offsetHeight;
-    return (performance.now() - start) / 1000;
-"""
 
 
 def draw(models: int, queries: int) -> list[Record]:
@@ -125,47 +111,6 @@ def reading(folder: Path, files: int, queries: int, repeats: int) -> dict[str, o
     return {"seconds": common.medians(seconds)}
 
 
-def page(folder: Path, models: int, repeats: int) -> dict[str, object]:
-    """Times a page until its load event, and the switch from means to the heat map of all datasets."""
-    folder.mkdir()
-    path, start = folder / "board.html", time.perf_counter()
-    write_page(path, Board.of_records(draw(models, 100), _SUITE))
-    figures: dict[str, object] = {
-        "seconds to write": round(time.perf_counter() - start, 2),
-        "megabytes": round(path.stat().st_size / 1e6, 2),
-    }
-    try:
-        browser = _browser()
-    except (ImportError, FileNotFoundError) as error:
-        return {**figures, "not opened": str(error)}
-    opened, switched = [], []
-    for _ in range(repeats):
-        browser.get(path.as_uri())
-        opened.append(float(browser.execute_script(_OPENED)))
-        switched.append(float(browser.execute_script(_HEAT_MAP)))
-    figures["browser"] = f"Chromium {browser.capabilities['browserVersion']}, headless"
-    browser.quit()
-    return {
-        **figures,
-        "seconds to open": common.aim(float(np.median(opened)), at_most=_LONGEST_OPENING),
-        "seconds to show all datasets": round(float(np.median(switched)), 2),
-    }
-
-
-def _browser() -> Chrome:
-    """Raises ImportError without selenium, FileNotFoundError without Debian's Chromium and its driver."""
-    from selenium import webdriver
-
-    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not program or not driver:
-        raise FileNotFoundError("chromium or chromedriver is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
-        options.add_argument(flag)
-    return webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-
-
 def main() -> None:
     """Runs the benchmarks and writes the report."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -173,7 +118,6 @@ def main() -> None:
     add("--models", type=int, default=500, help="models of the board, each on MMEB's 36 datasets (500)")
     add("--queries", type=int, default=1000, help="queries of each dataset (1000)")
     add("--files", type=int, default=1000, help="results that are read (1000)")
-    add("--page-models", type=int, default=100, help="models of the page (100)")
     add("--repeats", type=int, default=5, help="rounds whose median is taken (5)")
     add("--out", type=Path, default=common.RESULTS / "board.json", help="file for the results")
     options = parser.parse_args()
@@ -181,7 +125,6 @@ def main() -> None:
         figures = {
             f"board, {options.models} models": board(options.models, options.queries, options.repeats),
             f"reading, {options.files} results": reading(Path(name, "read"), options.files, 100, options.repeats),
-            f"page, {options.page_models} models": page(Path(name, "page"), options.page_models, options.repeats),
         }
     settings = {key: value for key, value in vars(options).items() if key != "out"}
     common.write_report(options.out, settings, figures)

@@ -18,7 +18,8 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 TINY = {
     "scoring": "--widths 8 --queries 12 --pool 16 --repeats 1 --datasets 4 --suite-width 8 --suite-pool 20",
     "engine": "--texts 40 --images 10 --side 64 --width 8 --repeats 1 --memory-texts 20 40 --memory-images 10 20",
-    "board": "--models 4 --queries 20 --files 5 --page-models 3 --repeats 1",
+    "board": "--models 4 --queries 20 --files 5 --repeats 1",
+    "page": "--models 4 --repeats 1",
     "video": "--clips 2 --repeats 1 --long-seconds 2 --memory-videos 10",
     "training": (
         "--shape demo --pairs 4 --micro-batch 2 --public-pairs 2 --images 2 --repeats 1 "
@@ -31,7 +32,8 @@ TINY = {
 PARTS = {
     "scoring": {"one dataset, width 8", "suite, width 8"},
     "engine": {"texts", "images", "memory, texts", "memory, images"},
-    "board": {"board, 4 models", "reading, 5 results", "page, 3 models"},
+    "board": {"board, 4 models", "reading, 5 results"},
+    "page": {"page, 4 models"},
     "video": {"short clips, once for each caption", "short clips, every frame", "a long clip, every frame", "memory"},
     "training": {"cached step, with gradient checkpointing", "cached step, without", "public way", "memory"},
     "throughput": {"matrix product, TFLOP/s", "texts"},

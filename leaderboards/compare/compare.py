@@ -192,7 +192,7 @@ def _means(a: Entry, b: Entry, suite: Suite, pairs: Mapping[str, _Pair], sizes: 
         if tasks.keys() <= pairs.keys():
             means.append(_mean(name, tasks, pairs))
             continue
-        first, second = (_mean_of(entry, name, tasks) for entry in (a, b))
+        first, second = (mean_of(entry, name, tasks) for entry in (a, b))
         if first is not None and second is not None:
             means.append(_from_counts(name, first, second, [sizes.get(task, 0) for task in tasks]))
     return sorted(means, key=lambda each: each.name != "overall")
@@ -210,8 +210,8 @@ def _mean(name: str, weights: Mapping[str, float], pairs: Mapping[str, _Pair]) -
     return Difference(name, "mean", a, b, whole.interval, wide, float(whole.p), **summed)
 
 
-def _mean_of(entry: Entry, name: str, tasks: Mapping[str, float]) -> float | None:
-    """The mean of the scores if all are known, else the printed mean."""
+def mean_of(entry: Entry, name: str, tasks: Mapping[str, float]) -> float | None:
+    """A mean of one model: of its scores if all are known, else the printed mean."""
     if tasks.keys() <= entry.scores.keys():
         return math.fsum(weight * entry.scores[task] for task, weight in tasks.items())
     return entry.published.means.get(name) if entry.published else None

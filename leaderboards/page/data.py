@@ -1,79 +1,59 @@
-"""The data of the page: rows, scores and comparisons. Scores are fractions; unknown values are null."""
+"""The data of the page: columns, rows, models and comparisons. Text is ready to be shown; numbers are fractions."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from itertools import combinations
-from typing import TypeAlias, TypedDict
+import os
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import TypedDict
 
-from harness.errors import UserError
-from leaderboards.board.board import Board, facts, official_effect
-from leaderboards.board.entries import Entry
-from leaderboards.board.standings import MeanScore, Standing
+from harness.results.environment import own_version
+from leaderboards.board.board import Board
+from leaderboards.board.standings import Standing
 from leaderboards.board.tables import notes, title
-from leaderboards.compare.compare import Comparison, Difference, compare
-from leaderboards.numbers import percent
+from leaderboards.latex import latex_text
+from leaderboards.page.columns import PageColumn, columns_of
+from leaderboards.page.models import RULE, Link, links_of, models_of
+from leaderboards.page.pairs import PagePairs, pairs_of
 from leaderboards.page.viewer import Viewer
-
-COMPARED = 8
-"""Number of rows that are compared pairwise with intervals. A pair of whole MMEB runs takes a tenth of a second."""
-_DIGITS = 5
-
-Figure: TypeAlias = list[float | None]
-"""A score and the ends of its interval."""
-
-
-class MeanCell(TypedDict):
-    """A mean. `sort` is the value that decides ranks; `sign` and `note` mark and explain an unusual mean."""
-
-    figure: Figure
-    sort: float | None
-    sign: str
-    note: str
+from leaderboards.tables import markdown_text
 
 
 class PageRow(TypedDict):
-    """A row of the table: one model."""
+    """A row of the table. Its scores are in the columns."""
 
     label: str
     kind: str
-    rank: list[int] | None
-    """The rank, the best and the worst rank that the tests allow, and the group."""
-    means: dict[str, MeanCell]
-    scores: dict[str, Figure]
-    mixed: list[str]
-    """Tasks whose scores are not comparable with those of other rows."""
-    missing: list[str]
-    """Tasks that the mean which decides ranks lacks."""
-    official: float | None
-    facts: dict[str, object]
+    group: int | None
+    links: list[Link]
     where: str
     notes: list[str]
-    run: str | None
+    missing: list[str]
+    """Datasets that the mean which decides ranks lacks."""
     step: int | None
 
 
-class PageDifference(TypedDict):
-    """The difference b - a on a dataset or in a mean."""
+class Origin(TypedDict):
+    """How the page was made."""
+
+    version: str
+    date: str
+    command: str
+
+
+class Escapes(TypedDict):
+    """The characters that Markdown and LaTeX would interpret, each with what stands for it."""
+
+    markdown: list[tuple[str, str]]
+    latex: list[tuple[str, str]]
+
+
+class DatasetView(TypedDict):
+    """Datasets that are shown together: of a meta-task, of a split, or all of them."""
 
     name: str
-    dataset: bool
-    a: float
-    b: float
-    interval: list[float | None] | None
-    p: float | None
-    counts: list[int] | None
-    """Numbers of queries won, tied and lost; null if they are not known."""
-
-
-class PagePair(TypedDict):
-    """The comparison of two rows, given by their indexes."""
-
-    a: int
-    b: int
-    changes: list[PageDifference]
-    notes: list[str]
+    text: str
+    columns: list[str]
 
 
 class PageData(TypedDict):
@@ -82,32 +62,77 @@ class PageData(TypedDict):
     title: str
     suite: str
     ranked_by: str
-    means: list[str]
-    tasks: list[str]
-    groups: dict[str, list[str]]
+    rule: str
+    columns: list[PageColumn]
+    views: list[DatasetView]
     rows: list[PageRow]
-    pairs: list[PagePair]
-    compared: int
+    models: list[list[int]]
+    """The rows of each model, the best documented first."""
+    pairs: PagePairs
     notes: list[str]
     viewer: Viewer | None
+    escapes: Escapes
+    made: Origin
 
 
-def page_data(board: Board, viewer: Viewer | None = None) -> PageData:
-    """The data of a board, with its rows in the order of the standings."""
+def page_data(board: Board, viewer: Viewer | None = None, *, command: str = "") -> PageData:
+    """The data of a board, with its rows in the order of the standings. `command` is the one that makes the page."""
     standings = board.standings()
+    columns = columns_of(board, standings)
+    used = [*(each.entry.label for each in standings), *(text for column in columns for text in _texts(column))]
     return {
         "title": title(board).removeprefix(f"{board.suite.summary}: "),
         "suite": board.suite.summary,
         "ranked_by": board.rank_by,
-        "means": list(standings[0].cells) if standings else [],
-        "tasks": list(board.tasks),
-        "groups": {name: [task for task in tasks if task in board.tasks] for name, tasks in board.suite.groups},
+        "rule": RULE,
+        "columns": columns,
+        "views": _views(board, [each["name"] for each in columns if each["kind"] == "dataset"]),
         "rows": [_row(each, board) for each in standings],
-        "pairs": _pairs(board, [each.entry for each in standings]),
-        "compared": COMPARED,
+        "models": models_of(standings),
+        "pairs": pairs_of(board, [each.entry for each in standings]),
         "notes": notes(board),
         "viewer": viewer,
+        "escapes": {"markdown": _escapes(markdown_text, used), "latex": _escapes(latex_text, used)},
+        "made": {"version": own_version(), "date": _today(), "command": command},
     }
+
+
+def _texts(column: PageColumn) -> Iterable[str]:
+    return (column["name"], *column["texts"], *column["extras"])
+
+
+def _escapes(escape: Callable[[str], str], texts: Iterable[str]) -> list[tuple[str, str]]:
+    characters = sorted({*map(chr, range(33, 127)), *(each for text in texts for each in text if not each.isspace())})
+    return [(each, escape(each)) for each in characters if escape(each) != each]
+
+
+def _today() -> str:
+    """The date, or that of SOURCE_DATE_EPOCH, by which builds are repeated (reproducible-builds.org)."""
+    given = os.environ.get("SOURCE_DATE_EPOCH", "")
+    when = datetime.fromtimestamp(int(given), UTC) if given.isdecimal() else datetime.now(UTC)
+    return when.date().isoformat()
+
+
+def _views(board: Board, names: Sequence[str]) -> list[DatasetView]:
+    """The views of all datasets and of each group of the suite that has some of them."""
+
+    def of(tasks: Sequence[str]) -> list[str]:
+        wanted = {name for task in tasks for name in (task, *board.suite.recall_columns(task))}
+        return [name for name in names if name in wanted]
+
+    views: list[DatasetView] = [
+        {"name": group, "text": f"datasets of {group}", "columns": found}
+        for group, tasks in board.suite.groups
+        if (found := of(tasks))
+    ]
+    more = [name for name in names if name not in of(board.suite.tasks)]
+    if more and len(more) < len(names):
+        suite = of(board.suite.tasks)
+        views.insert(0, {"name": "suite", "text": f"the suite's {len(suite)} datasets", "columns": suite})
+        views.append({"name": "beyond", "text": f"{len(more)} datasets beyond the suite", "columns": more})
+    elif names:
+        views.insert(0, {"name": "suite", "text": f"all {len(names)} datasets", "columns": list(names)})
+    return views
 
 
 def _row(standing: Standing, board: Board) -> PageRow:
@@ -117,80 +142,10 @@ def _row(standing: Standing, board: Board) -> PageRow:
     return {
         "label": entry.label,
         "kind": entry.kind,
-        "rank": [place.rank, place.best, place.worst, place.group] if place else None,
-        "means": {name: _mean(cell, board.is_mixed(entry)) for name, cell in standing.cells.items()},
-        "scores": {task: _score(entry, task) for task in board.tasks if task in entry.scores},
-        "mixed": [task for task, record in entry.records.items() if record.result.identity in board.mixed],
-        "missing": list(mean.missing) if mean.value is None else [],
-        "official": _rounded(official_effect(entry, board.suite)),
-        "facts": {name: _finite(value) for name, value in facts(entry).items()},
+        "group": place.group if place else None,
+        "links": links_of(entry),
         "where": printed.source.where if printed else "",
         "notes": list(printed.notes) if printed else [],
-        "run": checkpoint.run if checkpoint else None,
+        "missing": list(mean.missing) if mean.value is None else [],
         "step": checkpoint.step if checkpoint else None,
-    }
-
-
-def _mean(cell: MeanScore, mixed: bool) -> MeanCell:
-    mean, sign, note = cell.mean, "", ""
-    if mixed:
-        sign, note = "‡", "not comparable with the rest: another protocol or other data"
-    elif cell.mark:
-        sign, note = "*", f"as printed; its parts give {percent(cell.mark.recomputed)} ({cell.mark.why})"
-    elif cell.summed:
-        sign, note = "°", "not printed, but the mean of printed scores"
-    elif mean.value is None and mean.present:
-        note = f"{mean.present} of {mean.present + len(mean.missing)}"
-    return {"figure": _figure(mean.value, *(cell.interval or ())), "sort": cell.comparable, "sign": sign, "note": note}
-
-
-def _score(entry: Entry, task: str) -> Figure:
-    if task not in entry.records:
-        return _figure(entry.scores[task])
-    score = entry.records[task].result.main
-    return _figure(score.value, score.low, score.high)
-
-
-def _figure(*numbers: float | None) -> Figure:
-    return [_rounded(number) for number in numbers]
-
-
-def _rounded(number: float | None) -> float | None:
-    return None if number is None else round(number, _DIGITS)
-
-
-def _finite(value: object) -> object:
-    """The value, or None for NaN and infinity, which JSON does not have."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _pairs(board: Board, entries: Sequence[Entry]) -> list[PagePair]:
-    """The comparisons of all pairs of the first rows, measured rows first."""
-    order = sorted(range(len(entries)), key=lambda at: (not entries[at].records, at))[:COMPARED]
-    pairs = []
-    for a, b in combinations(sorted(order), 2):
-        try:
-            found = compare(entries[a], entries[b], board.suite, board.sizes)
-        except UserError:  # nothing in common
-            continue
-        pairs.append(_pair(a, b, found))
-    return pairs
-
-
-def _pair(a: int, b: int, found: Comparison) -> PagePair:
-    changes = [_change(each) for each in (*found.means, *found.datasets)]
-    return {"a": a, "b": b, "changes": changes, "notes": list(found.caveats)}
-
-
-def _change(found: Difference) -> PageDifference:
-    p = found.p if found.holm is None else found.holm
-    counts = [found.wins, found.ties, found.losses]
-    return {
-        "name": found.name,
-        "dataset": found.kind == "dataset",
-        "a": round(found.a, _DIGITS),
-        "b": round(found.b, _DIGITS),
-        "interval": _figure(*found.interval) if found.interval else None,
-        "p": _rounded(p),
-        "counts": [count for count in counts if count is not None] if found.paired else None,
     }

@@ -19,14 +19,29 @@ from leaderboards.page.viewer import viewer
 from leaderboards.pictures import Pictures
 
 _STYLES = ("page.css", "queries.css")
-_CODE = ("common.js", "state.js", "table.js", "plots.js", "compare.js", "queries.js", "page.js")
+_CODE = (
+    "common.js",
+    "state.js",
+    "table.js",
+    "filters.js",
+    "copy.js",
+    "svg.js",
+    "plots.js",
+    "difference.js",
+    "compare.js",
+    "charts.js",
+    "queries.js",
+    "page.js",
+)
 _CHARTS = "vendor/chart.umd.min.js"
+_SHADES = 20
+"""Steps of the heat map, as in `table.js`."""
 _FOR_HTML = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
 def write_page(
-    path: Path, board: Board, *, queries: int = 0, images: Sequence[Path] = (), beside: bool = False
+    path: Path, board: Board, *, queries: int = 0, images: Sequence[Path] = (), beside: bool = False, command: str = ""
 ) -> list[str]:
     """Writes the board as one HTML file. Returns what is to be said about pictures that were not found.
 
@@ -36,35 +51,41 @@ def write_page(
         queries: number of queries of each task and model.
         images: folders of media that are no longer where the results say.
         beside: whether pictures are files, in a folder with the name of the page, instead of within it.
+        command: the command that makes the page, which the page names. Its date is that of SOURCE_DATE_EPOCH, or today.
 
     Raises:
         UserError: if there are no queries to show, and if one of `images` is no folder.
     """
     folder = path.with_name(f"{path.stem}-pictures") if beside else None
     album = Album(Pictures.of(images), folder)
-    write_atomic(path, page(board, queries=queries, album=album))
+    write_atomic(path, page(board, queries=queries, album=album, command=command))
     return album.pictures.notes()
 
 
-def page(board: Board, *, queries: int = 0, album: Album | None = None) -> str:
+def page(board: Board, *, queries: int = 0, album: Album | None = None, command: str = "") -> str:
     """The page of `write_page` as text."""
     album = album or Album()
     shown = viewer(board, queries, album) if queries else None
-    data = page_data(board, shown)
-    style = "\n".join(_read(f"web/{name}") for name in _STYLES)
-    charts = _read(_CHARTS).partition("//# sourceMappingURL")[0]
+    data = page_data(board, shown, command=command)
+    style = "\n".join(_read(f"web/{name}") for name in _STYLES).replace("{{steps}}", _steps())
+    charts = _read(_CHARTS).partition("//# sourceMappingURL")[0] if shown else ""
     code = "\n".join(_read(f"web/{name}") for name in _CODE)
     parts = {
-        "policy": _policy(style, charts, code, beside=album.beside is not None),
+        "policy": _policy(style, *([charts] if charts else []), code, beside=album.beside is not None),
         "title": html.escape(data["suite"]),
         "style": style,
-        "charts": charts,
+        "charts": f"<script>{charts}</script>\n" if charts else "",
         "data": _json(data),
         "code": code,
     }
     return _PLACE.sub(
         lambda place: parts[place[1]], _read("web/page.html")
     )  # one pass, so that inserted text is never substituted
+
+
+def _steps() -> str:
+    """The classes of the heat map's shades."""
+    return " ".join(f".h{step} {{ --step: {step}; }}" for step in range(_SHADES + 1))
 
 
 def _policy(style: str, *scripts: str, beside: bool) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -141,6 +143,7 @@ def _write_page(board: Board, options: argparse.Namespace) -> None:
         queries=options.html_queries,
         images=options.images,
         beside=options.html_pictures == "beside",
+        command=shlex.join(["llave", *sys.argv[1:]]),
     )
     _warn(notes)
     say(console(stderr=True), f"Page: {options.html} ({fixed(options.html.stat().st_size / 1e6)} MB)")

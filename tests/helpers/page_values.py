@@ -13,6 +13,7 @@ from leaderboards.board.board import Board
 from leaderboards.load import load
 from leaderboards.published.rows import Citation, PublishedRow
 from tasks.suites import Suite
+from tests.helpers.record_values import in_memory
 from tests.helpers.result_values import result
 
 HOSTILE = "</script><script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>\"'`${1}&lt;{{data}}\u2028"
@@ -89,3 +90,33 @@ def picture(folder: Path) -> Path:
     (folder / "pictures").mkdir(parents=True)
     Image.new("RGB", (640, 320), "teal").save(folder / "pictures" / "a.png")
     return folder
+
+
+NAMES = (
+    "constructor",
+    "__proto__",
+    "toString",
+    "valueOf",
+    HOSTILE,
+    "with \"quotes\", 'others' and , commas",
+    "right \u202eto left\u2066 \u05d0\u05d1",
+    "control \x07\x1b[31m\x00",
+    "emoji 👩‍🔬🏳️‍🌈",
+    "=1+1",
+    " ",
+)
+"""Names of datasets and models that break programs which take names for keys, markup, formulas or commands."""
+
+
+def hostile_board() -> Board:
+    """A board in which every dataset and every model has a name of `NAMES`."""
+    records = [
+        in_memory(task, model, [float((number + at) % 3 > 0) for number in range(12)])
+        for at, model in enumerate(NAMES)
+        for task in NAMES[: len(NAMES) - at % 2]
+    ]
+    suite = Suite("these", HOSTILE, NAMES, (("constructor", NAMES[:3]), ("__proto__", NAMES[3:])))
+    source = Citation("toString", f"arXiv 2503.04812 {HOSTILE}")
+    scores = dict.fromkeys(NAMES, 0.5)
+    printed = [PublishedRow("hasOwnProperty", "published", source, "these", "hit@1", "", size=10**9, scores=scores)]
+    return Board.of_records(records, suite, printed, sizes=dict.fromkeys(NAMES, 12))

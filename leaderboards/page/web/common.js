@@ -1,12 +1,12 @@
-// All data reaches the page as text. No markup is ever made from a string.
+// All data reaches the page as text. No markup is ever made from a string, and no object has keys from the data.
 "use strict";
 
 const data = JSON.parse(document.getElementById("data").textContent);
 const get = (id) => document.getElementById(id);
-const percent = (value, digits = 1) => (100 * value).toFixed(digits);
 const isPhone = () => matchMedia("(max-width: 40rem)").matches;  // the same width as in page.css
-const signed = (value) => (value < 0 ? "−" : "+") + percent(Math.abs(value));
 const known = (value) => value !== null && value !== undefined;
+const columnsOf = (kind) => data.columns.filter((each) => each.kind === kind);
+const named = (name, ...kinds) => data.columns.find((each) => each.name === name && kinds.includes(each.kind));
 
 // An element with properties, attributes ("aria-…", "data-…", …) and children (nodes, or text).
 function make(tag, given = {}, ...children) {
@@ -24,31 +24,67 @@ function choices(select, options, chosen) {
   if (known(chosen)) select.value = chosen;
 }
 
-function interval(low, high) {
-  return known(low) && known(high) ? `[${percent(low)}, ${percent(high)}]` : "";
+function clipped(text, most) {
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
-function amount(name, value) {
-  if (!known(value) || value === "") return "";
-  if (typeof value !== "number") return String(value);
-  if (name === "size") {
-    const [unit, letter] = [[1e9, "B"], [1e6, "M"], [1e3, "K"], [1, ""]].find(([least]) => value >= least || least === 1);
-    return (value / unit).toFixed(letter === "B" ? 1 : 0) + letter;
-  }
-  return value >= 10 || name === "width" ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(2)));
+// The same text as in leaderboards/numbers.py: rounded once, half up, from the 12 digits that count.
+function fixed(value, digits = 1) {
+  if (!Number.isFinite(value)) return Number.isNaN(value) ? "nan" : value > 0 ? "inf" : "-inf";
+  const [mantissa, power] = Math.abs(value).toExponential(11).split("e");
+  const all = mantissa.replace(".", "");
+  const count = 1 + Number(power) + digits;  // of the digits that stay
+  const kept = count < 0 ? 0n : BigInt(all.padEnd(count, "0").slice(0, count) || "0");
+  const whole = kept + (count >= 0 && (all[count] ?? "0") >= "5" ? 1n : 0n);
+  const text = String(whole).padStart(digits + 1, "0");
+  const end = text.length - digits;
+  return (value < 0 && whole ? "-" : "") + text.slice(0, end) + (digits ? `.${text.slice(end)}` : "");
 }
 
-// The score of a row in a mean or a dataset: [value, low, high].
-function figure(row, name) {
-  return row.means[name]?.figure ?? row.scores[name] ?? [];
-}
+const percent = (fraction, digits = 1) => fixed(100 * fraction, digits);
 
-// The value that rows are sorted by. For a printed mean that its parts contradict, it follows from the parts.
-function standing(row, name) {
-  return row.means[name] ? row.means[name].sort : row.scores[name]?.[0];
+function points(difference, digits = 1) {
+  const text = percent(difference, digits);
+  return difference > 0 && /[1-9]/.test(text) ? `+${text}` : text;
 }
 
 function shades() {
   const style = getComputedStyle(document.documentElement);
   return (name) => style.getPropertyValue(`--${name}`).trim();
+}
+
+// Offers text or a blob as a file.
+function save(name, content, type) {
+  const address = URL.createObjectURL(content instanceof Blob ? content : new Blob([content], { type }));
+  make("a", { href: address, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(address), 1000);
+}
+
+// Explanations: one box, which shows the `data-help` of what is pointed at, touched or focused.
+function startHelp() {
+  const tip = get("tip");
+  let target = null;
+  const hide = () => {
+    target?.removeAttribute("aria-describedby");
+    target = null;
+    tip.hidden = true;
+  };
+  const show = (event) => {
+    const found = event.target.closest?.("[data-help]");
+    if (found === target) return;
+    hide();
+    if (!found) return;
+    target = found;
+    tip.textContent = found.dataset.help;
+    tip.hidden = false;
+    found.setAttribute("aria-describedby", "tip");
+    const box = found.getBoundingClientRect();
+    const below = box.bottom + tip.offsetHeight + 8 < innerHeight;
+    tip.style.left = `${Math.max(4, Math.min(box.left, innerWidth - tip.offsetWidth - 8))}px`;
+    tip.style.top = `${below ? box.bottom + 4 : Math.max(4, box.top - tip.offsetHeight - 4)}px`;
+  };
+  for (const kind of ["pointerover", "focusin"]) document.addEventListener(kind, show);
+  document.addEventListener("focusout", hide);
+  document.addEventListener("scroll", hide, { capture: true, passive: true });
+  document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
 }

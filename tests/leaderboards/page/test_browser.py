@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
-from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -15,35 +13,15 @@ import pytest
 
 from leaderboards.board.board import Board
 from leaderboards.compare.compare import compare
+from leaderboards.numbers import percent, points
 from leaderboards.page.page import write_page
 from tasks.suites import find_suite
+from tests.helpers.browser import Page
 from tests.helpers.page_values import EVIL, HOSTILE, PLAIN, RIVAL, page_board, picture
 from tests.helpers.record_values import in_memory
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(not (BROWSER and DRIVER), reason="chromium or chromedriver is not installed")
-
 ORDER = [PLAIN, "mean only", "printed", RIVAL, EVIL]
 PHONE = {"width": 360, "height": 740, "deviceScaleFactor": 2, "mobile": True}
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = BROWSER
-    for flag in (
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--window-size=1400,1000",
-    ):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield browser
-    browser.quit()
 
 
 @pytest.fixture(scope="module")
@@ -56,42 +34,6 @@ def address(board, tmp_path_factory) -> str:
     folder = tmp_path_factory.mktemp("page")
     write_page(folder / "board.html", board, queries=10, images=[picture(folder / "images")])
     return (folder / "board.html").as_uri()
-
-
-class Page:
-    """What a person sees and does."""
-
-    def __init__(self, driver: webdriver.Chrome) -> None:
-        self.driver = driver
-
-    def find(self, selector: str):
-        return self.driver.find_element("css selector", selector)
-
-    def texts(self, selector: str) -> list[str]:
-        return [each.text for each in self.driver.find_elements("css selector", selector)]
-
-    @property
-    def models(self) -> list[str]:
-        return [" ".join(text.split()) for text in self.texts("#table tbody .name")]
-
-    def write(self, selector: str, text: str) -> None:
-        self.find(selector).clear()
-        self.find(selector).send_keys(text)
-
-    def choose(self, selector: str, text: str) -> None:
-        """As a click on the option does."""
-        for option in self.find(selector).find_elements("css selector", "option"):
-            if option.get_property("textContent") == text:
-                option.click()
-                return
-        raise AssertionError(f"{selector} offers no {text}")
-
-    def click(self, selector: str, text: str) -> None:
-        found = [each for each in self.driver.find_elements("css selector", selector) if each.text.startswith(text)]
-        found[0].click()
-
-    def run(self, code: str) -> object:
-        return self.driver.execute_script(code)
 
 
 @pytest.fixture
@@ -108,7 +50,7 @@ def _seen(name: str) -> str:
 
 def test_it_shows_the_board_in_its_order(page, board):
     assert page.models == [_seen(each.entry.label) for each in board.standings()] == list(map(_seen, ORDER))
-    assert page.find("#count").text == "5 of 5 models"
+    assert page.find("#count").text == "5 models, 5 rows"
 
 
 def test_a_button_sorts_and_says_how(page):
@@ -128,7 +70,7 @@ def test_the_search_and_the_filters_leave_what_fits(page):
     page.write("#search", "PRINTED")
     assert page.models == ["printed"]
     page.write("#search", "no such model")
-    assert (page.models, page.find("#count").text) == ([], "0 of 5 models")
+    assert (page.models, page.find("#count").text) == ([], "0 of 5 models, 0 of 5 rows")
     page.find("button[type=reset]").click()
     page.find("#kinds input[value=measured]").click()
     assert page.models == ["mean only", "printed"]
@@ -142,12 +84,11 @@ def test_the_search_and_the_filters_leave_what_fits(page):
 def test_columns_are_the_datasets_of_a_meta_task(page):
     page.choose("#columns", "datasets of retrieval")
     assert page.texts("#table thead button") == ["rank", "model", "data source", "retrieval", "Scenes"]
-    assert page.find("#count").text == "4 of 5 models; 1 without any of these datasets"
+    assert page.find("#count").text == "4 of 5 models, 4 of 5 rows; 1 without any of these datasets"
     shades = page.run(
-        "return [...document.querySelectorAll('td.heat')].map((e) => Number(e.style.getPropertyValue('--share')))"
+        "return [...document.querySelectorAll('td.heat')].map((e) => Number(/h(\\d+)/.exec(e.className)[1]))"
     )
-    assert shades == sorted(shades, reverse=True)
-    assert shades[0] > 0.5
+    assert shades == [round(20 * max(0.0, each - 0.25) / 0.75) for each in (0.6, 0.3, 0.2, 0.0)]  # chance is 0.25
 
 
 def test_a_model_can_be_opened_and_closed_by_keyboard(page):
@@ -164,10 +105,13 @@ def test_two_models_are_compared_as_the_command_does(page, board):
     found = compare(entries[PLAIN], entries[RIVAL], board.suite, board.sizes)
     page.choose("#side-a", PLAIN)
     page.choose("#side-b", RIVAL)
-    rows = {row.split()[0]: row.split() for row in page.texts("#changes tbody tr")}
+    rows = {
+        row.get_attribute("data-name"): [cell.text for cell in row.find_elements("css selector", "td:not(.drawn)")]
+        for row in page.driver.find_elements("css selector", "#changes tbody tr")
+    }
     for each in (*found.means, *found.datasets):
         assert rows[each.name][-3:] == [str(each.wins), str(each.ties), str(each.losses)]
-        assert rows[each.name][3] == f"{100 * each.value:+.1f}".replace("-", "−")
+        assert rows[each.name][:3] == [percent(each.a), percent(each.b), points(each.value)]
     told = page.find("#verdict").text
     page.find("#swap").click()
     assert "below" in told
@@ -280,6 +224,7 @@ def test_every_field_has_a_name_and_every_table_its_heads(page):
 def test_plots_without_points_are_gone_and_say_so(page):
     assert page.find("#size-plot").is_displayed()
     page.write("#search", "mean only")
+    page.settle()
     assert not page.find("#size-plot").is_displayed()
     assert page.find("#plot-gaps").text.startswith("No model above has both overall and parameters.")
 
@@ -300,4 +245,5 @@ def test_a_hundred_models_by_36_datasets_open_in_less_than_two_seconds(driver, t
         opened.append(driver.execute_script("return performance.getEntriesByType('navigation')[0].loadEventEnd"))
     assert 0 < min(opened) < 2000
     Page(driver).choose("#columns", "all 36 datasets")
+    Page(driver).settle()
     assert driver.execute_script("return document.querySelectorAll('#table td.heat').length") == 3600

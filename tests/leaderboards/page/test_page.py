@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from collections import Counter
 from importlib.resources import files
 
 import numpy as np
@@ -14,13 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from leaderboards.board.board import Board
 from leaderboards.compare.compare import compare
 from leaderboards.compare.flips import flips
 from leaderboards.page.data import page_data
+from leaderboards.page.models import links_of, models_of
 from leaderboards.page.page import page, write_page
 from leaderboards.page.thumbnails import Album
 from leaderboards.page.viewer import interesting, viewer
-from tests.helpers.page_values import EVIL, HITS, PLAIN, RIVAL, page_board, picture
+from leaderboards.published.rows import Citation, Kind, PublishedRow
+from tests.helpers.page_values import EVIL, HITS, PLAIN, RIVAL, SUITE, page_board, picture
+from tests.helpers.record_values import in_memory
 
 
 @pytest.fixture(scope="module")
@@ -56,30 +61,100 @@ def test_the_policy_lets_in_what_the_page_holds_and_nothing_else(board):
 
 
 def test_figures_are_those_of_the_board(board):
-    rows, frame = page_data(board)["rows"], board.frame()
-    assert [row["label"] for row in rows] == list(frame["model"])
-    for row, (_, wanted) in zip(rows, frame.iterrows(), strict=True):
-        for name, cell in row["means"].items():
-            figure = [np.nan if each is None else each for each in cell["figure"]]
-            assert figure[0] == pytest.approx(wanted[name], nan_ok=True, abs=1e-5)
-        for task, figure in row["scores"].items():
-            assert figure[0] == pytest.approx(wanted[task], abs=1e-5)
-        assert row["rank"] is None or row["rank"][0] == wanted["rank"]
+    data, frame = page_data(board), board.frame()
+    assert [row["label"] for row in data["rows"]] == list(frame["model"])
+    columns = {(each["name"], each["kind"]): each for each in data["columns"]}
+    assert {"overall", "retrieval"} <= {name for name, kind in columns if kind == "mean"}
+    assert {name for name, kind in columns if kind == "dataset"} == {"Words", "Scenes"}
+    for (name, kind), column in columns.items():
+        if kind != "fact":
+            values = [np.nan if each is None else each for each in column["values"]]
+            assert values == pytest.approx(list(frame[name].astype(float)), nan_ok=True, abs=1e-12)
 
 
 def test_pairs_say_what_compare_says(board):
     standings = board.standings()
-    pairs = page_data(board)["pairs"]
-    assert len(pairs) == 10
+    pairs = page_data(board)["pairs"]["paired"]
+    assert len(pairs) == 3
     for pair in pairs:
         found = compare(standings[pair["a"]].entry, standings[pair["b"]].entry, board.suite, board.sizes)
         wanted = {each.name: each for each in (*found.means, *found.datasets)}
         assert [change["name"] for change in pair["changes"]] == list(wanted)
         for change in pair["changes"]:
             each = wanted[change["name"]]
-            assert change["b"] - change["a"] == pytest.approx(each.value, abs=1e-4)
-            assert change["interval"] == pytest.approx(list(each.interval), abs=1e-5)
+            assert change["b"] - change["a"] == pytest.approx(each.value, abs=1e-12)
+            assert change["interval"] == pytest.approx(list(each.interval), abs=1e-12)
             assert change["counts"] == ([each.wins, each.ties, each.losses] if each.paired else None)
+
+
+def _printed(model: str, kind: Kind, where: str, date: str | None = None, **more: object) -> PublishedRow:
+    source = Citation(where, where, date=date)
+    return PublishedRow(model, kind, source, "these", "hit@1", "", **{"means": {"overall": 0.5}, **more})
+
+
+def test_the_best_documented_row_of_a_model_comes_first():
+    whole = {"scores": {"Words": 0.5, "Scenes": 0.4}, "means": {}}
+    rows = [
+        _printed("X-2B", "self-reported", "a card", "2026-01"),
+        _printed("X-2B", "published", "a table", "2025-01"),
+        _printed("x 2b", "published", "arXiv 2501.00001 Table 2", "2025-01"),
+        _printed("X-2B (reproduced by others)", "published", "elsewhere", **whole),
+        _printed("X-2B", "self-reported", "part", means={}, scores={"Words": 0.9}),
+        _printed("X-2B (large)", "published", "a table"),
+        _printed("own", "published", "a table"),
+    ]
+    records = [in_memory("Words", "own", [1, 0]), in_memory("Words", "own!", [1, 1])]
+    standings = Board.of_records(records, SUITE, rows).standings()
+    found = [[standings[index].entry for index in model] for model in models_of(standings)]
+    wheres = [[entry.published.source.where if entry.published else "here" for entry in model] for model in found]
+    names = {model[0].label: where for model, where in zip(found, wheres, strict=True)}
+    assert ["elsewhere", "arXiv 2501.00001 Table 2", "a table", "a card", "part"] in wheres
+    assert sorted([names["own"], names["own!"]]) == [["here"], ["here", "a table"]]
+    assert names["X-2B (large)"] == ["a table"]
+    assert sorted(index for model in models_of(standings) for index in model) == list(range(len(standings)))
+
+
+@pytest.mark.parametrize(
+    ("where", "links"),
+    [
+        ("LLaVE arXiv 2503.04812v2 Table 2", ["https://arxiv.org/abs/2503.04812"]),
+        ("ORG/Name-2B model card; leaderboard", ["https://huggingface.co/ORG/Name-2B"]),
+        ("HF space O/B results.csv (commit a24f205)", ["https://huggingface.co/spaces/O/B"]),
+        ("O/R main @6e1e1d42 a/b.json", ["https://github.com/O/R/blob/6e1e1d42/a/b.json"]),
+        ("O/R docs/x.md @7b19a620; PR #213", ["https://github.com/O/R/blob/7b19a620/docs/x.md"]),
+        ("O/R @8ce3aab1 README", ["https://github.com/O/R/tree/8ce3aab1"]),
+        ("O/R PR #5057", ["https://github.com/O/R/pull/5057"]),
+        ("see https://example.org/a?b=1, below", ["https://example.org/a?b=1"]),
+        ("javascript:alert(1) a table", []),
+    ],
+)
+def test_links_follow_from_the_reference(where, links):
+    [standing] = Board.of_records([], SUITE, [_printed("m", "published", where)]).standings()
+    assert [link["address"] for link in links_of(standing.entry)] == links
+
+
+def test_a_model_from_the_hub_is_linked_at_its_commit():
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    for name, repository in (("llave/zhibinlan/LLaVE-2B", "zhibinlan/LLaVE-2B"), ("vlm/x=O/R", "O/R")):
+        [standing] = Board.of_records([in_memory("Words", name, [1], revision=commit)], SUITE).standings()
+        assert [each["address"] for each in links_of(standing.entry)] == [
+            f"https://huggingface.co/{repository}/tree/{commit}"
+        ]
+    [standing] = Board.of_records([in_memory("Words", "runs/demo", [1])], SUITE).standings()
+    assert links_of(standing.entry) == []
+
+
+def test_no_function_of_the_page_is_declared_twice():
+    names = [
+        name
+        for file in (files("leaderboards.page") / "web").iterdir()
+        if file.name.endswith(".js")
+        for name in re.findall(
+            r"^(?:async )?(?:function|const|let) (\w+)", file.read_text(encoding="utf-8"), re.MULTILINE
+        )
+    ]
+    assert len(names) > 80
+    assert [name for name, count in Counter(names).items() if count > 1] == []
 
 
 class TestViewer:

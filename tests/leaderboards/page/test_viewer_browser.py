@@ -16,10 +16,10 @@ from leaderboards.board.board import Board
 from leaderboards.load import load
 from leaderboards.page.page import write_page
 from tasks.suites import Suite, find_suite
+from tests.helpers.browser import Page
 from tests.helpers.page_values import HITS, HOSTILE, PLAIN, RIVAL, page_board, picture
 from tests.helpers.record_values import row as plain_row
 from tests.helpers.result_values import result
-from tests.leaderboards.page.test_browser import Page, driver, pytestmark  # noqa: F401 -- the fixture, and its condition
 
 ESCAPE, ENTER, TAB = "\ue00c", "\ue007", "\ue004"
 PHONE = {"width": 390, "height": 800, "deviceScaleFactor": 1, "mobile": True}
@@ -34,7 +34,7 @@ def address(tmp_path_factory) -> str:
 
 
 @pytest.fixture
-def page(driver, address) -> Iterator[Page]:  # noqa: F811 -- it is the fixture
+def page(driver, address) -> Iterator[Page]:
     driver.get_log("browser")
     driver.get("about:blank")
     driver.get(address)
@@ -248,7 +248,7 @@ class TestAddress:
         assert _open(page) == []
 
 
-def test_names_that_javascript_has_itself_are_only_names(driver, tmp_path):  # noqa: F811
+def test_names_that_javascript_has_itself_are_only_names(driver, tmp_path):
     """Datasets, models, media and ids."""
     names = ("constructor", "__proto__", "toString")
     for model in names:
@@ -273,7 +273,7 @@ def test_names_that_javascript_has_itself_are_only_names(driver, tmp_path):  # n
     assert driver.get_log("browser") == []
 
 
-def test_missing_pictures_are_named_and_counted(driver, tmp_path):  # noqa: F811
+def test_missing_pictures_are_named_and_counted(driver, tmp_path):
     write_page(tmp_path / "page.html", page_board(tmp_path / "results"), queries=3)
     driver.get((tmp_path / "page.html").as_uri())
     page = Page(driver)
@@ -281,7 +281,7 @@ def test_missing_pictures_are_named_and_counted(driver, tmp_path):  # noqa: F811
     assert page.find("#query-notes").text == "2 pictures could not be found or opened when this page was made."
 
 
-def test_a_tie_is_no_success(driver, tmp_path):  # noqa: F811
+def test_a_tie_is_no_success(driver, tmp_path):
     rows = [{**plain_row(str(number), 0.5), "best_rank": [1], "worst_rank": [220]} for number in range(4)]
     for model in ("a", "b"):
         write_result(tmp_path / model, result("Task", model, value=0.5, num_queries=4), rows)
@@ -297,7 +297,7 @@ def test_a_tie_is_no_success(driver, tmp_path):  # noqa: F811
     assert _ids(page) == []
 
 
-def test_pictures_beside_the_page_are_shown(driver, tmp_path):  # noqa: F811
+def test_pictures_beside_the_page_are_shown(driver, tmp_path):
     board = page_board(tmp_path / "results", images=picture(tmp_path / "images"))
     write_page(tmp_path / "my page.html", board, queries=3, beside=True)
     driver.get_log("browser")
@@ -364,7 +364,7 @@ def test_everything_has_a_name_for_a_screen_reader(page):
     assert (inside, twice) == (0, 0)
 
 
-def test_five_models_of_36_datasets_draw_only_what_is_seen(driver, tmp_path):  # noqa: F811
+def test_five_models_of_36_datasets_draw_only_what_is_seen(driver, tmp_path):
     random = np.random.default_rng(0)
     suite = find_suite("mmeb")
     for number in range(40):
