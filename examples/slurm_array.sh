@@ -22,4 +22,4 @@ if ((number >= ${#tasks[@]})); then
     echo "$suite has ${#tasks[@]} tasks, so there is nothing for job $number."
     exit 0
 fi
-exec llave run "$model" --tasks "${tasks[number]}" --store "runs/store-$number" "$@"
+exec llave run "$model" --tasks "${tasks[number]}" "$@"

@@ -1,4 +1,4 @@
-"""Core types: items, queries, tasks, models, rankings and scores. They hold data; other modules do the work."""
+"""Core types: items, queries, tasks, data and models. They hold data; other modules do the work."""
 
 from __future__ import annotations
 
@@ -256,49 +256,3 @@ class ModelRow:
     """The `model_type` in the config.json of folders that this adapter opens."""
     hub: str = ""
     """The name on the hub of the one checkpoint that the row stands for, if it does."""
-
-
-@dataclass(frozen=True, slots=True)
-class TopCandidate:
-    """A candidate at the top of a ranking: its index in the task's targets, and its fp32 score."""
-
-    target: int
-    score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """The ranks of a query's right candidates. A positive with best < worst is tied with others."""
-
-    query_id: str
-    best: tuple[int, ...]
-    """Rank, from 1, of each positive if it wins every tie; in the order of `Query.positives`, without repeats."""
-    worst: tuple[int, ...]
-    """Rank of each positive if it loses every tie."""
-    pool_size: int
-    """Number of distinct candidates that were ranked."""
-    num_positives: int
-    """Number of right candidates in the data; more than `len(best)` if one of them has a bad medium."""
-    official: tuple[int, ...]
-    """Rank of each positive under the public rule: it wins ties, and repeats of other candidates count."""
-    official_pool_size: int
-    """Number of candidates that were ranked, repeats counted."""
-    top: tuple[TopCandidate, ...] = ()
-    """The best candidates, best first; equal scores in the order of the targets."""
-    right_score: float | None = None
-    """The fp32 score of the best right candidate, in the top or not. None if it was not ranked."""
-
-    @property
-    def depends_on_protocol(self) -> bool:
-        """Whether the public rule and the strict rule can give different scores."""
-        return not self.best == self.worst == self.official or self.pool_size != self.official_pool_size
-
-    @property
-    def tied(self) -> bool:
-        """Whether a right candidate has the score of a wrong one."""
-        return any(
-            worst - best + 1 > self._right_in(best, worst) for best, worst in zip(self.best, self.worst, strict=True)
-        )
-
-    def _right_in(self, best: int, worst: int) -> int:
-        return sum(1 for pair in zip(self.best, self.worst, strict=True) if pair == (best, worst))

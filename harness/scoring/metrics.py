@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from harness.errors import unknown_name
 from harness.scoring.intervals import Clusters, SampleMean, median_interval
-from harness.types import ProtocolName, Ranking
+from harness.scoring.ranking import Ranking
+from harness.types import ProtocolName
 
 FULL = 0
 """The cut-off of a metric over the whole ranking."""

@@ -31,7 +31,8 @@ from harness.scoring.exact import (
     without,
 )
 from harness.scoring.groups import BestOfGroup, Groups
-from harness.types import FloatArray, IndexArray, Ranking, TopCandidate
+from harness.scoring.ranking import Ranking, TopCandidate
+from harness.types import FloatArray, IndexArray
 
 _CELLS = 1 << 25
 """Largest number of scores in memory."""

@@ -14,7 +14,8 @@ from harness.scoring.groups import Groups
 from harness.scoring.intervals import Clusters
 from harness.scoring.metrics import Metric, QueryRow, Score
 from harness.scoring.rank import RankQuery, normalise, rank
-from harness.types import FloatArray, IndexArray, Item, ModelSpec, ProtocolName, Query, Ranking, TaskData, TopCandidate
+from harness.scoring.ranking import Ranking, TopCandidate
+from harness.types import FloatArray, IndexArray, Item, ModelSpec, ProtocolName, Query, TaskData
 
 _HIT = Metric("hit", 1)
 _NONE: IndexArray = np.empty(0, dtype=np.int32)

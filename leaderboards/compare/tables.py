@@ -93,10 +93,10 @@ def _significant(each: Difference) -> bool:
 
 
 def _notes(comparison: Comparison) -> list[str]:
-    count, lines = len(comparison.datasets), []
-    won, lost = (sum(sign * each.value > 0 for each in comparison.datasets) for sign in (1, -1))
-    if count:
-        lines.append(f"{counted(count, 'dataset')}: {won} won, {count - won - lost} tied, {lost} lost.")
+    apart, lines = [each.value > 0 for each in comparison.datasets if _significant(each)], []
+    if comparison.datasets:
+        better, of = sum(apart), counted(len(comparison.datasets), "dataset")
+        lines.append(f"B is significantly better on {better} and worse on {len(apart) - better} of {of}.")
     lines += [
         "95 % CI and p: one test, for other queries of the same datasets.",
         "Holm p: corrected over datasets.",

@@ -10,6 +10,7 @@ from harness.errors import UserError
 from leaderboards.board.board import Board
 from leaderboards.board.entries import Entry
 from leaderboards.board.standings import mean_weights
+from leaderboards.board.tables import clusters_note
 from leaderboards.compare.compare import COMMON, Comparison, Difference, compare, mean_of
 
 COMPARED = 30
@@ -102,7 +103,8 @@ def _paired(board: Board, entries: Sequence[Entry]) -> list[PagePair]:
 
 def _pair(a: int, b: int, found: Comparison) -> PagePair:
     changes = [_change(each) for each in (*found.means, *found.datasets)]
-    return {"a": a, "b": b, "changes": changes, "notes": list(found.caveats)}
+    clusters = clusters_note([record.result for record in found.a.records.values()])
+    return {"a": a, "b": b, "changes": changes, "notes": [*clusters, *found.caveats]}
 
 
 def _change(found: Difference) -> PageDifference:

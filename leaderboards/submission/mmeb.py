@@ -9,8 +9,9 @@ from datetime import datetime
 from harness.errors import UserError, counted
 from harness.results.files import load_rows
 from harness.scoring.metrics import Metric
+from harness.scoring.ranking import Ranking
 from harness.settings import pairs_of, read_settings
-from harness.types import ProtocolName, Ranking
+from harness.types import ProtocolName
 from leaderboards.exchange.files import ABSENT, Json
 from leaderboards.load import Record
 from leaderboards.published.mmeb_v2 import VIDEO, VISDOC, names

@@ -13,7 +13,8 @@ from harness.errors import counted
 from harness.results.files import Result
 from harness.scoring.intervals import Clusters
 from harness.scoring.metrics import Metric, QueryRow, Score
-from harness.types import ProtocolName, Ranking
+from harness.scoring.ranking import Ranking
+from harness.types import ProtocolName
 from leaderboards.numbers import fixed
 
 Rule = ProtocolName | Literal["chance"]

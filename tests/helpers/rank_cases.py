@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 
 from harness.scoring.groups import Groups
 from harness.scoring.rank import RankQuery, normalise, rank
-from harness.types import FloatArray, Ranking, TopCandidate
+from harness.scoring.ranking import Ranking, TopCandidate
+from harness.types import FloatArray
 
 
 def exact(row: Sequence[float]) -> list[Fraction]:

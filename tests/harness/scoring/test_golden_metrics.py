@@ -15,7 +15,8 @@ from harness.errors import UserError
 from harness.scoring.groups import Groups
 from harness.scoring.metrics import Metric
 from harness.scoring.rank import normalise, rank
-from harness.types import FloatArray, Ranking
+from harness.scoring.ranking import Ranking
+from harness.types import FloatArray
 from tests.helpers.rank_cases import query
 
 GOLDEN = Path(__file__).resolve().parents[3] / ".." / "shared" / "golden" / "metrics"

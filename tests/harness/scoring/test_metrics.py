@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from harness.errors import UserError
 from harness.scoring.metrics import Metric
-from harness.types import Ranking
+from harness.scoring.ranking import Ranking
 
 NAMES = ["hit@1", "hit@3", "recall@1", "recall@3", "precision@1", "precision@3", "ndcg@1", "ndcg@3", "ndcg", "mrr@1"]
 NAMES += ["mrr@3", "mrr", "map@1", "map@3", "map", "mean_rank", "median_rank", "hit@99", "precision@99", "ndcg@99"]

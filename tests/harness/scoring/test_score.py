@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from harness.data.dataset import Dataset
 from harness.encoding.store import Store
 from harness.scoring.metrics import Metric
+from harness.scoring.ranking import Ranking
 from harness.scoring.score import DatasetKeys, rank_dataset, score
-from harness.types import DataInfo, IndexArray, Item, ModelSpec, Query, Ranking, Scope, Task, TaskData
+from harness.types import DataInfo, IndexArray, Item, ModelSpec, Query, Scope, Task, TaskData
 from leaderboards.submission.recount import ranking_of
 
 SPEC = ModelSpec("test/model", "1", "test/1")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness.scoring.metrics import Metric
-from harness.types import Ranking
+from harness.scoring.ranking import Ranking
 from leaderboards.contents import NamedMedium, Place
 from leaderboards.page import thumbnails
 from leaderboards.page.similarity import histogram, step_of
