@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import counted
+from harness.errors import UnknownName, counted
 from harness.paths import RESULTS
 from harness.types import Task
 from llave.cli.flags import (
@@ -27,6 +27,7 @@ from llave.cli.flags import (
 )
 from llave.cli.front import run_file
 from llave.cli.front.parser import CommandParser
+from llave.words.answer import suite_names, task_names
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -81,6 +82,7 @@ def run(options: argparse.Namespace) -> int:
     from llave.api.engine import evaluate_models, worker_count
     from tasks.catalog import resolve_tasks
 
+    _check_words(options)
     tasks = resolve_tasks(options.tasks, options.suite, options.data, options.images, tuple(options.allow_root))
     world = join(options.device)  # a model may be made as soon as it is opened, and then on this process's device
     settings = run_file.settings_by_model(options)
@@ -97,6 +99,15 @@ def run(options: argparse.Namespace) -> int:
     for failure in outcome.failures:
         complain(failure)
     return FAILED if outcome.failures else DONE
+
+
+def _check_words(options: argparse.Namespace) -> None:
+    """Refuses a suite or a task that stands for a model where no task is chosen, since it was meant as one."""
+    if options.suite or options.tasks or options.data:
+        return
+    for word in options.models:
+        if word in suite_names() or word in task_names():
+            raise UnknownName("model", word, f"There is no model named {word!r}.", "")
 
 
 def _say_choices(

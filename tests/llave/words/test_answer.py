@@ -101,6 +101,13 @@ def test_a_wrong_word_of_another_kind_is_answered_with_the_word_and_its_flag(lla
     assert "--suite mmeb" in llave("run", "classical", "-t", "MMEB").err
 
 
+@pytest.mark.parametrize(("word", "flag"), [("mmeb", "--suite mmeb"), ("demo-object", "--tasks demo-object")])
+def test_the_only_word_of_a_run_is_answered_although_no_task_is_chosen(llave, word: str, flag: str):
+    found = llave("run", word)
+    assert found.code != 0
+    assert flag in found.err
+
+
 def test_other_errors_stay_as_they_are():
     error = UserError("what", "hint")
     assert answer(error) is error
