@@ -17,7 +17,7 @@ from pathlib import Path
 from PIL import Image
 
 from harness.errors import BadMedia, UserError
-from harness.media.decode_worker import NO_DECODER, NO_MEMORY
+from harness.media.decode_worker import COUNT_AGAIN, NO_DECODER, NO_MEMORY
 
 PATIENCE = 120.0
 """Seconds that a decoder may take to open a video, or to decode the next few frames."""
@@ -45,6 +45,10 @@ def decode(path: Path, choose: Callable[[int, float], Sequence[int]]) -> list[Im
     return frames
 
 
+class _CountAgainError(Exception):
+    """A frame is not where the packets of a video promise it."""
+
+
 class Decoder:
     """A process that decodes one video after another. Used by one thread at a time."""
 
@@ -65,7 +69,15 @@ class Decoder:
 
     def frames(self, path: Path, choose: Callable[[int, float], Sequence[int]]) -> list[Image.Image]:
         """Does the work of `decode`. After an error the process must be ended."""
-        self._ask({"open": str(path)}, path)
+        try:
+            return self._frames(path, choose, by_decoding=False)
+        except _CountAgainError:
+            return self._frames(path, choose, by_decoding=True)
+
+    def _frames(
+        self, path: Path, choose: Callable[[int, float], Sequence[int]], *, by_decoding: bool
+    ) -> list[Image.Image]:
+        self._ask({"open": str(path), "by_decoding": by_decoding}, path)
         with self._deadline(path):
             facts = self._answer(path)
         total, rate = facts["total"], facts["rate"]
@@ -116,6 +128,8 @@ class Decoder:
             raise self._ended(path)
         answer: Mapping[str, object] = json.loads(line)
         why = answer.get("error")
+        if why == COUNT_AGAIN:
+            raise _CountAgainError
         if why == NO_DECODER:
             raise UserError(f"{path} is a video, but no library that decodes videos is installed.", "pip install av")
         if why == NO_MEMORY:  # not BadMedia, which can be skipped: scores must not depend on the machine's memory
