@@ -77,7 +77,8 @@ def find_videos(root: Path, ids: Sequence[str]) -> dict[str, str]:
     """The path of each video's file relative to `root`, at any depth and with any extension of `EXTENSIONS`.
 
     An id is the name of the file, with or without its extension, and with any folders before it. A letter may be
-    composed or decomposed (Unicode's NFC and NFD), because systems store both. For an id without a file the path is where the file is expected. Raises UserError if several files match one id.
+    composed or decomposed (Unicode's NFC and NFD), because systems store both. For an id without a file the path is
+    where the file is expected. Raises UserError if several files match one id.
     """
     files = list(_video_files(root))
     known: dict[str, list[str]] = {}
