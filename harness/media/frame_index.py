@@ -1,7 +1,7 @@
 """Which frame of a video is number n. This is the one place that decides it, for every container and every reader.
 
-The frames of a video are those that FFmpeg gives when it decodes the file in a row from its beginning to its end. In
-most files the packets prove their number and times without decoding. In the others they are counted by decoding.
+The frames of a video are those that FFmpeg gives when it decodes the file in a row. In most files the packets prove
+their number and times without decoding. In the others they are counted by decoding.
 """
 
 from __future__ import annotations

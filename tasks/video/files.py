@@ -81,10 +81,9 @@ def find_videos(root: Path, ids: Sequence[str]) -> dict[str, str]:
     where the file is expected. Raises UserError if several files match one id.
     """
     files = list(_video_files(root))
-    known: dict[str, list[str]] = {}
+    known: dict[tuple[bool, str], list[str]] = {}
     for file in files:
-        name = PurePosixPath(file).name
-        for key in set(_forms(name)):
+        for key in _keys(PurePosixPath(file).name):
             known.setdefault(key, []).append(file)
     usual = Counter((str(PurePosixPath(file).parent), PurePosixPath(file).suffix) for file in files).most_common(1)
     folder, suffix = usual[0][0] if usual else (".", EXTENSIONS[0])
@@ -92,7 +91,7 @@ def find_videos(root: Path, ids: Sequence[str]) -> dict[str, str]:
     for video in ids:
         name = PurePosixPath(video.replace("\\", "/")).name
         expected = [str(PurePosixPath(folder, _stem(name) + suffix))]
-        matches = next((known[key] for key in _forms(name) if key in known), expected)
+        matches = next((known[key] for key in _keys(name) if key in known), expected)
         if len(matches) > 1:
             raise UserError(
                 f"{root} has several files for the video {video}: {' and '.join(matches)}.",
@@ -159,10 +158,10 @@ def _is_video(name: str) -> bool:
     return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
 
 
-def _forms(name: str) -> Sequence[str]:
-    """Names under which a file is found, the most exact one first."""
-    exact = (name, _stem(name))
-    return (*exact, *(unicodedata.normalize("NFC", each) for each in exact))
+def _keys(name: str) -> Iterable[tuple[bool, str]]:
+    """The keys under which a file is found, the most exact one first, each with whether its letters were composed."""
+    exact = dict.fromkeys((name, _stem(name)))
+    return [(False, each) for each in exact] + [(True, unicodedata.normalize("NFC", each)) for each in exact]
 
 
 def _stem(name: str) -> str:
