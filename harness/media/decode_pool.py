@@ -20,7 +20,7 @@ from harness.errors import BadMedia, UserError
 from harness.media.decode_worker import COUNT_AGAIN, NO_DECODER, NO_MEMORY
 
 PATIENCE = 120.0
-"""Seconds that a decoder may take to open a video, or to decode the next few frames."""
+"""Seconds that a decoder may be silent. While it reads a long video, it says that it is busy."""
 _PIPE = 1 << 20
 """Capacity of a pipe in bytes, where the system lets us set it. A large pipe needs fewer switches for each frame."""
 _HOME = Path(__file__).resolve().parents[2]
@@ -78,8 +78,7 @@ class Decoder:
         self, path: Path, choose: Callable[[int, float], Sequence[int]], *, by_decoding: bool
     ) -> list[Image.Image]:
         self._ask({"open": str(path), "by_decoding": by_decoding}, path)
-        with self._deadline(path):
-            facts = self._answer(path)
+        facts = self._answer(path)
         total, rate = facts["total"], facts["rate"]
         assert isinstance(total, int)
         assert isinstance(rate, float)
@@ -102,14 +101,14 @@ class Decoder:
 
     def _pictures(self, path: Path) -> list[Image.Image]:
         """Reads the next few frames."""
+        shape = self._answer(path)["shape"]
+        assert isinstance(shape, list)
+        count, height, width = shape
+        size = height * width * 3
+        if len(self._pixels) < count * size:
+            self._pixels = bytearray(count * size)
+        pixels = memoryview(self._pixels)[: count * size]
         with self._deadline(path):
-            shape = self._answer(path)["shape"]
-            assert isinstance(shape, list)
-            count, height, width = shape
-            size = height * width * 3
-            if len(self._pixels) < count * size:
-                self._pixels = bytearray(count * size)
-            pixels = memoryview(self._pixels)[: count * size]
             if self._answers.readinto(pixels) < len(pixels):
                 raise self._ended(path)
         frames = (pixels[start : start + size] for start in range(0, len(pixels), size))
@@ -123,10 +122,13 @@ class Decoder:
             raise self._ended(path) from None
 
     def _answer(self, path: Path) -> Mapping[str, object]:
-        line = self._answers.readline()
-        if not line.endswith(b"\n"):
-            raise self._ended(path)
-        answer: Mapping[str, object] = json.loads(line)
+        answer: Mapping[str, object] = {"busy": True}
+        while "busy" in answer:
+            with self._deadline(path):
+                line = self._answers.readline()
+                if not line.endswith(b"\n"):
+                    raise self._ended(path)
+            answer = json.loads(line)
         why = answer.get("error")
         if why == COUNT_AGAIN:
             raise _CountAgainError

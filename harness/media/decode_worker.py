@@ -11,6 +11,7 @@ import json
 import math
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,20 +20,22 @@ from typing import BinaryIO
 import numpy as np
 
 from harness.media.containers import is_animation
-from harness.media.frame_index import index_frames
+from harness.media.frame_index import Beat, index_frames, no_beat
 from harness.media.images import MAX_PIXELS
 from harness.media.readers import AT_ONCE, FAILURES, AnimationReader, DecordReader, Frame, PyavReader, Reader
 
 NO_DECODER = "no decoder"
 NO_MEMORY = "no memory"
 COUNT_AGAIN = "count again"
+_BEAT = 1.0
+"""Seconds after which the decoder says that it is busy."""
 
 
 class OpenVideo:
     """A video, read by the first library that can. If it fails, the next library continues."""
 
-    def __init__(self, path: Path, *, by_decoding: bool = False) -> None:
-        self._left, self._again = _readers(path, by_decoding)
+    def __init__(self, path: Path, *, by_decoding: bool = False, beat: Beat = no_beat) -> None:
+        self._left, self._again = _readers(path, by_decoding, beat)
         self._reasons: list[str] = []
         self._reader = self._next()
         self.total, self.rate = self._reader.total, self._reader.rate
@@ -71,15 +74,17 @@ class OpenVideo:
         raise ValueError(self._reasons[-1] if self._reasons else NO_DECODER)
 
 
-def _readers(path: Path, by_decoding: bool) -> tuple[list[Callable[[], Reader]], bool]:
+def _readers(path: Path, by_decoding: bool, beat: Beat) -> tuple[list[Callable[[], Reader]], bool]:
     """Returns the readers to try, and whether the frames may be counted again by decoding if all of them fail."""
     if is_animation(path):
         return [partial(AnimationReader, path)], False
     try:
-        index = index_frames(path, by_decoding=by_decoding)
+        index = index_frames(path, by_decoding=by_decoding, beat=beat)
     except ImportError:
         return [], False
-    readers: list[Callable[[], Reader]] = [partial(PyavReader, path, index)]
+    except MemoryError:  # to find frames takes little, so it is the file that asks for too much
+        raise ValueError("it asks for more memory than there is") from None
+    readers: list[Callable[[], Reader]] = [partial(PyavReader, path, index, beat)]
     return [partial(DecordReader, path, index)] * index.suits_decord + readers, bool(index.times)
 
 
@@ -88,17 +93,19 @@ def serve() -> None:
 
     The answer to `{"open": path, "by_decoding": false}` is `{"total", "rate"}`. The answer to `{"read": [numbers]}`
     comes a few frames at a time: `{"shape": [frames, height, width]}`, then their bytes. After a failure,
-    `{"error": reason}` takes the place of the answer or of its rest.
+    `{"error": reason}` takes the place of the answer or of its rest. `{"busy": true}` comes every second before an
+    answer, for as long as the decoder gets on.
     """
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that output of a library does not mix with the answers
+    beat = _beats(out)
     clip = None
     for line in sys.stdin.buffer:
         request = json.loads(line)
         try:
             if "open" in request:
                 clip = None  # closed before the next is opened
-                clip = OpenVideo(Path(request["open"]), by_decoding=request["by_decoding"])
+                clip = OpenVideo(Path(request["open"]), by_decoding=request["by_decoding"], beat=beat)
                 _answer(out, {"total": clip.total, "rate": clip.rate if math.isfinite(clip.rate) else 0.0})
             elif clip is not None:
                 for frames in clip.read(request["read"]):
@@ -107,6 +114,18 @@ def serve() -> None:
             _answer(out, {"error": NO_MEMORY})
         except FAILURES as error:
             _answer(out, {"error": _reason(error)})
+
+
+def _beats(out: BinaryIO) -> Beat:
+    last = time.monotonic()
+
+    def beat() -> None:
+        nonlocal last
+        if time.monotonic() - last > _BEAT:
+            last = time.monotonic()
+            _answer(out, {"busy": True})
+
+    return beat
 
 
 def _send(out: BinaryIO, frames: Sequence[Frame]) -> None:
@@ -127,5 +146,6 @@ def _answer(out: BinaryIO, fields: dict[str, object]) -> None:
 
 def _reason(error: BaseException) -> str:
     """Returns the message of a library's error, without source lines and stack."""
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    text = str(getattr(error, "strerror", None) or error)
+    first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
     return first.rpartition("Check failed: ")[2].rstrip(".")[:200]

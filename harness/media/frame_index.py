@@ -6,12 +6,13 @@ their number and times without decoding. In the others they are counted by decod
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from harness.media.bitstream import Start, syntax_of
+from harness.media.images import MAX_PIXELS
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -25,8 +26,14 @@ _JUMPED_IN = {"mov", "matroska", "webm"}
 _DECORD_CODECS = {"h264", "hevc"}
 _DECORD_PIXELS = {"yuv420p", "yuvj420p", "yuv444p", "yuvj444p", "gbrp"}
 """Formats of pixels from which decord makes the same RGB as PyAV and FFmpeg, to the last bit."""
-_QUICK = {"skip_loop_filter": "all", "skip_idct": "all"}
-"""Options of a decoder that only counts: they leave out work on pixels."""
+
+
+Beat: TypeAlias = Callable[[], None]
+"""It is called before each packet is decoded, so that a long video is told from a decoder that hangs."""
+
+
+def no_beat() -> None:
+    """Does nothing, for a short video or one that nobody waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +64,7 @@ class _Packet(NamedTuple):
     start: Start
 
 
-def index_frames(path: Path, *, by_decoding: bool = False) -> FrameIndex:
+def index_frames(path: Path, *, by_decoding: bool = False, beat: Beat = no_beat) -> FrameIndex:
     """Finds the frames of a video, with `by_decoding` whatever the packets prove.
 
     Raises: ImportError without PyAV; one of `readers.FAILURES` if the file is no video or is damaged.
@@ -68,7 +75,7 @@ def index_frames(path: Path, *, by_decoding: bool = False) -> FrameIndex:
         proved = FrameIndex(0, 0) if by_decoding else _proved(container, stream, packets)
         rate, unit = float(stream.average_rate or 0), float(stream.time_base or 0)
     early = next((number for number, packet in enumerate(packets) if packet.key), 0)
-    times = proved.times or _times_by_decoding(path, early)
+    times = proved.times or _times_by_decoding(path, early, beat)
     return replace(proved, total=len(times), rate=rate or _rate(times, unit), early=early, unit=unit)
 
 
@@ -77,26 +84,34 @@ def open_picture(path: Path) -> tuple[InputContainer, VideoStream]:
 
     This is no cover or thumbnail. It is the default stream, then the largest one, then the first one.
 
-    Raises: ImportError without PyAV; ValueError if the file has no video; one of PyAV's errors.
+    Raises: ImportError without PyAV; ValueError if the file has no video that can be decoded; one of PyAV's errors.
     """
     import av
     from av.stream import Disposition
 
     av.logging.set_level(None)
-    container = av.open(str(path))
+    container = av.open(str(path), metadata_errors="replace")  # titles in Latin-1, for example, are no fault
     streams = [each for each in container.streams.video if not each.disposition & Disposition.attached_pic]
     if not streams:
         raise ValueError("it has no video, only sound")
+    streams = [each for each in streams if each.codec_context is not None]
+    if not streams:
+        raise ValueError("its codec is not known")
     stream = max(streams, key=lambda each: (bool(each.disposition & Disposition.default), each.width * each.height))
+    if stream.width * stream.height > MAX_PIXELS:
+        raise ValueError(f"a frame has more than {MAX_PIXELS:,} pixels")
     stream.codec_context.thread_count = 1
     return container, stream
 
 
-def frames_in_a_row(container: InputContainer, stream: VideoStream, early: int = 0) -> Iterator[VideoFrame]:
+def frames_in_a_row(
+    container: InputContainer, stream: VideoStream, early: int = 0, beat: Beat = no_beat
+) -> Iterator[VideoFrame]:
     """Decodes from where the container stands to its end. The first `early` packets may fail."""
     from av import FFmpegError
 
     for number, packet in enumerate(packet for packet in container.demux(stream) if packet.size):
+        beat()
         try:
             frames = packet.decode()
         except FFmpegError:
@@ -175,11 +190,10 @@ def _found_by_dts(packets: Sequence[_Packet]) -> bool:
     return all(pts is not None and dts is not None and pts < dts for pts, dts in zip(shown, decoded, strict=False))
 
 
-def _times_by_decoding(path: Path, early: int) -> list[int | None]:
+def _times_by_decoding(path: Path, early: int, beat: Beat) -> list[int | None]:
     container, stream = open_picture(path)
     with container:
-        stream.codec_context.options = dict(_QUICK)
-        return [frame.pts for frame in frames_in_a_row(container, stream, early)]
+        return [frame.pts for frame in frames_in_a_row(container, stream, early, beat)]
 
 
 def _rate(times: Sequence[int | None], unit: float) -> float:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from harness.media.frame_index import FrameIndex, frames_in_a_row, open_picture
+from harness.media.frame_index import Beat, FrameIndex, frames_in_a_row, no_beat, open_picture
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -72,13 +72,14 @@ class DecordReader:
 class PyavReader:
     """A reader that uses PyAV. It jumps where the index says that it may, and checks the time of each frame."""
 
-    def __init__(self, path: Path, index: FrameIndex) -> None:
+    def __init__(self, path: Path, index: FrameIndex, beat: Beat = no_beat) -> None:
         import av
 
         self.total, self.rate = index.total, index.rate
         self._index = index
+        self._beat = beat
         self._container, self._stream = open_picture(path)
-        self._frames = frames_in_a_row(self._container, self._stream, index.early)
+        self._frames = frames_in_a_row(self._container, self._stream, index.early, beat)
         self._turn = 0
         """The number of the frame that comes next."""
         self._convert = av.video.reformatter.VideoReformatter().reformat  # shared, because setting one up takes time
@@ -92,7 +93,7 @@ class PyavReader:
         entry = self._index.entries[place - 1] if place else 0
         if entry > self._turn:
             self._container.seek(self._index.times[entry], stream=self._stream)
-            self._frames = frames_in_a_row(self._container, self._stream)
+            self._frames = frames_in_a_row(self._container, self._stream, 0, self._beat)
             self._turn = entry
         frame = next((frame for frame in self._frames if self._is_next(frame) and self._turn > number), None)
         if frame is None:

@@ -176,6 +176,22 @@ def test_a_decoder_that_hangs_is_ended(
     assert len(decode(tmp_path / "clip.mp4", first)) == 1
 
 
+def test_a_decoder_that_gets_on_is_not_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long video without an index, read to its last frame. It takes longer than the patience for silence."""
+    path = write_clip(tmp_path / "clip.avi", "mpeg4")
+    slow = "import time; from harness.media import decode_worker as w; w._BEAT = 0.02; "
+    slow += "beats = w._beats; w._beats = lambda out: (lambda beat: lambda: (time.sleep(0.1), beat()))(beats(out)); "
+    monkeypatch.setattr(decode_pool, "_START", decode_pool._START.replace("serve()", f"{slow}w.serve()"))
+    (first_frame,) = decode(path, first)  # with all patience, because the process has to start
+    monkeypatch.setattr(decode_pool, "PATIENCE", 2.0)
+    (last_frame,) = decode(path, lambda total, _: [total - 1])
+    right = every_frame(path)
+    assert [np.asarray(each).tobytes() for each in (first_frame, last_frame)] == [
+        right[0].tobytes(),
+        right[-1].tobytes(),
+    ]
+
+
 def test_too_little_memory_is_no_fault_of_the_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, """print('{"error": "no memory"}', flush=True)""")
     with pytest.raises(UserError, match="not enough memory") as error:
