@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from harness.media import decode_pool
 from harness.media.containers import check_video
 from harness.media.decode_pool import decode, end_idle
 from harness.media.decode_worker import OpenVideo
+from harness.media.frame_index import index_frames
 from tests.helpers.clips import cut_clip, every_frame, write_clip
 from tests.helpers.numbered import HEIGHT, LENGTH, RATE, WIDTH, encode, ffmpeg, number_of, shown
 
@@ -114,6 +116,26 @@ def test_what_was_streamed_without_an_index_is_read(tmp_path: Path) -> None:
         frames = [frame for few in OpenVideo(Path(options[-1])).read([0, 9, 20, 29]) for frame in few]
         assert [number_of(frame) for frame in frames] == [0, 9, 20, 29]
         assert frames[0].shape == (HEIGHT, WIDTH, 3)
+
+
+def test_a_title_in_latin_1_is_no_fault(tmp_path: Path) -> None:
+    film = encode(tmp_path / "film.mp4", "h264", "closed")
+    path = tmp_path / "titled.mkv"
+    ffmpeg("-i", str(film), "-c", "copy", "-metadata", os.fsdecode(b"title=caf\xe9"), str(path))
+    assert b"caf\xe9" in path.read_bytes()
+    assert_frames(path, list(shown(film)))
+
+
+def test_an_interlaced_film_is_counted_by_decoding(tmp_path: Path) -> None:
+    """Because its packets might hold single fields."""
+    path = tmp_path / "fields.mp4"
+    source = ("-f", "lavfi", "-i", f"testsrc=s={WIDTH}x{HEIGHT}:r=10:d=2")
+    ffmpeg(*source, "-pix_fmt", "yuv420p", "-c:v", "libx264", "-flags", "+ildct+ilme", str(path))
+    index = index_frames(path)
+    assert index.total == 20
+    assert not index.times
+    assert not index.suits_decord
+    assert_frames(path, list(shown(path)))
 
 
 def test_bytes_that_flip_are_bad_media_or_nothing_and_never_a_wait(tmp_path: Path) -> None:
