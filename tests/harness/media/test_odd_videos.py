@@ -127,15 +127,15 @@ def test_a_title_in_latin_1_is_no_fault(tmp_path: Path) -> None:
 
 
 def test_an_interlaced_film_is_counted_by_decoding(tmp_path: Path) -> None:
-    """Because its packets might hold single fields."""
+    """Because its packets might hold single fields. `ffmpeg` mixes the colours of its lines in another way."""
     path = tmp_path / "fields.mp4"
     source = ("-f", "lavfi", "-i", f"testsrc=s={WIDTH}x{HEIGHT}:r=10:d=2")
     ffmpeg(*source, "-pix_fmt", "yuv420p", "-c:v", "libx264", "-flags", "+ildct+ilme", str(path))
     index = index_frames(path)
-    assert index.total == 20
+    assert index.total == len(shown(path)) == 20
     assert not index.times
     assert not index.suits_decord
-    assert_frames(path, list(shown(path)))
+    assert_frames(path, every_frame(path))
 
 
 def test_bytes_that_flip_are_bad_media_or_nothing_and_never_a_wait(tmp_path: Path) -> None:
