@@ -50,8 +50,11 @@ class FrameIndex:
     """The time of each frame, in units of the stream. Empty if the frames were counted by decoding."""
     unit: float = 0.0
     """The unit of `times` in seconds."""
-    entries: Sequence[int] = ()
-    """Ascending numbers of frames at which decoding may begin. Empty if frames must be read in a row."""
+    entries: Sequence[tuple[int, int]] = ()
+    """The ascending numbers of frames at which decoding may begin, each with the time to seek for it.
+
+    Empty if frames must be read in a row.
+    """
     suits_decord: bool = False
     """Whether decord reaches the same frames when it jumps, and makes the same pixels of them."""
 
@@ -142,18 +145,22 @@ def _proved(container: InputContainer, stream: VideoStream, packets: Sequence[_P
         return FrameIndex(0, 0, times=times)
     places = {time: place for place, time in enumerate(times)}
     codec = stream.codec_context
+    by_dts = "mov" in kinds
+    starts = [
+        (packet.pts, packet.dts if by_dts else packet.pts)
+        for packet in packets
+        if packet.start != "none" and packet.shown
+    ]
     return FrameIndex(
         total=0,
         rate=0,
         times=times,
-        entries=sorted(
-            places[each.pts] for each in packets if each.pts in places and each.start != "none" and each.shown
-        ),
+        entries=sorted((places[pts], sought) for pts, sought in starts if pts is not None and sought is not None),
         suits_decord=len(container.streams.video) == 1
         and codec.codec.canonical_name in _DECORD_CODECS
         and codec.pix_fmt in _DECORD_PIXELS
         and _closed(packets, places)
-        and ("mov" not in kinds or _found_by_dts(packets)),
+        and (not by_dts or _found_by_dts(packets)),
     )
 
 
@@ -184,7 +191,7 @@ def _closed(packets: Sequence[_Packet], places: dict[int, int]) -> bool:
 
 
 def _found_by_dts(packets: Sequence[_Packet]) -> bool:
-    """Whether a search for a key frame's time finds it, where the container's index has times of decoding."""
+    """Whether a search for the time of a key frame finds it, although the container's index has times of decoding."""
     keys = [(packet.pts, packet.dts) for packet in packets if packet.key]
     shown, decoded = [pts for pts, _ in keys], [dts for _, dts in keys[1:]]
     return all(pts is not None and dts is not None and pts < dts for pts, dts in zip(shown, decoded, strict=False))

@@ -89,10 +89,10 @@ class PyavReader:
         return [self._read(number) for number in wanted]
 
     def _read(self, number: int) -> Frame:
-        place = bisect_right(self._index.entries, number)
-        entry = self._index.entries[place - 1] if place else 0
+        place = bisect_right(self._index.entries, number, key=lambda each: each[0])
+        entry, time = self._index.entries[place - 1] if place else (0, 0)
         if entry > self._turn:
-            self._container.seek(self._index.times[entry], stream=self._stream)
+            self._container.seek(time, stream=self._stream)
             self._frames = frames_in_a_row(self._container, self._stream, 0, self._beat)
             self._turn = entry
         frame = next((frame for frame in self._frames if self._is_next(frame) and self._turn > number), None)
