@@ -88,7 +88,8 @@ def test_frames_are_those_that_ffmpeg_shows(
     assert [number_of(frame) for frame in found] == [number_of(frame) for frame in right]
     assert all((one == other).all() for one, other in zip(found, right, strict=True))
     index, counted = index_frames(path), index_frames(path, by_decoding=True)
-    assert (index.total, index.rate) == (counted.total, pytest.approx(RATE))
+    assert (index.total, index.rate) == (counted.total, counted.rate)
+    assert name != "whole" or index.rate == pytest.approx(RATE)
     rng = random.Random(f"{codec}{group}{box}{name}")
     assert_jumps_are_right(path, found, rng)
     if index.suits_decord:
