@@ -19,6 +19,9 @@ RECIPE = 1
 PIXEL_LIBRARIES: Mapping[str, tuple[str, ...]] = {"image": ("pillow",), "video": ("decord", "av", "pillow")}
 """Libraries whose versions can change the pixels of each kind of medium."""
 
+FRAMES = 2
+"""Version of the choice of what is frame number n of a video. Increase it when the same file gives other frames."""
+
 
 def fingerprint(fields: Mapping[str, object]) -> str:
     """Returns the SHA-256 (64 hex digits) of canonical JSON: sorted keys, no white space. Raises: ValueError for NaN.
@@ -86,4 +89,5 @@ def library_version(name: str) -> str:
 
 
 def _pixel_versions(kind: str) -> str:
-    return ";".join(f"{name}={library_version(name)}" for name in PIXEL_LIBRARIES[kind])
+    frames = [f"frames={FRAMES}"] if kind == "video" else []
+    return ";".join([*frames, *(f"{name}={library_version(name)}" for name in PIXEL_LIBRARIES[kind])])

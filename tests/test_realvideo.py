@@ -101,10 +101,10 @@ HARMS = {
 DECODER = """import os, sys, time; sys.path.insert(0, {home!r})
 from harness.media import decode_worker
 class OpenVideo(decode_worker.OpenVideo):
-    def __init__(self, path):
+    def __init__(self, path, **options):
         if path.name == "clip_pool.mp4":
             {body}
-        super().__init__(path)
+        super().__init__(path, **options)
 decode_worker.OpenVideo = OpenVideo
 decode_worker.serve()"""
 

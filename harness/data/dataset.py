@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from harness.errors import BadMedia, UserError, counted, hints_of
-from harness.identity import fingerprint
+from harness.identity import FRAMES, fingerprint
 from harness.media.digests import Digests, files_digest
 from harness.media.images import MediaInfo
 from harness.progress import NoProgress, Progress
@@ -160,7 +160,8 @@ def _digest(
     task: Task, info: DataInfo, limit: int | None, looks: Mapping[Media, MediaInfo | BadMedia], digests: Digests
 ) -> str:
     # What they are called is in the files of the rows.
-    media = [[medium.kind, look.digest if isinstance(look, MediaInfo) else "bad"] for medium, look in looks.items()]
+    kinds = {"image": "image", "video": f"video/{FRAMES}"}
+    media = [[kinds[each.kind], look.digest if isinstance(look, MediaInfo) else "bad"] for each, look in looks.items()]
     return fingerprint({**_rows(task, info, limit, digests), "media": media})
 
 

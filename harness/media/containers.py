@@ -7,15 +7,15 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple, TypeAlias
+from typing import BinaryIO, NamedTuple
 
 from harness.errors import BadMedia
 from harness.media.places import refuse_stand_in
 
-Container: TypeAlias = Literal["mp4", "matroska", "animation", "transport stream", "other"]
-
 _HEAD = 64
 _MP4_FIRST = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}
+_MP4_NEEDED = {b"moov", b"mdat", b"moof"}
+"""The boxes without which no frame is found. What follows them, such as stray bytes, does not matter."""
 _EBML, _SEGMENT = b"\x1aE\xdf\xa3", re.compile(b"\x18S\x80g")
 _TRACKS = re.compile(rb"(?<!S\xab\x84)\x16T\xaek")
 """The element `Tracks`, but not the entry for it in the file's index (`SeekHead`)."""
@@ -51,42 +51,32 @@ def check_video(path: Path) -> None:
         raise BadMedia(f"{path} {why}.", "Fetch the video again.")
 
 
-def container_of(path: Path) -> Container:
-    """Returns the kind of container, by its first bytes. Raises: OSError."""
+def is_animation(path: Path) -> bool:
+    """Returns whether a file is an animated image, by its first bytes. Raises: OSError."""
     with path.open("rb") as file:
-        return _kind(file.read(_HEAD))
-
-
-def _kind(head: bytes) -> Container:
-    if head[4:8] in _MP4_FIRST:
-        return "mp4"
-    if head.startswith(_EBML):
-        return "matroska"
-    if head.startswith(_ANIMATIONS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
-        return "animation"
-    return "transport stream" if b"\x47" in (head[:1], head[4:5]) else "other"
+        head = file.read(_HEAD)
+    return head.startswith(_ANIMATIONS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
 
 
 def _fault(file: BinaryIO, size: int) -> str:
     """Describes what is wrong; empty if nothing is."""
     head = file.read(_HEAD)
-    kind = _kind(head)
-    if kind == "mp4":
+    if head[4:8] in _MP4_FIRST:
         return _mp4_fault(file, size)
-    if kind == "matroska":
+    if head.startswith(_EBML):
         return _matroska_fault(head + file.read(4096), size)
     if head.startswith(b"RIFF"):
         return _ONLY_SOUND if head[8:12] == b"WAVE" else _cut(_riff_boxes(file, size), size)
     if head.startswith(b"GIF8"):
-        file.seek(max(0, size - _HEAD))
-        return "" if file.read().rstrip(b"\0").endswith(b";") else "is cut off: a GIF ends in a semicolon"
-    if kind == "other" and not head.startswith(_OTHERS):
+        return "" if _gif_ends(file, head) else "is cut off: a GIF ends in a semicolon"
+    is_stream = b"\x47" in (head[:1], head[4:5])
+    if not is_stream and not head.startswith((*_ANIMATIONS, *_OTHERS)):
         return f"is not a video: it begins with {head[:16]!r}"
     return ""
 
 
 def _mp4_fault(file: BinaryIO, size: int) -> str:
-    boxes = list(_mp4_boxes(file, size))
+    boxes = [box for box in _mp4_boxes(file, size) if box.kind in _MP4_NEEDED]
     index = next((box for box in boxes if box.kind == b"moov"), None)
     if cut := _cut(boxes, size):
         return cut
@@ -95,6 +85,28 @@ def _mp4_fault(file: BinaryIO, size: int) -> str:
     file.seek(index.start)
     content = file.read(index.end - index.start)
     return "" if _VIDEO_TRACK.search(content) else _ONLY_SOUND
+
+
+def _gif_ends(file: BinaryIO, head: bytes) -> bool:
+    """Whether the blocks of a GIF (GIF89a, sections 17 to 27) lead to its end mark. Bytes after it do not matter."""
+
+    def table(flags: int) -> int:
+        return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+    file.seek(13 + table(head[10]))
+    while mark := file.read(1):
+        if mark == b";":
+            return True
+        if mark == b",":
+            description = file.read(9)
+            if len(description) < 9:
+                return False
+            file.seek(table(description[8]) + 1, os.SEEK_CUR)
+        elif mark == b"!":
+            file.seek(1, os.SEEK_CUR)
+        while (length := file.read(1)) and length != b"\0":
+            file.seek(length[0], os.SEEK_CUR)
+    return False
 
 
 def _cut(boxes: Iterator[Box] | list[Box], size: int) -> str:

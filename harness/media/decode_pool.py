@@ -17,10 +17,10 @@ from pathlib import Path
 from PIL import Image
 
 from harness.errors import BadMedia, UserError
-from harness.media.decode_worker import NO_DECODER, NO_MEMORY
+from harness.media.decode_worker import COUNT_AGAIN, NO_DECODER, NO_MEMORY
 
 PATIENCE = 120.0
-"""Seconds that a decoder may take to open a video, or to decode the next few frames."""
+"""Seconds that a decoder may be silent. While it reads a long video, it says that it is busy."""
 _PIPE = 1 << 20
 """Capacity of a pipe in bytes, where the system lets us set it. A large pipe needs fewer switches for each frame."""
 _HOME = Path(__file__).resolve().parents[2]
@@ -45,6 +45,10 @@ def decode(path: Path, choose: Callable[[int, float], Sequence[int]]) -> list[Im
     return frames
 
 
+class _CountAgainError(Exception):
+    """A frame is not where the packets of a video promise it."""
+
+
 class Decoder:
     """A process that decodes one video after another. Used by one thread at a time."""
 
@@ -65,9 +69,16 @@ class Decoder:
 
     def frames(self, path: Path, choose: Callable[[int, float], Sequence[int]]) -> list[Image.Image]:
         """Does the work of `decode`. After an error the process must be ended."""
-        self._ask({"open": str(path)}, path)
-        with self._deadline(path):
-            facts = self._answer(path)
+        try:
+            return self._frames(path, choose, by_decoding=False)
+        except _CountAgainError:
+            return self._frames(path, choose, by_decoding=True)
+
+    def _frames(
+        self, path: Path, choose: Callable[[int, float], Sequence[int]], *, by_decoding: bool
+    ) -> list[Image.Image]:
+        self._ask({"open": str(path), "by_decoding": by_decoding}, path)
+        facts = self._answer(path)
         total, rate = facts["total"], facts["rate"]
         assert isinstance(total, int)
         assert isinstance(rate, float)
@@ -90,14 +101,14 @@ class Decoder:
 
     def _pictures(self, path: Path) -> list[Image.Image]:
         """Reads the next few frames."""
+        shape = self._answer(path)["shape"]
+        assert isinstance(shape, list)
+        count, height, width = shape
+        size = height * width * 3
+        if len(self._pixels) < count * size:
+            self._pixels = bytearray(count * size)
+        pixels = memoryview(self._pixels)[: count * size]
         with self._deadline(path):
-            shape = self._answer(path)["shape"]
-            assert isinstance(shape, list)
-            count, height, width = shape
-            size = height * width * 3
-            if len(self._pixels) < count * size:
-                self._pixels = bytearray(count * size)
-            pixels = memoryview(self._pixels)[: count * size]
             if self._answers.readinto(pixels) < len(pixels):
                 raise self._ended(path)
         frames = (pixels[start : start + size] for start in range(0, len(pixels), size))
@@ -111,11 +122,16 @@ class Decoder:
             raise self._ended(path) from None
 
     def _answer(self, path: Path) -> Mapping[str, object]:
-        line = self._answers.readline()
-        if not line.endswith(b"\n"):
-            raise self._ended(path)
-        answer: Mapping[str, object] = json.loads(line)
+        answer: Mapping[str, object] = {"busy": True}
+        while "busy" in answer:
+            with self._deadline(path):
+                line = self._answers.readline()
+                if not line.endswith(b"\n"):
+                    raise self._ended(path)
+            answer = json.loads(line)
         why = answer.get("error")
+        if why == COUNT_AGAIN:
+            raise _CountAgainError
         if why == NO_DECODER:
             raise UserError(f"{path} is a video, but no library that decodes videos is installed.", "pip install av")
         if why == NO_MEMORY:  # not BadMedia, which can be skipped: scores must not depend on the machine's memory

@@ -1,8 +1,8 @@
 """Decodes frames of a video by their number, with the first library that can. Runs in the processes of `decode_pool`.
 
-decord comes first for MP4 and Matroska. In other containers (AVI, MPEG) its seeking can miss the frame. There PyAV
-comes first, and decord reads all frames in order. If one library is not installed or fails (such as decord on AV1),
-the other one gives the same frames. Pillow reads animated images (GIF, PNG, WebP) on every machine.
+decord comes first where `frame_index` proves that it reaches the same frames. PyAV reads everything else, and continues
+where decord is not installed or fails. If a frame is not where the packets promise it, the frames are counted by
+decoding. Pillow reads animated images (GIF, PNG, WebP).
 """
 
 from __future__ import annotations
@@ -11,61 +11,56 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from harness.media.containers import Container, container_of
+from harness.media.containers import is_animation
+from harness.media.frame_index import Beat, index_frames, no_beat
 from harness.media.images import MAX_PIXELS
 from harness.media.readers import AT_ONCE, FAILURES, AnimationReader, DecordReader, Frame, PyavReader, Reader
 
 NO_DECODER = "no decoder"
 NO_MEMORY = "no memory"
-
-_LIBRARIES: Mapping[Container, Sequence[Callable[[Path], Reader]]] = {
-    "mp4": (DecordReader, PyavReader),
-    "matroska": (DecordReader, PyavReader),
-    "animation": (AnimationReader,),
-    "transport stream": (PyavReader,),  # decord gives wrong frames even when it reads them in order
-    "other": (PyavReader, partial(DecordReader, in_a_row=True)),
-}
+COUNT_AGAIN = "count again"
+_BEAT = 1.0
+"""Seconds after which the decoder says that it is busy."""
 
 
 class OpenVideo:
     """A video, read by the first library that can. If it fails, the next library continues."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._left = list(_LIBRARIES[container_of(path)])
+    def __init__(self, path: Path, *, by_decoding: bool = False, beat: Beat = no_beat) -> None:
+        self._left, self._again = _readers(path, by_decoding, beat)
         self._reasons: list[str] = []
         self._reader = self._next()
         self.total, self.rate = self._reader.total, self._reader.rate
 
     def read(self, wanted: Sequence[int]) -> Iterator[Sequence[Frame]]:
-        """Yields the frames of ascending numbers, a few at a time. Raises: ValueError if no library can read them."""
+        """Yields the frames of ascending numbers, a few at a time.
+
+        Raises: ValueError if no library can read them. It is `COUNT_AGAIN` if the packets promised frames that are not
+            there, so that the file has to be opened again, `by_decoding`.
+        """
         for start in range(0, len(wanted), AT_ONCE):
             yield self._read(wanted[start : start + AT_ONCE])
 
     def _read(self, wanted: Sequence[int]) -> list[Frame]:
         while True:
             try:
-                frames = self._reader.read(wanted)
+                return self._reader.read(wanted)
             except FAILURES as error:
                 self._reasons.append(_reason(error))
                 self._reader = self._next()
-                if self._reader.total != self.total:
-                    raise ValueError(self._reasons[0]) from None
-            else:
-                return frames
 
     def _next(self) -> Reader:
         while self._left:
-            library = self._left.pop(0)
             try:
-                reader = library(self._path)
+                reader = self._left.pop(0)()
                 if reader.total < 1:
                     raise ValueError("it has no frames")
             except ImportError:
@@ -74,25 +69,43 @@ class OpenVideo:
                 self._reasons.append(_reason(error))
             else:
                 return reader
+        if self._again:
+            raise ValueError(COUNT_AGAIN)
         raise ValueError(self._reasons[-1] if self._reasons else NO_DECODER)
+
+
+def _readers(path: Path, by_decoding: bool, beat: Beat) -> tuple[list[Callable[[], Reader]], bool]:
+    """Returns the readers to try, and whether the frames may be counted again by decoding if all of them fail."""
+    if is_animation(path):
+        return [partial(AnimationReader, path)], False
+    try:
+        index = index_frames(path, by_decoding=by_decoding, beat=beat)
+    except ImportError:
+        return [], False
+    except MemoryError:  # to find frames takes little, so it is the file that asks for too much
+        raise ValueError("it asks for more memory than there is") from None
+    readers: list[Callable[[], Reader]] = [partial(PyavReader, path, index, beat)]
+    return [partial(DecordReader, path, index)] * index.suits_decord + readers, bool(index.times)
 
 
 def serve() -> None:
     """Answers requests from standard input, one JSON object per line, until the input ends.
 
-    The answer to `{"open": path}` is `{"total", "rate"}`. The answer to `{"read": [numbers]}` comes a few frames at a
-    time: `{"shape": [frames, height, width]}`, then their bytes. After a failure, `{"error": reason}` takes the place
-    of the answer or of its rest.
+    The answer to `{"open": path, "by_decoding": false}` is `{"total", "rate"}`. The answer to `{"read": [numbers]}`
+    comes a few frames at a time: `{"shape": [frames, height, width]}`, then their bytes. After a failure,
+    `{"error": reason}` takes the place of the answer or of its rest. `{"busy": true}` comes every second before an
+    answer, for as long as the decoder gets on.
     """
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # so that output of a library does not mix with the answers
+    beat = _beats(out)
     clip = None
     for line in sys.stdin.buffer:
         request = json.loads(line)
         try:
             if "open" in request:
                 clip = None  # closed before the next is opened
-                clip = OpenVideo(Path(request["open"]))
+                clip = OpenVideo(Path(request["open"]), by_decoding=request["by_decoding"], beat=beat)
                 _answer(out, {"total": clip.total, "rate": clip.rate if math.isfinite(clip.rate) else 0.0})
             elif clip is not None:
                 for frames in clip.read(request["read"]):
@@ -101,6 +114,18 @@ def serve() -> None:
             _answer(out, {"error": NO_MEMORY})
         except FAILURES as error:
             _answer(out, {"error": _reason(error)})
+
+
+def _beats(out: BinaryIO) -> Beat:
+    last = time.monotonic()
+
+    def beat() -> None:
+        nonlocal last
+        if time.monotonic() - last > _BEAT:
+            last = time.monotonic()
+            _answer(out, {"busy": True})
+
+    return beat
 
 
 def _send(out: BinaryIO, frames: Sequence[Frame]) -> None:
@@ -121,5 +146,6 @@ def _answer(out: BinaryIO, fields: dict[str, object]) -> None:
 
 def _reason(error: BaseException) -> str:
     """Returns the message of a library's error, without source lines and stack."""
-    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    text = str(getattr(error, "strerror", None) or error)
+    first = next((line.strip() for line in text.splitlines() if line.strip()), type(error).__name__)
     return first.rpartition("Check failed: ")[2].rstrip(".")[:200]

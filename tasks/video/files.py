@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,21 +76,22 @@ def video_sets(data: Path, videos: Path | None = None, roots: tuple[Path, ...] =
 def find_videos(root: Path, ids: Sequence[str]) -> dict[str, str]:
     """The path of each video's file relative to `root`, at any depth and with any extension of `EXTENSIONS`.
 
-    An id is the name of the file, with or without its extension, and with any folders before it. For an id without
-    a file the path is where the file is expected. Raises UserError if several files match one id.
+    An id is the name of the file, with or without its extension, and with any folders before it. A letter may be
+    composed or decomposed (Unicode's NFC and NFD), because systems store both. For an id without a file the path is
+    where the file is expected. Raises UserError if several files match one id.
     """
     files = list(_video_files(root))
-    known: dict[str, list[str]] = {}
+    known: dict[tuple[bool, str], list[str]] = {}
     for file in files:
-        name = PurePosixPath(file).name
-        for key in (name, _stem(name)):
+        for key in _keys(PurePosixPath(file).name):
             known.setdefault(key, []).append(file)
     usual = Counter((str(PurePosixPath(file).parent), PurePosixPath(file).suffix) for file in files).most_common(1)
     folder, suffix = usual[0][0] if usual else (".", EXTENSIONS[0])
     found = {}
     for video in ids:
         name = PurePosixPath(video.replace("\\", "/")).name
-        matches = known.get(name) or known.get(_stem(name)) or [str(PurePosixPath(folder, _stem(name) + suffix))]
+        expected = [str(PurePosixPath(folder, _stem(name) + suffix))]
+        matches = next((known[key] for key in _keys(name) if key in known), expected)
         if len(matches) > 1:
             raise UserError(
                 f"{root} has several files for the video {video}: {' and '.join(matches)}.",
@@ -154,6 +156,12 @@ def _video_files(root: Path) -> Iterable[str]:
 
 def _is_video(name: str) -> bool:
     return name.lower().endswith(EXTENSIONS) and not name.startswith(".")
+
+
+def _keys(name: str) -> Iterable[tuple[bool, str]]:
+    """The keys under which a file is found, the most exact one first, each with whether its letters were composed."""
+    exact = dict.fromkeys((name, _stem(name)))
+    return [(False, each) for each in exact] + [(True, unicodedata.normalize("NFC", each)) for each in exact]
 
 
 def _stem(name: str) -> str:

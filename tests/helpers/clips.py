@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,6 +23,7 @@ def write_clip(
     size: tuple[int, int] = (128, 64),
     times: Sequence[int] | None = None,
     rate: int = 10,
+    options: Mapping[str, str] | None = None,
 ) -> Path:
     """A clip of a pattern that moves; `times` are in milliseconds, and may be unevenly spread."""
     av = pytest.importorskip("av")
@@ -35,7 +36,7 @@ def write_clip(
     base = np.random.default_rng(0).integers(0, 255, (height // 8 + 1, width // 8 + 1, 3), dtype=np.uint8)
     picture = base.repeat(8, 0).repeat(8, 1)[:height, :width]
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=rate)
+        stream = container.add_stream(codec, rate=rate, options=dict(options or {}))
         stream.width, stream.height = width, height
         stream.gop_size = 10
         stream.pix_fmt = "yuv444p" if width % 2 else "yuv420p"
@@ -50,6 +51,21 @@ def write_clip(
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)
+    return path
+
+
+def cut_clip(source: Path, path: Path, seconds: float) -> Path:
+    """Copies a clip's packets without their first seconds, from the key frame before. MP4 gets an edit list."""
+    av = pytest.importorskip("av")
+    with av.open(str(source)) as container, av.open(str(path), "w") as output:
+        stream = container.streams.video[0]
+        copy = output.add_stream_from_template(stream)
+        start = round(seconds / stream.time_base)
+        container.seek(start, stream=stream)
+        for packet in container.demux(stream):
+            if packet.size:
+                packet.pts, packet.dts, packet.stream = packet.pts - start, packet.dts - start, copy
+                output.mux(packet)
     return path
 
 

@@ -14,12 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.data import dataset
 from harness.data.dataset import Dataset, first_queries, known_digest, load_dataset
 from harness.errors import UserError
 from harness.media import digests as digests_module
 from harness.media.digests import Digests
+from harness.media.images import MediaInfo
 from harness.progress import NoProgress
-from harness.types import DataInfo, Item, Media, Query, Task, TaskData
+from harness.types import DataInfo, Item, Media, MediaKind, Query, Task, TaskData
 from tests.helpers.image_files import encoded, picture, rotated_exif
 
 
@@ -107,6 +109,18 @@ def test_what_was_loaded_once_is_known_without_reading_a_row(task: Task, memory:
     assert known(task, Digests(memory), limit) == digest
     assert task.source.loads == ["toy"]
     assert load(task, Digests(memory), limit).digest == digest
+
+
+def test_another_choice_of_frames_makes_other_data_of_videos_alone(
+    task: Task, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def digest(kind: MediaKind) -> str:
+        looks = {Media(kind, "a", memory): MediaInfo("1" * 64, 0, 0, turned=False)}
+        return dataset._digest(task, task.source.info(task), None, looks, Digests(memory))
+
+    before = [digest(kind) for kind in ("image", "video")]
+    monkeypatch.setattr(dataset, "FRAMES", dataset.FRAMES + 1)
+    assert [digest(kind) == old for kind, old in zip(("image", "video"), before, strict=True)] == [True, False]
 
 
 def _new_pixels(task: Task) -> Task:

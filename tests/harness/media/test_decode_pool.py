@@ -18,6 +18,7 @@ from harness.errors import BadMedia, UserError
 from harness.media import decode_pool
 from harness.media.containers import check_video
 from harness.media.decode_pool import decode, end_idle
+from harness.media.frame_index import index_frames
 from harness.media.readers import PyavReader
 from harness.media.video import read_frames
 from harness.types import Media
@@ -130,7 +131,7 @@ def test_a_file_that_lies_about_its_length_has_the_frames_that_it_has(tmp_path: 
     path.write_bytes(lying(whole["clip.mp4"]))
     frames = decode(path, lambda total, _: list(range(total)))
     assert [np.asarray(frame).tobytes() for frame in frames] == right
-    assert [frame.tobytes() for frame in PyavReader(path).read(range(len(right)))] == right
+    assert [frame.tobytes() for frame in PyavReader(path, index_frames(path)).read(range(len(right)))] == right
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch, body: str) -> None:
@@ -173,6 +174,22 @@ def test_a_decoder_that_hangs_is_ended(
             decode(tmp_path / "clip.mp4", first)
         assert time.monotonic() - start < 10
     assert len(decode(tmp_path / "clip.mp4", first)) == 1
+
+
+def test_a_decoder_that_gets_on_is_not_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long video without an index, read to its last frame. It takes longer than the patience for silence."""
+    path = write_clip(tmp_path / "clip.avi", "mpeg4")
+    slow = "import time; from harness.media import decode_worker as w; w._BEAT = 0.02; "
+    slow += "beats = w._beats; w._beats = lambda out: (lambda beat: lambda: (time.sleep(0.1), beat()))(beats(out)); "
+    monkeypatch.setattr(decode_pool, "_START", decode_pool._START.replace("serve()", f"{slow}w.serve()"))
+    (first_frame,) = decode(path, first)  # with all patience, because the process has to start
+    monkeypatch.setattr(decode_pool, "PATIENCE", 2.0)
+    (last_frame,) = decode(path, lambda total, _: [total - 1])
+    right = every_frame(path)
+    assert [np.asarray(each).tobytes() for each in (first_frame, last_frame)] == [
+        right[0].tobytes(),
+        right[-1].tobytes(),
+    ]
 
 
 def test_too_little_memory_is_no_fault_of_the_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.media import decode_worker
+from harness.media import decode_pool, decode_worker, readers
+from harness.media.decode_pool import decode, end_idle
 from harness.media.decode_worker import OpenVideo
+from harness.media.frame_index import index_frames
 from harness.media.readers import AnimationReader, DecordReader, PyavReader, Reader
 from tests.helpers.clips import TURNS, every_frame, turn, write_clip
 
@@ -18,19 +20,19 @@ pytest.importorskip("av", reason="needs PyAV to write videos")
 decord = pytest.importorskip("decord", reason="decord has no wheel for this platform")
 
 UNEVEN = [100 * number + 37 * number % 60 for number in range(30)]
-EXACT = {
+BY_DECORD = {
     "h264.mp4": {},
     "b.mov": {},
-    "mpeg4.mp4": {"codec": "mpeg4"},
-    "vp9.webm": {"codec": "libvpx-vp9"},
     "h264.mkv": {},
     "uneven.mp4": {"times": UNEVEN},
     "uneven.mkv": {"times": UNEVEN},
     "odd.mp4": {"size": (63, 47)},
     "one.mp4": {"length": 1},
 }
-"""Files in which decord finds a frame when it jumps to it."""
-OTHERS = {
+"""Files that decord reads."""
+BY_PYAV = {
+    "mpeg4.mp4": {"codec": "mpeg4"},
+    "vp9.webm": {"codec": "libvpx-vp9"},
     "mpeg4.avi": {"codec": "mpeg4"},
     "h264.avi": {},
     "two.mpg": {"codec": "mpeg2video", "rate": 25},
@@ -43,7 +45,7 @@ OTHERS = {
 
 def write(folder: Path, name: str) -> Path:
     try:
-        return write_clip(folder / name, **{**EXACT, **OTHERS}[name])
+        return write_clip(folder / name, **{**BY_DECORD, **BY_PYAV}[name])
     except Exception as error:
         if "codec" in type(error).__name__.lower() or "Encoder" in type(error).__name__:
             pytest.skip(f"this PyAV cannot write {name}")
@@ -65,24 +67,29 @@ def assert_right(reader: Reader | OpenVideo, path: Path) -> None:
         assert (frame == right[number]).all(), number
 
 
-@pytest.mark.parametrize("name", EXACT)
-def test_decord_and_pyav_give_the_same_frames_and_rates(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", BY_DECORD)
+def test_decord_and_pyav_give_the_same_frames(tmp_path: Path, name: str) -> None:
     path = write(tmp_path, name)
-    assert_right(DecordReader(path), path)
-    assert_right(PyavReader(path), path)
-    assert DecordReader(path).rate == pytest.approx(PyavReader(path).rate, rel=1e-3)
+    index = index_frames(path)
+    assert index.suits_decord
+    assert_right(DecordReader(path, index), path)
+    assert_right(PyavReader(path, index), path)
 
 
-@pytest.mark.parametrize("name", [*EXACT, *OTHERS])
-def test_whatever_the_container_the_frames_are_right(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", [*BY_DECORD, *BY_PYAV])
+def test_whatever_the_container_the_frames_are_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     path = write(tmp_path, name)
-    assert_right(OpenVideo(path), path)
-
-
-@pytest.mark.parametrize("name", ["mpeg4.avi", "h264.avi", "two.mpg", "flash.flv", "windows.wmv"])
-def test_decord_reads_in_a_row_what_it_cannot_jump_in(tmp_path: Path, name: str) -> None:
-    path = write(tmp_path, name)
-    assert_right(DecordReader(path, in_a_row=True), path)
+    clip = OpenVideo(path)
+    assert isinstance(clip._reader, DecordReader if name in BY_DECORD else PyavReader)
+    assert_right(clip, path)
+    assert_right(OpenVideo(path, by_decoding=True), path)
+    monkeypatch.setitem(sys.modules, "decord", None)  # so that importing it fails
+    alone = OpenVideo(path)
+    assert isinstance(alone._reader, PyavReader)
+    assert_right(alone, path)
+    assert alone.rate == clip.rate
 
 
 @pytest.mark.parametrize("degrees", TURNS)
@@ -95,7 +102,7 @@ def test_a_turned_video_comes_upright(tmp_path: Path, degrees: int, size: tuple[
     ((frame,),) = OpenVideo(turned).read([3])
     assert (frame == np.rot90(upright, -degrees // 90)).all()
     assert_right(OpenVideo(turned), turned)
-    assert_right(PyavReader(turned), turned)
+    assert_right(PyavReader(turned, index_frames(turned)), turned)
 
 
 def test_where_one_library_breaks_off_the_next_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,39 +113,48 @@ def test_where_one_library_breaks_off_the_next_goes_on(tmp_path: Path, monkeypat
             return super().read(wanted)
 
     monkeypatch.setattr(decode_worker, "AT_ONCE", 1)
-    monkeypatch.setitem(decode_worker._LIBRARIES, "mp4", (Fragile, PyavReader))
+    monkeypatch.setattr(decode_worker, "DecordReader", Fragile)
     path = write(tmp_path, "h264.mp4")
     assert_right(OpenVideo(path), path)
 
 
-def test_only_what_is_needed_is_decoded(tmp_path: Path) -> None:
+def test_only_what_is_needed_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a long clip in groups of ten, the last frame takes its own group and no more."""
-    reader = PyavReader(write_clip(tmp_path / "long.mp4", length=200))
-    decoded = 0
-    decode = reader._container.decode
+    path = write_clip(tmp_path / "long.mp4", length=200)
+    decoded = []
+    in_a_row = readers.frames_in_a_row
+    monkeypatch.setattr(
+        readers, "frames_in_a_row", lambda *where: (decoded.append(frame) or frame for frame in in_a_row(*where))
+    )
+    PyavReader(path, index_frames(path)).read([0, 199])
+    assert len(decoded) <= 25
 
-    class Counting:
-        def __getattr__(self, name: str) -> object:
-            return getattr(container, name)
 
-        def decode(self, stream: object) -> object:
-            nonlocal decoded
-            for frame in decode(stream):
-                decoded += 1
-                yield frame
-
-    container = reader._container
-    reader._container = Counting()
-    reader._frames = reader._container.decode(reader._stream)
-    reader.read([0, 199])
-    assert decoded <= 25
+def test_frames_that_are_not_where_the_packets_promise_them_are_counted_by_decoding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, "h264.mkv")
+    lie = "from harness.media import frame_index as f; real = f._times; "
+    lie += "f._times = lambda packets: [*real(packets), 10**6]; "
+    monkeypatch.setattr(decode_pool, "_START", decode_pool._START.replace("serve()", f"{lie}serve()"))
+    end_idle()
+    totals = []
+    pictures = decode(path, lambda total, _: totals.append(total) or [total - 1])
+    end_idle()
+    assert totals == [31, 30]
+    assert (np.asarray(pictures[0]) == every_frame(path)[-1]).all()
 
 
 def test_an_animation_is_read_by_pillow_frame_by_frame(tmp_path: Path) -> None:
     frames = [Image.new("RGB", (20, 10), (12 * number, 0, 90)) for number in range(10)]
-    for name, times in (("even.gif", 50), ("fast.gif", 0), ("even.png", 50)):
+    for name, times in (("even.gif", 50), ("fast.gif", 0), ("even.png", 50), ("cover.png", 50), ("even.webp", 50)):
         path = tmp_path / name
-        frames[0].save(path, save_all=True, append_images=frames[1:], duration=times)
+        if name == "cover.png":
+            Image.new("RGB", (20, 10), "white").save(
+                path, save_all=True, default_image=True, append_images=frames, duration=times
+            )
+        else:
+            frames[0].save(path, save_all=True, append_images=frames[1:], duration=times, lossless=True)
         clip = OpenVideo(path)
         assert (clip.total, clip.rate) == (10, 20.0 if times else 10.0), name
         for number, frame in zip((0, 4, 9), next(clip.read([0, 4, 9])), strict=True):
@@ -146,28 +162,8 @@ def test_an_animation_is_read_by_pillow_frame_by_frame(tmp_path: Path) -> None:
     assert isinstance(clip._reader, AnimationReader)
 
 
-@pytest.mark.parametrize(
-    ("absent", "name"), [*(("decord", name) for name in EXACT), ("av", "h264.mp4"), ("av", "mpeg4.avi")]
-)
-def test_where_one_library_is_not_installed_the_other_gives_the_same_frames(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, absent: str, name: str
-) -> None:
-    path = write(tmp_path, name)
-    right = every_frame(path)
-    rate = OpenVideo(path).rate
-    monkeypatch.setitem(sys.modules, absent, None)  # so that importing it fails
-    clip = OpenVideo(path)
-    wanted = some(len(right))
-    frames = [frame for few in clip.read(wanted) for frame in few]
-    assert isinstance(clip._reader, PyavReader if absent == "decord" else DecordReader)
-    assert (clip.total, clip.rate) == (len(right), pytest.approx(rate, rel=1e-3))
-    assert all((frame == right[number]).all() for number, frame in zip(wanted, frames, strict=True))
-
-
 def test_without_a_library_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(path: Path) -> Reader:
-        raise ImportError
-
-    monkeypatch.setitem(decode_worker._LIBRARIES, "mp4", (absent, absent))
+    path = write(tmp_path, "h264.mp4")
+    monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(ValueError, match=decode_worker.NO_DECODER):
-        OpenVideo(write(tmp_path, "h264.mp4"))
+        OpenVideo(path)
