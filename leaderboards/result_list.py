@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.errors import UserError, counted
+from harness.errors import UnknownName, UserError, counted
 from harness.paths import RESULTS
 from harness.results.files import Result, load_result
 from harness.scoring.metrics import Metric
@@ -64,7 +64,7 @@ def check_is_result(path: Path) -> None:
             raise UserError(f"{path} is {what}, not a result.", remedy)
     if not path.exists() and path.suffix != ".json":
         hint = f"List results with `llave show {RESULTS}`, tasks with `llave tasks`, models with `llave models`."
-        raise UserError(f"There is no file or folder {path}.", hint)
+        raise UnknownName("results", str(path), f"There is no file or folder {path}.", hint)
 
 
 def _no_results(folder: Path) -> UserError:

@@ -67,7 +67,7 @@ class Album:
         return f"{quote(self.beside.name)}/{name}"
 
     def _said(self, side: int, left: int, some: bool) -> list[str]:
-        inside = f"in this file, where they may take {MOST_BYTES / 1e6:.0f} MB"
+        inside = f"in this file, where they may take {MOST_BYTES // 1_000_000} MB"
         where = inside if self.beside is None else f"in the folder {self.beside.name} beside this file"
         lines = [f"Pictures are {where}. They have at most {side} pixels a side."] if some else []
         if left:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from harness.errors import UserError, counted
+from harness.errors import UnknownName, UserError, counted
 from harness.results.files import Result, load_result
 from leaderboards.exchange.files import SUFFIX
 from leaderboards.load import is_separate, was_renamed
@@ -24,7 +24,7 @@ Results: TypeAlias = Mapping[Path, Result]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundResults:
     """The records of a folder, and the files that are no record."""
 
     results: Results
@@ -40,13 +40,14 @@ class Chosen:
     apart: Mapping[str, tuple[Path, ...]]
 
 
-def find_results(folder: Path) -> Found:
+def find_results(folder: Path) -> FoundResults:
     """Reads every record of a folder. Raises UserError if there is none."""
     every = sorted(path for path in folder.rglob("*.json") if not path.name.startswith("."))
     imported = tuple(path for path in every if path.name.endswith(SUFFIX))
     paths = [path for path in every if path not in imported]
     if not paths:
-        raise UserError(f"{folder} holds no results.", "Give the folder that `llave run` wrote: --out.")
+        where = "Give the folder that `llave run` wrote: --out."
+        raise UnknownName("results", str(folder), f"{folder} holds no results.", where)
     results: dict[Path, Result] = {}
     broken: dict[Path, UserError] = {}
     for path in paths:
@@ -55,7 +56,7 @@ def find_results(folder: Path) -> Found:
         except UserError as error:
             if not was_renamed(path):
                 broken[path] = error
-    return Found(results, imported, broken)
+    return FoundResults(results, imported, broken)
 
 
 def suite_of_results(results: Iterable[Result]) -> Suite | None:
@@ -91,7 +92,7 @@ def suites_of(tasks: Iterable[str]) -> list[str]:
     return found
 
 
-def choose_results(found: Found, suite: Suite | None, known: Collection[str]) -> Chosen:
+def choose_results(found: FoundResults, suite: Suite | None, known: Collection[str]) -> Chosen:
     """The results that a submission to a suite consists of.
 
     Of a model's results on a task, those of the whole dataset count, and of these the last one that was asked for.

@@ -60,7 +60,7 @@ def embed(
 
     Returns:
         Vectors `(N, d)` in float32, in the order given, as the model gives them: not normalised. With several
-        processes, only the main one gets them; the others get an array of shape `(0, 0)`.
+        processes, only the main one gets them. The others get shape `(0, 0)`.
 
     Raises:
         UserError: for what is no item, for unusable media, and for an item of which the model sees nothing.
@@ -77,12 +77,10 @@ def embed(
 
     check_count("budget", budget, 1)
     check_count("workers", workers, 0)
-    folder = Path.cwd() if root is None else Path(root).absolute()
-    own = _own_items(items, role, folder, tuple(map(Path, allow_roots)))
-    settings = model_settings(device, dtype, seed, model_options, trust_remote_code)
+    own = _own_items(items, role, Path(root or "").absolute(), tuple(map(Path, allow_roots)))
     world = join(device)
     with shown(progress and world.is_main) as bar:
-        handle = open_one(model, settings, bar.note)
+        handle = open_one(model, model_settings(device, dtype, seed, model_options, trust_remote_code), bar.note)
         found = embed_items(own, handle, EmbedSettings(Path(store), budget, worker_count(workers)), bar, world)
     return np.empty((0, 0), dtype=np.float32) if found is None else found.vectors
 

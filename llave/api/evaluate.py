@@ -72,12 +72,10 @@ def evaluate(
 
     Example:
         >>> import llave
-        >>> result = llave.evaluate("classical", tasks="demo-object", limit=5, progress=False)
-        >>> result["demo-object"].score.value <= 1
+        >>> llave.evaluate("classical", tasks="demo-object", limit=5, progress=False)["demo-object"].score.value <= 1
         True
     """
-    config = _config(protocol, limit, on_bad_media)
-    settings = _run_settings(out, store, budget, workers, device)
+    config, settings = _config(protocol, limit, on_bad_media), _run_settings(out, store, budget, workers, device)
     load = model_settings(device, dtype, seed, model_options, trust_remote_code)
     return _evaluate(model, choose_tasks(tasks, data, images, allow_roots), load, config, settings, progress)
 

@@ -80,9 +80,7 @@ def task(
         >>> import llave
         >>> animals = llave.task(
         ...     "animals",
-        ...     queries=["it barks", "it purrs"],
-        ...     candidates=["a dog", "a cat", "a fish"],
-        ...     positives=[0, 1],
+        ...     queries=["it barks", "it purrs"], candidates=["a dog", "a cat", "a fish"], positives=[0, 1]
         ... )
     """
     from harness.scoring.metrics import Metric

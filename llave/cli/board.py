@@ -56,6 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show a row for each model, or training runs by step",
     )
     add("--mix", action="store_true", help="add results under another protocol or on other data, with a mark")
+    _add_output_flags(parser)
+
+
+def _add_output_flags(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("output").add_argument
     add("-f", "--format", choices=FORMATS, default="terminal", help="format of the output")
     add("--top", type=positive, metavar="N", help="only the first N rows, and how many there are (default: all)")
@@ -84,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="DIR",
-        help="folder of the queries' pictures, if they were moved since the run (may be repeated)",
+        help="folder of the queries' pictures, if they were moved since the run; may be repeated (default: none)",
     )
 
 

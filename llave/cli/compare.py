@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="DIR",
-        help="folder of the queries' pictures, if they were moved since the run (may be repeated; for --format html)",
+        help="folder of the queries' pictures, of --format html, if they were moved; may be repeated (default: none)",
     )
 
 

@@ -99,7 +99,8 @@ def run(options: argparse.Namespace) -> int:
     how = EmbedSettings(options.store, options.budget, workers)
     notes = console(stderr=True)
     with ProgressBar(notes) as progress:
-        handles = {name: open_model(name, settings, progress.note) for name in options.models}
+        names = dict.fromkeys(options.models)
+        handles = _by_label([open_model(name, settings, progress.note) for name in names])
         samples = _samples(options, workers, progress)
         found = {
             name: diagnose_samples(samples, handle, how, progress, options.alpha) for name, handle in handles.items()

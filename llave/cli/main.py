@@ -16,6 +16,7 @@ from types import ModuleType
 from harness.errors import RunFailed, UserError, unknown_name
 from harness.paths import cache_dir, write_atomic
 from harness.results.environment import own_version
+from leaderboards.numbers import fixed
 from llave.cli import (
     board,
     compare,
@@ -64,20 +65,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     _set_up_streams()
     given = list(sys.argv[1:] if arguments is None else arguments) or ["help"]
-    started, again = time.monotonic(), "the same command"
+    started = time.monotonic()
     try:
         options = parse(given)
         speak(quiet=options.quiet, verbose=options.verbose)
-        again += " with --resume" if options.command == "train" else ""
         status: int = COMMANDS[options.command].run(options)
         if is_verbose():
-            print(f"llave {options.command} took {time.monotonic() - started:.1f} s", file=sys.stderr)
+            print(f"llave {options.command} took {fixed(time.monotonic() - started)} s", file=sys.stderr)
         return status
     except UserError as error:
         complain(error)
         return FAILED if isinstance(error, RunFailed) else USER_ERROR
     except KeyboardInterrupt:
-        _say_how_to_go_on(options.command, sys.argv[1:] if arguments is None else arguments)
+        _say_how_to_go_on(given[0], given)
         return STOPPED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -102,7 +102,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_words(options: argparse.Namespace) -> None:
-    """Refuses a suite or a task that stands for a model where no task is chosen, since it was meant as one."""
+    """Refuses a suite or a task in the place of a model, if no task is chosen otherwise."""
     if options.suite or options.tasks or options.data:
         return
     for word in options.models:

@@ -89,7 +89,7 @@ def test_folders_without_results_and_paths_to_nothing(tmp_path):
         load([tmp_path / "nothing"])
     (tmp_path / "other.json").write_text('{"lr": 1e-5}')
     write(tmp_path, "A", "m", [1])
-    assert "1 other JSON files, such as other.json: ignored" in load([tmp_path]).warnings[0]
+    assert "1 other JSON file, such as other.json: ignored" in load([tmp_path]).warnings[0]
 
 
 def _import(folder, model, **scores):

@@ -75,7 +75,7 @@ def _own_roundings(path: Path) -> Iterator[str]:
             form = "".join(str(each.value) for each in node.args[1:] if isinstance(each, ast.Constant))
         if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) and isinstance(node.left, ast.Constant):
             form = str(node.left.value) if re.search(r"%[-+ 0-9.]*[fe]", str(node.left.value)) else ""
-        if re.search(r"\.\d+[feg%]$|[fe%]$", form, re.IGNORECASE):
+        if re.search(r"\.\d+[feg%]$|[fe%]$", form, re.IGNORECASE) and not form.startswith("%Y"):
             yield f"{path.relative_to(ROOT)}:{node.lineno}: {form}"
 
 

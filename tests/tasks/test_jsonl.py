@@ -142,7 +142,7 @@ def test_an_instruction_is_joined_with_a_space_unless_it_ends_in_one(
         ({"target": "c"}, "no text, no image and no video"),
         ({**A, "target": "c", "text": "<|image_1|> a"}, MEDIA_TOKEN),
         ({**A, "target": "c", "text": MEDIA_TOKEN}, "no text, no image and no video"),
-        ({**A, "target": "c", "text": f"{MEDIA_TOKEN} a"}, "there are 0 images"),
+        ({**A, "target": "c", "text": f"{MEDIA_TOKEN} a"}, "the item has 0 images"),
         ({"target": "c", "image": ["a.png", 3]}, "image must be a path or a list of paths"),
         ({"query": "s", "text": "x"}, "no positives"),
         ({"query": "s", "text": "x", "positives": "a"}, "positives must be a list"),

@@ -277,7 +277,7 @@ def test_what_is_left_out_is_said_and_listed_and_resuming_needs_the_same_pairs(p
         out = train(config(place, "on_bad_media=skip"), place / "skipping", progress).parent
     finally:
         (place / "away.png").rename(image)
-    assert any("3 pairs are left out" in note and "skipped.jsonl" in note for note in progress.notes)
+    assert any("3 pairs left out" in note and "skipped.jsonl" in note for note in progress.notes)
     assert len((out / "skipped.jsonl").read_text().splitlines()) == 3
     record = json.loads((out / "checkpoint-4" / "llave_training.json").read_text())
     assert record["pairs_left_out"] == {"ask": 1, "find": 2}
@@ -337,7 +337,7 @@ def test_copies_of_a_file_are_one_target_in_a_run(place: Path, tmp_path: Path):
 def test_a_run_says_what_a_person_should_know_of_its_data(place: Path):
     progress = Recorder()
     train(config(place, "max_steps=1"), place / "told", progress)
-    assert any("12 pairs come with negatives, which are not used" in note for note in progress.notes)
+    assert any("12 pairs with negatives, which are not used" in note for note in progress.notes)
 
 
 def test_the_log_says_how_similarities_lie_for_each_dataset(place: Path):

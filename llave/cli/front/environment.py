@@ -19,6 +19,7 @@ READ = (
     Variable("COLUMNS", "the terminal's width", "width of tables and of help, in characters"),
     Variable("TRANSFORMERS_VERBOSITY", "error", "how much transformers says"),
     Variable("HF_HUB_DISABLE_PROGRESS_BARS", "1 away from a terminal", "1: no bars while files are downloaded"),
+    Variable("SOURCE_DATE_EPOCH", "now", "seconds since 1970: the date that a page says it was made at"),
     Variable("RANK", "0", "number of this process among several; the launcher sets it"),
     Variable("LOCAL_RANK", "one process", "number of this process on its machine; the launcher sets it"),
     Variable("WORLD_SIZE", "1", "number of processes; the launcher sets it"),

@@ -50,7 +50,7 @@ def test_one_path_is_a_list_of_one_and_a_string_is_a_text() -> None:
         ({"image": ["a.png", ""]}, "image must be a path"),
         ({"text": "<|image_1|> a cat", "image": "a.png"}, "is written <\\|media\\|>"),
         ({"text": f"{MEDIA_TOKEN} and {MEDIA_TOKEN}", "image": "a.png"}, "stands 2 times"),
-        ({"text": f"{MEDIA_TOKEN} a", "image": ["a.png", "b.png"]}, "stands 1 times"),
+        ({"text": f"{MEDIA_TOKEN} a", "image": ["a.png", "b.png"]}, "stands 1 time "),
         (7, "text"),
         (["a"], "text"),
     ],

@@ -136,7 +136,7 @@ class TestWrongNames:
             (("tasks", "--modality", "sound"), ("There is no modality named 'sound'.", "image+text")),
             (("show", "nowhere.json"), ("nowhere.json does not exist.", "OUT/<model>/<revision>/<task>.json")),
             (("show", "docs"), ("docs holds no results.", "OUT/<model>/<revision>/<task>.json")),
-            (("show", "llave-2b"), ("There is no file or folder llave-2b.", "`llave show runs/results`")),
+            (("show", "llave-2b"), ("llave-2b is a model, not results.", "`llave run llave-2b --suite SUITE`")),
             (("show", "pyproject.toml"), ("pyproject.toml is not a result",)),
             (("show",), ("required: RESULT",)),
         ],
@@ -338,7 +338,7 @@ class TestOutput:
     def test_a_score_that_is_not_above_chance_is_said_below_it_too(self, value, low, high, said):
         scores = {"hit@1": Score(value, low, high)}
         warnings = list(command._warnings("m", [result("T", metrics=scores, strict=scores)]))
-        assert ["not above chance on 1 of 1 tasks (T)" in warning for warning in warnings] == [True] * said
+        assert ["not above chance on 1 of 1 task (T)" in warning for warning in warnings] == [True] * said
 
     def test_in_a_terminal_a_bar_names_the_task_at_hand(self, tiny, place):
         command = [sys.executable, "-m", "llave", "run", HASHED, "--data", str(tiny.data), "--budget", "256"]

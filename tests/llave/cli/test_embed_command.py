@@ -174,7 +174,7 @@ def test_a_kill_costs_one_batch_at_most(folder: Path, log: Callable[[], list[lis
         ({"id": "b", "image": ["a.png", 3]}, "line 2: image must be a path or a list of paths"),
         (
             {"id": "b", "text": "<|media|> x"},
-            "line 2: <|media|> stands 1 times in the text, but there are 0 images and videos",
+            "line 2: <|media|> stands 1 time in the text, but the item has 0 images and videos",
         ),
         ({"id": "b", "image": "none.png"}, "line 2: {folder}/none.png does not exist."),
         ({"id": "b", "image": "items.jsonl"}, "line 2: {folder}/items.jsonl is not an image"),

@@ -54,7 +54,7 @@ def test_a_dry_run_says_what_is_not_used_and_what_is_left_out(mine, tmp_path: Pa
     assert "left out for bad media: 3 pairs" in said
     assert "Left out: " in said
     assert "7.png does not exist" in said
-    assert "10 pairs come with negatives, which are not used" in said
+    assert "10 pairs with negatives, which are not used" in said
     assert "of the words of the data are not in the demo's vocabulary" in said
     assert call(*mine, *dry, "--set", "hard_negatives=true") == 0
     assert "Note:" not in capsys.readouterr().out

@@ -11,8 +11,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from llave.cli.models import model_list
-from llave.cli.tasks import task_list, task_sheet
 from rich.cells import cell_len
 
 from harness.doctor.finding import Finding
@@ -28,6 +26,8 @@ from leaderboards.layout import COMFORT, parts
 from leaderboards.run_table import board_table, query_table, result_table
 from leaderboards.tables import Cell, Table, clean
 from llave.cli import diagnose, doctor, main, train
+from llave.cli.lists.models import model_list
+from llave.cli.lists.tasks import task_list, task_sheet
 from tasks.mmeb.datasets import mmeb_tasks
 from tasks.mmeb.folder import FolderSource
 from tasks.suites import find_suite

@@ -149,7 +149,7 @@ def test_an_item_may_have_several_images_and_a_video(tmp_path: Path):
         ({"query": "a", "positive": ""}, "positive: it has no text"),
         ({"query": {"txt": "a"}, "positive": "b"}, "query: an item has no key txt"),
         ({"query": "a", "positive": "b", "negatives": "c"}, "must be a list"),
-        ({"query": "a", "positive": {"text": MEDIA_TOKEN + "x"}}, "positive: .* stands 1 times"),
+        ({"query": "a", "positive": {"text": MEDIA_TOKEN + "x"}}, "positive: .* stands 1 time "),
         ([], "line 2"),
         ({"query": {"text": "<|image_1|> x", "image": "a.png"}, "positive": "b"}, "an image token is written"),
         ({"query": "a", "positive": "b", "negative": "c"}, "keys query and positive"),
@@ -207,7 +207,7 @@ def test_negatives_that_are_not_used_are_spoken_of(data: Path):
         return remarks(made, load_training_data(made))
 
     (line,) = said()
-    assert line.startswith("12 pairs come with negatives, which are not used")
+    assert line.startswith("12 pairs with negatives, which are not used")
     assert said("hard_negatives=true") == said("datasets=ask") == ()
 
 

@@ -266,8 +266,8 @@ def test_a_model_without_pixel_limits_has_no_option_for_them(folders):
     [
         ("vlm/gme-qwen2-vl=x", "gme-qwen2-vl-2b"),
         ("vlm/gme-qwen2-vl-2b=/nowhere", "no folder '/nowhere'"),
-        ("vlm/gme-qwen2-vl-2b", "hub does not give it"),
-        ("gme-qwen2-vl-2b", "hub does not give it"),
+        ("vlm/gme-qwen2-vl-2b", "the cache does not have it"),
+        ("gme-qwen2-vl-2b", "the cache does not have it"),
     ],
 )
 def test_a_name_that_leads_nowhere_is_an_error(name, said):
