@@ -170,7 +170,7 @@ def print_peak(stage: str, folder: Path, kind: str, width: int) -> None:
             bench.encode(assignment, folder / "store")
         if stage == "score":
             with closing(Store(folder / "store", model.spec)) as store:
-                score(dataset, assignment.keys, store, model.spec, protocol="strict", seed=0)
+                score(dataset, assignment.keys, store, model.spec, protocol="strict")
     print(common.peak_memory())
 
 

@@ -88,7 +88,7 @@ class Scene:
         """From the files to metrics, intervals and per-query rows."""
         assignment = self.assignment()
         with closing(self.store()) as store:
-            return score(assignment.dataset, assignment.keys, store, self.spec, protocol="strict", seed=0)
+            return score(assignment.dataset, assignment.keys, store, self.spec, protocol="strict")
 
     def ranked(self) -> list[Ranking]:
         """The ranking alone, as the loop does it: vectors of any length in memory."""

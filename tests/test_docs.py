@@ -99,8 +99,10 @@ def test_the_readme_shows_what_its_command_prints(folder: Path, monkeypatch: pyt
 def test_the_python_of_a_page_runs(page: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From its first block to its last, in a folder of its own, with the data and results of the other commands."""
     for entry in folder.iterdir():
-        if entry.name != "runs":
-            (tmp_path / entry.name).symlink_to(entry)
+        if entry.name != "runs" and not entry.is_dir():
+            shutil.copy(entry, tmp_path / entry.name)
+        elif entry.name != "runs":
+            shutil.copytree(entry, tmp_path / entry.name, symlinks=True)
     shutil.copytree(folder / "runs/results", tmp_path / "runs/results")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "docs"}

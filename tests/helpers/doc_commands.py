@@ -26,6 +26,8 @@ from trainers.recipes import find_recipe
 STANDS_FOR = {
     "MODEL": "classical",
     "DIR": "data",
+    "FOLDER": "runs/results",
+    "OUT": "runs/results",
     "FILE": "file.safetensors",
     "IMAGE": "cat.jpg",
     "RECIPE": "demo",
@@ -182,7 +184,7 @@ def _known_model(name: str) -> bool:
     if recipe:
         return recipe[1] in exact
     prefixes = tuple(row.name for row in ROWS if row.name.endswith("/"))
-    return name in exact or name.startswith((*prefixes, "./")) or _at_hand(name)
+    return name in exact or name.startswith((*prefixes, "./", "my-org/")) or _at_hand(name)
 
 
 def _model_options() -> set[str]:
