@@ -14,7 +14,28 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import BaseImageProcessor
 
+ADAPTER_CONFIG = "adapter_config.json"
+"""The settings of an adapter, in peft's format."""
 _AGAIN = "Copy or download the checkpoint again."
+
+
+def how_to_merge(base: object, adapter: Path, kind: str = "AutoModelForImageTextToText") -> str:
+    """Returns what to run so that peft itself merges an adapter. `kind` is the class of its base in transformers."""
+    base = base if isinstance(base, str) and base else "BASE"
+    return (
+        "Merge it with the version of peft that wrote it, and name the new folder:\n"
+        f"""python -c 'from peft import PeftModel; from transformers import {kind} as M
+m = PeftModel.from_pretrained(M.from_pretrained("{base}"), "{adapter}")
+m.merge_and_unload().save_pretrained("merged")'\n"""
+        "Then copy the files of tokenizer and image processor from the base."
+    )
+
+
+def merge_first(adapter: Path, more: str = "") -> UserError:
+    """Returns the error for an adapter where whole weights are needed. `more` is another way out."""
+    base = JsonFile.read(adapter / ADAPTER_CONFIG).fields.get("base_model_name_or_path")
+    what = f"{adapter} is an adapter of {base}, not a whole model."
+    return UserError(what, how_to_merge(base, adapter, "AutoModel") + more)
 
 
 def read_json(path: Path) -> object:

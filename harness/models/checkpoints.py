@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from harness.errors import UnknownName, UserError
 from harness.media.digests import folder_digest
+from harness.models.checkpoint_files import ADAPTER_CONFIG, merge_first
 from harness.models.weights import count_parameters
 
 SETTINGS = ("*.json", "*.txt", "*.model", "*.jinja")
@@ -86,9 +87,12 @@ def split_commit(written: str) -> HubName:
 
 def with_weights(folder: Path) -> Path:
     """Returns the folder. Raises UserError unless it has a config.json and weights in safetensors files."""
+    whole = any((folder / name).is_file() for name in ("model.safetensors", "model.safetensors.index.json"))
+    if not whole and (folder / ADAPTER_CONFIG).is_file():
+        raise merge_first(folder)
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder} holds no model: it has no config.json.", "Name the folder of a whole checkpoint.")
-    if not any((folder / name).is_file() for name in ("model.safetensors", "model.safetensors.index.json")):
+    if not whole:
         pickles = [path for ending in ("bin", "pth", "pt") for path in folder.glob(f"*.{ending}")]
         others = ", only pickle files, which can run code when opened" if pickles else ""
         raise UserError(f"{folder} has no model.safetensors{others}.", f"Copy all of the checkpoint. {CONVERT}")

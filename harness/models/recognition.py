@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.errors import UnknownName, UserError
+from harness.models.checkpoint_files import ADAPTER_CONFIG as ADAPTER
+from harness.models.checkpoint_files import merge_first
 from harness.models.checkpoints import download, split_commit
 from harness.models.libraries.sentence_files import PREFIX as SENTENCE_TRANSFORMERS
-from harness.models.vlm.lora import CONFIG as ADAPTER
 from harness.models.vlm.recipes import RECIPES, Recipe
 from harness.types import ModelRow
 
@@ -66,8 +67,13 @@ def _unrecognized(name: str, folder: Path, kind: object) -> UserError:
     """The error for files that do not say which row they need, with what may be written."""
     if (folder / ADAPTER).is_file():
         base = _object(folder / ADAPTER).get("base_model_name_or_path")
+        kind_of_base = _object(Path(str(base)) / "config.json").get("model_type")
         fitting = [each for each in RECIPES if base in (each.base, each.hub)]
-        return _needs_recipe(f"{name} is an adapter of {base}", name, fitting or RECIPES)
+        fitting = fitting or [each for each in RECIPES if each.family.model_type == kind_of_base]
+        if fitting:
+            return _needs_recipe(f"{name} is an adapter of {base}", name, fitting)
+        recipe = "" if kind_of_base else f"\nIf a recipe of `llave models` fits its base: vlm/RECIPE={name}"
+        return merge_first(folder, recipe)
     fitting = [each for each in RECIPES if each.family.model_type == kind]
     if fitting:
         return _needs_recipe(f"{name} has model_type {kind}", name, fitting)

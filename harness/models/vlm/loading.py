@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import UserError
+from harness.models.checkpoint_files import ADAPTER_CONFIG as CONFIG
 from harness.models.checkpoint_files import JsonFile, read_image_processor, read_tokenizer_json
 from harness.models.checkpoints import FoundCheckpoint, download, find_checkpoint, with_weights
 from harness.models.vlm.family import VlmFamily
 from harness.models.vlm.llava_next import LLAVA_NEXT, check_grids
-from harness.models.vlm.lora import CONFIG, WEIGHTS, merge_adapter, read_adapter_config, with_adapter_weights
+from harness.models.vlm.lora import WEIGHTS, merge_adapter, with_adapter_weights
+from harness.models.vlm.lora_config import read_adapter_config
 from harness.models.vlm.options import VlmOptions
 from harness.models.vlm.recipes import Recipe
 from harness.models.vlm.video import VIDEO_TOKEN
@@ -119,8 +121,11 @@ def _adapter_folder(adapter: FoundCheckpoint | None) -> Path | None:
 
 
 def _base(recipe: Recipe, adapter: FoundCheckpoint, options: VlmOptions) -> FoundCheckpoint:
-    named = read_adapter_config(adapter.folder).fields.get("base_model_name_or_path")
+    fields = read_adapter_config(adapter.folder).fields
+    named, revision = fields.get("base_model_name_or_path"), fields.get("revision")
     base = options.base or recipe.base or (named if isinstance(named, str) else "")
+    if revision not in (None, "", "main") and base == named and not Path(base).expanduser().is_dir():
+        base = f"{base}@{revision}"
     try:
         return find_checkpoint(base)
     except UserError as error:
