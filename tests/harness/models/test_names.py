@@ -218,6 +218,16 @@ class TestRefusals:
         assert "vlm2vec-qwen2-vl-2b" in error.hint
         assert "e5-v" not in error.hint
 
+    @pytest.mark.parametrize("written", ["", "clip/"])
+    def test_an_adapter_of_a_dual_encoder_is_to_be_merged_first(self, tmp_path: Path, written: str):
+        dual_files.write_clip(tmp_path / "base")
+        (tmp_path / "lora").mkdir()
+        config = {"peft_type": "LORA", "base_model_name_or_path": str(tmp_path / "base")}
+        (tmp_path / "lora" / "adapter_config.json").write_text(json.dumps(config))
+        error = _refused(f"{written}{tmp_path / 'lora'}")
+        assert f"is an adapter of {tmp_path / 'base'}" in error.what
+        assert "merge_and_unload" in error.hint
+
     def test_a_network_of_another_kind_and_a_repository_without_a_model(self, hub: Hub):
         hub.commits[COMMIT] = {"config.json": b'{"model_type": "bert"}'}
         error = _refused(hub.repo)
