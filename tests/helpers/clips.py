@@ -26,12 +26,12 @@ def write_clip(
     options: Mapping[str, str] | None = None,
 ) -> Path:
     """A clip of a pattern that moves; `times` are in milliseconds, and may be unevenly spread."""
-    pytest.importorskip("av")
-    # decord's libvpx would be taken for PyAV's. As root, SVT-AV1 gives its process a real-time priority, which starves all.
+    av = pytest.importorskip("av")
+    av.codec.Codec(codec, "w")  # raises an error that names the codec
+    # decord's libvpx would be taken for PyAV's. SVT-AV1 gives a process of root a real-time priority, which starves all.
     if codec == "libsvtav1" or ("vp" in codec and "decord" in sys.modules):
-        code = (
-            f"from pathlib import Path; from tests.helpers.clips import encode; encode(Path({str(path)!r}), {codec!r})"
-        )
+        code = "from pathlib import Path; from tests.helpers.clips import encode; "
+        code += f"encode(Path({str(path)!r}), {codec!r})"
         subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).resolve().parents[2])
         return path
     return encode(path, codec, length, size, times, rate, options)
