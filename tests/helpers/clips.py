@@ -28,7 +28,7 @@ def write_clip(
     """A clip of a pattern that moves; `times` are in milliseconds, and may be unevenly spread."""
     av = pytest.importorskip("av")
     av.codec.Codec(codec, "w")  # raises an error that names the codec
-    # decord's libvpx would be taken for PyAV's. SVT-AV1 gives a process of root a real-time priority, which starves all.
+    # decord's libvpx would be taken for PyAV's. SVT-AV1 gives a process of root a real-time priority.
     if codec == "libsvtav1" or ("vp" in codec and "decord" in sys.modules):
         code = "from pathlib import Path; from tests.helpers.clips import encode; "
         code += f"encode(Path({str(path)!r}), {codec!r})"
