@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import UnknownName, UserError, counted
+from harness.numbers import fixed, percent
 from harness.paths import RESULTS
 from harness.results.files import Result, load_result
 from harness.scoring.metrics import Metric
 from leaderboards.exchange.files import SUFFIX
-from leaderboards.numbers import fixed, percent
 from leaderboards.tables import Cell, Table
 
 _MODEL_FILES = ("config.json", "modules.json", "adapter_config.json", "config_sentence_transformers.json")

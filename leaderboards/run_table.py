@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from harness.errors import counted
+from harness.numbers import fixed, percent
 from harness.results.files import Result
 from harness.scoring.metrics import Metric, QueryRow
 from leaderboards.board.board import Board
 from leaderboards.board.tables import clusters_note, remarks
 from leaderboards.contents import content_of, places_of, shared_lead
-from leaderboards.numbers import fixed, percent
 from leaderboards.tables import Cell, Table, some
 from tasks.suites import Mean
 

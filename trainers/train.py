@@ -19,6 +19,7 @@ from harness.encoding.distributed import World
 from harness.errors import RunFailed, UserError, counted
 from harness.media.digests import Digests
 from harness.models.checkpoints import TRAINING
+from harness.numbers import percent
 from harness.paths import write_atomic
 from harness.progress import Progress
 from harness.results.environment import own_version
@@ -281,7 +282,8 @@ class _Run:
             best = disk.note_score(self._out, disk.step_of(folder), mean)
             log.add_scores(disk.step_of(folder), scores, mean)
             self._progress.note(
-                f"{folder.name}: {mean:.1%} over {counted(len(scores), 'task')}{', the best so far' if best else ''}"
+                f"{folder.name}: {percent(mean)} % over {counted(len(scores), 'task')}"
+                + (", the best so far" if best else "")
             )
         self._world.wait()
 

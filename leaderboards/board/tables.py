@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from harness.errors import unknown_name
+from harness.numbers import fixed, grouped, percent, points, significant
 from harness.results.files import Result
 from harness.scoring.intervals import Interval
 from leaderboards.board.board import Board, facts, official_effect
 from leaderboards.board.entries import MEASURED
 from leaderboards.board.standings import RULE, MeanScore, Standing
-from leaderboards.numbers import fixed, grouped, percent, points, significant
 from leaderboards.published.headline import headline_note
 from leaderboards.tables import Cell, Style, Table, picked, some
 from tasks.suites import column_of

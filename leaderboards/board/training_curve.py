@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from harness.errors import UserError
+from harness.numbers import percent
 from leaderboards.board.board import Board
 from leaderboards.board.entries import TrainingPoint
 from leaderboards.board.standings import MeanScore, Standing
 from leaderboards.board.tables import mean_cell
-from leaderboards.numbers import percent
 from leaderboards.tables import Cell, Table, picked
 
 _WIDTH = 40

@@ -6,6 +6,7 @@ import html
 from collections.abc import Sequence
 
 from harness.errors import counted
+from harness.numbers import fixed, percent, points, signed, significant
 from harness.scoring.intervals import Interval
 from leaderboards.board.tables import clusters_note
 from leaderboards.compare.compare import COMMON, Comparison, Difference
@@ -13,7 +14,6 @@ from leaderboards.compare.config_diff import changes
 from leaderboards.compare.flips import Flip
 from leaderboards.compare.training import cautions, training
 from leaderboards.contents import content_of, places_of
-from leaderboards.numbers import fixed, percent, points, signed, significant
 from leaderboards.pictures import Pictures, embedded, webp
 from leaderboards.stats import LEVEL, holm
 from leaderboards.tables import Cell, Table, html_table

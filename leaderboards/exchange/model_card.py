@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.errors import UserError, counted
+from harness.numbers import fixed
 from harness.results.files import Result
 from harness.scoring.metrics import Metric
-from leaderboards.numbers import fixed
 from tasks.suites import Suite, aggregate
 
 _TASK_TYPES = {"classification": "image-classification", "vqa": "visual-question-answering"}

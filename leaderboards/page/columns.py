@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Literal, NamedTuple, TypeAlias, TypedDict
 
+from harness.numbers import percent
 from harness.scoring.intervals import Interval
 from harness.types import Task
 from leaderboards.board.board import Board, facts, official_effect
 from leaderboards.board.standings import MeanScore, Standing
 from leaderboards.board.tables import FACTS, leaderboard_table
-from leaderboards.numbers import percent
 from leaderboards.tables import Cell, some
 from tasks.catalog import all_tasks
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
+from harness.numbers import percent
 from harness.scoring.metrics import QueryRow
-from leaderboards.numbers import percent
 
 _SMALL = 0.001
 

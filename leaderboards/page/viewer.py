@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UserError
+from harness.numbers import fixed
 from harness.results.files import load_rows
 from harness.scoring.metrics import QueryRow
 from leaderboards.board.board import Board
 from leaderboards.board.entries import Entry
 from leaderboards.contents import Content, NamedMedium, Place, content_of, places_of, shared_lead
-from leaderboards.numbers import fixed
 from leaderboards.page.similarity import Histogram, histogram
 from leaderboards.page.thumbnails import Album, Shown
 from leaderboards.page.verdicts import AnswerVerdict, verdict_of

@@ -10,12 +10,12 @@ from typing import Literal
 import numpy as np
 
 from harness.errors import counted
+from harness.numbers import fixed
 from harness.results.files import Result
 from harness.scoring.intervals import Clusters
 from harness.scoring.metrics import Metric, QueryRow, Score
 from harness.scoring.ranking import Ranking
 from harness.types import ProtocolName
-from leaderboards.numbers import fixed
 
 Rule = ProtocolName | Literal["chance"]
 EXACT = 1e-9

@@ -138,7 +138,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _write_page(board: Board, options: argparse.Namespace) -> None:
-    from leaderboards.numbers import fixed
+    from harness.numbers import fixed
     from leaderboards.page.page import write_page
 
     notes = write_page(

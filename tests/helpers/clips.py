@@ -27,11 +27,28 @@ def write_clip(
 ) -> Path:
     """A clip of a pattern that moves; `times` are in milliseconds, and may be unevenly spread."""
     av = pytest.importorskip("av")
-    if "vp" in codec and "decord" in sys.modules:  # decord's libvpx would be taken for PyAV's
-        code = "from pathlib import Path; from tests.helpers.clips import write_clip; "
-        code += f"write_clip(Path({str(path)!r}), {codec!r})"
+    av.codec.Codec(codec, "w")  # raises an error that names the codec
+    # decord's libvpx would be taken for PyAV's. SVT-AV1 gives a process of root a real-time priority.
+    if codec == "libsvtav1" or ("vp" in codec and "decord" in sys.modules):
+        code = "from pathlib import Path; from tests.helpers.clips import encode; "
+        code += f"encode(Path({str(path)!r}), {codec!r})"
         subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).resolve().parents[2])
         return path
+    return encode(path, codec, length, size, times, rate, options)
+
+
+def encode(
+    path: Path,
+    codec: str = "libx264",
+    length: int = 30,
+    size: tuple[int, int] = (128, 64),
+    times: Sequence[int] | None = None,
+    rate: int = 10,
+    options: Mapping[str, str] | None = None,
+) -> Path:
+    """Writes the clip in this process."""
+    import av
+
     width, height = size
     base = np.random.default_rng(0).integers(0, 255, (height // 8 + 1, width // 8 + 1, 3), dtype=np.uint8)
     picture = base.repeat(8, 0).repeat(8, 1)[:height, :width]

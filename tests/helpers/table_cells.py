@@ -11,11 +11,11 @@ from html.parser import HTMLParser
 
 from rich.console import Console
 
+from harness.numbers import percent
 from leaderboards.board.board import Board
 from leaderboards.board.files import board_csv
 from leaderboards.board.tables import leaderboard_table
 from leaderboards.latex import _ESCAPES, latex
-from leaderboards.numbers import percent
 from leaderboards.tables import Table, html_table, markdown
 
 Grid = list[list[str]]

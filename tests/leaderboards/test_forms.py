@@ -9,13 +9,13 @@ import re
 import numpy as np
 import pytest
 
+from harness.numbers import percent, points
 from leaderboards.board.board import Board
 from leaderboards.board.scope import every_published, rows_for
 from leaderboards.board.tables import leaderboard_table, paper_table
 from leaderboards.compare.compare import Comparison, compare
 from leaderboards.compare.files import comparison_csv
 from leaderboards.compare.tables import config_table, difference_table, matrix_table
-from leaderboards.numbers import percent, points
 from leaderboards.run_table import board_table
 from leaderboards.tables import Table
 from tasks.suites import find_suite

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import UserError, counted
+from harness.numbers import percent
 from harness.paths import cache_dir
 from harness.types import MEDIA_TOKEN
 from trainers.config import SCRATCH, TrainingConfig
@@ -132,8 +133,8 @@ def remarks(config: TrainingConfig, data: TrainingData) -> tuple[str, ...]:
         )
     if config.model == SCRATCH and (unknown := _unknown_words(config, data)):
         found.append(
-            f"{unknown:.1%} of the words of the data are not in the demo's vocabulary, and model=scratch has no other "
-            "words. To train a checkpoint: --set model=CHECKPOINT"
+            f"{percent(unknown)} % of the words of the data are not in the demo's vocabulary, and model=scratch has no "
+            "other words. To train a checkpoint: --set model=CHECKPOINT"
         )
     return tuple(found)
 

@@ -28,7 +28,7 @@ function clipped(text, most) {
   return text.length > most ? `${text.slice(0, most - 1)}…` : text;
 }
 
-// The same text as in leaderboards/numbers.py: rounded once, half up, from the 12 digits that count.
+// The same text as in harness/numbers.py: rounded once, half up, from the 12 digits that count.
 function fixed(value, digits = 1) {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "nan" : value > 0 ? "inf" : "-inf";
   const [mantissa, power] = Math.abs(value).toExponential(11).split("e");

@@ -11,9 +11,9 @@ from threading import Thread
 import numpy as np
 import pytest
 
+from harness.numbers import percent, points
 from leaderboards.board.board import Board
 from leaderboards.compare.compare import compare
-from leaderboards.numbers import percent, points
 from leaderboards.page.page import write_page
 from tasks.suites import find_suite
 from tests.helpers.browser import Page

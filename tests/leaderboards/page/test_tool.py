@@ -15,12 +15,12 @@ import pytest
 from PIL import Image
 
 from harness.errors import UserError
+from harness.numbers import fixed, percent, points
 from leaderboards.board.board import Board
 from leaderboards.board.scope import make_board
 from leaderboards.board.tables import leaderboard_table
 from leaderboards.compare.compare import compare
 from leaderboards.latex import latex_text
-from leaderboards.numbers import fixed, percent, points
 from leaderboards.page.page import write_page
 from leaderboards.tables import clean, markdown, markdown_text
 from tests.helpers.browser import Page

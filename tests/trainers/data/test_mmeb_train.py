@@ -13,6 +13,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from harness.errors import UserError
+from harness.numbers import percent
 from harness.types import MEDIA_TOKEN, Item, Media
 from tasks.demo.suite import demo_vocabulary
 from tests.helpers.training_files import BASE, write_pairs, write_table
@@ -221,7 +222,7 @@ def test_the_share_of_unknown_words_is_that_of_the_tokenizer(
     tokens = [token for text in texts for token in tokenizer.encode(" ".join([*text, "red"])).tokens]
     share = tokens.count("<unk>") / len(tokens)
     found = remarks(made, load_training_data(made))
-    assert [line.partition(" ")[0] for line in found] == ([f"{share:.1%}"] if share else [])
+    assert [line.partition(" ")[0] for line in found] == ([percent(share)] if share else [])
     assert remarks(override(BASE, [f"data={path}", "model=mine", "batch=2"]), load_training_data(made)) == ()
 
 
