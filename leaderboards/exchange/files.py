@@ -27,6 +27,9 @@ SUFFIX = ".imported.json"
 ABSENT = "FILE_N/A"
 """The public leaderboard's entry for a dataset without scores. It also has other such strings."""
 
+_NO_SCORES = re.compile("[A-Z]+[_/][A-Z_/]+")
+"""Such strings have no digit, so no score is taken for one."""
+
 Origin = Literal["mmeb", "acc", "mteb"]
 Json = Mapping[str, object]
 
@@ -82,8 +85,9 @@ def check_content(path: Path, content: Json) -> None:
         for dataset, scores in part(metrics, modality).items():
             if isinstance(scores, dict):
                 _check_scores(path, dataset, scores)
-            elif not isinstance(scores, str):
-                raise UserError(f"{path}: {dataset} has neither scores nor {ABSENT}.", "Repair the file.")
+            elif not (isinstance(scores, str) and _NO_SCORES.fullmatch(scores)):
+                what = f"{path}: {dataset} has neither scores nor {ABSENT}, but {scores!r}."
+                raise UserError(what, 'Write scores as fractions, such as {"hit@1": 0.572}.')
 
 
 def check_dataset(path: Path, dataset: str) -> None:

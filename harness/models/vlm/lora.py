@@ -197,7 +197,8 @@ def _read(folder: Path, renamed: Sequence[tuple[str, str]]) -> _Adapter:
         what = f"{path} is missing, cut short or damaged: {error}"
         raise UserError(what, "Copy or download the file again.") from None
     tensors: dict[str, Tensor] = {}
-    written, used, strange = {}, [], []
+    written: dict[str, str] = {}
+    used, strange = [], []
     for name, match in _parsed(found):
         if match is None:
             strange.append(name)

@@ -165,6 +165,11 @@ BAD = {
     "percent": (json.dumps(_with("CIRR", {"hit@1": 54.5})), "hit@1 of CIRR is not a fraction"),
     "text": (json.dumps(_with("CIRR", {"hit@1": "54"})), "hit@1 of CIRR is not a number"),
     "neither": (json.dumps(_with("CIRR", 0.5)), "CIRR has neither"),
+    "text in place of scores": (
+        json.dumps(_with("CIRR", "57.2%")),
+        "neither scores nor FILE_N/A, but '57.2%'",
+    ),
+    "null": (json.dumps(_with("CIRR", None)), "but None"),
     "misspelt": (json.dumps(_with("CIIR", {"hit@1": 0.5})), "Did you mean CIRR?"),
     "nameless": (json.dumps({"metadata": {}, "metrics": {"image": {}}}), "does not name its model"),
     "something else": ('{"hello": 1}', "Its keys: hello"),
