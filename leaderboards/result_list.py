@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import UnknownName, UserError, counted
-from harness.numbers import fixed, percent
 from harness.paths import RESULTS
 from harness.results.files import Result, load_result
+from harness.results.numbers import fixed, percent
 from harness.scoring.metrics import Metric
 from leaderboards.exchange.files import SUFFIX
 from leaderboards.tables import Cell, Table

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from harness.errors import counted
-from harness.numbers import fixed, percent
 from harness.results.files import Result
+from harness.results.numbers import fixed, percent
 from harness.scoring.metrics import Metric, QueryRow
 from leaderboards.board.board import Board
 from leaderboards.board.tables import clusters_note, remarks

@@ -22,7 +22,7 @@ MOST_LINES, MOST_FUNCTION_LINES, MOST_ENTRIES = 300, 60, 16
 FLOORS: Mapping[str, Sequence[set[str]]] = {
     "": ({"harness"}, {"tasks"}, {"leaderboards", "trainers"}, {"llave"}),
     "harness": (
-        {"types", "progress", "numbers"},
+        {"types", "progress"},
         {"errors"},
         {"settings", "paths", "identity"},
         {"media"},

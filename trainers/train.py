@@ -19,10 +19,10 @@ from harness.encoding.distributed import World
 from harness.errors import RunFailed, UserError, counted
 from harness.media.digests import Digests
 from harness.models.checkpoints import TRAINING
-from harness.numbers import percent
 from harness.paths import write_atomic
 from harness.progress import Progress
 from harness.results.environment import own_version
+from harness.results.numbers import percent
 from trainers.config import TrainingConfig, to_json
 from trainers.data.loader import BatchLoader, PreparedItems, SubBatch
 from trainers.data.training_data import (

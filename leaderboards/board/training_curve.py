@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from harness.errors import UserError
-from harness.numbers import percent
+from harness.results.numbers import percent
 from leaderboards.board.board import Board
 from leaderboards.board.entries import TrainingPoint
 from leaderboards.board.standings import MeanScore, Standing

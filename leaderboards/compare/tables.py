@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 
 from harness.errors import counted
-from harness.numbers import fixed, percent, points, signed, significant
+from harness.results.numbers import fixed, percent, points, signed, significant
 from harness.scoring.intervals import Interval
 from leaderboards.board.tables import clusters_note
 from leaderboards.compare.compare import COMMON, Comparison, Difference

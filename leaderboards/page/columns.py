@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Literal, NamedTuple, TypeAlias, TypedDict
 
-from harness.numbers import percent
+from harness.results.numbers import percent
 from harness.scoring.intervals import Interval
 from harness.types import Task
 from leaderboards.board.board import Board, facts, official_effect

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-from harness.numbers import percent
+from harness.results.numbers import percent
 from harness.scoring.metrics import QueryRow
 
 _SMALL = 0.001

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UserError
-from harness.numbers import fixed
 from harness.results.files import load_rows
+from harness.results.numbers import fixed
 from harness.scoring.metrics import QueryRow
 from leaderboards.board.board import Board
 from leaderboards.board.entries import Entry

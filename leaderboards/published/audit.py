@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.numbers import percent
+from harness.results.numbers import percent
 from leaderboards.published.mmeb_v2 import part_suites
 from leaderboards.published.rows import MeanMismatch, PublishedRow
 from tasks.mmeb.datasets import META_TASKS

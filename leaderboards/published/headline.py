@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.numbers import percent
+from harness.results.numbers import percent
 from leaderboards.published.rows import PublishedRow
 
 TABLE = "LLaVE Table 2"

@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 
 from harness.errors import counted
-from harness.numbers import fixed
 from harness.results.files import Result
+from harness.results.numbers import fixed
 from harness.scoring.intervals import Clusters
 from harness.scoring.metrics import Metric, QueryRow, Score
 from harness.scoring.ranking import Ranking

@@ -9,8 +9,8 @@ from types import TracebackType
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from harness.numbers import grouped
 from harness.progress import WorkKind
+from harness.results.numbers import grouped
 from llave.api.run_clock import RunClock, duration
 
 _FIRST, _LONGEST, _SHARE = 10.0, 300.0, 0.05

@@ -45,7 +45,7 @@ class DoctorReport:
         return f"DoctorReport({short(self.model)}: {len(self.findings)} checks, {short(said)})"
 
     def _repr_html_(self) -> str:
-        from harness.numbers import significant
+        from harness.results.numbers import significant
         from leaderboards.tables import Cell, Table, html_table
 
         rows = tuple(

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Protocol
 
-from harness.numbers import grouped
 from harness.progress import NoProgress, Progress, WorkKind
+from harness.results.numbers import grouped
 from llave.api.run_clock import RunClock
 
 

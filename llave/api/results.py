@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError, counted, unknown_name
-from harness.numbers import fixed, percent
 from harness.paths import safe_name
+from harness.results.numbers import fixed, percent
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -138,7 +138,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _write_page(board: Board, options: argparse.Namespace) -> None:
-    from harness.numbers import fixed
+    from harness.results.numbers import fixed
     from leaderboards.page.page import write_page
 
     notes = write_page(

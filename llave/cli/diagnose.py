@@ -11,7 +11,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
-from harness.numbers import fixed, percent, signed
+from harness.results.numbers import fixed, percent, signed
 from llave.cli.flags import (
     DONE,
     MODEL_HELP,

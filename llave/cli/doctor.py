@@ -78,7 +78,7 @@ def _table(findings: Sequence[Finding]) -> Table:
 
 
 def _number(value: float | None) -> str:
-    from harness.numbers import grouped, significant
+    from harness.results.numbers import grouped, significant
 
     return "" if value is None else significant(value) if value < 10 else grouped(value)
 

@@ -14,9 +14,9 @@ from textwrap import fill
 from types import ModuleType
 
 from harness.errors import RunFailed, UserError, unknown_name
-from harness.numbers import fixed
 from harness.paths import cache_dir, write_atomic
 from harness.results.environment import own_version
+from harness.results.numbers import fixed
 from llave.cli import (
     board,
     compare,

@@ -127,6 +127,6 @@ def _pairs_table(found: Estimate) -> Table:
 
 
 def _size(count: int) -> str:
-    from harness.numbers import grouped
+    from harness.results.numbers import grouped
 
     return f"{grouped(count / 2**30, 1)} GB" if count >= 2**29 else f"{grouped(count / 2**20)} MB"

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 
 from rich.console import Console
 
-from harness.numbers import percent
+from harness.results.numbers import percent
 from leaderboards.board.board import Board
 from leaderboards.board.files import board_csv
 from leaderboards.board.tables import leaderboard_table

@@ -9,7 +9,7 @@ import re
 import numpy as np
 import pytest
 
-from harness.numbers import percent, points
+from harness.results.numbers import percent, points
 from leaderboards.board.board import Board
 from leaderboards.board.scope import every_published, rows_for
 from leaderboards.board.tables import leaderboard_table, paper_table

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import UserError, counted
-from harness.numbers import percent
 from harness.paths import cache_dir
+from harness.results.numbers import percent
 from harness.types import MEDIA_TOKEN
 from trainers.config import SCRATCH, TrainingConfig
 from trainers.data.bad_media import check_media, damaged_media, refuse_bad, without_bad

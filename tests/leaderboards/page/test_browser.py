@@ -11,7 +11,7 @@ from threading import Thread
 import numpy as np
 import pytest
 
-from harness.numbers import percent, points
+from harness.results.numbers import percent, points
 from leaderboards.board.board import Board
 from leaderboards.compare.compare import compare
 from leaderboards.page.page import write_page

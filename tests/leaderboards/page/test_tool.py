@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from harness.errors import UserError
-from harness.numbers import fixed, percent, points
+from harness.results.numbers import fixed, percent, points
 from leaderboards.board.board import Board
 from leaderboards.board.scope import make_board
 from leaderboards.board.tables import leaderboard_table

@@ -13,7 +13,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from harness.errors import UserError
-from harness.numbers import percent
+from harness.results.numbers import percent
 from harness.types import MEDIA_TOKEN, Item, Media
 from tasks.demo.suite import demo_vocabulary
 from tests.helpers.training_files import BASE, write_pairs, write_table

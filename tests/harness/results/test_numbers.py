@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.numbers import fixed, grouped, percent, points, signed, significant
+from harness.results.numbers import fixed, grouped, percent, points, signed, significant
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @given(st.integers(1, 5000).flatmap(lambda count: st.tuples(st.integers(0, count), st.just(count))))
@@ -82,6 +82,6 @@ def _own_roundings(path: Path) -> Iterator[str]:
 def test_the_one_formatter_rounds_every_number_that_is_printed() -> None:
     files = [path for package in ("leaderboards", "llave") for path in (ROOT / package).rglob("*.py")]
     found = {path: list(_own_roundings(path)) for path in files}
-    own = found.pop(ROOT / "harness" / "numbers.py")
+    own = found.pop(ROOT / "harness" / "results" / "numbers.py")
     assert own  # so the search finds what it looks for
     assert [line for lines in found.values() for line in lines] == []
