@@ -79,8 +79,7 @@ def task(
     Example:
         >>> import llave
         >>> animals = llave.task(
-        ...     "animals",
-        ...     queries=["it barks", "it purrs"], candidates=["a dog", "a cat", "a fish"], positives=[0, 1]
+        ...     "animals", queries=["it barks", "it purrs"], candidates=["a dog", "a cat", "a fish"], positives=[0, 1]
         ... )
     """
     from harness.scoring.metrics import Metric
