@@ -21,9 +21,10 @@ from harness.data.cache import DatasetCache
 from harness.embed import EmbedSettings
 from harness.encoding.distributed import World
 from harness.evaluate import Run, RunSettings
+from harness.files.paths import cache_dir
+from harness.files.writing import write_atomic
 from harness.media.digests import Digests
 from harness.models.llave.embedder import open_llave
-from harness.paths import cache_dir, write_atomic
 from harness.progress import NoProgress
 from harness.types import EvalConfig, ModelSettings, Task
 from tasks.catalog import all_tasks

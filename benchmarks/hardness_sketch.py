@@ -12,7 +12,8 @@ from random import Random
 
 from PIL import Image
 
-from harness.paths import cache_dir, write_atomic
+from harness.files.paths import cache_dir
+from harness.files.writing import write_atomic
 from harness.types import Task
 from tasks.demo.draw import draw
 from tasks.demo.scenes import COLORS, SHAPES, SIZES, Picture, Scene, Thing, changes

@@ -17,10 +17,10 @@ from harness.encoding.missing import EncodeSettings, amount, encode_missing, fai
 from harness.encoding.store import Store
 from harness.encoding.vectors import Work
 from harness.errors import BadMedia, UserError, hints_of
+from harness.files.writing import explain_os_errors
 from harness.identity import model_fingerprint
 from harness.media.digests import Digests
 from harness.media.images import MediaInfo
-from harness.paths import explain_os_errors
 from harness.plan import add_work, seen_by
 from harness.progress import Progress
 from harness.results.environment import own_version

@@ -11,9 +11,9 @@ from harness.data.cache import DatasetCache
 from harness.data.dataset import Dataset
 from harness.encoding.vectors import Work
 from harness.errors import BadMedia, UserError
+from harness.files.paths import safe_name
 from harness.identity import item_key, model_fingerprint, result_fingerprint
 from harness.media.images import MediaInfo
-from harness.paths import safe_name
 from harness.results.files import Result, find_result
 from harness.scoring.metrics import Metric
 from harness.scoring.score import DatasetKeys

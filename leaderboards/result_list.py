@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness.errors import UnknownName, UserError, counted
-from harness.paths import RESULTS
+from harness.files.paths import RESULTS
 from harness.results.files import Result, load_result
 from harness.results.numbers import fixed, percent
 from harness.scoring.metrics import Metric

@@ -17,9 +17,9 @@ from accelerate.utils import DistributedType
 
 from harness.encoding.distributed import World
 from harness.errors import RunFailed, UserError, counted
+from harness.files.writing import write_atomic
 from harness.media.digests import Digests
 from harness.models.checkpoints import TRAINING
-from harness.paths import write_atomic
 from harness.progress import Progress
 from harness.results.environment import own_version
 from harness.results.numbers import percent

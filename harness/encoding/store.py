@@ -21,8 +21,9 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from harness.errors import UserError
+from harness.files.paths import safe_name
+from harness.files.writing import explain_os_errors, write_atomic
 from harness.identity import model_fields, model_fingerprint
-from harness.paths import explain_os_errors, safe_name, write_atomic
 from harness.types import FloatArray, ModelSpec
 
 FORMAT = 1

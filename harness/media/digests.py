@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from harness.errors import BadMedia, UserError
+from harness.files.paths import cache_dir
 from harness.identity import fingerprint, library_version
 from harness.media.containers import check_video
 from harness.media.images import MediaInfo, inspect_image, read_media
 from harness.media.places import about, resolve, walk
-from harness.paths import cache_dir
 from harness.types import Media
 
 _RECIPE = 1

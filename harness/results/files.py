@@ -23,7 +23,8 @@ import jsonlines
 from filelock import FileLock
 
 from harness.errors import UnknownName, UserError
-from harness.paths import explain_os_errors, safe_name, write_atomic
+from harness.files.paths import safe_name
+from harness.files.writing import explain_os_errors, write_atomic
 from harness.scoring.metrics import QueryRow, Score
 from harness.types import ModelSpec
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import UnknownName, UserError
+from harness.files.paths import safe_name
 from harness.models import open_model
-from harness.paths import safe_name
 from harness.results.files import result_folder
 from harness.types import ModelSettings
 from leaderboards.board.entries import Entry, comparable, measured, printed

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from harness.errors import UnknownName, UserError, unknown_name
+from harness.files.paths import safe_name
+from harness.files.writing import write_atomic
 from harness.identity import fingerprint
-from harness.paths import safe_name, write_atomic
 from leaderboards.published.rows import Citation, PublishedRow
 from tasks.suites import find_suite
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
-from harness.paths import write_atomic
+from harness.files.writing import write_atomic
 from leaderboards.board.board import Board
 from leaderboards.page.data import page_data
 from leaderboards.page.thumbnails import Album

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypedDict
 from urllib.parse import quote
 
-from harness.paths import explain_os_errors
+from harness.files.writing import explain_os_errors
 from leaderboards.contents import NamedMedium
 from leaderboards.pictures import Pictures, count, embedded, webp
 

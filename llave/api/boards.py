@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from harness.errors import UserError, counted
-from harness.paths import RESULTS
+from harness.files.paths import RESULTS
 from llave.api.results import EvalResults, short
 from llave.words.answer import answering
 

@@ -11,7 +11,7 @@ import numpy as np
 from harness.data.items import ITEM_FIELDS, parse_role
 from harness.encoding import DEFAULT_BUDGET
 from harness.errors import UserError
-from harness.paths import STORE
+from harness.files.paths import STORE
 from harness.types import FloatArray, Role, Scalar
 from llave.api.evaluate import check_count
 from llave.api.items import Records, records_of, to_item

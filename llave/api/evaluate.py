@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.encoding import DEFAULT_BUDGET
 from harness.errors import RunFailed, UserError
-from harness.paths import RESULTS, STORE
+from harness.files.paths import RESULTS, STORE
 from harness.types import EvalConfig, ModelSettings, ProtocolName, Scalar
 from llave.api.choose import TaskChoice, Tasks, choose_tasks
 from llave.api.models import Model, model_settings, open_models

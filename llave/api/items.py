@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from harness.data.items import parse_item, unknown_keys
 from harness.errors import UserError
-from harness.paths import cache_dir, explain_os_errors
+from harness.files.paths import cache_dir
+from harness.files.writing import explain_os_errors
 from harness.types import Item, Media
 
 if TYPE_CHECKING:

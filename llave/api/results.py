@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError, counted, unknown_name
-from harness.paths import safe_name
+from harness.files.paths import safe_name
 from harness.results.numbers import fixed, percent
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError, counted
-from harness.paths import RESULTS
+from harness.files.paths import RESULTS
 from llave.cli.flags import DONE, console, natural, positive, say
 
 if TYPE_CHECKING:

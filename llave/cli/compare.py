@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
-from harness.paths import RESULTS
+from harness.files.paths import RESULTS
 from llave.cli.flags import DONE, FAILED, console, natural, percentage_points, say
 
 if TYPE_CHECKING:

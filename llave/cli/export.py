@@ -54,7 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Writes the files. Returns the exit status."""
-    from harness.paths import safe_name, write_atomic
+    from harness.files.paths import safe_name
+    from harness.files.writing import write_atomic
 
     exports = [each for each in _exports(options) if options.model in (None, each.model)]
     models = [each.model for each in exports]

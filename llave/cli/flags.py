@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from harness.encoding import DEFAULT_BUDGET
 from harness.errors import UserError
-from harness.paths import STORE
+from harness.files.paths import STORE
 from llave.words.answer import answer
 
 if TYPE_CHECKING:

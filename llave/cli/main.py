@@ -14,7 +14,8 @@ from textwrap import fill
 from types import ModuleType
 
 from harness.errors import RunFailed, UserError, unknown_name
-from harness.paths import cache_dir, write_atomic
+from harness.files.paths import cache_dir
+from harness.files.writing import write_atomic
 from harness.results.environment import own_version
 from harness.results.numbers import fixed
 from llave.cli import (

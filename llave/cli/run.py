@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UnknownName, counted
-from harness.paths import RESULTS
+from harness.files.paths import RESULTS
 from harness.types import Task
 from llave.cli.flags import (
     DONE,

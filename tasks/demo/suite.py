@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from harness.errors import UserError
-from harness.paths import cache_dir, explain_os_errors
+from harness.files.paths import cache_dir
+from harness.files.writing import explain_os_errors
 from harness.types import DataInfo, Task, TaskData
 from tasks.demo.clips import CAPTIONS, demo_clips
 from tasks.demo.datasets import eval_questions, query_side, target_side, train_questions, words_of

@@ -23,7 +23,7 @@ from pathlib import Path, PurePosixPath
 from filelock import FileLock
 
 from harness.errors import UserError
-from harness.paths import explain_os_errors, write_atomic
+from harness.files.writing import explain_os_errors, write_atomic
 
 MANIFEST = ".manifest.json"
 """The manifest is written last, so its existence proves that every file is there."""

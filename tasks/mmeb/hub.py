@@ -13,7 +13,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from harness.errors import UserError, unknown_name
-from harness.paths import cache_dir, explain_os_errors, safe_name, write_atomic
+from harness.files.paths import cache_dir, safe_name
+from harness.files.writing import explain_os_errors, write_atomic
 from harness.types import DataInfo, Task, TaskData
 from tasks.mmeb.archive import is_unpacked, unpack
 from tasks.names import parse_name

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.paths import cache_dir, explain_os_errors
+from harness.files.paths import cache_dir
+from harness.files.writing import explain_os_errors
 from tasks.mmeb.archive import is_unpacked, unpack
 from tasks.mmeb.hub import HubSource
 from trainers.data.mmeb_train import UNPACKED

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import UserError, counted
-from harness.paths import cache_dir
+from harness.files.paths import cache_dir
 from harness.results.numbers import percent
 from harness.types import MEDIA_TOKEN
 from trainers.config import SCRATCH, TrainingConfig

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
-from harness.paths import explain_os_errors, write_atomic
+from harness.files.writing import explain_os_errors, write_atomic
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.files.writing import explain_os_errors, write_atomic
 from harness.models.checkpoint_files import JsonFile
 from harness.models.checkpoints import FoundCheckpoint, find_checkpoint
 from harness.models.llave.config import MODEL_TYPE, LlaveConfig, read_config
@@ -16,7 +17,6 @@ from harness.models.llave.embedder import ALIASES, LlaveCheckpoint, LlaveEmbedde
 from harness.models.llave.options import LlaveOptions
 from harness.models.llave.prompt import read_prompter
 from harness.models.llave.weights import TensorLocation, find_weights
-from harness.paths import explain_os_errors, write_atomic
 from harness.types import ModelSpec
 from trainers.config import SCRATCH, TrainingConfig
 from trainers.engine.scratch import write_scratch

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import UserError, counted
-from harness.paths import explain_os_errors, write_atomic
+from harness.files.writing import explain_os_errors, write_atomic
 from trainers.config import CHANGEABLE, TrainingConfig, differences, to_json
 from trainers.data.training_data import TrainingData
 from trainers.engine.checkpoint import STATE, checkpoints, read_record, resumable

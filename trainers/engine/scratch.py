@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from harness.files.writing import explain_os_errors, write_atomic
 from harness.models.llave.config import MODEL_TYPE, LlaveConfig, read_config
 from harness.models.llave.weights import released_name
-from harness.paths import explain_os_errors, write_atomic
 from trainers.engine.checkpoint import write_tensors
 
 TOWER = "siglip"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from harness.errors import UserError
-from harness.paths import explain_os_errors, write_atomic
+from harness.files.writing import explain_os_errors, write_atomic
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.errors import UserError
-from harness.paths import explain_os_errors
+from harness.files.writing import explain_os_errors
 from trainers.monitor.diagnostics import Diagnosis
 
 if TYPE_CHECKING:

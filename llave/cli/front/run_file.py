@@ -63,7 +63,7 @@ def settings_by_model(options: argparse.Namespace) -> dict[str, ModelSettings]:
 
 def write(options: argparse.Namespace, handles: Mapping[str, ModelHandle]) -> None:
     """Writes the run beside its results, unless a file there holds the same. Raises UserError."""
-    from harness.paths import write_atomic
+    from harness.files.writing import write_atomic
 
     text = toml.dumps(_fields(options, handles))
     before = options.out.glob("run-*.toml")

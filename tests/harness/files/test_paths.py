@@ -13,7 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.errors import UserError
-from harness.paths import cache_dir, explain_os_errors, safe_name, write_atomic
+from harness.files.paths import cache_dir, safe_name
+from harness.files.writing import explain_os_errors, write_atomic
 from tests.helpers.image_files import without_rights
 
 names = st.text(alphabet="aA/-.~_ :é\\\x00\n\ud800", max_size=6) | st.text(max_size=200)
