@@ -34,7 +34,7 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
     ),
     "harness/models": (
         {"checkpoint_files", "options", "common", "weights"},
-        {"checkpoints"},
+        {"checkpoints", "tokenizer"},
         {"null", "classical", "custom", "llave", "libraries"},
         {"dual", "vlm"},
         {"recognition"},

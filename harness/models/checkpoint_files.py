@@ -1,4 +1,4 @@
-"""The small files of a checkpoint: JSON objects with errors that name file and key, tokenizers, image processors."""
+"""The small files of a checkpoint: JSON objects with errors that name file and key, and image processors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from harness.errors import UserError
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
     from transformers import BaseImageProcessor
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -92,28 +91,6 @@ class JsonFile:
             "Take the file from where the weights came from. Unknown settings are refused, so that no score rests on "
             "a guess.",
         )
-
-
-def read_tokenizer_json(folder: Path) -> Tokenizer:
-    """Loads the tokenizer of a folder, without truncation and padding.
-
-    The file itself is used, because the class that transformers chooses for it depends on the version.
-
-    Raises:
-        UserError: if tokenizer.json does not hold a tokenizer.
-    """
-    from tokenizers import Tokenizer
-
-    file = JsonFile.read(folder / "tokenizer.json")
-    try:
-        tokenizer = Tokenizer.from_str(json.dumps(file.fields))
-    except Exception as error:
-        if type(error) is not Exception:  # the library raises no narrower class
-            raise
-        raise UserError(f"{file.path} holds no tokenizer: {error}.", _AGAIN) from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    return tokenizer
 
 
 def read_image_processor(folder: Path, name: str) -> BaseImageProcessor:

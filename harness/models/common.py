@@ -98,4 +98,11 @@ def open_pictures(medium: Media, choose: Callable[[int, float], Sequence[int]]) 
 
 def plain_text(text: str) -> str:
     """Returns the text without media tokens and the newline after each, for models that have no media tokens."""
-    return text.replace(f"{MEDIA_TOKEN}\n", "").replace(MEDIA_TOKEN, "")
+    return without_media(text.replace(f"{MEDIA_TOKEN}\n", ""))
+
+
+def without_media(text: str) -> str:
+    """Returns the text without media tokens, also those that arise when one is taken away from inside another."""
+    while MEDIA_TOKEN in text:
+        text = text.replace(MEDIA_TOKEN, "")
+    return text

@@ -185,7 +185,7 @@ def open_dual(
     spec = ModelSpec(
         checkpoint.family.prefixes[0] + found.name,
         revision=found.revision,
-        adapter=checkpoint.family.prefixes[0] + "1",
+        adapter=checkpoint.family.prefixes[0] + "2",
         dtype=float_type(settings),
         options={
             **asdict(checkpoint.options),

@@ -7,13 +7,11 @@ import string
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from harness.errors import UserError
-from harness.models.checkpoint_files import JsonFile, read_tokenizer_json
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+from harness.models.checkpoint_files import JsonFile
+from harness.models.tokenizer import PromptTokenizer
 
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -41,9 +39,9 @@ class TextRule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TextReader:
-    """Turns texts into token ids. It can be used from several threads, because the tokenizer is only read."""
+    """Turns texts into token ids. What reads like a special token in a text is text. Threads can share a reader."""
 
-    tokenizer: Tokenizer
+    tokenizer: PromptTokenizer
     rule: TextRule
     before: tuple[int, ...]
     after: int
@@ -55,7 +53,7 @@ class TextReader:
         """Cleans, tokenizes and truncates a text."""
         words = self.rule.clean(text).split(" ")
         kept = words[: self.rule.most_words]
-        ids = self.tokenizer.encode(" ".join(kept), add_special_tokens=False).ids
+        ids = self.tokenizer.encode(self.tokenizer.quoted(" ".join(kept)))
         room = self.limit - len(self.before) - 1
         return TextTokens((*self.before, *ids[:room], self.after), len(kept) < len(words) or len(ids) > room)
 
@@ -76,12 +74,12 @@ def read_tokenizer(folder: Path, rule: TextRule, limit: int, vocabulary: int) ->
         UserError: if the file or a special token that the recipe needs is missing.
     """
     settings = JsonFile.read(folder / "tokenizer_config.json")
-    tokenizer = read_tokenizer_json(folder)
+    tokenizer = PromptTokenizer.read(folder)
 
     def known(key: str) -> int:
         declared = settings.fields.get(key)
         token = declared.get("content") if isinstance(declared, dict) else declared
-        found = tokenizer.token_to_id(token) if isinstance(token, str) else None
+        found = tokenizer.id_of(token) if isinstance(token, str) else None
         if found is None or found >= vocabulary:
             raise UserError(
                 f"The tokenizer in {folder} does not fit the model: its {key} {token!r} has id {found}, and "

@@ -206,6 +206,7 @@ def _load(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> Sentence
             "torchvision, write your own class: docs/add-a-model.md.",
         ) from error
     _account(checkpoint, model)
+    _keep_text_as_text(model)
     if model.transformers_model is None:
         model.to(dtype)  # modules without a network of transformers ignore `model_kwargs`
     modalities = {"text", "image"}.intersection(model.modalities)
@@ -216,6 +217,17 @@ def _load(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> Sentence
             "Load it in your own class (docs/add-a-model.md), and please report the model's name.",
         )
     return model
+
+
+def _keep_text_as_text(model: SentenceTransformer) -> None:
+    """Makes the tokenizer read `[SEP]` or `<|endoftext|>` in a text as text.
+
+    A model whose own prompts or messages are written with special tokens keeps the rule of the library.
+    """
+    special = getattr(model.tokenizer, "all_special_tokens", [])
+    written = any(token in prompt for token in special for prompt in model.prompts.values() if prompt)
+    if special and not written and "message" not in model.modalities:
+        model.tokenizer.split_special_tokens = True
 
 
 def _account(checkpoint: FoundCheckpoint, model: SentenceTransformer) -> None:
@@ -267,7 +279,7 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
     spec = ModelSpec(
         PREFIX + checkpoint.name.removeprefix(PREFIX),
         revision=revision,
-        adapter="sentence-transformers/2",
+        adapter="sentence-transformers/3",
         dtype=float_type(settings),
         options=options,
         modalities=modalities,

@@ -120,7 +120,7 @@ def open_llave(name: str, settings: ModelSettings) -> ModelHandle:
     spec = ModelSpec(
         PREFIX + checkpoint.found.name,
         revision=checkpoint.found.revision,
-        adapter="llave/1",
+        adapter="llave/2",
         dtype=dtype,
         options=identity,
         modalities=("text", "image", "video") if checkpoint.config.sees_video else ("text", "image"),

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UserError
-from harness.models.checkpoint_files import JsonFile, read_tokenizer_json
+from harness.models.checkpoint_files import JsonFile
+from harness.models.common import without_media
 from harness.models.llave.vision import VisualInput
+from harness.models.tokenizer import PromptTokenizer
 from harness.types import MEDIA_TOKEN
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
 
 _BEFORE = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
 _AFTER = "<|im_end|>\n<|im_start|>assistant\n\n<|im_end|>\n"
-_PAD, _SPECIAL = "<|endoftext|>", ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+_SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _NOISE = "QA_GT_caption_based_noisy"
 """A marker in the training data that the public code deletes from every text."""
 
@@ -54,7 +54,7 @@ def user_turn(text: str, media: int) -> str:
         head, _, tail = text.rpartition(MEDIA_TOKEN)
         text = head + tail
     if media == 1 and not text.startswith(MEDIA_TOKEN):
-        return f"{MEDIA_TOKEN}\n{text.replace(MEDIA_TOKEN, '').strip()}".strip()
+        return f"{MEDIA_TOKEN}\n{without_media(text).strip()}".strip()
     return f"{MEDIA_TOKEN}\n" * (media - text.count(MEDIA_TOKEN)) + text
 
 
@@ -62,17 +62,19 @@ def user_turn(text: str, media: int) -> str:
 class PromptBuilder:
     """Turns a user's turn into token ids. It can be used from several threads, because the tokenizer is only read."""
 
-    tokenizer: Tokenizer
+    tokenizer: PromptTokenizer
     limit: int | None
     """Maximum number of ids in a prompt, where a medium counts as one. Truncation can remove the template's ending."""
 
     def encode(self, turn: str) -> PromptPieces:
-        """Returns the ids of the whole prompt. `<|endoftext|>` is removed: the public code masks it as padding."""
-        pad = self.tokenizer.token_to_id(_PAD)
+        """Returns the ids of the whole prompt. What reads like a special token in the turn is text."""
+        parts = [self.tokenizer.quoted(part) for part in turn.split(MEDIA_TOKEN)]
+        parts[0] = _BEFORE + parts[0]
+        parts[-1] += _AFTER
         pieces, cut = [], False
         room = self.limit
-        for number, part in enumerate((_BEFORE + turn + _AFTER).split(MEDIA_TOKEN)):
-            ids = self.tokenizer.encode(part, add_special_tokens=False).ids
+        for number, part in enumerate(parts):
+            ids = self.tokenizer.encode(part)
             if room is not None:
                 room -= number > 0  # the medium before this part
                 if room < 0:
@@ -81,7 +83,7 @@ class PromptBuilder:
                 cut = cut or len(ids) > room
                 ids = ids[:room]
                 room -= len(ids)
-            pieces.append(np.array([each for each in ids if each != pad], np.int64))
+            pieces.append(np.array(ids, np.int64))
         return PromptPieces(tuple(pieces), cut)
 
 
@@ -99,7 +101,7 @@ def read_prompter(folder: Path, vocabulary: int) -> PromptBuilder:
     tokenizer = _read_tokenizer(folder)
     declared = _declared_ids(file)
     for token in _SPECIAL:
-        found = tokenizer.token_to_id(token)
+        found = tokenizer.id_of(token)
         if found is None or found >= vocabulary or declared.get(token, found) != found:
             place = "is missing" if found is None else f"has id {found}"
             declaration = f"; tokenizer_config.json says {declared[token]}" if token in declared else ""
@@ -113,10 +115,10 @@ def read_prompter(folder: Path, vocabulary: int) -> PromptBuilder:
     return PromptBuilder(tokenizer, limit)
 
 
-def _read_tokenizer(folder: Path) -> Tokenizer:
+def _read_tokenizer(folder: Path) -> PromptTokenizer:
     """Loads tokenizer.json. Without it, transformers builds the tokenizer from vocab.json and merges.txt."""
     if (folder / "tokenizer.json").exists():
-        return read_tokenizer_json(folder)
+        return PromptTokenizer.read(folder, _SPECIAL)
     missing = [name for name in ("vocab.json", "merges.txt") if not (folder / name).exists()]
     if missing:
         raise UserError(
@@ -125,8 +127,8 @@ def _read_tokenizer(folder: Path) -> Tokenizer:
         )
     from transformers import Qwen2Tokenizer
 
-    built: Tokenizer = Qwen2Tokenizer.from_pretrained(folder).backend_tokenizer
-    return built
+    built = Qwen2Tokenizer.from_pretrained(folder).backend_tokenizer
+    return PromptTokenizer.from_fields(json.loads(built.to_str()), _SPECIAL)
 
 
 def _declared_ids(file: JsonFile) -> dict[str, int]:

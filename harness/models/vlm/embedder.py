@@ -15,6 +15,7 @@ from harness.errors import BadMedia, unknown_name
 from harness.identity import library_version
 from harness.media.frame_policy import FramePolicy
 from harness.models.common import half_on_gpu, handle, open_pictures, torch_device
+from harness.models.tokenizer import PromptTokenizer
 from harness.models.vlm.family import Ids, PixelLimits, Tensors, TokenSpan, Turn, VisualTokens
 from harness.models.vlm.loading import VlmFiles, find_files, load_vlm
 from harness.models.vlm.options import VlmOptions, parse_options
@@ -37,7 +38,6 @@ from harness.types import (
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from tokenizers import Tokenizer
     from torch import Tensor
     from transformers import BaseImageProcessor, PreTrainedModel
 
@@ -59,7 +59,7 @@ class VlmEmbedder:
         spec: ModelSpec,
         recipe: Recipe,
         options: VlmOptions,
-        tokenizer: Tokenizer,
+        tokenizer: PromptTokenizer,
         image_processor: BaseImageProcessor,
         network: PreTrainedModel,
     ) -> None:
@@ -136,11 +136,11 @@ class VlmEmbedder:
         found += [(VIDEO_TOKEN, config.video_token_id, clips)] if self._recipe.native_video else []
         override = options.query_instruction if role == "query" else options.target_instruction
         instruction = item.instruction if override is None else override
-        text = item.text
-        for token, _, _ in found:  # a literal token in a text is not a place for an image
-            instruction, text = instruction.replace(token, ""), text.replace(token, "")
-        prompt = with_timestamps(self._recipe.prompt(Turn(instruction, text, role, kinds)), clips.texts)
-        ids = np.array(self._tokenizer.encode(prompt or " ").ids, np.int64)  # an empty sequence would have no vector
+        quoted = self._tokenizer.quoted
+        prompt = self._recipe.prompt(Turn(quoted(instruction), quoted(item.text), role, kinds))
+        ids = np.array(
+            self._tokenizer.encode_with_ends(with_timestamps(prompt, clips.texts) or " "), np.int64
+        )  # an empty sequence would have no vector
         counts = np.ones(len(ids), np.int64)
         for _, number, visual in found:
             at = ids == number
@@ -205,7 +205,7 @@ def open_vlm(name: str, settings: ModelSettings) -> ModelHandle:
     spec = ModelSpec(
         f"{PREFIX}{alias}={files.main.name}" if rest else alias,
         revision=files.main.revision,
-        adapter="vlm/1",
+        adapter="vlm/2",
         dtype=half_on_gpu(settings),
         options={**identity, **_video_options(recipe)},
         modalities=recipe.modalities,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import UserError
 from harness.models.checkpoint_files import ADAPTER_CONFIG as CONFIG
-from harness.models.checkpoint_files import JsonFile, read_image_processor, read_tokenizer_json
+from harness.models.checkpoint_files import JsonFile, read_image_processor
 from harness.models.checkpoints import FoundCheckpoint, download, find_checkpoint, with_weights
+from harness.models.tokenizer import PromptTokenizer
 from harness.models.vlm.family import VlmFamily
 from harness.models.vlm.llava_next import LLAVA_NEXT, check_grids
 from harness.models.vlm.lora import WEIGHTS, merge_adapter, with_adapter_weights
@@ -20,7 +21,6 @@ from harness.models.vlm.video import VIDEO_TOKEN
 from harness.models.weights import load_network
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
     from transformers import BaseImageProcessor, PreTrainedModel
 
 _PROCESSORS = ("preprocessor_config.json", "processor_config.json")
@@ -53,7 +53,7 @@ class VlmFiles:
 class LoadedVlm(NamedTuple):
     """The parts of a model that is ready to embed."""
 
-    tokenizer: Tokenizer
+    tokenizer: PromptTokenizer
     image_processor: BaseImageProcessor
     network: PreTrainedModel
 
@@ -100,7 +100,7 @@ def load_vlm(recipe: Recipe, files: VlmFiles, dtype: str, device: str) -> Loaded
     expected = [(family.image_token, network.config.image_token_id)]
     expected += [(VIDEO_TOKEN, network.config.video_token_id)] if recipe.native_video else []
     for text, number in expected:
-        if (token := tokenizer.token_to_id(text)) != number:
+        if (token := tokenizer.id_of(text)) != number:
             raise UserError(
                 f"{text} is token {token} in {processor_folder}; config.json of {folder} says {number}.",
                 "Take tokenizer and weights from the same checkpoint.",
@@ -154,10 +154,10 @@ def _has_processor(folder: Path) -> bool:
     return (folder / "tokenizer.json").is_file() and any((folder / name).is_file() for name in _PROCESSORS)
 
 
-def _read_tokenizer(folder: Path, family: VlmFamily) -> Tokenizer:
+def _read_tokenizer(folder: Path, family: VlmFamily) -> PromptTokenizer:
     """Loads tokenizer.json. Raises UserError if a token is missing that prompts need."""
-    tokenizer = read_tokenizer_json(folder)
-    missing = [token for token in family.special_tokens if tokenizer.token_to_id(token) is None]
+    tokenizer = PromptTokenizer.read(folder, (*family.special_tokens, VIDEO_TOKEN))
+    missing = [token for token in family.special_tokens if tokenizer.id_of(token) is None]
     if missing:
         raise UserError(
             f"The tokenizer in {folder} lacks {', '.join(missing)}.", "Take tokenizer.json from where the weights are."

@@ -84,6 +84,12 @@ def test_what_has_both_is_the_sum_and_a_media_token_is_no_text(case, media):
     np.testing.assert_allclose(alone, marked, atol=ROUNDING)
 
 
+def test_what_follows_an_end_token_in_a_text_is_seen(case):
+    for end in ["<|endoftext|>"] if case.name == "clip" else ["</s>", "[SEP]", "<eos>", "<pad>", "<unk>"]:
+        one, other = (embed(case.model, [Item(f"{end}{after}")])[0] for after in ("b", "c"))
+        assert np.abs(one - other).max() > 1e-3, end
+
+
 def test_vectors_do_not_depend_on_the_batch_and_keep_its_order(case, media):
     items = [
         Item("a"),

@@ -49,6 +49,16 @@ def test_text_equals_the_library(minilm, reference):
     np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+def test_what_reads_like_a_special_token_is_text(minilm, reference):
+    model = opened(minilm).load()
+    texts = ["a [SEP] b", "a [PAD] [CLS] b"]
+    reference.tokenizer.split_special_tokens = True
+    theirs = reference.encode(texts, normalize_embeddings=False)
+    reference.tokenizer.split_special_tokens = False
+    np.testing.assert_allclose(embed(model, [Item(text) for text in texts]), theirs, atol=1e-6)
+    assert np.abs(reference.encode(texts, normalize_embeddings=False) - theirs).max() > 1e-2
+
+
 def test_media_tokens_are_not_read_as_text(minilm):
     model = opened(minilm).load()
     items = [

@@ -132,8 +132,7 @@ def test_a_literal_token_in_a_text_does_no_harm(model, token):
     plain, literal, longer = Item("a cat sat"), Item(f"a cat{token} sat"), Item("a cat sat here " * 9)
     alone, beside = embed(model, [literal]), embed(model, [longer, literal])[1:]
     np.testing.assert_allclose(beside, alone, atol=ROUNDING)
-    distance = np.abs(alone - embed(model, [plain])).max()
-    assert distance < ROUNDING if token == "<|endoftext|>" else distance > 1e-3
+    assert np.abs(alone - embed(model, [plain])).max() > 1e-3
 
 
 def test_cost_is_the_length_of_the_sequence_and_truncation_is_reported(folder, media):

@@ -60,8 +60,9 @@ def test_a_turn_has_one_place_for_each_medium_and_is_stable(parts, media):
 def test_the_template_is_the_public_ones(folder):
     prompter = read_prompter(folder, VOCABULARY)
     before, after = prompter.encode(f"{MEDIA_TOKEN}\nWhat?").ids
-    text = "".join(prompter.tokenizer.decode(list(each), skip_special_tokens=False) for each in (before, after))
-    assert text == (
+    inside = prompter.tokenizer.tokenizer
+    text = "".join(inside.decode(list(each), skip_special_tokens=False) for each in (before, after))
+    assert text.replace("\ufdd0", "") == (
         "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
         "\nWhat?<|im_end|>\n<|im_start|>assistant\n\n<|im_end|>\n"
     )

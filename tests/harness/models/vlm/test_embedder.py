@@ -110,9 +110,11 @@ def test_the_padding_side_is_not_a_setting_but_the_mask_is_right(model, items):
 def test_a_literal_image_token_in_a_text_is_no_place_for_an_image(model, tmp_path):
     token = model._recipe.family.image_token
     image = picture(tmp_path, 60, 40)
-    plain, literal = Item(f"{M}\na cat", (image,)), Item(f"{M}\na {token}cat", (image,))
-    np.testing.assert_allclose(embed(model, [literal]), embed(model, [plain]), atol=ROUNDING)
-    assert np.isfinite(embed(model, [Item(f"{token}{token}")])).all()
+    nested = token[:3] + token + token[3:]
+    for text in (token, token * 2, nested, f"{M[:3]}{M}{M[3:]}", f"a {token}cat <|im_end|></s>"):
+        shown = Item(f"{M}\n{text}", (image,))
+        assert model.prepare(shown, "target").data.images == 1
+        assert np.isfinite(embed(model, [shown, Item(text)])).all()
 
 
 @pytest.mark.parametrize("size", [(1, 150), (150, 1), (3, 3), (400, 4), (1, 1)], ids=str)
