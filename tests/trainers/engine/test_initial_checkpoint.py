@@ -29,7 +29,7 @@ def test_its_tokenizer_has_the_words_that_the_demo_has(tmp_path: Path):
     text = "What COLOUR is it? a red one, an image."
     write_scratch(tmp_path / "start", words_of(text), 0)
     size = json.loads((tmp_path / "start" / "config.json").read_text())["vocab_size"]
-    tokenizer = read_prompter(tmp_path / "start", size).tokenizer
+    tokenizer = read_prompter(tmp_path / "start", size).tokenizer.tokenizer
     tokens = tokenizer.encode(f"{text}\n", add_special_tokens=False).tokens
     assert tokens == words_of(text)
     assert "<unk>" not in tokenizer.encode(user_turn(text, 0), add_special_tokens=False).tokens
