@@ -23,6 +23,12 @@ def _plural(noun: str) -> str:
     return f"{noun[:-1]}ies" if noun.endswith("y") and noun[-2:-1] not in "aeiou" else f"{noun}s"
 
 
+def shortened(value: str, most: int = 80) -> str:
+    """Returns a value of data for a message: of a longer one its beginning and its end, in `most` characters."""
+    tail = most // 3
+    return value if len(value) <= most else f"{value[: most - tail - 1]}…{value[-tail:]}"
+
+
 class UserError(Exception):
     """An error with a remedy: `what` says what is wrong and where, `hint` says what to do."""
 

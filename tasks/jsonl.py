@@ -20,10 +20,12 @@ import numpy as np
 
 from harness.data.items import ITEM_FIELDS, parse_item, parse_role, string_of, unknown_keys
 from harness.embed import OwnItem
-from harness.errors import UserError
+from harness.errors import UserError, shortened
+from harness.files.folder_kinds import BEIR, kind_of_folder
 from harness.types import DataInfo, IndexArray, Item, Query, Task, TaskData
 
 _KEYS = {"target": ("target", *ITEM_FIELDS), "query": ("query", *ITEM_FIELDS, "positives", "candidates", "group")}
+_LINES = 'A line is {"target": ID, "text": TEXT} or {"query": ID, "text": TEXT, "positives": [ID]}.'
 _OWN_KEYS = ("id", *ITEM_FIELDS, "role")
 
 _CANDIDATES_KEY = re.compile(rb'"candidates"\s*:')  # inside a JSON string the quotation marks would be escaped
@@ -56,7 +58,7 @@ class _Content:
     def add(self, number: int, line: Mapping[str, object]) -> None:
         kind = next((kind for kind in _KEYS if kind in line), None)
         if kind is None:
-            raise ValueError('it is neither a target (key "target") nor a query (key "query")')
+            raise _of_no_kind(self.path, number, line)
         unknown_keys(line, _KEYS[kind], f"a {kind}")
         name = _id(line, kind, number, self.lines)
         item = parse_item(line, self.root, _place(self.path, number), self.roots)
@@ -217,6 +219,15 @@ def _ids(line: Mapping[str, object], key: str) -> tuple[str, ...]:
 
 def _place(path: Path, number: int) -> str:
     return f"{path}, line {number}"
+
+
+def _of_no_kind(path: Path, number: int, line: Mapping[str, object]) -> UserError:
+    """The error for a line that is neither a target nor a query. It names the layout if the folder has another one."""
+    keys = shortened(", ".join(map(repr, line)) or "none")
+    what = f'{_place(path, number)}: it is neither a target (key "target") nor a query (key "query"). Its keys: {keys}.'
+    around = kind_of_folder(path.parent)
+    hint = f"The file is part of {around.name}. {around.remedy}\n{_LINES}" if around is BEIR else _LINES
+    return UserError(what, hint)
 
 
 def _bad_line(path: Path, number: int, why: object) -> UserError:

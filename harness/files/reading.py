@@ -24,6 +24,7 @@ from typing import IO, NoReturn
 import jsonlines
 
 from harness.errors import UserError
+from harness.files.kinds import MISSING, other_than, what_is
 
 MOST_LEVELS = 64
 """The most levels of a JSON value. Deeper ones are damage or an attack, and would end the recursion of other code."""
@@ -55,18 +56,35 @@ def explain_reading(path: Path, kind: str = "", hint: str = "") -> Iterator[None
     except OSError as error:
         if error.strerror is None:  # raised by a parser, not by the system
             raise _damaged(path, kind, error, hint) from None
-        raise UnreadableFile(f"{path} cannot be read: {error.strerror}.", _remedy(error)) from None
+        raise _refused(path, error) from None
     except Exception as error:  # noqa: BLE001 -- parsers of damaged files raise anything
         raise _damaged(path, kind, error, hint) from None
 
 
+@contextmanager
+def _naming(path: Path, wanted: str) -> Iterator[None]:
+    """Says what a file that cannot be read is, if it is something else than what was wanted."""
+    try:
+        yield
+    except UnreadableFile:
+        if other := other_than(path, wanted):
+            raise UnreadableFile(f"{path} is not {wanted}: it is {other.name}.", other.remedy) from None
+        raise
+
+
 def _damaged(path: Path, kind: str, error: Exception, hint: str) -> UnreadableFile:
+    if kind and (other := other_than(path, kind)):
+        return UnreadableFile(f"{path} is not {kind}: it is {other.name}.", other.remedy)
     why = "it is nested too deep" if isinstance(error, RecursionError) else reason(error)
     return UnreadableFile(f"{path} is not {kind or 'readable'}: {why}.", hint or "It may be damaged. Fetch it again.")
 
 
-def _remedy(error: OSError) -> str:
-    return "Check its permissions." if isinstance(error, PermissionError) else "Check the path and the disk."
+def _refused(path: Path, error: OSError) -> UnreadableFile:
+    what, remedy = f"{path} cannot be read: {error.strerror}", "Check the path and the disk."
+    found = what_is(path) if isinstance(error, FileNotFoundError | IsADirectoryError) else MISSING
+    if found is not MISSING:
+        return UnreadableFile(f"{what}; it is {found.name}.", found.remedy)
+    return UnreadableFile(f"{what}.", "Check its permissions." if isinstance(error, PermissionError) else remedy)
 
 
 def reason(error: Exception, most: int = 200) -> str:
@@ -79,7 +97,8 @@ def read_text(path: Path, hint: str = "") -> str:
     """Reads a text in UTF-8. Raises: UnreadableFile if it cannot be read or is in another encoding."""
     with explain_reading(path, "a text file", hint):
         data = path.read_bytes()
-    return _decoded(data, str(path))
+    with _naming(path, "a text"):
+        return _decoded(data, str(path))
 
 
 def _decoded(data: bytes, place: str) -> str:
@@ -116,7 +135,8 @@ def read_json(path: Path, hint: str = _CORRECT, *, allow_nan: bool = False) -> o
     try:
         return parse_json(text, allow_nan=allow_nan)
     except ValueError as error:
-        raise UnreadableFile(f"{path} is not valid JSON: {error}.", hint) from None
+        with _naming(path, "valid JSON"):
+            raise UnreadableFile(f"{path} is not valid JSON: {error}.", hint) from None
 
 
 def read_object(path: Path, hint: str = _CORRECT, *, allow_nan: bool = False) -> dict[str, object]:
@@ -134,7 +154,7 @@ def read_lines(path: Path, hint: str = _CORRECT) -> Iterator[tuple[int, dict[str
     """
     with explain_reading(path):
         file = path.open("rb")
-    with file:
+    with file, _naming(path, "JSON Lines"):
         yield from parse_lines(file, str(path), hint)
 
 

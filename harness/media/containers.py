@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from harness.errors import BadMedia
-from harness.media.places import refuse_stand_in
+from harness.files.kinds import what_is
 
 _HEAD = 64
 _MP4_FIRST = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}
@@ -24,7 +23,7 @@ _ANIMATIONS = (b"GIF87a", b"GIF89a", b"\x89PNG\r\n\x1a\n")
 _OTHERS = (b"FLV", b"0&\xb2u", b"OggS", b"\x00\x00\x01\xba", b"\x00\x00\x01\xb3", b".RMF", b"DKIF")
 """Flash, Windows Media, Ogg, MPEG program streams and video, RealMedia, IVF. Only their first bytes are checked."""
 _VIDEO_TRACK = re.compile(rb"hdlr.{8}vide", re.DOTALL)
-_ONLY_SOUND = "has no video in it, only sound"
+_ONLY_SOUND, _NO_VIDEO = "has no video in it, only sound", "is not a video"
 
 
 class Box(NamedTuple):
@@ -45,9 +44,10 @@ def check_video(path: Path) -> None:
             why = _fault(file, os.fstat(file.fileno()).st_size)
     except OSError as error:
         raise BadMedia(f"{path} cannot be read: {error.strerror}.", "Check the file and its permissions.") from None
+    if why == _NO_VIDEO:
+        kind = what_is(path)
+        raise BadMedia(f"{path} {why}: it is {kind.name}.", kind.remedy)
     if why:
-        with contextlib.suppress(OSError), path.open("rb") as file:
-            refuse_stand_in(file.read(_HEAD), path)
         raise BadMedia(f"{path} {why}.", "Fetch the video again.")
 
 
@@ -71,7 +71,7 @@ def _fault(file: BinaryIO, size: int) -> str:
         return "" if _gif_ends(file, head) else "is cut off: a GIF ends in a semicolon"
     is_stream = b"\x47" in (head[:1], head[4:5])
     if not is_stream and not head.startswith((*_ANIMATIONS, *_OTHERS)):
-        return f"is not a video: it begins with {head[:16]!r}"
+        return _NO_VIDEO
     return ""
 
 

@@ -17,7 +17,8 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from harness.errors import BadMedia, UserError
-from harness.media.places import about, refuse_stand_in, resolve
+from harness.files.kinds import HEAD, kind_of_head
+from harness.media.places import about, resolve
 from harness.types import Media
 
 MAX_PIXELS = 178_956_970
@@ -148,8 +149,8 @@ def _opened(data: bytes, path: Path) -> Iterator[ImageFile.ImageFile]:
         # Not BadMedia, which can be skipped: scores must not depend on the machine's memory.
         raise UserError(f"There is not enough memory to open {path}.", "Use fewer --workers.") from None
     except UnidentifiedImageError:
-        refuse_stand_in(data[:64], path)
-        what = f"{path} is not an image ({', '.join(FORMATS)})."
-        raise BadMedia(what, "Replace the file, or save it as one of these.") from None
+        kind = kind_of_head(data[:HEAD], whole=len(data) <= HEAD)
+        what = f"{path} is not an image that can be opened ({', '.join(FORMATS)}): it is {kind.name}."
+        raise BadMedia(what, kind.remedy) from None
     except _DAMAGE as error:
         raise BadMedia(f"{path} is damaged: {error}.", "Fetch the file again.") from None

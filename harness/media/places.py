@@ -13,13 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from harness.errors import BadMedia, UserError
+from harness.errors import BadMedia, UserError, shortened
+from harness.files.kinds import MISSING, what_is
+from harness.media.spellings import in_another_form, name_below, refuse_address, why_missing
 from harness.types import Media
 
 _SNAPSHOTS, _BLOBS = "snapshots", "blobs"
-_STAND_INS = {b"/annex/objects/": "git-annex", b"../.git/annex/": "git-annex", b"version https://git-lfs": "git-lfs"}
-"""How a small file begins that stands for a large one, which was not fetched."""
-_FETCH = {"git-annex": "git annex get", "git-lfs": "git lfs pull"}
 
 
 @contextlib.contextmanager
@@ -35,27 +34,43 @@ def about(media: Media) -> Iterator[None]:
 def resolve(media: Media) -> Path:
     """Returns the path of a medium's file, with links followed.
 
-    Raises: BadMedia if it is missing, empty, not a file, or outside of the roots.
+    The very name counts first. Then `\\` may stand for `/`, and letters may be in another Unicode form.
+
+    Raises: BadMedia if it is missing, empty, not a file, or outside of the roots. It names the cause.
     """
     with about(media):
         path, roots = _named(media), (media.root, *media.roots)
-        try:
-            if path.is_absolute() and not _is_below(path, media.root):
-                _refuse_outside(path, Path(os.path.realpath(path)), roots)
-            real = Path(os.path.realpath(path, strict=True))
-            status = real.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            raise _missing(path) from None
-        except OSError as error:
-            raise BadMedia(f"{path} cannot be reached: {error.strerror}.", "Check its links and permissions.") from None
-        except ValueError:
-            raise BadMedia(f"The path {media.name!r} is not a possible file name.", "Correct the data file.") from None
+        if path.is_absolute() and not _is_below(path, media.root):
+            _refuse_absolute(media, path, roots)
+        path, real = _found(media, path)
         _refuse_outside(path, real, roots)
+        status = real.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise BadMedia(f"{path} is not a file.", "A media path must name a file. Correct the data file.")
+            what = f"{path} is not a file: it is {what_is(real).name}."
+            raise BadMedia(what, "A media path must name a file. Correct the data file.")
         if not status.st_size:
             raise BadMedia(f"{path} is empty (0 bytes).", "Fetch the file again.")
         return real
+
+
+def _found(media: Media, path: Path) -> tuple[Path, Path]:
+    """The path that exists, and where it leads. Raises: BadMedia if there is none."""
+    try:
+        return path, Path(os.path.realpath(path, strict=True))
+    except ValueError:
+        what = f"The path {shortened(media.name)!r} is not a possible file name."
+        raise BadMedia(what, "Correct the data file.") from None
+    except OSError as error:
+        failure = error
+    refuse_address(media)
+    _refuse_above(media, media.name.replace("\\", "/"))
+    if not isinstance(failure, FileNotFoundError | NotADirectoryError):
+        what = f"{media.root / shortened(media.name)} cannot be reached: {failure.strerror}."
+        raise BadMedia(what, "Check its links and permissions.")
+    other = in_another_form(media)
+    if other is None:
+        raise _missing(media, path)
+    return other, Path(os.path.realpath(other))
 
 
 def check_inside(file: Path, roots: Sequence[Path]) -> None:
@@ -68,13 +83,20 @@ def check_inside(file: Path, roots: Sequence[Path]) -> None:
 
 def _named(media: Media) -> Path:
     """The path that a name means, without a look at the disk."""
-    pure = PurePosixPath(media.name.replace("\\", "/"))
-    if ".." in pure.parts or Path(media.name).drive or (pure.is_absolute() and not Path(media.name).is_absolute()):
+    if ".." in PurePosixPath(media.name).parts:
+        refuse_address(media)
+    _refuse_above(media, media.name)
+    return media.root / media.name
+
+
+def _refuse_above(media: Media, name: str) -> None:
+    """Raises BadMedia for a name with `..`, and for one that is absolute here although it was not written so."""
+    pure, written = PurePosixPath(name), Path(media.name)
+    if ".." in pure.parts or ((pure.is_absolute() or written.drive) and not written.is_absolute()):
         raise BadMedia(
-            f"The path {media.name!r} leaves the folder {media.root}.",
+            f"The path {shortened(media.name)!r} leaves the folder {media.root}.",
             "Media paths must be relative to the media root and stay inside it. Correct the data file.",
         )
-    return media.root / pure
 
 
 def _is_below(path: Path, root: Path) -> bool:
@@ -82,15 +104,34 @@ def _is_below(path: Path, root: Path) -> bool:
 
 
 def _refuse_outside(path: Path, real: Path, roots: Sequence[Path]) -> None:
-    """Raises BadMedia unless the real path lies in a root."""
-    if any(real.is_relative_to(folder) for root in roots for folder in _real_folders(root)):
+    """Raises BadMedia unless the real path lies in a root. It names the link that leads out."""
+    if _is_inside(real, roots):
         return
-    what = f"{path} is a link to {real}, outside of {roots[0]}."
-    if not any(_is_below(path, root) for root in roots):
-        what = f"The path {str(path)!r} leaves the folder {roots[0]}."
-    raise BadMedia(
-        what, f"If you trust the data, allow that folder: --allow-root {real.parent} (in Python: allow_roots)."
-    )
+    what, allowed = f"The path {shortened(str(path))!r} leaves the folder {roots[0]}.", real.parent
+    base = next((root for root in roots if _is_below(path, root)), None)
+    if base is not None:
+        ways = (way for way in (*reversed(path.parents), path) if way.is_symlink() and _is_below(way, base))
+        link = next((way for way in ways if not _is_inside(Path(os.path.realpath(way)), roots)), path)
+        target = Path(os.path.realpath(link))
+        what = f"{link} is a link to {target}, outside of {roots[0]}."
+        if link != path:
+            what, allowed = f"{what} {path} lies behind it.", target
+    raise BadMedia(what, f"If you trust the data, allow that folder: --allow-root {allowed} (in Python: allow_roots).")
+
+
+def _refuse_absolute(media: Media, path: Path, roots: Sequence[Path]) -> None:
+    """Raises BadMedia for an absolute path that leads into no root. It may be one of another machine."""
+    try:
+        _refuse_outside(path, Path(os.path.realpath(path)), roots)
+    except BadMedia as error:
+        name = name_below(media, media.name)
+        raise BadMedia(
+            error.what, f"Paths are relative to {media.root}: write {name}." if name else error.hint
+        ) from None
+
+
+def _is_inside(real: Path, roots: Sequence[Path]) -> bool:
+    return any(real.is_relative_to(folder) for root in roots for folder in _real_folders(root))
 
 
 @cache
@@ -102,25 +143,13 @@ def _real_folders(root: Path) -> tuple[str, ...]:
     return str(real), *map(str, blobs)
 
 
-def _missing(path: Path) -> BadMedia:
-    """The error for a file that is not there. It names the first link on its way that leads nowhere."""
-    for place in (*reversed(path.parents), path):
-        if place.is_symlink() and not place.exists():
-            target = os.readlink(place)
-            remedy = "Fetch it: git annex get" if "annex/objects" in target else "Mend the link, or fetch the file."
-            return BadMedia(f"{place} does not exist: it is a broken link to {target}.", remedy)
-    return BadMedia(
-        f"{path} does not exist.",
-        "Check the folder that paths are relative to (--images; --root of `llave embed`), or fetch the file.",
-    )
-
-
-def refuse_stand_in(head: bytes, path: Path) -> None:
-    """Raises BadMedia for the first bytes of a file that stands for one that was not fetched."""
-    tool = next((tool for start, tool in _STAND_INS.items() if head.startswith(start)), None)
-    if tool is not None:
-        what = f"{path} is a pointer of {tool}; the file itself was not fetched."
-        raise BadMedia(what, f"Fetch it: {_FETCH[tool]}")
+def _missing(media: Media, path: Path) -> BadMedia:
+    """The error for a file that is not there."""
+    shown, kind = media.root / shortened(media.name), what_is(path)
+    if kind is not MISSING:
+        return BadMedia(f"{shown} does not exist: it is {kind.name}.", kind.remedy)
+    why, remedy = why_missing(media)
+    return BadMedia(f"{shown} does not exist{why}.", remedy)
 
 
 def walk(

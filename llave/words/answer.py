@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UnknownName, UserError, close_names, likeness
+from harness.files.folder_kinds import FOLDER
+from harness.files.kinds import MISSING, what_is
 from llave.words.paths import checkpoints_in, near_path, what_a_path_holds
 
 
@@ -101,7 +103,17 @@ def answer(error: UserError, *, python: bool = False) -> UserError:
     if inside:
         what = f"{word} is no checkpoint; it holds {', '.join(each.name for each in inside)}."
         return UserError(what, f"Name one, such as {inside[-1]}.")
-    return UserError(error.what, "\n".join(filter(None, (*_close(error, own, python), error.where))))
+    return _with_what_lies_there(error) or UserError(
+        error.what, "\n".join(filter(None, (*_close(error, own, python), error.where)))
+    )
+
+
+def _with_what_lies_there(error: UnknownName) -> UserError | None:
+    """The error for a path that is there, but does not hold what was wanted. None for what is no such path."""
+    kind = what_is(Path(error.name).expanduser()) if error.kind in _MAY_BE_PATHS else FOLDER
+    if kind in (FOLDER, MISSING):
+        return None
+    return UserError(f"{error.what} It is {kind.name}.", kind.remedy)
 
 
 @contextmanager

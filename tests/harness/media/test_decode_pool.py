@@ -71,13 +71,22 @@ def test_a_whole_file_passes_and_a_cut_one_is_found_without_decoding(
 
 
 @pytest.mark.parametrize(
-    "content", [b"<!DOCTYPE html><html>404</html>", b'{"error": "quota"}', b"\0" * 400, b"id,caption\n", b"x"]
+    ("content", "said"),
+    [
+        (b"<!DOCTYPE html><html>404</html>", "a web page"),
+        (b'{"error": "quota"}', "a JSON file"),
+        (b"\0" * 400, "zeros alone"),
+        (b"\xff\xd8\xff\xe0", "a JPEG image"),
+        (b"id,caption\n", "a text"),
+        (b"\x01\x02x", r"data of an unknown kind, which begins with b'\\x01\\x02x'"),
+    ],
 )
-def test_what_is_no_video_says_how_it_begins(tmp_path: Path, content: bytes) -> None:
+def test_what_is_no_video_says_what_it_is(tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "clip.mp4"
     path.write_bytes(content)
-    with pytest.raises(BadMedia, match=r"clip\.mp4 is not a video: it begins with"):
+    with pytest.raises(BadMedia, match=rf"clip\.mp4 is not a video: it is {said}") as caught:
         check_video(path)
+    assert caught.value.hint
 
 
 def test_sound_alone_is_no_video(tmp_path: Path) -> None:
