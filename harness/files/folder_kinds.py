@@ -145,7 +145,7 @@ def _by_endings(listing: _Listing) -> Kind:
 
 
 def _listed(folder: Path) -> list[Path]:
-    """What lies in a folder, up to a bounded number, by name; nothing in what is no folder or cannot be listed."""
+    """What lies in a folder, by name, up to a bounded number. Nothing, if it cannot be listed."""
     try:
         return [folder / name for name in sorted(_entries(folder))]
     except OSError:

@@ -160,6 +160,15 @@ def test_a_bad_line_is_named_by_its_number(tmp_path: Path, line: object, words: 
     assert words in text
 
 
+def test_a_line_of_another_layout_is_told_its_keys_and_those_that_are_read(tmp_path: Path) -> None:
+    path = write(tmp_path, {"_id": "1", "text": "a"})
+    assert all(part in said(path) for part in ("Its keys: '_id', 'text'.", '{"target": ID', '{"query": ID'))
+    assert "BEIR" not in said(path)
+    for name in ("corpus.jsonl", "queries.jsonl"):
+        path.with_name(name).write_bytes(path.read_bytes())
+    assert "part of a dataset in BEIR's layout" in said(path.with_name("queries.jsonl"))
+
+
 def test_a_file_needs_queries_and_targets(tmp_path: Path) -> None:
     assert "has no query" in said(write(tmp_path, A))
     assert "has no target" in said(write(tmp_path, R))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,6 +100,54 @@ def test_what_the_system_refuses_is_one_message(read: Callable[[Path], object], 
     (tmp_path / "file").write_text("a file")
     with pytest.raises(UnreadableFile, match=r"cannot be read: [A-Z]"):
         read(tmp_path / place)
+
+
+OTHERS = {
+    "a web page (HTML)": b"<!doctype html><html></html>",
+    "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+    "an XML file": b"<?xml version='1.0'?><a/>",
+    "a PNG image": b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR",
+    "a gzip archive": b"\x1f\x8b\x08\0\0\0\0\0\0\x03",
+    "a Parquet file": b"PAR1\x15\x04\x15\xff",
+}
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a"])
+@pytest.mark.parametrize("kind", OTHERS)
+def test_a_file_of_another_kind_is_called_what_it_is(kind: str, name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_bytes(OTHERS[kind])
+    for read in READERS[1:]:
+        with pytest.raises(UnreadableFile, match=rf"{name} is not .*: it is {re.escape(kind)}") as caught:
+            read(path)
+        assert caught.value.hint
+    if not OTHERS[kind].isascii():
+        with pytest.raises(UnreadableFile, match=rf"is not a text: it is {re.escape(kind)}"):
+            read_text(path)
+    with (
+        pytest.raises(UnreadableFile, match=rf"is not a Lance file: it is {re.escape(kind)}"),
+        explain_reading(path, "a Lance file"),
+    ):
+        raise ValueError("no magic bytes")
+
+
+def test_the_library_speaks_of_a_file_of_the_right_kind_and_of_one_of_no_kind(tmp_path: Path) -> None:
+    for content in (OTHERS["a Parquet file"], b"words"):
+        (tmp_path / "a").write_bytes(content)
+        with (
+            pytest.raises(UnreadableFile, match="is not a Parquet file: no footer"),
+            explain_reading(tmp_path / "a", "a Parquet file"),
+        ):
+            raise ValueError("no footer")
+
+
+def test_an_empty_file_and_a_broken_link_are_called_so(tmp_path: Path) -> None:
+    (tmp_path / "empty").touch()
+    (tmp_path / "link").symlink_to("gone.json")
+    with pytest.raises(UnreadableFile, match=r"is not valid JSON: it is an empty file \(0 bytes\)"):
+        read_json(tmp_path / "empty")
+    with pytest.raises(UnreadableFile, match=r"cannot be read: .*; it is a broken link to gone\.json"):
+        read_json(tmp_path / "link")
 
 
 @pytest.mark.parametrize("read", READERS)
