@@ -12,6 +12,7 @@ from typing import get_args
 from PIL import Image
 
 from harness.errors import BadMedia, UserError
+from harness.files.kinds import not_a
 from harness.media.images import open_image
 from harness.media.places import resolve
 from harness.media.video import spread_frames
@@ -39,7 +40,7 @@ class Pictures:
         """Pictures with these folders before those of the records. Raises UserError for one that is no folder."""
         for folder in folders:
             if not folder.is_dir():
-                raise UserError(f"{folder} is not a folder.", "--images is a folder that media names are relative to.")
+                raise UserError(not_a(folder, "a folder"), "--images is a folder that media names are relative to.")
         return Pictures(tuple(folders))
 
     def open(self, medium: NamedMedium) -> list[Image.Image]:

@@ -22,6 +22,7 @@ from harness.data.items import ITEM_FIELDS, parse_item, parse_role, string_of, u
 from harness.embed import OwnItem
 from harness.errors import UserError, shortened
 from harness.files.folder_kinds import BEIR, kind_of_folder
+from harness.files.kinds import not_a
 from harness.types import DataInfo, IndexArray, Item, Query, Task, TaskData
 
 _KEYS = {"target": ("target", *ITEM_FIELDS), "query": ("query", *ITEM_FIELDS, "positives", "candidates", "group")}
@@ -104,9 +105,9 @@ class JsonlSource:
     def info(self, task: Task) -> DataInfo:  # noqa: ARG002 -- the file is the task
         """Names the file. Raises UserError if the file or the folder of media is missing."""
         if not self.path.is_file():
-            raise UserError(f"{self.path} is not a file.", "Check --data.")
+            raise UserError(not_a(self.path, "a file"), "Check --data.")
         if self.images is not None and not self.images.is_dir():
-            raise UserError(f"{self.images} is not a folder.", "Name the folder of images with --images.")
+            raise UserError(not_a(self.images, "a folder"), "Name the folder of images with --images.")
         return DataInfo("JSON Lines file", "local", (self.path,), self.images or self.path.parent, roots=self.roots)
 
     def load(self, task: Task) -> TaskData:
@@ -154,9 +155,9 @@ def read_items(path: Path, root: Path | None = None, roots: tuple[Path, ...] = (
     Raises UserError that names the line for a bad item and for an id that is missing or repeated.
     """
     if not path.is_file():
-        raise UserError(f"{path} is not a file.", 'Write a JSON Lines file: {"id": "a", "text": "..."} on each line.')
+        raise UserError(not_a(path, "a file"), 'Write a JSON Lines file: {"id": "a", "text": "..."} on each line.')
     if root is not None and not root.is_dir():
-        raise UserError(f"{root} is not a folder.", "Name the folder that media paths are relative to with --root.")
+        raise UserError(not_a(root, "a folder"), "Name the folder that media paths are relative to with --root.")
     lines: dict[tuple[str, str], int] = {}
     items = []
     for number, line in read_lines(path):

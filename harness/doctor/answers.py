@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from harness.doctor.finding import Finding, ModelUnderTest, Probe
 from harness.errors import UserError
+from harness.files.kinds import not_a
 from harness.types import MEDIA_TOKEN, Item, Media, ModelSpec
 
 TOLERANCE = 0.02
@@ -47,7 +48,7 @@ def check_known(spec: ModelSpec, image: Path) -> None:
         raise UserError(f"{spec.name} has no known answers.", hint)
     if not image.is_file():
         hint = "Give --known-answers a copy of figures/example.jpg from LLaVE's repository."
-        raise UserError(f"{image} is not a file.", hint)
+        raise UserError(not_a(image, "a file"), hint)
 
 
 def known_answers(model: ModelUnderTest, image: Path) -> list[Finding]:

@@ -46,6 +46,12 @@ def what_is(path: Path) -> Kind:
         return Kind("no possible path", "Correct the path.", "nothing")
 
 
+def not_a(path: Path, wanted: str) -> str:
+    """Returns the sentence for a path that is not what was wanted, such as `a folder`: what it is instead."""
+    kind = what_is(path)
+    return f"{path} is not {wanted}: it {'does not exist' if kind is MISSING else f'is {kind.name}'}."
+
+
 def other_than(path: Path, wanted: str) -> Kind | None:
     """Returns what lies at a path, if it is clear that it is not what was wanted, such as `a Parquet file`."""
     kind = what_is(path)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from harness.errors import BadMedia, UserError
+from harness.files.kinds import not_a
 from harness.files.paths import cache_dir
 from harness.identity import fingerprint, library_version
 from harness.media.containers import check_video
@@ -127,7 +128,7 @@ def folder_digest(folder: Path, digests: Digests | None = None) -> str:
     Raises: UserError if it is not a folder, or if something in it cannot be read.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder.", "Name a folder that holds a model.")
+        raise UserError(not_a(folder, "a folder"), "Name a folder that holds a model.")
     cache = digests or Digests()
     paths = sorted((path.relative_to(folder).as_posix(), path) for path in _files(folder))
     digest = fingerprint({"files": [[name, cache.file(path)] for name, path in paths]})

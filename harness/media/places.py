@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from harness.errors import BadMedia, UserError, shortened
-from harness.files.kinds import MISSING, what_is
+from harness.files.kinds import MISSING, not_a, what_is
 from harness.media.spellings import in_another_form, name_below, refuse_address, why_missing
 from harness.types import Media
 
@@ -46,8 +46,7 @@ def resolve(media: Media) -> Path:
         _refuse_outside(path, real, roots)
         status = real.stat()
         if not stat.S_ISREG(status.st_mode):
-            what = f"{path} is not a file: it is {what_is(real).name}."
-            raise BadMedia(what, "A media path must name a file. Correct the data file.")
+            raise BadMedia(not_a(path, "a file"), "A media path must name a file. Correct the data file.")
         if not status.st_size:
             raise BadMedia(f"{path} is empty (0 bytes).", "Fetch the file again.")
         return real

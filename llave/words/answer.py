@@ -111,7 +111,7 @@ def answer(error: UserError, *, python: bool = False) -> UserError:
 def _with_what_lies_there(error: UnknownName) -> UserError | None:
     """The error for a path that is there, but does not hold what was wanted. None for what is no such path."""
     kind = what_is(Path(error.name).expanduser()) if error.kind in _MAY_BE_PATHS else FOLDER
-    if kind in (FOLDER, MISSING):
+    if kind in (FOLDER, MISSING) or kind.name in error.what:
         return None
     return UserError(f"{error.what} It is {kind.name}.", kind.remedy)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UnknownName, UserError, counted, unknown_name
+from harness.files.kinds import not_a
 from harness.media.places import check_inside
 from harness.types import DataInfo, Task, TaskData
 from tasks.mmeb.parquet import count_rows, layout_of
@@ -68,7 +69,7 @@ class FolderSource:
     def media_root(self) -> Path | None:
         """The folder of images, if there is one. Raises UserError if `images` is not a folder."""
         if self.images is not None and not self.images.is_dir():
-            raise UserError(f"{self.images} is not a folder.", "Name the folder of images with --images.")
+            raise UserError(not_a(self.images, "a folder"), "Name the folder of images with --images.")
         return self._first_place()
 
     @property
@@ -88,8 +89,7 @@ class FolderSource:
 def subsets(data: Path) -> tuple[str, ...]:
     """The sorted names of a folder's subsets. Raises UserError if there are none."""
     if not data.is_dir():
-        what = f"{data} is not a folder." if data.exists() else f"{data} does not exist."
-        raise UnknownName("data", str(data), what, "Check --data.")
+        raise UnknownName("data", str(data), not_a(data, "a folder"), "Check --data.")
     names = tuple(sorted(entry.name for entry in data.iterdir() if entry.is_dir() and shards_of(entry)))
     if not names:
         hint = f"Name the folder above it: --data {data.absolute().parent}." if shards_of(data) else "Check --data."

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from harness.errors import UserError, unknown_name
+from harness.files.kinds import not_a
 from harness.media.places import check_inside
 from harness.types import Item, Media
 from tasks.mmeb.texts import place
@@ -152,7 +153,7 @@ def load_subsets(
     cannot be found or read, or a query or positive is empty.
     """
     if images is not None and not images.is_dir():
-        raise UserError(f"{images} is not a folder.", "Name the folder of images with --images.")
+        raise UserError(not_a(images, "a folder"), "Name the folder of images with --images.")
     if data.suffix == ".jsonl" and data.is_file():
         if choice.datasets not in ((), (data.stem,)):
             raise UserError(f"{data} is one dataset, {data.stem}.", "Leave out the setting datasets.")

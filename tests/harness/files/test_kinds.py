@@ -27,7 +27,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from harness.files.kinds import HEAD, Kind, kind_of_head, other_than, what_is
+from harness.files.kinds import HEAD, Kind, kind_of_head, not_a, other_than, what_is
 from tests.helpers.image_files import without_rights
 
 PNG_HEAD = b"\x89PNG\r\n\x1a\n"
@@ -310,3 +310,10 @@ def test_only_another_kind_is_told_apart_from_what_was_wanted(tmp_path: Path) ->
         (tmp_path / name).write_bytes(made(name))
         assert (other_than(tmp_path / name, wanted) is not None) == other, name
     assert other_than(tmp_path / "none", "valid JSON") is None
+
+
+def test_the_sentence_for_what_was_not_wanted(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(made("zip"))
+    assert not_a(tmp_path / "a.zip", "a folder") == f"{tmp_path / 'a.zip'} is not a folder: it is a zip archive."
+    assert not_a(tmp_path, "a file") == f"{tmp_path} is not a file: it is a folder."
+    assert not_a(tmp_path / "none", "a file") == f"{tmp_path / 'none'} is not a file: it does not exist."
