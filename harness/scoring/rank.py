@@ -52,6 +52,8 @@ class RankQuery:
     """Indexes of the right targets that have a vector."""
     num_positives: int
     """Number of right targets in the data, those without a vector included."""
+    grades: tuple[int, ...] = ()
+    """Grades of the right targets: of the distinct `positives`, then of those without a vector. Empty: all are 1."""
 
 
 def normalise(vectors: FloatArray, out: FloatArray | None = None) -> FloatArray:
@@ -239,6 +241,7 @@ def _rankings(
             official_pool_size=official_sizes[row],
             top=tops[row][: sizes[row]],
             right_score=right[row],
+            grades=query.grades,
         )
         for row, query in enumerate(queries)
     ]

@@ -34,6 +34,13 @@ class Ranking:
     """The best candidates, best first; equal scores in the order of the targets."""
     right_score: float | None = None
     """The fp32 score of the best right candidate, in the top or not. None if it was not ranked."""
+    grades: tuple[int, ...] = ()
+    """Grades of the right candidates: the ranked ones in the order of `best`, then the others. Empty: all are 1."""
+
+    @property
+    def all_grades(self) -> tuple[int, ...]:
+        """The grade of each right candidate, also if all are 1."""
+        return self.grades or (1,) * self.num_positives
 
     @property
     def depends_on_protocol(self) -> bool:

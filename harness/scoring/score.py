@@ -95,8 +95,8 @@ def rank_dataset(dataset: Dataset, keys: DatasetKeys, store: Store, spec: ModelS
     for index, query in enumerate(_candidates_for_targets(dataset.data)):
         whole_pool = dataset.task.scope == "global" or not len(query.candidates)
         candidates = _NONE if whole_pool else _kept(place, query.candidates)
-        positives = _kept(place, query.positives)
-        queries.append(RankQuery(query.id, candidates, positives, len(set(query.positives.tolist()))))
+        positives, grades = _kept(place, query.positives), _grades(place, query)
+        queries.append(RankQuery(query.id, candidates, positives, len(set(query.positives.tolist())), grades))
         if keys.queries[index] is not None and len(positives):
             rankable.append(index)
     ranked = rank(
@@ -141,9 +141,17 @@ def _kept(place: IndexArray, indexes: IndexArray) -> IndexArray:
     return result
 
 
+def _grades(place: IndexArray, query: Query) -> tuple[int, ...]:
+    """Returns the grades of the distinct right targets: first of those with a vector. Empty: all are 1."""
+    of = dict(zip(query.positives.tolist(), query.grades, strict=False))
+    return tuple(grade for _, grade in sorted(of.items(), key=lambda pair: bool(place[pair[0]] < 0)))
+
+
 def _unranked(query: RankQuery, whole_pool: int) -> Ranking:
     distinct = len(set(query.candidates.tolist())) or whole_pool
-    return Ranking(query.id, (), (), distinct, query.num_positives, (), len(query.candidates) or whole_pool)
+    return Ranking(
+        query.id, (), (), distinct, query.num_positives, (), len(query.candidates) or whole_pool, grades=query.grades
+    )
 
 
 def _vectors(store: Store, keys: Sequence[bytes | None], spec: ModelSpec) -> FloatArray:
