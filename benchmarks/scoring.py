@@ -24,8 +24,8 @@ from harness.evaluate import Evaluation, Run, RunSettings
 from harness.media.digests import Digests
 from harness.plan import TaskPlan, plan_task
 from harness.progress import NoProgress
-from harness.scoring.rank import RankQuery, normalise, rank
-from harness.scoring.ranking import Ranking
+from harness.scoring.rank import normalise, rank
+from harness.scoring.ranking import Ranking, RankQuery
 from harness.scoring.score import Scored, rank_dataset, score
 from harness.types import Embedder, EvalConfig, FloatArray, ModelHandle, ModelSpec
 from tasks.mmeb.datasets import ROWS

@@ -65,6 +65,8 @@ class Query:
     """Indexes `(P,)` of the right targets."""
     group: str = ""
     """The name of the group of queries that it belongs to, if the data names one."""
+    grades: tuple[int, ...] = ()
+    """Grade of relevance of each of `positives`, 1 or more. Empty: all are 1. Metrics other than nDCG ignore it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

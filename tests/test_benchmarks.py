@@ -28,6 +28,7 @@ TINY = {
     "throughput": "--loads texts --texts 4 --repeats 1",
     "loss": "--batch 64 --small 32 --width 8 --repeats 1",
     "error_rates": "--repeats 2",
+    "pool": "--targets 500 --queries 8 --width 16 --repeats 1",
 }
 PARTS = {
     "scoring": {"one dataset, width 8", "suite, width 8"},
@@ -49,6 +50,7 @@ PARTS = {
         "different models told apart",
         "contradictions",
     },
+    "pool": {"500 targets"},
 }
 
 

@@ -17,6 +17,7 @@ from harness.models.llave.config import LlaveConfig, read_config
 from harness.models.llave.network import LlaveNetwork
 from harness.models.llave.prompt import LlaveInput
 from harness.models.llave.vision import Size, VisualInput, image_layout
+from harness.models.tokenizer import PromptTokenizer
 from trainers.data.published import SHAPES
 
 _LANGUAGE = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
@@ -52,7 +53,7 @@ def write_config(folder: Path, shape: str) -> LlaveConfig:
     return read_config(folder)
 
 
-def word_tokenizer(words: Sequence[str]) -> Tokenizer:
+def word_tokenizer(words: Sequence[str]) -> PromptTokenizer:
     """Returns a tokenizer with one token for each word, and LLaVE's special tokens."""
     names = dict.fromkeys((*_SPECIAL, "<unk>", *words))
     tokenizer = Tokenizer(models.WordLevel({name: at for at, name in enumerate(names)}, unk_token="<unk>"))
@@ -60,7 +61,7 @@ def word_tokenizer(words: Sequence[str]) -> Tokenizer:
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(r"\w+|[^\w\s]"), "isolated")]
     )
     tokenizer.add_special_tokens(list(_SPECIAL))
-    return tokenizer
+    return PromptTokenizer.from_fields(json.loads(tokenizer.to_str()))
 
 
 def random_network(config: LlaveConfig, device: str, dtype: torch.dtype) -> LlaveNetwork:

@@ -100,6 +100,15 @@ class Targets:
         """Returns the scores `(B, C)` of the targets in `pools_BC`. Where that is -1, the value has no meaning."""
         return self._scores(queries.in_steps(), pools_BC, _exact_products)
 
+    def every(self, queries: QueryBlock, *, exact: bool) -> Steps:
+        """Returns the scores `(B, T)` of all targets, exact or as `estimates` does."""
+        doubles_BD, columns = queries.in_steps(), np.arange(len(self.vectors_UD))
+        if exact:
+            scores_BU = self._products(doubles_BD, columns, _exact_products)
+        else:
+            scores_BU = self._products(doubles_BD.astype(np.float32), columns, _estimated_products)
+        return scores_BU if len(columns) == len(self.column_T) else scores_BU[:, self.column_T]
+
     def error(self, queries: QueryBlock) -> int | None:
         """Returns the largest error of an estimate, in steps; None if these vectors cannot be estimated.
 
@@ -108,7 +117,7 @@ class Targets:
         rounding error. One more step covers underflow, and another one the rounding to whole steps.
         """
         found = np.concatenate([lengths(queries.vectors_BD), [self.longest, self.shortest]])
-        tame = ((found < _TAME) & (found > 1 / _TAME)).all()
+        tame = ((found < _TAME) & (found * _TAME > 1)).all()
         width = self.vectors_UD.shape[1]
         # A term passes through the sum of its own product, and through the sum of the products.
         terms = min(width, _TERMS) + width // _TERMS + 1

@@ -1,5 +1,9 @@
 """Metrics, which are parsed from names: `hit@1`, `recall@5`, `ndcg@10`, `mrr`, `map`, `mean_rank`, `median_rank`.
 
+A candidate is right if its grade of relevance is 1 or more. Only nDCG uses the grades. The gain of `ndcg` is the grade,
+as in trec_eval. The gain of `ndcg-exp` is 2^grade - 1 (Burges et al., ICML 2005, "Learning to rank using gradient
+descent"). With grades of 1 both are the same.
+
 Every score is the expectation over random orders of tied candidates, in closed form. Without ties it is the usual
 value. So a constant embedder scores exactly chance. Source: McSherry and Najork, ECIR 2008, "Computing information
 retrieval performance measures efficiently in the presence of tied scores".
@@ -45,8 +49,17 @@ class TieGroup(NamedTuple):
     before: int
     """Number of candidates with a higher score."""
     size: int
-    right: int
-    """Number of right candidates in the group."""
+    grades: tuple[int, ...]
+    """Grades of the group's right candidates, in ascending order."""
+
+    @property
+    def right(self) -> int:
+        """Number of right candidates in the group."""
+        return len(self.grades)
+
+
+Ties: TypeAlias = tuple[TieGroup, ...]
+Grades: TypeAlias = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +72,7 @@ class Metric:
     @staticmethod
     def parse(name: str) -> Metric:
         """Parses a name such as `ndcg@10` or `mrr`. Raises: UserError for an unknown name."""
-        match = re.fullmatch(r"([a-z_]+)(?:@([1-9][0-9]*))?", name)
+        match = re.fullmatch(r"([a-z_-]+)(?:@([1-9][0-9]*))?", name)
         kind, k = match.groups() if match else (name, None)
         if kind not in _SCORES or kind in (_ONLY_FULL if k else _ONLY_CUT):
             known = [f"{each}@10" for each in _SCORES if each not in _ONLY_FULL]
@@ -73,25 +86,27 @@ class Metric:
     @property
     def is_rank(self) -> bool:
         """Whether it is a rank, from 1, where less is better. Otherwise it is a fraction from 0 to 1."""
-        return self.kind in _ONLY_FULL
+        return self.kind in _RANKS
 
     def score(self, ranking: Ranking) -> float:
         """Returns the query's value under neutral ties. Without a ranked right candidate it is the worst value."""
-        return self._score(_tie_groups(ranking), ranking.num_positives, ranking.pool_size)
+        return self._score(_tie_groups(ranking), ranking.all_grades, ranking.pool_size)
 
     def score_official(self, ranking: Ranking) -> float:
         """Returns the query's value under the public rule, by which the right candidate wins its ties."""
         groups: list[TieGroup] = []
-        for rank in sorted(ranking.official):
-            # Positives that are tied have one official rank. Each still takes a place of its own.
+        grades = ranking.all_grades
+        for rank, fall in sorted((rank, -grade) for rank, grade in zip(ranking.official, grades, strict=False)):
+            # Positives that are tied have one official rank. Each still takes a place of its own, best grades first.
             before = max(rank - 1, groups[-1].before + 1 if groups else 0)
-            groups.append(TieGroup(before, 1, 1))
-        return self._score(tuple(groups), ranking.num_positives, ranking.official_pool_size)
+            groups.append(TieGroup(before, 1, (-fall,)))
+        return self._score(tuple(groups), grades, ranking.official_pool_size)
 
     def chance(self, ranking: Ranking) -> float:
         """Returns the query's expected value for a random order of its candidates."""
-        everything = TieGroup(0, ranking.pool_size, len(ranking.best))
-        return self._score((everything,) if ranking.best else (), ranking.num_positives, ranking.pool_size)
+        grades = ranking.all_grades
+        everything = TieGroup(0, ranking.pool_size, tuple(sorted(grades[: len(ranking.best)])))
+        return self._score((everything,) if ranking.best else (), grades, ranking.pool_size)
 
     def aggregate(self, values: Iterable[float]) -> float:
         """Averages over queries: the median for `median_rank`, otherwise the mean; NaN without queries.
@@ -129,22 +144,26 @@ class Metric:
             low, high = (first + span * end for end in sample.interval)
         return Score(value, min(low, value), max(high, value))
 
-    def _score(self, groups: tuple[TieGroup, ...], num_positives: int, pool_size: int) -> float:
+    def _score(self, groups: tuple[TieGroup, ...], grades: tuple[int, ...], pool_size: int) -> float:
         if not groups:
             return float(pool_size) if self.is_rank else 0.0
-        return _value(self.kind, groups, num_positives, self.k or pool_size)
+        ideal = grades if len(grades) == 1 else tuple(sorted(grades, reverse=True))
+        return _value(self.kind, groups, ideal, self.k or pool_size)
 
 
 def _tie_groups(ranking: Ranking) -> tuple[TieGroup, ...]:
-    if len(ranking.best) == 1:
-        return (TieGroup(ranking.best[0] - 1, ranking.worst[0] - ranking.best[0] + 1, 1),)
-    pairs = list(zip(ranking.best, ranking.worst, strict=True))
-    return tuple(TieGroup(best - 1, worst - best + 1, pairs.count((best, worst))) for best, worst in sorted(set(pairs)))
+    grades: dict[tuple[int, int], list[int]] = {}
+    for best, worst, grade in zip(ranking.best, ranking.worst, ranking.all_grades, strict=False):
+        grades.setdefault((best, worst), []).append(grade)
+    return tuple(
+        TieGroup(best - 1, worst - best + 1, tuple(sorted(found))) for (best, worst), found in sorted(grades.items())
+    )
 
 
 @lru_cache(maxsize=1 << 14)
-def _value(kind: str, groups: tuple[TieGroup, ...], num_positives: int, k: int) -> float:
-    return _SCORES[kind](groups, num_positives, k)
+def _value(kind: str, groups: tuple[TieGroup, ...], ideal: tuple[int, ...], k: int) -> float:
+    """The value of a metric. `ideal` are the grades of all right candidates of the query, in descending order."""
+    return _SCORES[kind](groups, ideal, k)
 
 
 def _within(group: TieGroup, k: int) -> int:
@@ -152,30 +171,46 @@ def _within(group: TieGroup, k: int) -> int:
     return min(max(k - group.before, 0), group.size)
 
 
-def _hit(groups: tuple[TieGroup, ...], _positives: int, k: int) -> float:
+def _hit(groups: Ties, _ideal: Grades, k: int) -> float:
     first = groups[0]  # enough: if a later group reaches into k, all of the first one is within k, so there is a hit
     places = _within(first, k)
     orders = math.comb(first.size, places)
     return (orders - math.comb(first.size - first.right, places)) / orders
 
 
-def _recall(groups: tuple[TieGroup, ...], positives: int, k: int) -> float:
-    return _found(groups, k) / positives
+def _recall(groups: Ties, ideal: Grades, k: int) -> float:
+    return _found(groups, k) / len(ideal)
 
 
-def _precision(groups: tuple[TieGroup, ...], _positives: int, k: int) -> float:
+def _precision(groups: Ties, _ideal: Grades, k: int) -> float:
     return _found(groups, k) / k
 
 
-def _found(groups: tuple[TieGroup, ...], k: int) -> float:
+def _r_precision(groups: Ties, ideal: Grades, _k: int) -> float:
+    return _found(groups, len(ideal)) / len(ideal)
+
+
+def _found(groups: Ties, k: int) -> float:
     return math.fsum(group.right * _within(group, k) / group.size for group in groups)
 
 
-def _ndcg(groups: tuple[TieGroup, ...], positives: int, k: int) -> float:
-    gain = math.fsum(
-        group.right / group.size * _discount(group.before, group.before + _within(group, k)) for group in groups
+def _ndcg(groups: Ties, ideal: Grades, k: int) -> float:
+    return _gain_share(groups, ideal, k, float)
+
+
+def _ndcg_exp(groups: Ties, ideal: Grades, k: int) -> float:
+    return _gain_share(groups, ideal, k, lambda grade: 2.0**grade - 1.0)
+
+
+def _gain_share(groups: Ties, ideal: Grades, k: int, gain: Callable[[int], float]) -> float:
+    """The expected discounted gain of the first k, as a share of the gain of the best order."""
+    found = math.fsum(
+        math.fsum(map(gain, group.grades)) / group.size * _discount(group.before, group.before + _within(group, k))
+        for group in groups
     )
-    return gain / _discount(0, min(positives, k))
+    if ideal[0] == ideal[-1]:
+        return found / (gain(ideal[0]) * _discount(0, min(len(ideal), k)))
+    return found / math.fsum(gain(grade) / math.log2(place + 2) for place, grade in enumerate(ideal[:k]))
 
 
 def _discount(start: int, stop: int) -> float:
@@ -183,7 +218,7 @@ def _discount(start: int, stop: int) -> float:
     return math.fsum(1.0 / np.log2(np.arange(start + 2, stop + 2)))
 
 
-def _mrr(groups: tuple[TieGroup, ...], _positives: int, k: int) -> float:
+def _mrr(groups: Ties, _ideal: Grades, k: int) -> float:
     group = groups[0]
     places = _within(group, k)
     ranks = np.arange(group.before + 1, group.before + 1 + places)
@@ -198,7 +233,7 @@ def _first_at(group: TieGroup) -> NDArray[np.float64]:
     return hit_here * missed_before
 
 
-def _map(groups: tuple[TieGroup, ...], positives: int, k: int) -> float:
+def _map(groups: Ties, ideal: Grades, k: int) -> float:
     total, right_before = 0.0, 0
     for group in groups:
         place = np.arange(_within(group, k), dtype=np.float64)
@@ -206,23 +241,26 @@ def _map(groups: tuple[TieGroup, ...], positives: int, k: int) -> float:
         precision = (right_before + 1 + others) / (group.before + 1 + place)
         total += group.right / group.size * math.fsum(precision)
         right_before += group.right
-    return total / positives
+    return total / len(ideal)
 
 
-def _first_rank(groups: tuple[TieGroup, ...], _positives: int, _k: int) -> float:
+def _first_rank(groups: Ties, _ideal: Grades, _k: int) -> float:
     group = groups[0]
     return group.before + (group.size + 1) / (group.right + 1)
 
 
-_SCORES: dict[str, Callable[[tuple[TieGroup, ...], int, int], float]] = {
+_SCORES: dict[str, Callable[[Ties, Grades, int], float]] = {
     "hit": _hit,
     "recall": _recall,
     "precision": _precision,
+    "r_precision": _r_precision,
     "ndcg": _ndcg,
+    "ndcg-exp": _ndcg_exp,
     "mrr": _mrr,
     "map": _map,
     "mean_rank": _first_rank,
     "median_rank": _first_rank,
 }
-_ONLY_FULL = {"mean_rank", "median_rank"}
+_RANKS = {"mean_rank", "median_rank"}
+_ONLY_FULL = {*_RANKS, "r_precision"}
 _ONLY_CUT = {"hit", "recall", "precision"}

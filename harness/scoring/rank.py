@@ -31,7 +31,8 @@ from harness.scoring.exact import (
     without,
 )
 from harness.scoring.groups import BestOfGroup, Groups
-from harness.scoring.ranking import Ranking, TopCandidate
+from harness.scoring.pool import Pool, rank_pool
+from harness.scoring.ranking import Ranking, RankQuery, TopCandidate
 from harness.types import FloatArray, IndexArray
 
 _CELLS = 1 << 25
@@ -40,18 +41,6 @@ _FEW = 1 << 15
 """Approximate number of scores that are ranked at once. They fit in the processor's cache."""
 _RARE = 64
 """Estimates save time if fewer than one in this many must be made exact."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RankQuery:
-    """A query for `rank`. `candidates` are indexes of targets, with repeats allowed; empty for all targets."""
-
-    id: str
-    candidates: IndexArray
-    positives: IndexArray
-    """Indexes of the right targets that have a vector."""
-    num_positives: int
-    """Number of right targets in the data, those without a vector included."""
 
 
 def normalise(vectors: FloatArray, out: FloatArray | None = None) -> FloatArray:
@@ -90,6 +79,8 @@ def rank(
     """
     assert queries_QD.dtype == targets_TD.dtype == np.float32
     assert len(queries_QD) == len(queries)
+    if groups is None and not nan_wins and not any(len(query.candidates) for query in queries):
+        return rank_pool(queries_QD, queries, Pool.of(targets_TD), top=top)
     targets = Targets.of(targets_TD)
     lengths_Q = lengths(queries_QD)
     broken_Q = ~np.isfinite(lengths_Q)
@@ -239,6 +230,7 @@ def _rankings(
             official_pool_size=official_sizes[row],
             top=tops[row][: sizes[row]],
             right_score=right[row],
+            grades=query.grades,
         )
         for row, query in enumerate(queries)
     ]

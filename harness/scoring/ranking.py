@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from harness.types import IndexArray
+
 
 @dataclass(frozen=True, slots=True)
 class TopCandidate:
@@ -34,6 +36,13 @@ class Ranking:
     """The best candidates, best first; equal scores in the order of the targets."""
     right_score: float | None = None
     """The fp32 score of the best right candidate, in the top or not. None if it was not ranked."""
+    grades: tuple[int, ...] = ()
+    """Grades of the right candidates: the ranked ones in the order of `best`, then the others. Empty: all are 1."""
+
+    @property
+    def all_grades(self) -> tuple[int, ...]:
+        """The grade of each right candidate, also if all are 1."""
+        return self.grades or (1,) * self.num_positives
 
     @property
     def depends_on_protocol(self) -> bool:
@@ -49,3 +58,17 @@ class Ranking:
 
     def _right_in(self, best: int, worst: int) -> int:
         return sum(1 for pair in zip(self.best, self.worst, strict=True) if pair == (best, worst))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RankQuery:
+    """A query to rank. `candidates` are indexes of targets, with repeats allowed; empty for all targets."""
+
+    id: str
+    candidates: IndexArray
+    positives: IndexArray
+    """Indexes of the right targets that have a vector."""
+    num_positives: int
+    """Number of right targets in the data, those without a vector included."""
+    grades: tuple[int, ...] = ()
+    """Grades of the right targets: of the distinct `positives`, then of those without a vector. Empty: all are 1."""

@@ -13,8 +13,9 @@ from harness.scoring.clusters import clusters_of
 from harness.scoring.groups import Groups
 from harness.scoring.intervals import Clusters
 from harness.scoring.metrics import Metric, QueryRow, Score
-from harness.scoring.rank import RankQuery, normalise, rank
-from harness.scoring.ranking import Ranking, TopCandidate
+from harness.scoring.pool import Pool, rank_pool
+from harness.scoring.rank import normalise, rank
+from harness.scoring.ranking import Ranking, RankQuery, TopCandidate
 from harness.types import FloatArray, IndexArray, Item, ModelSpec, ProtocolName, Query, TaskData
 
 _HIT = Metric("hit", 1)
@@ -95,16 +96,19 @@ def rank_dataset(dataset: Dataset, keys: DatasetKeys, store: Store, spec: ModelS
     for index, query in enumerate(_candidates_for_targets(dataset.data)):
         whole_pool = dataset.task.scope == "global" or not len(query.candidates)
         candidates = _NONE if whole_pool else _kept(place, query.candidates)
-        positives = _kept(place, query.positives)
-        queries.append(RankQuery(query.id, candidates, positives, len(set(query.positives.tolist()))))
+        positives, grades = _kept(place, query.positives), _grades(place, query)
+        queries.append(RankQuery(query.id, candidates, positives, len(set(query.positives.tolist())), grades))
         if keys.queries[index] is not None and len(positives):
             rankable.append(index)
-    ranked = rank(
-        _vectors(store, [keys.queries[index] for index in rankable], spec),
-        _vectors(store, [keys.targets[index] for index in usable], spec),
-        [queries[index] for index in rankable],
-        groups=Groups.of([members for members in groups if len(members)]) if groups and rankable else None,
-    )
+    asked = [queries[index] for index in rankable]
+    vectors = _vectors(store, [keys.queries[index] for index in rankable], spec)
+    pool = _pool(store, [keys.targets[index] for index in usable], spec)
+    if groups or any(len(query.candidates) for query in asked):
+        everything = pool.read(np.arange(pool.size, dtype=np.int32))
+        members = Groups.of([each for each in groups if len(each)]) if groups and asked else None
+        ranked = rank(vectors, everything, asked, groups=members)
+    else:
+        ranked = rank_pool(vectors, asked, pool)
     rankings = {index: _renumbered(ranking, usable) for index, ranking in zip(rankable, ranked, strict=True)}
     size = int(place.max(initial=-1)) + 1
     return [rankings.get(index) or _unranked(query, size) for index, query in enumerate(queries)]
@@ -141,9 +145,26 @@ def _kept(place: IndexArray, indexes: IndexArray) -> IndexArray:
     return result
 
 
+def _grades(place: IndexArray, query: Query) -> tuple[int, ...]:
+    """Returns the grades of the distinct right targets: first of those with a vector. Empty: all are 1."""
+    of = dict(zip(query.positives.tolist(), query.grades, strict=False))
+    return tuple(grade for _, grade in sorted(of.items(), key=lambda pair: bool(place[pair[0]] < 0)))
+
+
 def _unranked(query: RankQuery, whole_pool: int) -> Ranking:
     distinct = len(set(query.candidates.tolist())) or whole_pool
-    return Ranking(query.id, (), (), distinct, query.num_positives, (), len(query.candidates) or whole_pool)
+    return Ranking(
+        query.id, (), (), distinct, query.num_positives, (), len(query.candidates) or whole_pool, grades=query.grades
+    )
+
+
+def _pool(store: Store, keys: Sequence[bytes | None], spec: ModelSpec) -> Pool:
+    """Returns targets whose vectors are read from the store when they are needed."""
+
+    def read(indexes: IndexArray) -> FloatArray:
+        return _vectors(store, [keys[index] for index in indexes.tolist()], spec)
+
+    return Pool(len(keys), read, unit=spec.similarity == "cosine")
 
 
 def _vectors(store: Store, keys: Sequence[bytes | None], spec: ModelSpec) -> FloatArray:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike
 
 from harness.scoring.groups import Groups
-from harness.scoring.rank import RankQuery, normalise, rank
-from harness.scoring.ranking import Ranking, TopCandidate
+from harness.scoring.rank import normalise, rank
+from harness.scoring.ranking import Ranking, RankQuery, TopCandidate
 from harness.types import FloatArray
 
 

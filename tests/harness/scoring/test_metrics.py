@@ -8,6 +8,7 @@ import math
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from random import Random
 
@@ -22,21 +23,29 @@ from harness.scoring.ranking import Ranking
 
 NAMES = ["hit@1", "hit@3", "recall@1", "recall@3", "precision@1", "precision@3", "ndcg@1", "ndcg@3", "ndcg", "mrr@1"]
 NAMES += ["mrr@3", "mrr", "map@1", "map@3", "map", "mean_rank", "median_rank", "hit@99", "precision@99", "ndcg@99"]
+NAMES += ["ndcg-exp@1", "ndcg-exp@3", "ndcg-exp", "r_precision"]
 
 
-def measure(name: str, labels: Sequence[bool], num_positives: int) -> float:
-    """A metric's textbook definition, for candidates in order."""
+def measure(name: str, labels: Sequence[int], missing: Sequence[int]) -> float:
+    """A metric's textbook definition, for the grades of candidates in order, and of right ones that are not ranked."""
     kind, _, cut = name.partition("@")
     k = int(cut) if cut else len(labels)
     right = [rank for rank, label in enumerate(labels, 1) if label]
     within = [rank for rank in right if rank <= k]
     first = right[0] if right else len(labels)
-    ideal = sum(1 / math.log2(rank + 1) for rank in range(1, min(num_positives, k) + 1))
+    best = sorted([*labels, *missing], reverse=True)
+    num_positives = sum(grade > 0 for grade in best)
+    linear, exponential = (
+        [sum(gain(grade) / math.log2(at + 2) for at, grade in enumerate(each[:k])) for each in (labels, best)]
+        for gain in (float, lambda grade: 2**grade - 1)
+    )
     return {
         "hit": float(bool(within)),
         "recall": len(within) / num_positives,
         "precision": len(within) / k,
-        "ndcg": sum(1 / math.log2(rank + 1) for rank in within) / ideal,
+        "r_precision": sum(rank <= num_positives for rank in right) / num_positives,
+        "ndcg": linear[0] / linear[1],
+        "ndcg-exp": exponential[0] / exponential[1],
         "mrr": 1 / within[0] if within else 0.0,
         "map": sum(count / rank for count, rank in enumerate(within, 1)) / num_positives,
         "mean_rank": first,
@@ -44,62 +53,73 @@ def measure(name: str, labels: Sequence[bool], num_positives: int) -> float:
     }[kind]
 
 
-Groups = Sequence[tuple[int, int]]
-"""Size, and number of right candidates, of each group of equal scores, best first."""
+Groups = Sequence[tuple[int, ...]]
+"""Grades of the candidates of each group of equal scores, best group first. A grade of 0 is wrong."""
 
-group = st.integers(1, 5).flatmap(lambda size: st.tuples(st.just(size), st.integers(0, size)))
-groups = st.lists(group, min_size=1, max_size=4)
-
-
-def ranking(tie_groups: Groups, missing: int = 0) -> Ranking:
-    """The ranking of a query whose candidates tie so; `missing` right candidates could not be ranked."""
-    best, worst, before = [], [], 0
-    for size, right in tie_groups:
-        best += [before + 1] * right
-        worst += [before + size] * right
-        before += size
-    official = tuple(best)
-    return Ranking("q", tuple(best), tuple(worst), before, len(best) + missing, official, before)
+binary = st.tuples(st.integers(0, 5), st.integers(0, 5)).map(lambda pair: (1,) * pair[0] + (0,) * pair[1]).filter(len)
+graded = st.lists(st.integers(0, 3), min_size=1, max_size=4).map(tuple)
+groups = st.lists(binary | graded, min_size=1, max_size=4).filter(lambda found: _orders(found) < 3000)
+missed = st.lists(st.integers(1, 3), max_size=2)
 
 
-def orders(tie_groups: Groups) -> Iterator[list[bool]]:
-    """Labels of the candidates in every order of every group, each equally likely."""
-    for chosen in itertools.product(*(itertools.combinations(range(size), right) for size, right in tie_groups)):
-        yield [place in own for own, (size, _) in zip(chosen, tie_groups, strict=True) for place in range(size)]
+def _orders(tie_groups: Groups) -> int:
+    """The number of different orders."""
+    repeats = math.prod(math.factorial(count) for group in tie_groups for count in Counter(group).values())
+    return math.prod(math.factorial(len(group)) for group in tie_groups) // repeats
+
+
+def ranking(tie_groups: Groups, missing: Sequence[int] = ()) -> Ranking:
+    """The ranking of a query whose candidates tie so; right candidates with the grades `missing` are not ranked."""
+    best, worst, grades, before = [], [], [], 0
+    for group in tie_groups:
+        right = [grade for grade in group if grade]
+        best += [before + 1] * len(right)
+        worst += [before + len(group)] * len(right)
+        grades += right
+        before += len(group)
+    whole = (*grades, *missing)
+    shown = () if set(whole) == {1} else whole
+    return Ranking("q", tuple(best), tuple(worst), before, len(whole), tuple(best), before, grades=shown)
+
+
+def orders(tie_groups: Groups) -> Iterator[list[int]]:
+    """Grades of the candidates in every order of every group, each equally likely."""
+    for chosen in itertools.product(*(sorted(set(itertools.permutations(group))) for group in tie_groups)):
+        yield [grade for group in chosen for grade in group]
 
 
 @settings(deadline=None)
-@given(groups, st.integers(0, 2), st.sampled_from(NAMES))
-def test_a_score_is_the_mean_over_all_orders_of_ties(tie_groups: Groups, missing: int, name: str) -> None:
+@given(groups, missed, st.sampled_from(NAMES))
+def test_a_score_is_the_mean_over_all_orders_of_ties(tie_groups: Groups, missing: list[int], name: str) -> None:
     query = ranking(tie_groups, missing)
     assume(query.num_positives)
-    expected = [measure(name, labels, query.num_positives) for labels in orders(tie_groups)]
+    expected = [measure(name, labels, missing) for labels in orders(tie_groups)]
     assert Metric.parse(name).score(query) == pytest.approx(math.fsum(expected) / len(expected), abs=1e-12)
 
 
 @settings(deadline=None)
-@given(groups, st.integers(0, 2), st.sampled_from(NAMES))
-def test_the_official_score_lets_right_candidates_win_their_ties(tie_groups: Groups, missing: int, name: str) -> None:
+@given(groups, missed, st.sampled_from(NAMES))
+def test_the_official_score_lets_right_candidates_win(tie_groups: Groups, missing: list[int], name: str) -> None:
     query = ranking(tie_groups, missing)
     assume(query.num_positives)
-    labels = [place < right for size, right in tie_groups for place in range(size)]
-    expected = measure(name, labels, query.num_positives)
+    labels = [grade for group in tie_groups for grade in sorted(group, reverse=True)]
+    expected = measure(name, labels, missing)
     assert Metric.parse(name).score_official(query) == pytest.approx(expected, abs=1e-12)
 
 
 @settings(deadline=None)
-@given(groups, st.integers(0, 2), st.sampled_from(NAMES))
-def test_chance_is_the_score_of_one_large_tie(tie_groups: Groups, missing: int, name: str) -> None:
+@given(groups, missed, st.sampled_from(NAMES))
+def test_chance_is_the_score_of_one_large_tie(tie_groups: Groups, missing: list[int], name: str) -> None:
     query = ranking(tie_groups, missing)
     assume(query.num_positives)
-    constant = ranking([(query.pool_size, len(query.best))], missing)
+    constant = ranking([tuple(grade for group in tie_groups for grade in group)], missing)
     assert Metric.parse(name).chance(query) == Metric.parse(name).score(constant)
 
 
 def test_a_constant_embedder_scores_exactly_chance() -> None:
     hit = Metric("hit", 1)
     for size in range(1, 2001):
-        constant = ranking([(size, 1)])
+        constant = ranking([(1, *[0] * (size - 1))])
         assert hit.score(constant) == hit.chance(constant) == 1 / size
         assert hit.aggregate([hit.score(constant)] * (size % 97 + 1)) == 1 / size
         assert hit.score_official(constant) == 1
@@ -107,7 +127,7 @@ def test_a_constant_embedder_scores_exactly_chance() -> None:
 
 @given(st.integers(0, 5), st.integers(1, 50), st.integers(0, 5))
 def test_with_one_right_candidate_metrics_at_1_are_one_metric(before: int, tied: int, after: int) -> None:
-    query = ranking([(before, 0), (tied, 1), (after, 0)])
+    query = ranking([(0,) * before, (1, *[0] * (tied - 1)), (0,) * after])
     assert len({Metric(kind, 1).score(query) for kind in ("hit", "recall", "precision", "ndcg", "mrr", "map")}) == 1
 
 
@@ -117,7 +137,7 @@ def test_a_query_that_could_not_be_ranked_scores_worst(name: str) -> None:
     unranked = Ranking("q", (), (), 7, 1, (), 9)
     assert metric.score(unranked) == metric.chance(unranked) == (7 if metric.is_rank else 0)
     assert metric.score_official(unranked) == (9 if metric.is_rank else 0)
-    last = ranking([(1, 0)] * 6 + [(1, 1)])
+    last = ranking([(0,)] * 6 + [(1,)])
     worse = metric.score(unranked) - metric.score(last)
     assert worse >= 0 if metric.is_rank else worse <= 0
 
@@ -152,6 +172,8 @@ def test_a_metric_is_the_value_of_its_name(name: str) -> None:
         ("hit", "hit@10"),
         ("mean_rank@5", "mean_rank"),
         ("ndgc@10", "ndcg@10"),
+        ("ndcg_exp@5", "ndcg-exp@10"),
+        ("r_precision@5", "r_precision"),
         ("Recall@10", "recall@10"),
         ("mrr@0", "mrr"),
         ("mrr@01", "mrr"),
@@ -170,31 +192,35 @@ def test_another_name_is_refused_with_the_nearest(name: str, guess: str) -> None
 TREC = {"hit": "Success", "recall": "R", "precision": "P", "ndcg": "nDCG", "map": "AP", "mrr": "RR"}
 
 
-@pytest.fixture(scope="module")
-def runs() -> list[list[bool]]:
-    """Labels in order of score, without ties, of queries with one to eight right candidates among 5 to 60."""
+@pytest.fixture(scope="module", params=["binary", "graded"])
+def runs(request: pytest.FixtureRequest) -> list[list[int]]:
+    """Grades in order of score, without ties, of queries with one to eight right candidates among 5 to 60."""
     random = np.random.default_rng(0)
     shapes = [(int(size), int(random.integers(1, min(size, 8) + 1))) for size in random.integers(5, 61, 40)]
-    return [(random.permutation(size) < right).tolist() for size, right in shapes]
+    highest = 2 if request.param == "binary" else 4
+    return [(random.integers(1, highest, size) * (random.permutation(size) < right)).tolist() for size, right in shapes]
 
 
-def as_trec(runs: Sequence[Sequence[bool]]) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]:
-    """Relevant documents, and scores of all, of each query."""
+def as_trec(runs: Sequence[Sequence[int]]) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]:
+    """Judged documents, and scores of all, of each query. Every third wrong document is judged, with a grade of 0."""
     names = [{f"d{place:02}": label for place, label in enumerate(labels)} for labels in runs]
-    relevant = {f"q{row:02}": {name: 1 for name, label in own.items() if label} for row, own in enumerate(names)}
+    judged = {
+        f"q{row:02}": {name: label for name, label in own.items() if label or int(name[1:]) % 3 == 0}
+        for row, own in enumerate(names)
+    }
     scores = {f"q{row:02}": {name: 1.0 - int(name[1:]) / 64 for name in own} for row, own in enumerate(names)}
-    return relevant, scores
+    return judged, scores
 
 
-def ours(name: str, runs: Sequence[Sequence[bool]]) -> list[float]:
+def ours(name: str, runs: Sequence[Sequence[int]]) -> list[float]:
     metric = Metric.parse(name)
-    return [metric.score(ranking([(1, int(label)) for label in labels])) for labels in runs]
+    return [metric.score(ranking([(label,) for label in labels])) for labels in runs]
 
 
-def test_untied_scores_are_those_of_trec_eval(runs: list[list[bool]]) -> None:
+def test_untied_scores_are_those_of_trec_eval(runs: list[list[int]]) -> None:
     measures = pytest.importorskip("ir_measures")
     theirs = {f"{kind}@{k}": f"{name}@{k}" for kind, name in TREC.items() for k in (1, 5, 10)}
-    theirs |= {"ndcg": "nDCG", "map": "AP", "mrr": "RR"}
+    theirs |= {"ndcg": "nDCG", "map": "AP", "mrr": "RR", "r_precision": "Rprec"}
     relevant, scores = as_trec(runs)
     for name, their_name in theirs.items():
         found = measures.iter_calc([measures.parse_measure(their_name)], relevant, scores)
@@ -211,10 +237,11 @@ print(json.dumps({name: list(map(float, values)) for name, values in found.items
 """
 
 
-def test_untied_scores_are_those_of_ranx(runs: list[list[bool]]) -> None:
+def test_untied_scores_are_those_of_ranx(runs: list[list[int]]) -> None:
     pytest.importorskip("ranx")
-    kinds = ("hit_rate", "recall", "precision", "ndcg", "map", "mrr")
-    names = [f"{kind}@{k}" for kind in kinds for k in (1, 5, 10)] + ["ndcg", "map", "mrr"]
+    kinds = ("hit_rate", "recall", "precision", "ndcg", "ndcg_burges", "map", "mrr")
+    names = [f"{kind}@{k}" for kind in kinds for k in (1, 5, 10)]
+    names += ["ndcg", "ndcg_burges", "map", "mrr", "r-precision"]
     done = subprocess.run(
         [sys.executable, "-c", RANX],
         input=json.dumps([*as_trec(runs), names]),
@@ -224,4 +251,5 @@ def test_untied_scores_are_those_of_ranx(runs: list[list[bool]]) -> None:
         env={**os.environ, "NUMBA_DISABLE_JIT": "1"},  # compiling takes longer than everything else here
     )
     for name, theirs in json.loads(done.stdout).items():
-        assert theirs == pytest.approx(ours(name.replace("hit_rate", "hit"), runs), abs=1e-9), name
+        own = name.replace("hit_rate", "hit").replace("ndcg_burges", "ndcg-exp").replace("r-precision", "r_precision")
+        assert theirs == pytest.approx(ours(own, runs), abs=1e-9), name

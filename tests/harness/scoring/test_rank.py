@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import harness.scoring.exact
+import harness.scoring.pool
 import harness.scoring.rank
 from harness.errors import UserError
 from harness.scoring.rank import normalise, rank
@@ -152,14 +153,20 @@ def test_number_of_threads_changes_nothing(large: Case, threads: int) -> None:
         ("_TERMS", 1),
         ("_TERMS", 16),
         ("_TAME", 0.0),
+        ("_TARGETS", 1),
+        ("_TARGETS", 64),
+        ("_FEW_RIGHT", 0),
     ],
 )
 def test_no_constant_of_the_implementation_changes_anything(
     large: Case, monkeypatch: pytest.MonkeyPatch, name: str, value: int
 ) -> None:
     before = large.rank()
-    module = harness.scoring.rank if hasattr(harness.scoring.rank, name) else harness.scoring.exact
-    monkeypatch.setattr(module, name, value)
+    modules = [harness.scoring.rank, harness.scoring.pool, harness.scoring.exact]
+    having = [module for module in modules if hasattr(module, name)]
+    assert having
+    for module in having:
+        monkeypatch.setattr(module, name, value)
     assert large.rank() == before
 
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias, TypedDict
 
-import lib.common as common
 from scipy import stats
 
+import lib.common as common
 from harness.types import Task
 from tasks.suites import MEAN_OF_META_TASKS, aggregate, suite_of
 
