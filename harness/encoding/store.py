@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -58,18 +58,19 @@ class Store:
         places: dict[bytes, list[int]] = {}
         for index, key in enumerate(keys):
             places.setdefault(key, []).append(index)
-        width = self.width() or 0
-        matrix = np.empty((len(keys), width), dtype=np.float32)
-        for file in self._open_readers():
-            for key, vector in file.read(list(places)):
-                if len(vector) != width:
-                    raise StoreDamaged(file.path, f"its vectors have width {len(vector):,}, others {width:,}")
-                for index in places.pop(key, ()):
-                    matrix[index] = vector
-        if places:
-            self._check()
+        matrix = np.empty((len(keys), self.width() or 0), dtype=np.float32)
+        for key, vector in self._read(places):
+            for index in places.pop(key):
+                matrix[index] = vector
+        for file in self._open_readers() if places else ():
+            file.check()  # one of them lost what was stored in it
         assert not places, f"{len(places)} vectors are not in the store"
         return matrix
+
+    def check(self, keys: Iterable[bytes]) -> None:
+        """Reads the vectors of those keys that are stored, so that damage is found before hours of work."""
+        for _ in self._read(keys):
+            pass
 
     def width(self) -> int | None:
         """Returns the width of the stored vectors; None if there are none."""
@@ -104,10 +105,16 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _check(self) -> None:
-        """Reads everything, for the file that lost what was stored in it."""
+    def _read(self, keys: Iterable[bytes]) -> Iterator[tuple[bytes, FloatArray]]:
+        """Yields each of the keys that a file holds, with its vector in the first such file by name."""
+        wanted, width = dict.fromkeys(keys), self.width()
         for file in self._open_readers():
-            file.check()
+            for key, vector in file.read(list(wanted)):
+                if len(vector) != width:
+                    raise StoreDamaged(file.path, f"its vectors have width {len(vector):,}, others {width:,}")
+                if key in wanted:  # a damaged index may give a key twice
+                    del wanted[key]
+                    yield key, vector
 
     def _open_readers(self) -> list[StoreFile]:
         for path in vector_files(self.folder):

@@ -134,6 +134,19 @@ def test_a_run_on_a_damaged_store_names_the_file_and_after_the_remedy_has_the_sa
         assert rows == filled.path(task).with_suffix(".queries.jsonl").read_bytes()
 
 
+def test_damage_is_found_before_the_model_is_loaded(
+    llave: Command, tiny: Folder, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ("--data", tiny.data, *place.flags)
+    assert llave("run", HASHED, *flags, "--tasks", "Find").code == 0
+    place.path("Find").unlink()
+    path = harm(place)
+    monkeypatch.setenv("EMBEDDER_FORBIDDEN", "1")
+    done = llave("run", HASHED, *flags)
+    assert (done.code, done.out) == (2, "")
+    assert f"{path} is damaged" in done.err
+
+
 def test_the_error_of_a_model_is_told_below_its_traceback(
     tiny: Folder, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
