@@ -35,6 +35,8 @@ _SCHEMA = (_TABLE, f"PRAGMA application_id = {_APPLICATION + FORMAT}", f"PRAGMA 
 _PAGE = "PRAGMA page_size = 16384"
 """A page has room for a vector of width 4000."""
 _CHUNK = 500
+_FETCHED = 64
+"""Rows at a time: few enough that they are still in the processor's cache when they are checked."""
 _KEPT = "then run the same command again; the vectors stored so far are kept."
 _TROUBLE: Mapping[int, tuple[str, str]] = {
     sqlite3.SQLITE_FULL: ("cannot grow, the disk is full", f"Free some space, {_KEPT}"),
@@ -159,7 +161,7 @@ class StoreFile:
             cursor = self._connection.execute(statement, values)
         while True:
             with _explained(self.path):
-                rows = cursor.fetchmany(_CHUNK)
+                rows = cursor.fetchmany(_FETCHED)
             if not rows:
                 return
             yield from rows
