@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from harness.data.dataset import check_media
 from harness.encoding import DEFAULT_BUDGET
@@ -17,7 +16,7 @@ from harness.encoding.missing import EncodeSettings, amount, encode_missing, fai
 from harness.encoding.store import Store
 from harness.encoding.vectors import Work
 from harness.errors import BadMedia, UserError, hints_of
-from harness.files.writing import explain_os_errors
+from harness.files.writing import atomic_file
 from harness.identity import model_fingerprint
 from harness.media.digests import Digests
 from harness.media.images import MediaInfo
@@ -158,12 +157,9 @@ def _collect(
 def write_vectors(path: Path, embedded: Embedded, spec: ModelSpec) -> None:
     """Writes `vectors` `(n, d)` fp32 to a safetensors file, whole or not at all. Lists in its metadata are JSON.
 
-    Raises:
-        UserError: if the disk refuses.
+    The same vectors give the same bytes. That is why the header is written here: the library's has a random order.
+    Raises: UserError if the disk refuses.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
     metadata = {
         "ids": json.dumps([own.id for own in embedded.items]),
         "skipped": json.dumps(sorted(embedded.skipped)),
@@ -176,18 +172,14 @@ def write_vectors(path: Path, embedded: Embedded, spec: ModelSpec) -> None:
         "similarity": spec.similarity,
         "created_by": f"llave-bench {own_version()}",
     }
-    with explain_os_errors(path):
-        temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}.tmp")
-        try:
-            save_file({"vectors": embedded.vectors}, temporary, metadata)
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        except SafetensorError as error:
-            raise UserError(f"{path} could not be written: {error}.", "Check the disk and its free space.") from None
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+    vectors = np.ascontiguousarray(embedded.vectors, dtype="<f4")
+    tensor = {"dtype": "F32", "shape": vectors.shape, "data_offsets": [0, vectors.nbytes]}
+    header = json.dumps({"__metadata__": metadata, "vectors": tensor}).encode("ascii")
+    header += b" " * (-len(header) % 8)  # so that the vectors are aligned
+    with atomic_file(path) as file:
+        file.write(len(header).to_bytes(8, "little"))
+        file.write(header)
+        file.write(vectors.data)
 
 
 def _listed(heading: str, lines: Sequence[str]) -> str:

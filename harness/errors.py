@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -38,8 +39,8 @@ class UserError(Exception):
         self.hint = hint
 
     def _render_traceback_(self) -> list[str]:
-        """Returns what IPython shows in place of a traceback, which does not help a user."""
-        return [f"{type(self).__name__}: {self}"]
+        """Returns what IPython shows in place of a traceback, which helps a user only with a model of their own."""
+        return [*model_traceback(self).splitlines(), f"{type(self).__name__}: {self}"]
 
 
 class BadMedia(UserError):
@@ -60,6 +61,18 @@ def hints_of(errors: Iterable[UserError], most: int = 3) -> str:
 
 class RunFailed(UserError):
     """An error after work began. The work that was finished before is kept."""
+
+
+class ModelFailed(UserError):
+    """An exception of a model's own code, which is the cause of this error. Its traceback is shown with the message."""
+
+
+def model_traceback(error: BaseException) -> str:
+    """Returns the traceback of a model's own code, if a ModelFailed is the error or its cause; else nothing."""
+    link: BaseException | None = error
+    while link is not None and not isinstance(link, ModelFailed):
+        link = link.__cause__
+    return "".join(traceback.format_exception(link.__cause__)) if link is not None and link.__cause__ else ""
 
 
 class UnknownName(UserError):

@@ -18,8 +18,9 @@ from typing import TypeAlias
 from harness.encoding import DEFAULT_BUDGET
 from harness.encoding.oom import is_out_of_memory, release_memory
 from harness.encoding.store import Store
-from harness.encoding.vectors import Work, as_matrix, check_vectors, describe
-from harness.errors import BadMedia, UserError
+from harness.encoding.vectors import Work, as_matrix, check_vectors, describe, describe_all
+from harness.errors import BadMedia, ModelFailed, UserError
+from harness.files.reading import reason
 from harness.progress import Progress
 from harness.types import Embedder, Features, FloatArray
 
@@ -189,6 +190,10 @@ class Encoder:
             except MemoryError as error:
                 what = f"There is not enough memory to prepare {describe(work)}."
                 raise UserError(what, "Use fewer --workers or a smaller --budget.") from error
+            except UserError:
+                raise
+            except Exception as error:
+                raise self._failed("prepare", [work], error) from error
         return prepared
 
     def _embed_batch(self, window: _Window, report: EncodeReport, progress: Progress) -> None:
@@ -217,9 +222,11 @@ class Encoder:
         """Checked vectors of a batch; None if it did not fit into memory."""
         try:
             vectors = as_matrix(self._embedder.embed([ready.features for ready in batch]))
-        except (MemoryError, RuntimeError) as error:
-            if not is_out_of_memory(error):
-                raise
+        except UserError:
+            raise
+        except Exception as error:
+            if not isinstance(error, MemoryError | RuntimeError) or not is_out_of_memory(error):
+                raise self._failed("embed", [ready.work for ready in batch], error) from error
             if len(batch) == 1:
                 raise UserError(
                     f"There is not enough memory even for one item: {describe(batch[0].work)}.",
@@ -229,6 +236,16 @@ class Encoder:
             return None
         self._width = check_vectors(vectors, [ready.work for ready in batch], self._width)
         return vectors
+
+    def _failed(self, method: str, work: Sequence[Work], error: Exception) -> ModelFailed:
+        """What the model's own code raised, with the items at work."""
+        name, kind = self._embedder.spec.name, type(error).__name__
+        why = reason(error)
+        said = why if why == kind else f"{kind}: {why}"
+        return ModelFailed(
+            f"The {method} of {name} failed on {describe_all(work)}: {said}.",
+            "This is an error in the model's own code; its traceback is above. What was embedded before is kept.",
+        )
 
 
 def _chunks(work: Sequence[Work]) -> Iterator[Sequence[Work]]:

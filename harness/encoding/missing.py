@@ -68,13 +68,14 @@ def encode_missing(
         missing: what `missing_work` says of `groups`; all processes must find the same.
 
     Raises:
-        UserError: if the model cannot be loaded. Nothing has been embedded then.
+        UserError: if the model cannot be loaded, or a vector that is stored is damaged. Nothing has been embedded then.
         RunFailed: for everything later. What was embedded is kept.
     """
     world.wait()  # nobody writes before every process has looked
     encoder = _LazyEncoder(handle, store, settings, progress)
     shares = {title: work[world.rank :: world.size] for title, work in missing.items()}
     if any(shares.values()):
+        store.check(key for work in groups.values() for key in work)
         encoder.load()
 
     def reports() -> Iterator[EncodeReport]:

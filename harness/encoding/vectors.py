@@ -12,6 +12,8 @@ from harness.errors import UserError, counted
 from harness.progress import WorkKind
 from harness.types import FloatArray, Item, Role
 
+_NAMED = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
@@ -87,6 +89,14 @@ def check_vectors(vectors: FloatArray, work: Sequence[Work], width: int | None) 
             "A vector of zeros has no direction, so it cannot rank anything. Nothing of this batch was stored.",
         )
     return int(vectors.shape[1])
+
+
+def describe_all(work: Sequence[Work]) -> str:
+    """Describes up to three items, for messages, and says how many more there are."""
+    shown = [describe(each) for each in work[:_NAMED]]
+    more = [f"{counted(len(work) - _NAMED, 'more item')}"] if len(work) > _NAMED else []
+    *first, last = [*shown, *more]
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def describe(work: Work) -> str:

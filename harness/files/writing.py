@@ -8,6 +8,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from harness.errors import UserError
 
@@ -18,15 +19,25 @@ _ELSEWHERE = "Choose a folder that you may write to."
 def write_atomic(path: Path, text: str) -> None:
     """Writes a text file completely or not at all. Raises: UserError if the disk refuses.
 
-    The text goes to a temporary file in the same folder, which is synced and then moved into place. A lone surrogate,
-    which UTF-8 cannot encode, is written as the escape that JSON reads back.
+    A lone surrogate, which UTF-8 cannot encode, is written as the escape that JSON reads back.
+    """
+    with atomic_file(path) as file:
+        file.write(text.encode("utf-8", "backslashreplace"))
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file that is there completely after the block, or not at all if the block raises.
+
+    It is a temporary file in the same folder, which is synced and then moved into place. Raises: UserError if the disk
+    refuses.
     """
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}.tmp")
         try:
-            with temporary.open("x", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
-                file.write(text)
+            with temporary.open("xb") as file:
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

@@ -13,7 +13,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
 from harness.encoding import DEFAULT_BUDGET
-from harness.errors import UserError
+from harness.errors import UserError, model_traceback
 from harness.files.paths import STORE
 from llave.words.answer import answer
 
@@ -56,8 +56,9 @@ def _measured(stderr: bool) -> bool:
 def complain(error: UserError) -> None:
     """Prints what is wrong and what to do, and of several processes which one says so.
 
-    A wrong word is answered from all vocabularies.
+    A wrong word is answered from all vocabularies. The traceback of a model's own code comes first.
     """
+    print(model_traceback(error), end="", file=sys.stderr)
     error = answer(error)
     who = f" (process {os.environ.get('RANK')})" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
     print(f"error{who}: {error.what}", file=sys.stderr)

@@ -34,7 +34,7 @@ from llave.cli import (
 from llave.cli.flags import DONE, FAILED, STOPPED, USER_ERROR, add_speech_flags, complain, is_verbose, speak
 from llave.cli.front import completion, examples, help
 from llave.cli.front.parser import CommandParser
-from llave.cli.lists import models, suites, tasks
+from llave.cli.lists import models, store, suites, tasks
 
 COMMANDS: Mapping[str, ModuleType] = {
     "run": run,
@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, ModuleType] = {
     "models": models,
     "suites": suites,
     "tasks": tasks,
+    "store": store,
     "show": show,
     "export": export,
     "import": import_,

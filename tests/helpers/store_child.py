@@ -63,7 +63,7 @@ def _die(store: Store, statement: int) -> None:
         if left < 0:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    store._open_writer()[1].set_trace_callback(count_down)
+    store._open_writer()._connection.set_trace_callback(count_down)
     _loop(store, BATCH, 1)
 
 

@@ -64,6 +64,11 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         Example("llave tasks GQA", "all that is known of one task"),
         Example("llave tasks -s mmeb --meta-task vqa --split OOD", "some tasks of a suite"),
     ),
+    "store": (
+        Example("llave store list", "the models whose vectors are stored"),
+        Example("llave store check", "read every vector; status 1 if a file is damaged"),
+        Example("llave store prune classical --dry-run", "what would be removed"),
+    ),
     "show": (
         Example("llave show runs/results/classical/1/demo-object.json", "a score and its ten worst queries"),
         Example("llave show runs/results/classical/1/demo-object.json --worst 3", "the three worst"),

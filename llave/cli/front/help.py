@@ -17,6 +17,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "See results": ("board", "compare", "show", "validate", "export", "import"),
     "Train a model": ("train",),
     "Look up names": ("models", "suites", "tasks"),
+    "Keep vectors": ("store",),
     "Get help": ("help", "completion"),
 }
 """The commands by what they are for."""

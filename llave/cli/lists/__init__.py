@@ -1,1 +1,1 @@
-"""Commands that list what can be named: models, suites and tasks."""
+"""Commands that list what there is: models, suites, tasks, and stored vectors."""

@@ -21,7 +21,7 @@ from harness.encoding.encoder import Encoder, EncodeReport
 from harness.encoding.oom import is_out_of_memory
 from harness.encoding.store import Store
 from harness.encoding.vectors import Work, as_matrix, describe
-from harness.errors import BadMedia, UserError
+from harness.errors import BadMedia, ModelFailed, RunFailed, UserError, model_traceback
 from harness.progress import NoProgress
 from harness.types import Features, FloatArray, Item, Media, ModelSpec, Role
 
@@ -235,7 +235,7 @@ def test_an_item_that_never_fits_is_named_and_the_rest_is_kept(store: Store) -> 
 @pytest.mark.parametrize("place", ["prepare", "embed"])
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.timeout(60)
-def test_other_errors_come_out_as_they_are_and_stop_the_threads(
+def test_an_error_of_the_models_own_code_names_model_method_and_items_and_stops_the_threads(
     store: Store, error: Exception, place: str, workers: int
 ) -> None:
     calls = []
@@ -246,11 +246,51 @@ def test_other_errors_come_out_as_they_are_and_stop_the_threads(
             raise error
 
     model = Model(before_prepare=fail) if place == "prepare" else Model(before_embed=fail)
-    with pytest.raises(type(error)) as caught:
+    with pytest.raises(ModelFailed, match=rf"^The {place} of test failed on the query 'a\.png' with text") as caught:
         run(model, store, work(mixed(1000), media=True), workers=workers)
-    assert caught.value is error
+    assert caught.value.__cause__ is error
+    assert f"{type(error).__name__}: {error}" in caught.value.what
+    outer = RunFailed("task: it failed")
+    outer.__cause__ = caught.value
+    for each in (caught.value, outer):
+        assert "in fail" in model_traceback(each)
+        assert each._render_traceback_()[-1].endswith(str(each)), "a notebook shows both"
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("prepare")]
     assert len(calls) < 500
+
+
+@pytest.mark.parametrize(
+    ("count", "named"),
+    [
+        (1, "{}"),
+        (2, "{} and {}"),
+        (3, "{}, {} and {}"),
+        (4, "{}, {}, {} and 1 more item"),
+        (40, "{}, {}, {} and 37 more items"),
+    ],
+)
+def test_at_most_three_items_of_a_batch_are_named(store: Store, count: int, named: str) -> None:
+    def fail(_: object) -> None:
+        raise AssertionError
+
+    longest_first = ["x" * (count - each) for each in range(count)]
+    with pytest.raises(ModelFailed) as caught:
+        run(Model(before_embed=fail), store, work(longest_first), workers=0)
+    items = named.format(*(f"the query with text '{text}'" for text in longest_first[:3]))
+    assert caught.value.what == f"The embed of test failed on {items}: AssertionError."
+
+
+@pytest.mark.parametrize("place", ["prepare", "embed"])
+def test_what_a_model_says_to_the_user_stays_as_it_is(store: Store, place: str) -> None:
+    error = UserError("This text is too long.", "Cut it.")
+
+    def fail(_: object) -> None:
+        raise error
+
+    with pytest.raises(UserError) as caught:
+        run(Model(**{f"before_{place}": fail}), store, work(["a"]))
+    assert caught.value is error
+    assert model_traceback(error) == ""
 
 
 def test_a_lack_of_memory_in_preparation_names_the_item(store: Store) -> None:

@@ -18,8 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.encoding import store as store_module
-from harness.encoding.store import FORMAT, Store
+from harness.encoding import store_file
+from harness.encoding.store import Store
+from harness.encoding.store_file import FORMAT
 from harness.errors import UserError
 from harness.identity import fingerprint
 from harness.types import ModelSpec
@@ -237,13 +238,13 @@ def test_what_a_killed_writer_had_half_written_is_rolled_back_by_whoever_comes_n
         assert np.array_equal(store.get(keys(0, BATCH)), vectors(0, BATCH))
 
 
-@pytest.mark.parametrize("done", [0, 1, 2])
+@pytest.mark.parametrize("done", [0, 1, 2, 3])
 def test_a_file_whose_making_was_cut_short_is_as_good_as_new(
     tmp_path: Path, done: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch, Store(tmp_path, SPEC) as cut:
-        patch.setattr(store_module, "_SCHEMA", (*store_module._SCHEMA[:done], "SELECT no_such_function()"))
-        with pytest.raises(sqlite3.OperationalError, match="no_such_function"):
+        patch.setattr(store_file, "_SCHEMA", (*store_file._SCHEMA[:done], "SELECT no_such_function()"))
+        with pytest.raises(UserError, match="no_such_function"):
             cut.check_writable()
     with Store(tmp_path, SPEC) as store:
         assert store.missing(keys(1)) == keys(1)
@@ -271,6 +272,7 @@ def test_a_newer_format_is_refused_with_the_remedy(tmp_path: Path) -> None:
         path = old.folder / files(old)[0]
     with sqlite3.connect(path) as connection:
         connection.execute(f"PRAGMA user_version = {FORMAT + 1}")
+        connection.execute(f"PRAGMA application_id = {store_file._APPLICATION + FORMAT + 1}")
     connection.close()
     for work in (Store.width, Store.check_writable):
         with Store(tmp_path, SPEC) as store, pytest.raises(UserError, match="newer version") as caught:
@@ -337,7 +339,7 @@ def test_a_disk_that_fills_up_keeps_the_batches_before(tmp_path: Path) -> None:
 
 def test_a_full_database_is_called_a_full_disk(store: Store) -> None:
     store.put(keys(1), vectors(1))
-    store._open_writer()[1].execute("PRAGMA max_page_count = 20")
+    store._open_writer()._connection.execute("PRAGMA max_page_count = 20")
     with pytest.raises(UserError, match="disk is full") as caught:
         store.put(keys(*range(2, 100)), vectors(*range(2, 100)))
     assert str(store.folder) in caught.value.what

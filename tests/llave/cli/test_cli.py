@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.encoding.store_file import FORMAT
 from harness.results.files import load_result
 from harness.scoring.metrics import Score
 from llave.cli import run as command
@@ -66,6 +67,7 @@ COMMANDS = {
     "tasks": {"TASK", "-s", "--suite", "--meta-task", "--split", "--modality", "--json"},
     "suites": {"--json"},
     "models": {"--json"},
+    "store": {"ACTION", "MODEL", "--store", "--dry-run", "--json"},
     "show": {"RESULT", "--worst"},
     "completion": {"SHELL"},
     "help": {"TOPIC"},
@@ -241,6 +243,8 @@ class TestPlaces:
         assert llave(*asked, "--tasks", "Find").code == 0
         (database,) = place.store.rglob("*.db")
         with sqlite3.connect(database) as connection:
+            (mark,) = connection.execute("PRAGMA application_id").fetchone()
+            connection.execute(f"PRAGMA application_id = {mark - FORMAT + 99}")
             connection.execute("PRAGMA user_version = 99")
         done = llave(*asked)
         assert done.code == 2

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from harness.errors import RunFailed, UserError
 from harness.types import Item, Media
@@ -118,6 +119,24 @@ def test_a_second_time_nothing_is_loaded_and_the_file_is_the_same(
     again, said = _read(_embed(items, "--budget", "1"))
     np.testing.assert_array_equal(again, vectors)
     assert said == metadata
+
+
+def test_the_same_vectors_are_the_same_bytes_and_those_of_the_library(folder: Path) -> None:
+    names = ["a", "ä \U0001f40d", 'with "quotes" and \\', "x" * 999]
+    items = _write(folder, [{"id": name, "text": name} for name in names])
+    path = _embed(items)
+    data = path.read_bytes()
+    for _ in range(3):
+        assert _embed(items).read_bytes() == data
+    vectors, metadata = _read(path)
+    assert _ids(path) == names
+    again = folder / "again.safetensors"
+    save_file({"vectors": vectors}, again, metadata)
+    length = int.from_bytes(data[:8], "little")
+    other = again.read_bytes()
+    assert data[8 + length :] == other[8 + int.from_bytes(other[:8], "little") :]
+    assert json.loads(data[8 : 8 + length]) == json.loads(other[8 : 8 + int.from_bytes(other[:8], "little")])
+    assert length % 8 == 0, "the vectors are aligned, as the library's are"
 
 
 def test_a_run_and_embed_share_vectors(
