@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from harness.visible import brief, visible
+
 if TYPE_CHECKING:
     from harness.types import Media
 
@@ -31,9 +33,13 @@ def shortened(value: str, most: int = 80) -> str:
 
 
 class UserError(Exception):
-    """An error with a remedy: `what` says what is wrong and where, `hint` says what to do."""
+    """An error with a remedy: `what` says what is wrong and where, `hint` says what to do.
+
+    Both may quote what a file holds. They are made safe to show, and endless values are cut.
+    """
 
     def __init__(self, what: str, hint: str = "") -> None:
+        what, hint = brief(visible(what)), brief(visible(hint))
         super().__init__(f"{what}\n{hint}" if hint else what)
         self.what = what
         self.hint = hint

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from harness.visible import visible
 from leaderboards.layout import Column, fold, folded, left_out, widths_within
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 Style = Literal["", "best", "pass", "fail", "note", "skipped"]
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 _BORDERS = 3
 """Characters between two columns of a terminal."""
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|~#&$])")
@@ -220,7 +220,7 @@ def measured(table: Table) -> list[Column]:
 
 def clean(name: str) -> str:
     """Text without characters that steer a terminal or reverse the direction of the text beside it."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", name.replace("\t", " "))
+    return visible(name.replace("\t", " "))
 
 
 def _on_one_line(name: str) -> str:
@@ -253,7 +253,7 @@ def markdown(table: Table) -> str:
 
 def markdown_text(text: str) -> str:
     """Text on one line, with the characters escaped that Markdown would interpret."""
-    return _MARKDOWN.sub(r"\\\1", " ".join(text.split()))
+    return _MARKDOWN.sub(r"\\\1", _on_one_line(text))
 
 
 def html_table(table: Table) -> str:
@@ -264,23 +264,29 @@ def html_table(table: Table) -> str:
 
     def cell(column: str, each: Cell) -> str:
         element = _LOOKS[each.style].element
-        extra = f" <small>{html.escape(each.extra)}</small>" if each.extra else ""
-        images = "".join(f'<img src="{html.escape(src)}" alt="">' for src in each.pictures)
+        extra = f" <small>{_html(each.extra)}</small>" if each.extra else ""
+        images = "".join(f'<img src="{_html(src)}" alt="">' for src in each.pictures)
         pictures = f"<div>{images}</div>" if images else ""
-        return f"<td{kind(column)}>{pictures}<{element}>{html.escape(each.text)}</{element}>{extra}</td>"
+        return f"<td{kind(column)}>{pictures}<{element}>{_html(each.text)}</{element}>{extra}</td>"
 
     def lines(rows: Sequence[Sequence[Cell]]) -> str:
         return "\n".join(f"<tr>{''.join(map(cell, table.columns, row))}</tr>" for row in rows)
 
-    head = "".join(f'<th scope="col"{kind(column)}>{html.escape(column)}</th>' for column in table.columns)
+    head = "".join(f'<th scope="col"{kind(column)}>{_html(column)}</th>' for column in table.columns)
     foot = f"<tfoot>\n{lines(table.foot)}\n</tfoot>" if table.foot else ""
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
+    notes = "".join(f"<li>{_html(note)}</li>" for note in table.notes)
     return (
-        f"<table><caption>{html.escape(title_line(table))}</caption>\n<thead><tr>{head}</tr></thead>\n"
+        f"<table><caption>{_html(title_line(table))}</caption>\n<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{lines(table.rows)}\n</tbody>{foot}</table>\n" + (f"<ul>{notes}</ul>\n" if notes else "")
     )
 
 
+def _html(text: str) -> str:
+    return html.escape(visible(text))
+
+
 def csv_text(value: object) -> object:
-    """The value, with a `'` before a text that a spreadsheet would evaluate as a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
+    """The value. A text is made safe to show, with a `'` before one that a spreadsheet would evaluate as a formula."""
+    if not isinstance(value, str):
+        return value
+    return f"'{visible(value)}" if value.startswith(("=", "+", "-", "@", "\t", "\r")) else visible(value)

@@ -15,6 +15,10 @@ from __future__ import annotations
 from llave.shadows import OwnImports
 
 with OwnImports():
+    from llave import process
+
+    if process.is_command():
+        process.begin()
     from harness.errors import UserError
     from harness.types import Features, Item, Media, ModelHandle, ModelSpec, Role, Task
     from llave.api.boards import Leaderboard, ModelComparison, board, compare

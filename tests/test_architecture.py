@@ -22,7 +22,7 @@ MOST_LINES, MOST_FUNCTION_LINES, MOST_ENTRIES = 300, 60, 16
 FLOORS: Mapping[str, Sequence[set[str]]] = {
     "": ({"harness"}, {"tasks"}, {"leaderboards", "trainers"}, {"llave"}),
     "harness": (
-        {"types", "progress"},
+        {"types", "progress", "visible"},
         {"errors"},
         {"settings", "files", "identity"},
         {"media"},
@@ -52,7 +52,7 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
         {"compare"},
         {"page"},
     ),
-    "llave": ({"words", "shadows"}, {"api"}, {"cli"}, {"__main__"}),
+    "llave": ({"words", "shadows", "process"}, {"api"}, {"cli"}, {"__main__"}),
     "trainers": ({"config", "loss"}, {"recipes", "data"}, {"monitor"}, {"engine"}, {"estimate", "train"}),
 }
 """The rooms of each folder, floor by floor. A room imports only from lower floors."""

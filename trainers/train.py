@@ -52,7 +52,9 @@ _TEMPLATE = "start"
 _SHOWN = 4
 
 
-def train(config: TrainingConfig, out: Path, progress: Progress, *, resume: bool = False) -> Path:
+def train(
+    config: TrainingConfig, out: Path, progress: Progress, *, resume: bool = False, patience: float | None = None
+) -> Path:
     """Trains to the last step and returns the folder of the last checkpoint.
 
     Every process of the run must call it with the same arguments.
@@ -62,13 +64,14 @@ def train(config: TrainingConfig, out: Path, progress: Progress, *, resume: bool
         out: the folder of the run.
         progress: has a phase "training" with a step for each optimizer step, and gets notes.
         resume: continue from the newest checkpoint in `out`, if there is one.
+        patience: how long one of several processes may stand still. None: as LLAVE_PATIENCE says, or 30.
 
     Raises:
         UserError: before the first step, for settings, data or a folder that cannot be used; later, for a full disk.
         RunFailed: if a loss or gradient is not finite, or another process ends.
     """
     config = claim(config, out, resume=resume)
-    accelerator = join(config)
+    accelerator = join(config, patience)
     world = World(accelerator.process_index, accelerator.num_processes)
     check_shares(config, world.size)
     evaluator = CheckpointEvaluator.of(config, out, world) if config.eval_steps else None

@@ -9,10 +9,13 @@ import os
 from dataclasses import dataclass
 from datetime import timedelta
 
-from harness.errors import RunFailed
+from harness.encoding.peers import meeting, patience, start_watch
+from harness.errors import RunFailed, UserError
 
 _TIMEOUT = timedelta(days=7)
-"""Longest wait for the slowest process. The launcher notices a process that has died, not this time-out."""
+"""Longest wait for the slowest process, which works. `peers` notices one that stands still, the launcher a dead one."""
+
+_LAUNCH = "Unset WORLD_SIZE, RANK and LOCAL_RANK, or use `accelerate launch` or `torchrun`, which set them all."
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +36,54 @@ class World:
             from accelerate import PartialState
 
             try:
-                PartialState().wait_for_everyone()
+                with meeting():
+                    PartialState().wait_for_everyone()
             except RuntimeError as error:
                 hint = "That process prints the reason. Finished work is kept: run the same command again to resume."
                 raise RunFailed("Another process of this run has ended.", hint) from error
 
 
-def join(device: str = "auto") -> World:
-    """Joins the processes that the launcher started. A single process imports nothing for it."""
-    if int(os.environ.get("WORLD_SIZE", "1")) <= 1:
+def launched() -> World:
+    """Reads which process this is from the variables that the launcher sets.
+
+    Raises: UserError for variables that no launcher sets so. They may come from a job of another kind.
+    """
+    size = _whole("WORLD_SIZE", os.environ.get("WORLD_SIZE") or "1")
+    rank = _whole("RANK", os.environ.get("RANK") or "0")
+    _whole("LOCAL_RANK", os.environ.get("LOCAL_RANK") or "0")
+    if size <= 1:
+        return World(0, 1)
+    needed = {
+        "RANK": os.environ.get("RANK"),
+        "LOCAL_RANK": os.environ.get("LOCAL_RANK"),
+        "MASTER_ADDR": os.environ.get("MASTER_ADDR"),
+        "MASTER_PORT": os.environ.get("MASTER_PORT"),
+    }
+    if missing := [name for name, value in needed.items() if not value]:
+        raise UserError(f"WORLD_SIZE is {size}, but there is no {', '.join(missing)}.", _LAUNCH)
+    _whole("MASTER_PORT", needed["MASTER_PORT"] or "")
+    if rank >= size:
+        raise UserError(f"RANK is {rank}, but WORLD_SIZE is {size}: ranks count from 0.", _LAUNCH)
+    return World(rank, size)
+
+
+def _whole(name: str, text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise UserError(f"{name} is {text!r}, which is not a whole number.", _LAUNCH)
+    return int(text)
+
+
+def join(device: str = "auto", minutes: float | None = None) -> World:
+    """Joins the processes that the launcher started. A single process imports nothing for it.
+
+    `minutes` are how long a process may stand still before the others give up (default: `peers.patience`).
+    """
+    limit = patience(minutes)
+    if launched().size <= 1:
         return World(0, 1)
     import torch
     from accelerate import PartialState
 
     state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available(), timeout=_TIMEOUT)
+    start_watch(state.process_index, state.num_processes, limit)
     return World(state.process_index, state.num_processes)

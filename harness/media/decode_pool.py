@@ -59,6 +59,7 @@ class Decoder:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             pipesize=_PIPE,
+            start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the decoders
         )
         assert self._process.stdin is not None
         assert isinstance(self._process.stdout, io.BufferedReader)

@@ -32,7 +32,7 @@ def board_json(board: Board, *, by_step: bool = False, top: int | None = None) -
         "rows": rows,
         "notes": notes(board, top=top),
     }
-    return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(record, indent=2, allow_nan=False) + "\n"
 
 
 def _frame(board: Board, by_step: bool) -> pd.DataFrame:

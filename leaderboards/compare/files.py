@@ -56,7 +56,7 @@ def comparison_json(comparisons: Sequence[Comparison], flips: Mapping[int, Seque
         "regression": failed,
         "comparisons": [_record(each, flips.get(at, ())) for at, each in enumerate(comparisons)],
     }
-    return json.dumps(record, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(record, indent=2, allow_nan=False) + "\n"
 
 
 def _record(comparison: Comparison, flips: Sequence[Flip]) -> dict[str, object]:

@@ -8,6 +8,7 @@ from harness.errors import UserError, counted
 from harness.results.files import Result
 from harness.results.numbers import fixed
 from harness.scoring.metrics import Metric
+from harness.visible import visible
 from tasks.suites import Suite, aggregate
 
 _TASK_TYPES = {"classification": "image-classification", "vqa": "visual-question-answering"}
@@ -26,15 +27,15 @@ def model_card(results: Sequence[Result], suite: Suite) -> str:
             raise UserError(f"The result of {result.task} has only the first queries.", "Run it again without --limit.")
     place = {task: number for number, task in enumerate(suite.tasks)}
     results = sorted(results, key=lambda each: place.get(each.task, len(place)))
-    name, metric = str(results[0].model["name"]), results[0].main_metric
+    name, metric = visible(str(results[0].model["name"])), results[0].main_metric
     blocks = [
         EvalResult(
-            task_type=_task_type(result.meta_task or "retrieval"),
-            dataset_type=str(result.dataset["source"]),
-            dataset_name=result.task,
-            dataset_config=result.task,
+            task_type=_task_type(visible(result.meta_task or "retrieval")),
+            dataset_type=visible(str(result.dataset["source"])),
+            dataset_name=visible(result.task),
+            dataset_config=visible(result.task),
             dataset_split="test",
-            dataset_revision=str(result.dataset["revision"]),
+            dataset_revision=visible(str(result.dataset["revision"])),
             metric_type=result.main_metric,
             metric_name=f"{result.main_metric} ({result.protocol})",
             metric_value=_shown(result.main_metric, result.main.value),

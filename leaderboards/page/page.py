@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from harness.files.writing import write_atomic
+from harness.visible import visible
 from leaderboards.board.board import Board
 from leaderboards.page.data import page_data
 from leaderboards.page.thumbnails import Album
@@ -107,8 +108,17 @@ def _digest(text: str) -> str:
 
 def _json(data: object) -> str:
     """JSON that cannot end the HTML element that contains it."""
-    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(_visible(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return re.sub("[<>&]", lambda found: _FOR_HTML[found[0]], text)
+
+
+def _visible(data: object) -> object:
+    """The data with every text, also every key, as it may be shown."""
+    if isinstance(data, str):
+        return visible(data)
+    if isinstance(data, dict):
+        return {_visible(key): _visible(value) for key, value in data.items()}
+    return [_visible(each) for each in data] if isinstance(data, list | tuple) else data
 
 
 def _read(name: str) -> str:

@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from harness.progress import WorkKind
 from harness.results.numbers import grouped
+from harness.visible import visible
 from llave.api.run_clock import RunClock, duration
 
 _FIRST, _LONGEST, _SHARE = 10.0, 300.0, 0.05
@@ -49,6 +50,7 @@ class ProgressBar:
     def phase(self, name: str, total: int) -> None:
         """Starts a phase of `total` steps; 0 if their number is unknown."""
         self._clock.mark()
+        name = visible(name)
         for task in (self._task, self._whole):
             if task is not None:
                 self._bar.remove_task(task)
@@ -88,7 +90,7 @@ class ProgressBar:
     def note(self, text: str) -> None:
         """Prints a line above the bars."""
         self._last_line = time.monotonic()
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(visible(text), markup=False, highlight=False, soft_wrap=True)
 
     def _pause(self, now: float) -> float:
         """Seconds until the next line of a log: a long run gets fewer lines."""

@@ -12,6 +12,7 @@ from llave.cli.flags import (
     MODEL_HELP,
     add_engine_flags,
     add_model_flags,
+    add_patience_flag,
     add_root_flag,
     console,
     model_settings,
@@ -51,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what to do with images and videos that cannot be used",
     )
     add_root_flag(parser)
-    add_engine_flags(parser)
+    add_patience_flag(add_engine_flags(parser))
     add_model_flags(parser)
 
 
@@ -68,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     items = read_items(options.items, options.root, tuple(options.allow_root))
     _check_output(options.output)
     check_writable(options.output.parent)
-    world = join(options.device)
+    world = join(options.device, options.patience)
     workers = worker_count(options.workers)
     how = EmbedSettings(options.store, options.budget, workers, options.on_bad_media == "skip")
     notes = console(stderr=True, quiet=not world.is_main)

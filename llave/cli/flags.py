@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from harness.encoding import DEFAULT_BUDGET
 from harness.errors import UserError, model_traceback
 from harness.files.paths import STORE
+from harness.visible import visible
 from llave.words.answer import answer
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from harness.types import ModelSettings
 
-DONE, FAILED, USER_ERROR, STOPPED = 0, 1, 2, 130
+DONE, FAILED, USER_ERROR = 0, 1, 2
 
 MODEL_HELP = "a name from `llave models`, ORG/NAME on the hub, the folder of a checkpoint, or package.module:Class"
 _SAYS: ContextVar[Literal["nothing", "what matters", "all"]] = ContextVar("says", default="what matters")
@@ -42,6 +43,7 @@ def say(where: Console, text: str) -> None:
 
     A word is never cut, so that a path can be copied.
     """
+    text = visible(text)
     if _measured(where.stderr):
         lines = (wrap(line, where.width, break_long_words=False, break_on_hyphens=False) for line in text.split("\n"))
         text = "\n".join("\n".join(each) for each in lines)
@@ -60,7 +62,8 @@ def complain(error: UserError) -> None:
     """
     print(model_traceback(error), end="", file=sys.stderr)
     error = answer(error)
-    who = f" (process {os.environ.get('RANK')})" if int(os.environ.get("WORLD_SIZE", "1")) > 1 else ""
+    rank = os.environ.get("RANK", "")
+    who = f" (process {rank})" if rank.isdecimal() and os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1") else ""
     print(f"error{who}: {error.what}", file=sys.stderr)
     if error.hint:
         print(f"  {error.hint}".replace("\n", "\n  "), file=sys.stderr)
@@ -182,6 +185,16 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_patience_flag(group: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Adds the flag that limits how long processes wait for one that stands still."""
+    group.add_argument(
+        "--patience",
+        type=Number(0.01, 100_000, whole=False),
+        metavar="MINUTES",
+        help="of several processes, give up when one has stood still for so long (default: LLAVE_PATIENCE, or 30)",
+    )
+
+
 def model_settings(options: argparse.Namespace) -> ModelSettings:
     """The settings of a model from the flags. Raises UserError for an option that is not KEY=VALUE."""
     from harness.settings import pairs_of
@@ -191,9 +204,13 @@ def model_settings(options: argparse.Namespace) -> ModelSettings:
     return ModelSettings(options.device, options.dtype, options.seed, given, options.trust_remote_code)
 
 
-def add_engine_flags(parser: argparse.ArgumentParser) -> None:
-    """Adds the flags of every command that embeds: the store, the budget of a batch, the number of threads."""
-    add = parser.add_argument_group("engine").add_argument
+def add_engine_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Adds the flags of every command that embeds: the store, the budget of a batch, the number of threads.
+
+    Returns their group.
+    """
+    group = parser.add_argument_group("engine")
+    add = group.add_argument
     add("--store", type=Path, metavar="DIR", default=STORE, help="folder of the embedding store")
     add(
         "--budget",
@@ -208,3 +225,4 @@ def add_engine_flags(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="number of threads that prepare items (default: one for each processor, up to 8)",
     )
+    return group

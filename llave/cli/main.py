@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import io
 import os
-import shlex
+import re
 import sys
 import time
 import traceback
@@ -13,11 +12,13 @@ from collections.abc import Mapping, Sequence
 from textwrap import fill
 from types import ModuleType
 
+from harness.encoding.distributed import launched
 from harness.errors import RunFailed, UserError, unknown_name
 from harness.files.paths import cache_dir
 from harness.files.writing import write_atomic
 from harness.results.environment import own_version
 from harness.results.numbers import fixed
+from llave import process
 from llave.cli import (
     board,
     compare,
@@ -31,7 +32,7 @@ from llave.cli import (
     train,
     validate,
 )
-from llave.cli.flags import DONE, FAILED, STOPPED, USER_ERROR, add_speech_flags, complain, is_verbose, speak
+from llave.cli.flags import FAILED, USER_ERROR, add_speech_flags, complain, is_verbose, speak
 from llave.cli.front import completion, examples, help
 from llave.cli.front.parser import CommandParser
 from llave.cli.lists import models, store, suites, tasks
@@ -57,6 +58,9 @@ COMMANDS: Mapping[str, ModuleType] = {
 }
 """Each has `ABOUT`, `add_arguments(parser)` and `run(options)`, which returns the exit status."""
 
+_NOT_UTF8 = re.compile("[\udc80-\udcff]")
+"""What stands for a byte of a name that is not in UTF-8."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command. Without one it prints the help.
@@ -65,30 +69,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status. 0: done. 1: failed part-way, and finished work is kept, or a check failed. 2: an error in the
         user's input. 130: interrupted.
     """
-    _set_up_streams()
+    _set_up_environment()
     given = list(sys.argv[1:] if arguments is None else arguments) or ["help"]
     started = time.monotonic()
     try:
-        options = parse(given)
-        speak(quiet=options.quiet, verbose=options.verbose)
-        status: int = COMMANDS[options.command].run(options)
+        with process.work():
+            launched()  # refuses what a launcher would not set
+            options = parse(given)
+            speak(quiet=options.quiet, verbose=options.verbose)
+            status: int = COMMANDS[options.command].run(options)
         if is_verbose():
             print(f"llave {options.command} took {fixed(time.monotonic() - started)} s", file=sys.stderr)
         return status
-    except UserError as error:
+    except KeyboardInterrupt:
+        return _stopped(given)
+    except Exception as error:
+        if process.is_stopping():  # a library made another error of the interrupt
+            return _stopped(given)
+        if is_verbose() and not isinstance(error, UserError):
+            raise
+        return _failed(error)
+
+
+def _stopped(given: Sequence[str]) -> int:
+    print(process.farewell(given), end="", file=sys.stderr)
+    return process.STOPPED
+
+
+def _failed(error: Exception) -> int:
+    """Says what went wrong. Returns the exit status."""
+    if isinstance(error, UserError):
         complain(error)
         return FAILED if isinstance(error, RunFailed) else USER_ERROR
-    except KeyboardInterrupt:
-        _say_how_to_go_on(given[0], given)
-        return STOPPED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
-    except Exception as error:
-        if is_verbose():
-            raise
-        _report_unexpected(error)
-        return FAILED
+    if of_system := _of_system(error):
+        complain(of_system)
+        return USER_ERROR
+    _report_unexpected(error)
+    return FAILED
+
+
+def _of_system(error: Exception) -> UserError | None:
+    """The error in words, if the system refused a file for a reason that the user can mend."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        remedy = "Check the path, its permissions and the disk."
+        return UserError(f"{os.fsdecode(error.filename)} cannot be used: {error.strerror}.", remedy)
+    if isinstance(error, UnicodeEncodeError) and _NOT_UTF8.search(error.object):
+        return UserError(f"This name is not in UTF-8: {error.object}", "Rename the file or the folder.")
+    return None
 
 
 def parse(given: Sequence[str]) -> argparse.Namespace:
@@ -114,26 +141,13 @@ def _report_unexpected(error: Exception) -> None:
     )
 
 
-def _say_how_to_go_on(command: str, arguments: Sequence[str]) -> None:
-    """Prints the command that continues; one of several processes prints it."""
-    if os.environ.get("RANK", "0") != "0":
-        return
-    if command != "train":
-        print("\nStopped. Finished work is kept: the same command continues from here.", file=sys.stderr)
-        return
-    again = [*arguments, *([] if "--resume" in arguments else ["--resume"])]
-    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    how = "launched as before: llave" if launched else "llave"
-    print(f"\nStopped. The last checkpoint is kept. To continue, run\n  {how} {shlex.join(again)}", file=sys.stderr)
-
-
-def _set_up_streams() -> None:
+def _set_up_environment() -> None:
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # those of downloads and of transformers
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # an old encoding loses a character, not the whole table
+    columns = os.environ.get("COLUMNS", "")
+    if not (columns.isascii() and columns.isdigit() and int(columns) > 0):
+        os.environ.pop("COLUMNS", None)  # some systems set 0 where there is no terminal
 
 
 def build_parser() -> CommandParser:

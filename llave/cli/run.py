@@ -18,6 +18,7 @@ from llave.cli.flags import (
     MODEL_HELP,
     add_engine_flags,
     add_model_flags,
+    add_patience_flag,
     add_task_flags,
     complain,
     console,
@@ -69,7 +70,7 @@ def add_arguments(parser: CommandParser) -> None:
         help="a .toml file with models and flags; flags given here win (default: none)",
     )
     add_model_flags(parser)
-    add_engine_flags(parser)
+    add_patience_flag(add_engine_flags(parser))
 
 
 def run(options: argparse.Namespace) -> int:
@@ -84,7 +85,8 @@ def run(options: argparse.Namespace) -> int:
 
     _check_words(options)
     tasks = resolve_tasks(options.tasks, options.suite, options.data, options.images, tuple(options.allow_root))
-    world = join(options.device)  # a model may be made as soon as it is opened, and then on this process's device
+    # before a model is opened, since it may be made then, and on this process's device
+    world = join(options.device, options.patience)
     settings = run_file.settings_by_model(options)
     config = EvalConfig(options.protocol, options.limit, options.on_bad_media == "count-as-wrong")
     where = RunSettings(options.out, options.store, options.budget, worker_count(options.workers), options.device)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.encoding.distributed import launched
 from harness.errors import counted
-from llave.cli.flags import DONE, add_root_flag, console, say
+from llave.cli.flags import DONE, add_patience_flag, add_root_flag, console, say
 
 if TYPE_CHECKING:
     from leaderboards.tables import Table
@@ -34,7 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--images", metavar="DIR", help="folder that image paths are relative to (default: found beside the data)")
     add_root_flag(data)
-    add = parser.add_argument_group("run").add_argument
+    group = parser.add_argument_group("run")
+    add = group.add_argument
     add("-o", "--out", type=Path, metavar="DIR", help="folder of the run, with checkpoints (default: runs/RECIPE)")
     add(
         "--set",
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--resume", action="store_true", help="continue from the newest checkpoint in --out, if there is one")
     add("--dry-run", action="store_true", help="check the data, and print the size of the run without training")
+    add_patience_flag(group)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -56,21 +58,21 @@ def run(options: argparse.Namespace) -> int:
     given = {name: value for name, value in (("data", options.data), ("images", options.images)) if value is not None}
     if options.allow_root:
         config = replace(config, allow_roots=tuple(map(str, options.allow_root)))
-    main = int(os.environ.get("RANK", "0")) == 0
-    notes = console(stderr=True, quiet=not main)
+    world = launched()
+    notes = console(stderr=True, quiet=not world.is_main)
     config = override(replace(config, **given), options.set, lambda text: say(notes, f"note: {text}"))
     if options.dry_run:
         from trainers.estimate import estimate
 
-        processes = int(os.environ.get("WORLD_SIZE", "1"))
-        if main:
-            _show(config, estimate(config, processes), processes)
+        if world.is_main:
+            _show(config, estimate(config, world.size), world.size)
         return DONE
     from llave.api.console_progress import ProgressBar
     from trainers.train import train
 
     with ProgressBar(notes) as progress:
-        folder = train(config, options.out or Path("runs") / config.recipe, progress, resume=options.resume)
+        out = options.out or Path("runs") / config.recipe
+        folder = train(config, out, progress, resume=options.resume, patience=options.patience)
     say(notes, f"Done: {folder}\n{_next(config, folder)}")
     return DONE
 

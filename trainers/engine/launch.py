@@ -17,33 +17,42 @@ import torch.distributed as dist
 from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.utils import DistributedType
 
+from harness.encoding.peers import patience, start_watch
 from harness.errors import RunFailed, UserError
 from trainers.config import TrainingConfig
 
-_PATIENCE = timedelta(minutes=30)
-"""Longest wait for a running peer. A peer that has ended is noticed at once, by its connection or the launcher."""
+_LATER = timedelta(minutes=2)
+"""How much longer the libraries wait for a peer than `harness.encoding.peers`, which can say which one it is."""
 _LOST = ("Connection closed by peer", "Connection reset", "Broken pipe", "timed out", "Timed out", "NCCL", "gloo")
 """Words in the messages of the libraries that connect the processes."""
 
 
-def join(config: TrainingConfig) -> Accelerator:
+def join(config: TrainingConfig, minutes: float | None = None) -> Accelerator:
     """Joins the processes that `accelerate launch` or `torchrun` started, with the sharding that it configures.
 
+    `minutes` are how long a process may stand still before the others give up (default: `peers.patience`).
     Raises UserError.
     """
-    if os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true":
-        return _join_deepspeed(config)
+    limit = patience(minutes)
+    deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
+    accelerator = (_join_deepspeed if deepspeed else _join)(config, limit + _LATER)
+    if accelerator.num_processes > 1:
+        start_watch(accelerator.process_index, accelerator.num_processes, limit)
+    return accelerator
+
+
+def _join(config: TrainingConfig, timeout: timedelta) -> Accelerator:
     accelerator = Accelerator(
         cpu=config.device == "cpu" or not torch.accelerator.is_available(),
         mixed_precision=_precision(config),
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timeout)],
     )
     if accelerator.distributed_type == DistributedType.FSDP and not accelerator.is_fsdp2:
         raise UserError("Version 1 of FSDP is not supported.", "Set fsdp_version: 2 in the config of accelerate.")
     return accelerator
 
 
-def _join_deepspeed(config: TrainingConfig) -> Accelerator:
+def _join_deepspeed(config: TrainingConfig, timeout: timedelta) -> Accelerator:
     """Joins under DeepSpeed, also on CPUs, where accelerate must be told the communication library."""
     if find_spec("deepspeed") is None:
         raise UserError("DeepSpeed is not installed.", 'pip install "llave-bench[deepspeed]"')
@@ -54,7 +63,7 @@ def _join_deepspeed(config: TrainingConfig) -> Accelerator:
         raise UserError("DeepSpeed would use the GPU of this machine, but device is cpu.", "Leave device out.")
     # DeepSpeed calls functions under old names, and each call would warn
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.distributed")
-    group = InitProcessGroupKwargs("gloo", timeout=_PATIENCE) if on_cpu else InitProcessGroupKwargs(timeout=_PATIENCE)
+    group = InitProcessGroupKwargs("gloo", timeout=timeout) if on_cpu else InitProcessGroupKwargs(timeout=timeout)
     try:
         return Accelerator(mixed_precision=_precision(config), kwargs_handlers=[group])
     except ValueError as error:

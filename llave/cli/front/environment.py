@@ -17,12 +17,17 @@ READ = (
     Variable("LLAVE_CACHE", "llave-bench in XDG_CACHE_HOME", "folder for files that can be made again"),
     Variable("XDG_CACHE_HOME", "~/.cache", "folder of the caches of all programs"),
     Variable("COLUMNS", "the terminal's width", "width of tables and of help, in characters"),
+    Variable("PYTHONIOENCODING", "that of the locale", "encoding of what is printed"),
     Variable("TRANSFORMERS_VERBOSITY", "error", "how much transformers says"),
     Variable("HF_HUB_DISABLE_PROGRESS_BARS", "1 away from a terminal", "1: no bars while files are downloaded"),
     Variable("SOURCE_DATE_EPOCH", "now", "seconds since 1970: the date that a page says it was made at"),
     Variable("RANK", "0", "number of this process among several; the launcher sets it"),
     Variable("LOCAL_RANK", "one process", "number of this process on its machine; the launcher sets it"),
     Variable("WORLD_SIZE", "1", "number of processes; the launcher sets it"),
+    Variable("MASTER_ADDR", "set by the launcher", "address of the first of several machines"),
+    Variable("MASTER_PORT", "set by the launcher", "port on that machine"),
+    Variable("TORCHELASTIC_RESTART_COUNT", "0", "number of restarts of the processes; `torchrun` sets it"),
+    Variable("LLAVE_PATIENCE", "30", "minutes that one of several processes may stand still"),
     Variable("ACCELERATE_USE_DEEPSPEED", "false", "true: train with DeepSpeed; `accelerate launch` sets it"),
 )
 """Variables that this code reads. A test finds them in the source."""
@@ -33,8 +38,6 @@ OF_LIBRARIES = (
     Variable("HF_TOKEN", "that of `hf auth login`", "token for gated and private models"),
     Variable("HF_HUB_OFFLINE", "0", "1: never ask the hub, use what is in the cache"),
     Variable("HF_ENDPOINT", "https://huggingface.co", "address of the hub, or of a mirror"),
-    Variable("MASTER_ADDR", "set by the launcher", "address of the first of several machines"),
-    Variable("MASTER_PORT", "set by the launcher", "port on that machine"),
     Variable("CUDA_VISIBLE_DEVICES", "all GPUs", "GPUs that may be used, such as 0,1"),
 )
 """Variables that huggingface_hub, torch and accelerate read."""

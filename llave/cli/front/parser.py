@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn
 
 from harness.errors import close_names
+from harness.visible import brief, visible
 
 _WIDEST, _HELP_AT = 100, 26
 
@@ -111,7 +112,7 @@ class CommandParser(argparse.ArgumentParser):
         more = f"  `{self.prog} --help` lists the options.\n"
         if "required: MODEL" in message:
             more = f"  Name models before flags that take several values: {self.prog} MODEL --tasks A B\n{more}"
-        self.exit(2, f"{self.format_usage()}error: {message}\n{more}")
+        self.exit(2, f"{self.format_usage()}error: {brief(visible(message))}\n{more}")
 
     def _line(self) -> str:
         shown = {"+": "{0} [{0} ...]", "*": "[{0} ...]", "?": "[{0}]"}

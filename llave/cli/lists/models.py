@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
 
     rows = [*ROWS, *installed_rows()]
     if options.json:
-        print(json.dumps([model_fields(row) for row in rows], indent=2, ensure_ascii=False))
+        print(json.dumps([model_fields(row) for row in rows], indent=2))
     else:
         console().print(model_list(rows))
     return DONE

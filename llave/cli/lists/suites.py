@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     known = all_tasks()
     rows = [suite_fields(suite, known) for suite in suites().values()]
     if options.json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        print(json.dumps(rows, indent=2))
     else:
         console().print(suite_list(rows))
     return DONE

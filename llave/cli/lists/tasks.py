@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         [task for task in every if task.name in members], options.meta_task, options.split, options.modality
     )
     if options.json:
-        print(json.dumps([task_fields(task) for task in chosen], indent=2, ensure_ascii=False))
+        print(json.dumps([task_fields(task) for task in chosen], indent=2))
     else:
         console().print(task_sheet(chosen[0]) if options.name and len(chosen) == 1 else task_list(chosen))
     return DONE

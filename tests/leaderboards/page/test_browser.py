@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from harness.results.numbers import percent, points
+from harness.visible import visible
 from leaderboards.board.board import Board
 from leaderboards.compare.compare import compare
 from leaderboards.page.page import write_page
@@ -45,7 +46,7 @@ def page(driver, address) -> Page:
 
 
 def _seen(name: str) -> str:
-    return " ".join(name.split())
+    return " ".join(visible(name).split())
 
 
 def test_it_shows_the_board_in_its_order(page, board):
@@ -123,8 +124,8 @@ def test_hostile_names_and_captions_are_text(page):
     page.run("document.querySelectorAll('#query-list .turn').forEach((each) => each.click())")
     page.run("document.querySelectorAll('#table tbody .name button')[4].click()")
     time.sleep(0.2)
-    assert HOSTILE in page.run("return document.querySelector('#model-head').textContent")
-    assert HOSTILE in page.run("return document.querySelector('#query-list').textContent")
+    assert visible(HOSTILE) in page.run("return document.querySelector('#model-head').textContent")
+    assert visible(HOSTILE) in page.run("return document.querySelector('#query-list').textContent")
     assert page.run("return window.pwned") is None
     assert page.run("return document.querySelectorAll('script').length") == 3
     assert page.run("return [...document.images].filter((img) => !img.src.startsWith('data:')).length") == 0
