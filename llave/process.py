@@ -1,11 +1,11 @@
-"""The process of the command, from its first line on: its standard streams, its encoding, and what Ctrl-C does to it.
+"""The process of the command from its first line on: its streams, its encoding, and what Ctrl-C does to it.
 
 Ctrl-C ends the command within seconds, whatever it is doing:
 
 - While modules are loaded, or before and after the work, it ends at once. An import that is broken off leaves locks and
-  half-made modules behind, for which other threads wait for ever. Nothing is lost: work is kept batch by batch.
+  half-made modules behind, for which other threads wait without end. Nothing is lost: work is kept batch by batch.
 - During the work it raises KeyboardInterrupt. A thread counts the seconds, since the work may be inside a library that
-  does not come back, such as a barrier. When they are over, or after a second Ctrl-C, the thread ends the process.
+  does not return. When they are over, or after a second Ctrl-C, the thread ends the process.
 
 Imports only what Python has. A program that imports `llave` as a library keeps its own streams and signals.
 """
@@ -116,7 +116,7 @@ def lost_output() -> OSError | None:
 
 
 class _Outlet(io.FileIO):
-    """A standard stream. After an error what is written to it is dropped, so that the work goes on."""
+    """A standard stream. After an error what is written to it is dropped, so that the work continues."""
 
     trouble: OSError | None = None
 

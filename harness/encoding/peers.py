@@ -1,8 +1,8 @@
 """Signs of life of the processes of a run. Who waits for a process that stands still says so, and in the end gives up.
 
 A process that was stopped, or whose machine is out of reach, has not ended, so no launcher notices it. The others wait
-for it inside a library, where they cannot say anything. So in each process a thread leaves a sign of life in the store
-of the launcher every few seconds, and looks for those of the others. A process that works for long is waited for.
+for it inside a library, where they cannot say anything. So in each process a thread leaves a sign of life every few
+seconds, in the store of the launcher. It looks for those of the others. A process that works for long is waited for.
 """
 
 from __future__ import annotations
