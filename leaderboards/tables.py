@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from harness.visible import visible
+from harness.errors import visible
 from leaderboards.layout import Column, fold, folded, left_out, widths_within
 
 if TYPE_CHECKING:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.errors import UserError, counted
+from harness.errors import UserError, counted, visible
 from harness.results.files import Result
 from harness.results.numbers import fixed
 from harness.scoring.metrics import Metric
-from harness.visible import visible
 from tasks.suites import Suite, aggregate
 
 _TASK_TYPES = {"classification": "image-classification", "vqa": "visual-question-answering"}

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
+from harness.errors import visible
 from harness.files.writing import write_atomic
-from harness.visible import visible
 from leaderboards.board.board import Board
 from leaderboards.page.data import page_data
 from leaderboards.page.thumbnails import Album

@@ -9,9 +9,9 @@ from types import TracebackType
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from harness.errors import visible
 from harness.progress import WorkKind
 from harness.results.numbers import grouped
-from harness.visible import visible
 from llave.api.run_clock import RunClock, duration
 
 _FIRST, _LONGEST, _SHARE = 10.0, 300.0, 0.05

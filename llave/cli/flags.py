@@ -13,9 +13,8 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
 from harness.encoding import DEFAULT_BUDGET
-from harness.errors import UserError, model_traceback
+from harness.errors import UserError, model_traceback, visible
 from harness.files.paths import STORE
-from harness.visible import visible
 from llave.words.answer import answer
 
 if TYPE_CHECKING:

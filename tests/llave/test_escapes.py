@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import Done
-from tests.harness.test_visible import steers
+from tests.harness.test_errors import steers
 from tests.helpers.record_values import write
 
 HOSTILE = st.text(

@@ -8,8 +8,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn
 
-from harness.errors import close_names
-from harness.visible import brief, visible
+from harness.errors import brief, close_names, visible
 
 _WIDEST, _HELP_AT = 100, 26
 

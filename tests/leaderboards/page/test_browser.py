@@ -11,8 +11,8 @@ from threading import Thread
 import numpy as np
 import pytest
 
+from harness.errors import visible
 from harness.results.numbers import percent, points
-from harness.visible import visible
 from leaderboards.board.board import Board
 from leaderboards.compare.compare import compare
 from leaderboards.page.page import write_page

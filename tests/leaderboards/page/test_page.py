@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from harness.visible import visible
+from harness.errors import visible
 from leaderboards.board.board import Board
 from leaderboards.compare.compare import compare
 from leaderboards.compare.flips import flips

@@ -7,8 +7,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import UserError
-from harness.visible import brief, visible
+from harness.errors import UserError, brief, visible
 
 STEERING = st.sampled_from(
     "\x00\x07\x08\x0b\x0c\r\x1b\x7f\x85\x9b\u061c\u200e\u2028\u2029\u202a\u202e\u2066\u2069\ud800"
@@ -48,7 +47,7 @@ def test_no_error_steers(what, hint):
 def test_an_endless_value_is_cut_and_its_length_said(before, length, after):
     cut = UserError(f"{before} data:{'A' * length} {after}").what
     assert len(cut) <= len(before) + len(after) + 200
-    assert f"… ({length + 5:,} characters)" in cut
+    assert f" ({length + 5:,} characters)" in cut
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=400))
