@@ -111,4 +111,4 @@ def test_an_image_in_the_data_is_refused_in_few_words(llave, tmp_path):
     path.write_text(json.dumps({"target": "a", "image": address}) + '\n{"query": "q", "text": "x", "positives": ["a"]}')
     done = llave("run", "classical", "--data", path, "--out", tmp_path / "o", "--store", tmp_path / "s")
     assert (done.code, len(done.err) < 1000) == (2, True)
-    assert "data: images and videos are not read" in done.err
+    assert "data: images are not read" in done.err
