@@ -22,6 +22,13 @@ from tests.helpers.training_files import write_pairs, write_start
 one_thread = pytest.fixture(autouse=True, scope="module")(llave_files.one_thread)
 
 
+def launched_as(monkeypatch, rank: int) -> None:
+    """Sets what a launcher tells one of two processes."""
+    launcher = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "localhost", "MASTER_PORT": 29500}
+    for name, value in launcher.items():
+        monkeypatch.setenv(name, str(value))
+
+
 def call(*arguments: object) -> int:
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
@@ -70,10 +77,9 @@ def test_a_dry_run_fits_a_terminal_of_80_columns_and_marks_rounded_numbers(capsy
 
 
 def test_only_the_main_process_shows_a_dry_run(mine, capsys, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    for rank in "10":
+    for rank in (1, 0):
         assert not capsys.readouterr().out
-        monkeypatch.setenv("RANK", rank)
+        launched_as(monkeypatch, rank)
         assert call(*mine, "--dry-run") == 0
     assert "2, each 2 pairs" in capsys.readouterr().out
 
@@ -135,8 +141,7 @@ def test_an_old_name_of_a_setting_is_noted_once_and_only_by_the_main_process(
         "note: scale=50 is now temperature=0.02",
         "note: lr=1e-3 is now learning_rate=1e-3",
     ]
-    monkeypatch.setenv("RANK", "1")
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    launched_as(monkeypatch, 1)
     assert call(*mine, "--dry-run", "--set", "scale=50") == 0
     assert capsys.readouterr().err == ""
 
