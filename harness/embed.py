@@ -20,6 +20,7 @@ from harness.files.writing import atomic_file
 from harness.identity import model_fingerprint
 from harness.media.digests import Digests
 from harness.media.images import MediaInfo
+from harness.media.pixels import count_notes, say_notes
 from harness.plan import add_work, seen_by
 from harness.progress import Progress
 from harness.results.environment import own_version
@@ -133,12 +134,14 @@ def _plan(items: Sequence[OwnItem], spec: ModelSpec, settings: EmbedSettings, pr
 
 
 def _look(items: Sequence[OwnItem], progress: Progress, workers: int) -> dict[Media, MediaInfo | BadMedia]:
-    """What is known of every medium, whether the model sees it or not."""
+    """What is known of every medium, whether the model sees it or not. Says what the conversion to pixels alters."""
     digests = Digests()
     media = list(dict.fromkeys(medium for own in items for medium in own.item.media))
     progress.phase("checking media", len(media))
     looks = check_media(media, digests, progress, workers=workers)
     digests.flush()
+    for sentence in say_notes(count_notes(look.notes for look in looks.values() if isinstance(look, MediaInfo))):
+        progress.note(sentence)
     return looks
 
 

@@ -54,7 +54,7 @@ def item_key(model: str, item: Item, role: Role, media_digests: Sequence[str]) -
     """Returns the key of one vector, 32 bytes.
 
     It covers the model, role, instruction, text, and the bytes of every medium in order. `model` is a
-    `model_fingerprint`. `media_digests` are SHA-256 digests, one for each of `item.media`.
+    `model_fingerprint`. `media_digests` are the `MediaInfo.identity` of each of `item.media`.
     """
     parts = [f"item/{RECIPE}", model, role, item.instruction, item.text]
     for medium, digest in zip(item.media, media_digests, strict=True):

@@ -96,15 +96,16 @@ def plan_task(dataset: Dataset, identity: str, spec: ModelSpec) -> TaskPlan:
 
 
 def add_work(work: dict[bytes, Work], item: Item, role: Role, model: str, looks: Sequence[MediaInfo]) -> bytes:
-    """The key of an item's vector. The item joins `work` under it, once.
+    """The key of an item's vector. The item joins `work` under it, once, and its media know what they were.
 
     Args:
         model: the fingerprint of the model.
         looks: what is known of each of the item's media, in their order.
     """
-    key = item_key(model, item, role, [look.digest for look in looks])
+    key = item_key(model, item, role, [look.identity for look in looks])
     if key not in work:
-        work[key] = Work(key, item, role, sum(look.width * look.height for look in looks))
+        media = tuple(replace(medium, seen=look.seen) for medium, look in zip(item.media, looks, strict=True))
+        work[key] = Work(key, replace(item, media=media), role, sum(look.width * look.height for look in looks))
     return key
 
 

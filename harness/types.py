@@ -25,6 +25,16 @@ MEDIA_TOKEN = "<|media|>"
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What a file was when it was checked. What is decoded later must be the same, because the vector's key says so."""
+
+    digest: str
+    """SHA-256 of its bytes."""
+    stamp: str
+    """Its size, times and number on the disk, as one text."""
+
+
+@dataclass(frozen=True, slots=True)
 class Media:
     """A reference to an image or a video. The file is not opened until its item is prepared."""
 
@@ -36,6 +46,8 @@ class Media:
     where: str = field(default="", compare=False)
     """File and place in it that name the medium, for messages; empty if the loader does not know."""
     roots: tuple[Path, ...] = field(default=(), compare=False)  # other folders that the user allows links to lead into
+    seen: Seen | None = field(default=None, compare=False)
+    """What the file was when it was checked; None if nothing is known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def test_each_clip_is_decoded_once_for_all_its_captions(llave, place, monkeypatc
     opened: list[str] = []
     decode = decode_pool.decode
     monkeypatch.setattr(
-        "harness.media.video.decode", lambda path, choose: (opened.append(path.name), decode(path, choose))[1]
+        "harness.media.video.decode", lambda path, *how: (opened.append(path.name), decode(path, *how))[1]
     )
     data = shared("realdata", "video")
     assert llave("run", "classical", "--tasks", f"{MSVD}_t2v,{MSVD}_v2t", "--data", data, *place.flags).code == 0

@@ -15,6 +15,7 @@ from harness.errors import BadMedia, UserError, counted, hints_of
 from harness.identity import FRAMES, fingerprint
 from harness.media.digests import Digests, files_digest
 from harness.media.images import MediaInfo
+from harness.media.pixels import count_notes
 from harness.progress import NoProgress, Progress
 from harness.types import DataInfo, Item, Media, MediaKind, Task, TaskData
 
@@ -81,8 +82,7 @@ def load_dataset(
     digests.leave_receipt(_receipt_key(task, info, limit, digests), receipt)
     digests.flush()
     good = {medium: look for medium, look in looks.items() if isinstance(look, MediaInfo)}
-    turned = sum(look.turned for look in good.values())
-    notes = {**data.notes, **({"exif_turn_not_applied": turned} if turned else {})}
+    notes = {**data.notes, **count_notes(look.notes for look in good.values())}
     return Dataset(task, info, replace(data, notes=notes), digest, good, bad)
 
 
@@ -161,7 +161,9 @@ def _digest(
 ) -> str:
     # What they are called is in the files of the rows.
     kinds = {"image": "image", "video": f"video/{FRAMES}"}
-    media = [[kinds[each.kind], look.digest if isinstance(look, MediaInfo) else "bad"] for each, look in looks.items()]
+    media = [
+        [kinds[each.kind], look.identity if isinstance(look, MediaInfo) else "bad"] for each, look in looks.items()
+    ]
     return fingerprint({**_rows(task, info, limit, digests), "media": media})
 
 

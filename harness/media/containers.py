@@ -10,6 +10,7 @@ from typing import BinaryIO, NamedTuple
 
 from harness.errors import BadMedia
 from harness.files.kinds import what_is
+from harness.media.frame_index import check_size
 
 _HEAD = 64
 _MP4_FIRST = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot"}
@@ -37,13 +38,18 @@ class Box(NamedTuple):
 def check_video(path: Path) -> None:
     """Checks a file's structure.
 
-    Raises: BadMedia if the file is not a video, has only sound, was cut off, or cannot be read.
+    Raises: BadMedia if the file is not a video, has only sound, was cut off, or cannot be read. Also if it is an
+        animation with larger frames than are decoded.
     """
     try:
         with path.open("rb") as file:
             why = _fault(file, os.fstat(file.fileno()).st_size)
+            file.seek(0)
+            check_size(*_claimed_size(file.read(_HEAD)))
     except OSError as error:
         raise BadMedia(f"{path} cannot be read: {error.strerror}.", "Check the file and its permissions.") from None
+    except ValueError as error:
+        raise BadMedia(f"{path} cannot be decoded: {error}.", "Make its frames smaller.") from None
     if why == _NO_VIDEO:
         kind = what_is(path)
         raise BadMedia(f"{path} {why}: it is {kind.name}.", kind.remedy)
@@ -56,6 +62,17 @@ def is_animation(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(_HEAD)
     return head.startswith(_ANIMATIONS) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+
+
+def _claimed_size(head: bytes) -> tuple[int, int]:
+    """The width and height that an animated image claims; 0 if the start of the file does not tell."""
+    if head.startswith(b"GIF8"):
+        return int.from_bytes(head[6:8], "little"), int.from_bytes(head[8:10], "little")
+    if head.startswith(b"\x89PNG"):
+        return int.from_bytes(head[16:20], "big"), int.from_bytes(head[20:24], "big")
+    if head[8:16] == b"WEBPVP8X":
+        return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
+    return 0, 0
 
 
 def _fault(file: BinaryIO, size: int) -> str:

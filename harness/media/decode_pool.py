@@ -13,11 +13,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import Image
 
 from harness.errors import BadMedia, UserError
 from harness.media.decode_worker import COUNT_AGAIN, NO_DECODER, NO_MEMORY
+from harness.media.frame_index import TOO_LARGE
+
+T = TypeVar("T")
 
 PATIENCE = 120.0
 """Seconds that a decoder may be silent. While it reads a long video, it says that it is busy."""
@@ -27,8 +31,11 @@ _HOME = Path(__file__).resolve().parents[2]
 _START = f"import sys; sys.path.insert(0, {str(_HOME)!r}); from harness.media.decode_worker import serve; serve()"
 
 
-def decode(path: Path, choose: Callable[[int, float], Sequence[int]]) -> list[Image.Image]:
-    """Decodes the frames that `choose(number of frames, frames per second)` names, as RGB in that order.
+def decode(path: Path, choose: Callable[[int, float], Sequence[int]], keep: Callable[[Image.Image], T]) -> list[T]:
+    """Decodes the frames that `choose(number of frames, frames per second)` names, and keeps `keep(frame)` of each.
+
+    Frames are RGB, and the list is in the order of the names. Few frames are in memory at once. Both functions may be
+    called again from the beginning, if the number of frames turns out to be another.
 
     Raises: BadMedia if the video cannot be decoded; UserError if no decoder is installed or memory runs out.
     """
@@ -37,12 +44,12 @@ def decode(path: Path, choose: Callable[[int, float], Sequence[int]]) -> list[Im
     except IndexError:
         decoder = Decoder()
     try:
-        frames = decoder.frames(path, choose)
+        kept = decoder.frames(path, choose, keep)
     except BaseException:
         decoder.end()  # its pipes may hold the rest of an answer, so it cannot be used again
         raise
     _idle.append(decoder)
-    return frames
+    return kept
 
 
 class _CountAgainError(Exception):
@@ -68,16 +75,23 @@ class Decoder:
         self._pixels = bytearray()
         """A buffer for the frames that arrive. It grows when it is too small."""
 
-    def frames(self, path: Path, choose: Callable[[int, float], Sequence[int]]) -> list[Image.Image]:
+    def frames(
+        self, path: Path, choose: Callable[[int, float], Sequence[int]], keep: Callable[[Image.Image], T]
+    ) -> list[T]:
         """Does the work of `decode`. After an error the process must be ended."""
         try:
-            return self._frames(path, choose, by_decoding=False)
+            return self._frames(path, choose, keep, by_decoding=False)
         except _CountAgainError:
-            return self._frames(path, choose, by_decoding=True)
+            return self._frames(path, choose, keep, by_decoding=True)
 
     def _frames(
-        self, path: Path, choose: Callable[[int, float], Sequence[int]], *, by_decoding: bool
-    ) -> list[Image.Image]:
+        self,
+        path: Path,
+        choose: Callable[[int, float], Sequence[int]],
+        keep: Callable[[Image.Image], T],
+        *,
+        by_decoding: bool,
+    ) -> list[T]:
         self._ask({"open": str(path), "by_decoding": by_decoding}, path)
         facts = self._answer(path)
         total, rate = facts["total"], facts["rate"]
@@ -86,11 +100,11 @@ class Decoder:
         chosen = choose(total, rate)
         distinct = sorted(set(chosen))
         self._ask({"read": distinct}, path)
-        pictures: list[Image.Image] = []
-        while len(pictures) < len(distinct):
-            pictures += self._pictures(path)
-        read = dict(zip(distinct, pictures, strict=True))
-        return [read[number] for number in chosen]
+        kept: list[T] = []
+        while len(kept) < len(distinct):
+            kept += map(keep, self._pictures(path))
+        of = dict(zip(distinct, kept, strict=True))
+        return [of[number] for number in chosen]
 
     def end(self) -> None:
         """Kills the process and waits for its end."""
@@ -100,8 +114,8 @@ class Decoder:
         self._answers.close()
         self._process.wait()
 
-    def _pictures(self, path: Path) -> list[Image.Image]:
-        """Reads the next few frames."""
+    def _pictures(self, path: Path) -> Iterator[Image.Image]:
+        """Reads the next few frames, and yields them one by one."""
         shape = self._answer(path)["shape"]
         assert isinstance(shape, list)
         count, height, width = shape
@@ -112,8 +126,8 @@ class Decoder:
         with self._deadline(path):
             if self._answers.readinto(pixels) < len(pixels):
                 raise self._ended(path)
-        frames = (pixels[start : start + size] for start in range(0, len(pixels), size))
-        return [Image.frombytes("RGB", (width, height), frame) for frame in frames]
+        for start in range(0, len(pixels), size):
+            yield Image.frombytes("RGB", (width, height), pixels[start : start + size])
 
     def _ask(self, request: Mapping[str, object], path: Path) -> None:
         try:
@@ -138,7 +152,8 @@ class Decoder:
         if why == NO_MEMORY:  # not BadMedia, which can be skipped: scores must not depend on the machine's memory
             raise UserError(f"There is not enough memory to decode {path}.", "Use fewer --workers.")
         if why is not None:
-            raise BadMedia(f"{path} cannot be decoded: {why}.", "Fetch the video again.")
+            hint = "Make its frames smaller." if str(why).startswith(TOO_LARGE) else "Fetch the video again."
+            raise BadMedia(f"{path} cannot be decoded: {why}.", hint)
         return answer
 
     @contextlib.contextmanager

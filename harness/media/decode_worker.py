@@ -20,13 +20,16 @@ from typing import BinaryIO
 import numpy as np
 
 from harness.media.containers import is_animation
-from harness.media.frame_index import Beat, index_frames, no_beat
-from harness.media.images import MAX_PIXELS
-from harness.media.readers import AT_ONCE, FAILURES, AnimationReader, DecordReader, Frame, PyavReader, Reader
+from harness.media.frame_index import Beat, check_size, index_frames, no_beat
+from harness.media.readers import FAILURES, AnimationReader, DecordReader, Frame, PyavReader, Reader
 
 NO_DECODER = "no decoder"
 NO_MEMORY = "no memory"
 COUNT_AGAIN = "count again"
+AT_ONCE = 8
+"""Largest number of frames in memory."""
+_AT_ONCE_BYTES = 32 * 1024 * 1024
+"""Largest size of several frames in memory. A larger one is alone there."""
 _BEAT = 1.0
 """Seconds after which the decoder says that it is busy."""
 
@@ -46,8 +49,13 @@ class OpenVideo:
         Raises: ValueError if no library can read them. It is `COUNT_AGAIN` if the packets promised frames that are not
             there, so that the file has to be opened again, `by_decoding`.
         """
-        for start in range(0, len(wanted), AT_ONCE):
-            yield self._read(wanted[start : start + AT_ONCE])
+        done, number = 0, 1  # only a frame tells how large frames are
+        while done < len(wanted):
+            frames = self._read(wanted[done : done + number])
+            done += number
+            number = min(max(1, _AT_ONCE_BYTES // frames[0].nbytes), AT_ONCE)
+            yield frames
+            del frames
 
     def _read(self, wanted: Sequence[int]) -> list[Frame]:
         while True:
@@ -110,6 +118,7 @@ def serve() -> None:
             elif clip is not None:
                 for frames in clip.read(request["read"]):
                     _send(out, frames)
+                    del frames  # before the next ones are decoded
         except MemoryError:
             _answer(out, {"error": NO_MEMORY})
         except FAILURES as error:
@@ -130,8 +139,7 @@ def _beats(out: BinaryIO) -> Beat:
 
 def _send(out: BinaryIO, frames: Sequence[Frame]) -> None:
     height, width, _ = frames[0].shape
-    if width * height > MAX_PIXELS:
-        raise ValueError(f"a frame has more than {MAX_PIXELS:,} pixels")
+    check_size(width, height)
     if any(frame.shape != frames[0].shape for frame in frames):
         raise ValueError("its frames differ in size")
     out.write(json.dumps({"shape": [len(frames), height, width]}).encode() + b"\n")

@@ -17,12 +17,14 @@ from harness.errors import BadMedia, UserError
 from harness.files.kinds import not_a
 from harness.files.paths import cache_dir
 from harness.identity import fingerprint, library_version
-from harness.media.containers import check_video
-from harness.media.images import MediaInfo, inspect_image, read_media
+from harness.media.containers import check_video, is_animation
+from harness.media.images import MediaInfo, inspect_image
+from harness.media.pixels import VERSION
 from harness.media.places import about, resolve, walk
+from harness.media.unchanged import read_bytes, stamp_of
 from harness.types import Media
 
-_RECIPE = 1
+_RECIPE = 2
 """Increase it when the same file gets another verdict than before."""
 _SCHEMA = "CREATE TABLE IF NOT EXISTS known (key TEXT PRIMARY KEY, stamp TEXT NOT NULL, value TEXT NOT NULL)"
 _FRESH_NS = 2_000_000_000
@@ -47,7 +49,7 @@ class Digests:
 
     def file(self, path: Path) -> str:
         """Returns the SHA-256 of a file's bytes. Raises: UserError if it cannot be read."""
-        return self._of_file("file", Path(os.path.realpath(path)), _sha256)
+        return self._of_file("file", Path(os.path.realpath(path)), _sha256)[0]
 
     def image(self, media: Media) -> MediaInfo:
         """Returns the digest and size of an image that `inspect_image` has checked.
@@ -55,15 +57,13 @@ class Digests:
         Raises: BadMedia. That a file is bad is cached too.
         """
         with about(media):
-            found = json.loads(self._of_file(f"image/{library_version('pillow')}", resolve(media), _inspected))
-            if isinstance(found, dict):
-                raise BadMedia(str(found["what"]), str(found["hint"]))
-            return MediaInfo(*found)
+            return self._image(resolve(media))
 
     def media(self, media: Media) -> MediaInfo:
         """Returns the digest and size of a medium. Raises: BadMedia.
 
-        Images are checked as in `image`. Of videos only the structure is checked; models decode them.
+        Images are checked as in `image`. Of videos only the structure is checked; models decode them. The notes on an
+        animated image are those on its first frame.
         """
         if media.kind == "image":
             return self.image(media)
@@ -71,9 +71,14 @@ class Digests:
             path = resolve(media)
             check_video(path)
             try:
-                return MediaInfo(self.file(path), 0, 0, turned=False)
+                digest, stamp = self._of_file("file", path, _sha256)
             except UserError as error:
                 raise BadMedia(error.what, error.hint) from None
+            notes: tuple[str, ...] = ()
+            with contextlib.suppress(BadMedia, OSError):  # whether it can be used is found when it is decoded
+                notes = self._image(path).notes if is_animation(path) else ()
+            version = str(VERSION) if "deep_greys_scaled" in notes else ""  # of an animation, version 1 clipped them
+            return MediaInfo(digest, 0, 0, notes, version, stamp)
 
     def receipt(self, key: str) -> Mapping[str, object] | None:
         """Returns the value that `leave_receipt` stored under `key`, or None."""
@@ -92,8 +97,19 @@ class Digests:
             with contextlib.suppress(sqlite3.Error), self._database:
                 self._database.executemany("INSERT OR REPLACE INTO known VALUES (?, ?, ?)", rows)
 
-    def _of_file(self, kind: str, path: Path, work: Callable[[Path], str]) -> str:
-        """Returns the cached value for a file, or that of `work`. `path` must be free of links."""
+    def _image(self, path: Path) -> MediaInfo:
+        known, stamp = self._of_file(f"image/{library_version('pillow')}", path, _inspected)
+        found = json.loads(known)
+        if isinstance(found, dict):
+            raise BadMedia(str(found["what"]), str(found["hint"]))
+        digest, width, height, notes, version = found
+        return MediaInfo(digest, width, height, tuple(notes), version, stamp)
+
+    def _of_file(self, kind: str, path: Path, work: Callable[[Path], str]) -> tuple[str, str]:
+        """Returns the cached value for a file, or that of `work`, and the file's stamp before.
+
+        `path` must be free of links.
+        """
         stamp, fresh = _stamp(path)
         key = f"{kind}|{path}"
         known = self._recall(key, stamp)
@@ -101,7 +117,7 @@ class Digests:
             known = work(path)
             if not fresh:
                 self._remember(key, stamp, known)
-        return known
+        return known, stamp
 
     def _recall(self, key: str, stamp: str) -> str | None:
         with self._lock:
@@ -151,11 +167,10 @@ def _files(folder: Path) -> Iterator[Path]:
 def _stamp(path: Path) -> tuple[str, bool]:
     """Returns a text that changes whenever the file changes, and whether the file changed just now."""
     try:
-        status = os.stat(path)
+        stamp, status = stamp_of(path), os.stat(path)
     except OSError as error:
         _unreadable(error)
-    fresh = time.time_ns() - status.st_ctime_ns < _FRESH_NS  # programs can set mtime back, but not ctime
-    return f"{status.st_size}|{status.st_mtime_ns}|{status.st_ctime_ns}", fresh
+    return stamp, time.time_ns() - status.st_ctime_ns < _FRESH_NS  # programs can set mtime back, but not ctime
 
 
 def _sha256(path: Path) -> str:
@@ -171,12 +186,12 @@ def _inspected(path: Path) -> str:
 
     Raises: BadMedia if the file cannot be read now. That says nothing about its content, so it is not cached.
     """
-    data = read_media(path)
+    data = read_bytes(path)
     try:
         info = inspect_image(data, path)
     except BadMedia as error:
         return json.dumps({"what": error.what, "hint": error.hint})
-    return json.dumps([info.digest, info.width, info.height, info.turned])
+    return json.dumps([info.digest, info.width, info.height, info.notes, info.version])
 
 
 def _unreadable(error: OSError) -> NoReturn:

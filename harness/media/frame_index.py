@@ -12,17 +12,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from harness.media.bitstream import Start, syntax_of
-from harness.media.images import MAX_PIXELS
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+TOO_LARGE = "it is too large"
+FRAME_PIXELS = 35_651_584
+"""Frames with more pixels are refused before they are decoded. It is the limit of level 6.2 of H.265: 8192 x 4352."""
+
 _TIMED = {"mov", "matroska", "webm", "mpegts", "flv"}
 """Containers that say when a frame is shown. AVI, for example, says only in which order frames are decoded."""
 _JUMPED_IN = {"mov", "matroska", "webm"}
 """Containers in which readers jump to a time. In others they read from the beginning."""
+_DECORD_FRAME = 8_912_896
+"""decord keeps many frames, so it reads none with more pixels. It is the limit of level 5 of H.265: 4096 x 2176."""
 _DECORD_CODECS = {"h264", "hevc"}
 _DECORD_PIXELS = {"yuv420p", "yuvj420p", "yuv444p", "yuvj444p", "gbrp"}
 """Formats of pixels from which decord makes the same RGB as PyAV and FFmpeg, to the last bit."""
@@ -101,10 +106,16 @@ def open_picture(path: Path) -> tuple[InputContainer, VideoStream]:
     if not streams:
         raise ValueError("its codec is not known")
     stream = max(streams, key=lambda each: (bool(each.disposition & Disposition.default), each.width * each.height))
-    if stream.width * stream.height > MAX_PIXELS:
-        raise ValueError(f"a frame has more than {MAX_PIXELS:,} pixels")
+    check_size(stream.width, stream.height)
+    stream.codec_context.options = {"max_pixels": str(FRAME_PIXELS)}  # the frames may be larger than the container says
     stream.codec_context.thread_count = 1
     return container, stream
+
+
+def check_size(width: int, height: int) -> None:
+    """Raises ValueError for a frame of more than `FRAME_PIXELS` pixels."""
+    if width * height > FRAME_PIXELS:
+        raise ValueError(f"{TOO_LARGE}: a frame has {width:,} x {height:,} pixels, more than {FRAME_PIXELS:,}")
 
 
 def frames_in_a_row(
@@ -159,6 +170,7 @@ def _proved(container: InputContainer, stream: VideoStream, packets: Sequence[_P
         suits_decord=len(container.streams.video) == 1
         and codec.codec.canonical_name in _DECORD_CODECS
         and codec.pix_fmt in _DECORD_PIXELS
+        and codec.width * codec.height <= _DECORD_FRAME
         and _closed(packets, places)
         and (not by_dts or _found_by_dts(packets)),
     )

@@ -1,4 +1,4 @@
-"""Images, from a name in a data file to RGB pixels."""
+"""Images, from a name in a data file to RGB pixels. `pixels` says how they are converted."""
 
 from __future__ import annotations
 
@@ -6,43 +6,31 @@ import contextlib
 import hashlib
 import io
 import logging
-import struct
 import warnings
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError, features
 
 from harness.errors import BadMedia, UserError
 from harness.files.kinds import HEAD, kind_of_head
-from harness.media.places import about, resolve
-from harness.types import Media
+from harness.media.pixels import DAMAGE, as_rgb, notes_of, version_of
+from harness.media.places import about
+from harness.media.unchanged import read_unchanged
+from harness.types import Media, Seen
 
 MAX_PIXELS = 178_956_970
 """Images with more pixels are refused before they are decoded. It is Pillow's hard limit, twice its warning limit."""
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000")
+_AVIF = "avif" in features.modules and features.check_module("avif")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000") + ("AVIF",) * _AVIF
 """Formats that are read. Pillow has more, but some of them run other programs (EPS), and no dataset needs them."""
 
-_ORIENTATION_TAG = 0x0112
 _END_OF_JPEG = b"\xff\xd9"
-_DAMAGE = (
-    ArithmeticError,
-    AssertionError,
-    EOFError,
-    LookupError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zlib.error,
-)
-"""Errors that Pillow's readers raise for damaged files."""
+_PNG_DEPTH = 24
+"""Place of the byte that says how many bits a colour has in a PNG."""
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_DEPTH = 0x0100, 0x0101, 0x0102
 
 # Pillow's warnings are silenced: this module checks the same things and reports them once, with a path. They are
 # silenced for the whole process, because `warnings.catch_warnings` is not safe in threads.
@@ -58,57 +46,63 @@ class MediaInfo:
     """SHA-256 of the file's bytes."""
     width: int
     height: int
-    turned: bool
-    """Whether the file has an EXIF orientation. It is not applied, because the public code does not apply it."""
+    notes: tuple[str, ...] = ()
+    """What its conversion to pixels alters: names of `pixels.NOTES`."""
+    version: str = ""
+    """The version of the conversion, for a picture that it gives other pixels than the first version did."""
+    stamp: str = field(default="", compare=False)
+    """What the file's size and times were when its bytes were digested."""
 
+    @property
+    def identity(self) -> str:
+        """What decides the pixels: the digest, and the version of the conversion if it is not the first."""
+        return f"{self.digest};pixels={self.version}" if self.version else self.digest
 
-def read_media(path: Path) -> bytes:
-    """Reads all bytes of a resolved file. Raises: BadMedia if it cannot be read."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadMedia(f"{path} cannot be read: {error.strerror}.", "Check the file and its permissions.") from None
+    @property
+    def seen(self) -> Seen:
+        """What the file must still be when it is decoded."""
+        return Seen(self.digest, self.stamp)
 
 
 def inspect_image(data: bytes, path: Path) -> MediaInfo:
     """Checks the bytes of an image. Raises: BadMedia if they do not open, or if the file is cut off.
 
-    Pixels are decoded only if the structure does not show that the file is complete. So damage in the middle of an
-    otherwise complete file is found only by `open_image`.
+    Pixels are decoded only if the structure does not show that the file is complete, or if only they can tell what a
+    conversion loses. So damage in the middle of an otherwise complete file may be found only by `open_image`.
     """
     with _opened(data, path) as image:
-        info = MediaInfo(hashlib.sha256(data).hexdigest(), image.width, image.height, _is_turned(image))
+        width, height = _size_in_file(image)
+        version, depth = version_of(image), _depth(image, data)
         whole = _looks_whole(image, data)
-    if not whole:
-        with _opened(data, path) as image:
+    with _opened(data, path) as image:
+        notes = notes_of(image, depth)
+        if not whole:
             image.load()
-    return info
+    return MediaInfo(hashlib.sha256(data).hexdigest(), width, height, notes, version)
 
 
 def open_image(media: Media) -> Image.Image:
-    """Decodes the first frame of an image as 8-bit RGB. Raises: BadMedia.
+    """Decodes the first frame of an image as 8-bit RGB, as `pixels` says.
 
-    Pillow converts it: alpha is dropped, and the EXIF orientation is not applied. Greys of 16 and 32 bits are scaled to
-    8 bits, because Pillow would clip them to white.
+    Raises: BadMedia; UserError if the file is not the one that was checked before (`media.seen`).
     """
     with about(media):
-        path = resolve(media)
-        with _opened(read_media(path), path) as image:
-            image.load()
-            shallow = _shallow_grey(image) if image.mode.startswith(("I", "F")) else image
-            return shallow if shallow.mode == "RGB" else shallow.convert("RGB")
+        path, data = read_unchanged(media)
+        with _opened(data, path) as image:
+            return as_rgb(image)
 
 
-def _shallow_grey(image: Image.Image) -> Image.Image:
-    """Scales greys of more than 8 bits to 8 bits.
+def _size_in_file(image: ImageFile.ImageFile) -> tuple[int, int]:
+    """Width and height without a turn. Pillow gives those of a TIFF after the turn."""
+    tags = getattr(image, "tag_v2", None)
+    return image.size if tags is None else (tags[_TIFF_WIDTH], tags[_TIFF_HEIGHT])
 
-    The range is that of 16 bits. For floats, and for larger values, it is from 0 to the largest value.
-    """
-    values = np.nan_to_num(np.asarray(image, dtype=np.float32), nan=0.0, posinf=0.0, neginf=0.0)
-    top = float(values.max(initial=0))
-    if image.mode != "F":
-        top = max(top, 65535.0)
-    return Image.fromarray(np.rint(np.clip(values * (255.0 / (top or 1.0)), 0, 255)).astype(np.uint8))
+
+def _depth(image: ImageFile.ImageFile, data: bytes) -> int:
+    """Number of bits of a colour in the file, where it may be more than 8."""
+    if image.format == "PNG":
+        return data[_PNG_DEPTH]
+    return max(map(int, getattr(image, "tag_v2", {}).get(_TIFF_DEPTH, (8,))))
 
 
 def _looks_whole(image: ImageFile.ImageFile, data: bytes) -> bool:
@@ -116,20 +110,10 @@ def _looks_whole(image: ImageFile.ImageFile, data: bytes) -> bool:
     if image.format == "JPEG" and image.fp is not None:
         return data.rfind(_END_OF_JPEG) >= image.fp.tell()  # a thumbnail before this place has an end mark of its own
     if image.format == "PNG":
-        with contextlib.suppress(*_DAMAGE):
+        with contextlib.suppress(*DAMAGE):
             image.verify()
             return True
     return False
-
-
-def _is_turned(image: Image.Image) -> bool:
-    if image.format == "TIFF":
-        return False  # Pillow applies the orientation of TIFF files itself
-    try:
-        # Not image.getexif(), because that of PNG decodes the pixels first.
-        return Image.Image.getexif(image).get(_ORIENTATION_TAG) in range(2, 9)
-    except _DAMAGE:
-        return False  # broken EXIF does not change the pixels
 
 
 @contextlib.contextmanager
@@ -152,5 +136,5 @@ def _opened(data: bytes, path: Path) -> Iterator[ImageFile.ImageFile]:
         kind = kind_of_head(data[:HEAD], whole=len(data) <= HEAD)
         what = f"{path} is not an image that can be opened ({', '.join(FORMATS)}): it is {kind.name}."
         raise BadMedia(what, kind.remedy) from None
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise BadMedia(f"{path} is damaged: {error}.", "Fetch the file again.") from None

@@ -7,10 +7,8 @@ the frames that are needed to reach those asked for.
 from __future__ import annotations
 
 import contextlib
-import struct
-import zlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -18,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from harness.media.frame_index import Beat, FrameIndex, frames_in_a_row, no_beat, open_picture
+from harness.media.frame_index import TOO_LARGE, Beat, FrameIndex, check_size, frames_in_a_row, no_beat, open_picture
+from harness.media.pixels import DAMAGE, as_rgb
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 Frame: TypeAlias = NDArray[np.uint8]
 """An RGB image of shape `(height, width, 3)`."""
 
-AT_ONCE = 8
-"""Largest number of frames in memory."""
 _SHORTEST_MS, _USUAL_MS = 20, 100
 """An animation's frame with a duration below the first is shown for the second, as in browsers and FFmpeg."""
 
@@ -121,7 +118,9 @@ class AnimationReader:
     """
 
     def __init__(self, path: Path) -> None:
-        self._image = Image.open(path)
+        with _no_bomb():
+            self._image = Image.open(path, formats=("GIF", "PNG", "WEBP"))
+        self._go_to(0)
         self._first = int(bool(self._image.info.get("default_image", False)))
         self.total = int(getattr(self._image, "n_frames", 1)) - self._first
         seconds = sum(self._shown_ms(number) for number in range(self.total)) / 1000
@@ -132,20 +131,34 @@ class AnimationReader:
         return [self._read(number) for number in wanted]
 
     def _read(self, number: int) -> Frame:
-        self._image.seek(self._first + number)
-        return np.asarray(self._image.convert("RGB"))
+        self._go_to(self._first + number)
+        return np.asarray(as_rgb(self._image))
 
     def _shown_ms(self, number: int) -> float:
-        self._image.seek(self._first + number)
+        self._go_to(self._first + number)
         self._image.load()  # only now is the duration of a WebP's frame known
         shown = float(self._image.info.get("duration", 0))
         return shown if shown >= _SHORTEST_MS else _USUAL_MS
 
+    def _go_to(self, place: int) -> None:
+        """Makes a picture of the file the next to be decoded. Raises ValueError if it is too large."""
+        with _no_bomb():
+            self._image.seek(place)
+        check_size(*self._image.size)
+
+
+@contextlib.contextmanager
+def _no_bomb() -> Iterator[None]:
+    """Turns what Pillow raises for far too large pictures into ValueError."""
+    try:
+        yield
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{TOO_LARGE}: {error}") from None
+
 
 def _failures() -> tuple[type[Exception], ...]:
     """Errors that the libraries raise for damaged files."""
-    found: list[type[Exception]] = [ArithmeticError, AssertionError, EOFError, LookupError, OSError, RuntimeError]
-    found += [SyntaxError, TypeError, ValueError, struct.error, zlib.error]
+    found: list[type[Exception]] = [*DAMAGE]
     with contextlib.suppress(ImportError):
         from decord._ffi.base import DECORDError
 

@@ -15,7 +15,7 @@ import numpy as np
 from PIL.Image import Image
 
 from harness.media.frame_policy import FramePolicy
-from harness.models.common import cpu_only, handle, open_pictures, plain_text
+from harness.models.common import cpu_only, handle, map_pictures, plain_text
 from harness.models.options import FRAMES
 from harness.settings import read_settings
 from harness.types import Features, FloatArray, Item, ModelHandle, ModelRow, ModelSettings, ModelSpec, Role
@@ -55,7 +55,7 @@ class ClassicalEmbedder:
         if not text and not item.media:
             text = plain_text(item.full_text).strip()
         image_part = (
-            _mean([_describe(picture) for medium in item.media for picture in open_pictures(medium, self._choose)])
+            _mean([each for medium in item.media for each in map_pictures(medium, self._choose, _describe)])
             if item.media
             else np.zeros(IMAGE_WIDTH)
         )

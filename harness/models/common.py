@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from harness.encoding.oom import enough_to_load
 from harness.errors import UserError
 from harness.media.images import open_image
-from harness.media.video import read_frames
+from harness.media.video import map_frames
 from harness.types import MEDIA_TOKEN, Embedder, Media, ModelHandle, ModelSettings, ModelSpec
 
 if TYPE_CHECKING:
@@ -83,17 +83,20 @@ def half_on_gpu(settings: ModelSettings) -> str:
     return "bfloat16" if on_gpu else float_type(settings)
 
 
-def open_pictures(medium: Media, choose: Callable[[int, float], Sequence[int]]) -> Sequence[Image]:
-    """Opens an image, or decodes frames of a video.
+def map_pictures(
+    medium: Media, choose: Callable[[int, float], Sequence[int]], keep: Callable[[Image], T]
+) -> Sequence[T]:
+    """Opens an image, or decodes frames of a video, and keeps `keep(picture)` of each.
 
     Args:
         medium: the image or the video.
         choose: returns indexes of frames from the number of frames and the rate per second.
+        keep: makes of a picture what the model needs, which is smaller than a whole frame.
 
     Raises:
         BadMedia: if the file cannot be used.
     """
-    return [open_image(medium)] if medium.kind == "image" else read_frames(medium, choose)
+    return [keep(open_image(medium))] if medium.kind == "image" else map_frames(medium, choose, keep)
 
 
 def plain_text(text: str) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -146,6 +147,8 @@ def _report(
         say(notes, f"{name}: {_counts(evaluation, len(tasks))}")
         for warning in _warnings(name, evaluation.results):
             say(notes, f"{name}: {warning}")
+    for sentence in _altered(results):
+        say(notes, sentence)
     if is_verbose():
         for result in results:
             say(notes, f"{result.model['name']} on {result.task}: identity {result.identity}")
@@ -177,6 +180,14 @@ def _warnings(name: str, results: Sequence[Result]) -> Iterator[str]:
         shown = ", ".join(at_chance[:6]) + (", ..." if len(at_chance) > 6 else "")
         of = f"{len(at_chance)} of {counted(len(results), 'task')}"
         yield f"not above chance on {of} ({shown}): `llave doctor` looks for the reason."
+
+
+def _altered(results: Sequence[Result]) -> Iterator[str]:
+    """What is noted of the pictures of all tasks. A picture of two tasks counts twice."""
+    from harness.media.pixels import say_notes
+
+    by_task = {result.task: result.dataset["notes"] for result in results}
+    return say_notes(sum((Counter(notes) for notes in by_task.values() if isinstance(notes, Mapping)), Counter()))
 
 
 def _suite(name: str | None, tasks: Sequence[Task]) -> Suite:

@@ -5,15 +5,25 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL.Image import Image
 
 Turn = tuple[int, int, int, int]
 TURNS: dict[int, Turn] = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}
+
+
+def whole_frames(path: Path, choose: Callable[[int, float], Sequence[int]]) -> list[Image]:
+    """Whole frames of a video, through the pool of decoders."""
+    from harness.media.decode_pool import (
+        decode,
+    )  # it loads decord, which must not come before PyAV where VP9 is written
+
+    return decode(path, choose, lambda frame: frame)
 
 
 def write_clip(

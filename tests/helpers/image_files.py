@@ -58,12 +58,30 @@ def broken_when_decoded(png: bytes) -> bytes:
     return png[:start] + _chunk(b"IDAT", zlib.compress(b"")) + png[start + 12 + size :]
 
 
-def deep_grey_png(values: np.ndarray) -> bytes:
-    """A 16-bit grey PNG of `(height, width)` values, with no help from Pillow."""
-    height, width = values.shape
+def deep_png(values: np.ndarray, transparent: int | None = None) -> bytes:
+    """A PNG of 16 bits a colour with no help from Pillow, from `(height, width)` greys or `(height, width, 3)` RGB."""
+    height, width = values.shape[:2]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
-    header = struct.pack(">IIBBBBB", width, height, 16, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(rows)) + _chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", width, height, 16, 0 if values.ndim == 2 else 2, 0, 0, 0)
+    clear = b"" if transparent is None else _chunk(b"tRNS", struct.pack(">H", transparent))
+    pixels = _chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + clear + pixels + _chunk(b"IEND", b"")
+
+
+def deep_tiff(values: np.ndarray, bits: int, *, zero_is_white: bool = False) -> bytes:
+    """A grey TIFF of 12 or 16 bits from `(height, width)` values; the width is even."""
+    height, width = values.shape
+    if bits == 16:
+        pixels = values.astype("<u2").tobytes()
+    else:
+        one, two = values.astype(np.uint16).reshape(-1, 2).T
+        packed = np.stack([one >> 4, (one & 15) << 4 | two >> 8, two & 255], axis=1)
+        pixels = packed.astype(np.uint8).tobytes()
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: int(not zero_is_white), 273: 8, 277: 1, 278: height}
+    tags[279] = len(pixels)
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in sorted(tags.items()))
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    return struct.pack("<2sHI", b"II", 42, 8 + len(pixels)) + pixels + directory
 
 
 def jpeg_with_thumbnail() -> bytes:
@@ -96,7 +114,7 @@ def good_images() -> dict[str, bytes]:
         "one_bit.png": encoded(image.convert("1"), "PNG"),
         "palette.png": encoded(image.quantize(16), "PNG"),
         "palette_clear.png": encoded(image.quantize(16), "PNG", transparency=bytes(range(16))),
-        "grey16.png": deep_grey_png(grey),
+        "grey16.png": deep_png(grey),
         "animated.png": encoded(image, "PNG", save_all=True, append_images=[other]),
         "turned.png": encoded(image, "PNG", exif=rotated_exif()),
         "plain.gif": encoded(image, "GIF"),

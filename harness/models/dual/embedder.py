@@ -14,7 +14,7 @@ from harness.identity import library_version
 from harness.media.frame_policy import FramePolicy
 from harness.models.checkpoint_files import JsonFile, read_image_processor
 from harness.models.checkpoints import FoundCheckpoint, find_checkpoint
-from harness.models.common import float_type, handle, open_pictures, plain_text, torch_device
+from harness.models.common import float_type, handle, map_pictures, plain_text, torch_device
 from harness.models.dual.families import FAMILIES, DualFamily, Pixels
 from harness.models.dual.options import DualOptions
 from harness.models.dual.text import TextReader, TextTokens, read_tokenizer
@@ -86,7 +86,9 @@ class DualEmbedder:
         full = self._full_text(item, role)
         text = self._reader.read(full) if full.strip() or not item.media else None
         pictures = tuple(
-            self._process(medium, image) for medium in item.media for image in open_pictures(medium, self._choose)
+            pixels
+            for medium in item.media
+            for pixels in map_pictures(medium, self._choose, partial(self._process, medium))
         )
         patches = sum(each["pixel_values"].numel() // (3 * self._patch**2) for each in pictures)
         cost = patches + (self._length(text) if text else 0)

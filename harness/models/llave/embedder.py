@@ -12,13 +12,13 @@ from harness.errors import UserError
 from harness.media.digests import folder_digest
 from harness.media.frame_policy import FramePolicy
 from harness.media.images import open_image
-from harness.media.video import read_frames
+from harness.media.video import map_frames
 from harness.models.checkpoints import FoundCheckpoint, find_checkpoint
 from harness.models.common import half_on_gpu, handle, torch_device
 from harness.models.llave.config import MODEL_TYPE, LlaveConfig, grid_resolutions, read_config
 from harness.models.llave.options import LlaveOptions
 from harness.models.llave.prompt import LlaveInput, PromptBuilder, read_prompter, user_turn
-from harness.models.llave.vision import VisualInput, process_image, process_video
+from harness.models.llave.vision import VisualInput, process_frame, process_image, process_video
 from harness.models.llave.weights import find_weights
 from harness.settings import read_settings
 from harness.types import Features, Item, Media, ModelHandle, ModelRow, ModelSettings, ModelSpec, Role, Scalar
@@ -96,7 +96,8 @@ class LlaveEmbedder:
         config, options = self._checkpoint.config, self._checkpoint.options
         if medium.kind == "image":
             return process_image(open_image(medium), config)
-        return process_video(read_frames(medium, FramePolicy.parse(options.frames).choose), config)
+        crops = map_frames(medium, FramePolicy.parse(options.frames).choose, partial(process_frame, config=config))
+        return process_video(crops, config)
 
 
 def open_llave(name: str, settings: ModelSettings) -> ModelHandle:

@@ -128,14 +128,18 @@ def process_image(image: Image.Image, config: LlaveConfig) -> VisualInput:
     target = best_resolution(full, config.resolutions)
     grid = Size(target.width // size, target.height // size)
     tiles = np.asarray(_fit(image, target)).reshape(grid.height, size, grid.width, size, 3).swapaxes(1, 2)
-    crops = np.concatenate([_to_square([image], size), tiles.reshape(-1, size, size, 3)])
+    crops = np.concatenate([_to_square(image, size)[None], tiles.reshape(-1, size, size, 3)])
     return VisualInput(crops, image_layout(full, grid, config.tower.side, config.max_tiles))
 
 
-def process_video(frames: Sequence[Image.Image], config: LlaveConfig) -> VisualInput:
-    """Makes one crop of every frame, without keeping the aspect ratio."""
-    layout = VideoLayout(len(frames), math.ceil(config.tower.side / 2), config.newline)
-    return VisualInput(_to_square(frames, config.tower.image_size), layout)
+def process_frame(frame: Image.Image, config: LlaveConfig) -> Crops:
+    """Makes one crop `(size, size, 3)` of a frame of a video, without keeping the aspect ratio."""
+    return _to_square(frame, config.tower.image_size)
+
+
+def process_video(crops: Sequence[Crops], config: LlaveConfig) -> VisualInput:
+    """Joins the crops of every frame."""
+    return VisualInput(np.stack(crops), VideoLayout(len(crops), math.ceil(config.tower.side / 2), config.newline))
 
 
 def _fit(image: Image.Image, target: Size) -> Image.Image:
@@ -151,5 +155,5 @@ def _fit(image: Image.Image, target: Size) -> Image.Image:
     return canvas
 
 
-def _to_square(images: Sequence[Image.Image], size: int) -> Crops:
-    return np.stack([np.asarray(image.resize((size, size), Image.Resampling.BICUBIC)) for image in images])
+def _to_square(image: Image.Image, size: int) -> Crops:
+    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))

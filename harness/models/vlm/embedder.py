@@ -14,7 +14,7 @@ import numpy as np
 from harness.errors import BadMedia, unknown_name
 from harness.identity import library_version
 from harness.media.frame_policy import FramePolicy
-from harness.models.common import half_on_gpu, handle, open_pictures, torch_device
+from harness.models.common import half_on_gpu, handle, map_pictures, torch_device
 from harness.models.tokenizer import PromptTokenizer
 from harness.models.vlm.family import Ids, PixelLimits, Tensors, TokenSpan, Turn, VisualTokens
 from harness.models.vlm.loading import VlmFiles, find_files, load_vlm
@@ -104,7 +104,8 @@ class VlmEmbedder:
         if not media:
             return VisualTokens({}, ())
         recipe = self._recipe
-        images = [_resized(image, recipe) for medium in media for image in open_pictures(medium, self._choose)]
+        resized = partial(_resized, recipe=recipe)
+        images = [image for medium in media for image in map_pictures(medium, self._choose, resized)]
         try:
             return recipe.family.process_images(
                 images, self._image_processor, self._network.config, recipe.pixel_limits
@@ -118,9 +119,9 @@ class VlmEmbedder:
         recipe = self._recipe
         if not media or recipe.native_video is None:
             return VisualTokens({}, ())
-        pair = self._image_processor.temporal_patch_size
-        clips = [read_timed_frames(medium, self._choose, pair) for medium in media]
-        return video_tokens(clips, recipe.native_video, recipe.timestamps, self._image_processor, self._network.config)
+        processor = self._image_processor
+        clips = [read_timed_frames(medium, self._choose, recipe.native_video, processor) for medium in media]
+        return video_tokens(clips, recipe.timestamps, processor, self._network.config)
 
     def _choose(self, total: int, rate: float) -> Sequence[int]:
         """Indexes of the frames that the recipe selects."""

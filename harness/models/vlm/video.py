@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from harness.media.video import read_frames
+from harness.media.video import map_frames
 from harness.models.vlm.family import PatchGrid, PixelLimits, VisualTokens
 from harness.models.vlm.resize import fit
 
@@ -48,7 +48,7 @@ class NativeVideo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TimedFrames:
-    """Frames and their times in seconds. The last frame is repeated to fill the last pair."""
+    """Resized frames and their times in seconds. The last frame is repeated to fill the last pair."""
 
     frames: Sequence[Image]
     seconds: Sequence[float]
@@ -63,17 +63,24 @@ Returns the grids with their positions in time, and the text that replaces the v
 """
 
 
-def read_timed_frames(media: Media, choose: Callable[[int, float], Sequence[int]], pair: int) -> TimedFrames:
-    """Decodes frames of a video.
+def read_timed_frames(
+    media: Media,
+    choose: Callable[[int, float], Sequence[int]],
+    native_video: NativeVideo,
+    processor: BaseImageProcessor,
+) -> TimedFrames:
+    """Decodes frames of a video, and resizes each as soon as it is decoded.
 
     Args:
         media: the video.
         choose: returns indexes of frames from the number of frames and the rate per second.
-        pair: number of frames that share a patch in time.
+        native_video: the pixel limits.
+        processor: the family's image processor, which says how many frames share a patch in time.
 
     Raises:
         BadMedia: if the video cannot be decoded.
     """
+    pair = processor.temporal_patch_size
     seconds: list[float] = []
 
     def chosen(total: int, rate: float) -> list[int]:
@@ -81,14 +88,17 @@ def read_timed_frames(media: Media, choose: Callable[[int, float], Sequence[int]
         seconds[:] = [number / (rate or _DEFAULT_RATE) for number in numbers]
         return numbers
 
-    frames = read_frames(media, chosen)
+    def fitted(frame: Image) -> Image:
+        limits = native_video.frame_limits(len(seconds) + -len(seconds) % pair)
+        return fit(frame, limits, processor.patch_size * processor.merge_size)
+
+    frames = map_frames(media, chosen, fitted)
     missing = -len(frames) % pair
     return TimedFrames([*frames, *frames[-1:] * missing], [*seconds, *seconds[-1:] * missing])
 
 
 def video_tokens(
     clips: Sequence[TimedFrames],
-    native_video: NativeVideo,
     timestamps: TimestampRule,
     processor: BaseImageProcessor,
     config: PretrainedConfig,
@@ -97,7 +107,6 @@ def video_tokens(
 
     Args:
         clips: frames of each video.
-        native_video: the pixel limits.
         timestamps: places the pairs of frames in time.
         processor: the family's image processor.
         config: the network's configuration.
@@ -110,8 +119,7 @@ def video_tokens(
     grids: list[PatchGrid] = []
     texts: list[str] = []
     for clip in clips:
-        limits = native_video.frame_limits(len(clip.frames))
-        frames = [fit(frame, limits, processor.patch_size * merged) for frame in clip.frames]
+        frames = clip.frames
         rows, columns = (edge // processor.patch_size for edge in reversed(frames[0].size))
         shapes.append((len(frames) // pair, rows, columns))
         parts += [_patches(frames[at : at + pair], processor) for at in range(0, len(frames), pair)]

@@ -115,7 +115,7 @@ def test_another_choice_of_frames_makes_other_data_of_videos_alone(
     task: Task, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def digest(kind: MediaKind) -> str:
-        looks = {Media(kind, "a", memory): MediaInfo("1" * 64, 0, 0, turned=False)}
+        looks = {Media(kind, "a", memory): MediaInfo("1" * 64, 0, 0)}
         return dataset._digest(task, task.source.info(task), None, looks, Digests(memory))
 
     before = [digest(kind) for kind in ("image", "video")]

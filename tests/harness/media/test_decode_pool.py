@@ -17,12 +17,12 @@ import pytest
 from harness.errors import BadMedia, UserError
 from harness.media import decode_pool
 from harness.media.containers import check_video
-from harness.media.decode_pool import decode, end_idle
+from harness.media.decode_pool import end_idle
 from harness.media.frame_index import index_frames
 from harness.media.readers import PyavReader
 from harness.media.video import read_frames
 from harness.types import Media
-from tests.helpers.clips import every_frame, write_clip, write_sound
+from tests.helpers.clips import every_frame, whole_frames, write_clip, write_sound
 
 pytest.importorskip("av", reason="needs PyAV to write videos")
 
@@ -95,7 +95,7 @@ def test_sound_alone_is_no_video(tmp_path: Path) -> None:
         with pytest.raises(BadMedia, match=rf"{name} has no video in it, only sound"):
             check_video(path)
         with pytest.raises(BadMedia, match=rf"{name} cannot be decoded"):
-            decode(path, first)
+            whole_frames(path, first)
 
 
 def missing(content: bytes) -> bytes | None:
@@ -138,7 +138,7 @@ def test_a_file_that_lies_about_its_length_has_the_frames_that_it_has(tmp_path: 
     right = [frame.tobytes() for frame in every_frame(tmp_path / "true.mp4")]
     path = tmp_path / "clip.mp4"
     path.write_bytes(lying(whole["clip.mp4"]))
-    frames = decode(path, lambda total, _: list(range(total)))
+    frames = whole_frames(path, lambda total, _: list(range(total)))
     assert [np.asarray(frame).tobytes() for frame in frames] == right
     assert [frame.tobytes() for frame in PyavReader(path, index_frames(path)).read(range(len(right)))] == right
 
@@ -166,8 +166,8 @@ def test_a_decoder_that_crashes_costs_one_video(
     with monkeypatch.context() as patch:
         stand_in(patch, body)
         with pytest.raises(BadMedia, match=r"clip\.mp4 cannot be decoded: the decoder crashed"):
-            decode(tmp_path / "clip.mp4", first)
-    assert decode(tmp_path / "clip.mp4", first)[0].size == (128, 64)
+            whole_frames(tmp_path / "clip.mp4", first)
+    assert whole_frames(tmp_path / "clip.mp4", first)[0].size == (128, 64)
 
 
 @pytest.mark.parametrize("body", ["time.sleep(60)", "print('{\"total\"', end='', flush=True); time.sleep(60)"])
@@ -180,9 +180,9 @@ def test_a_decoder_that_hangs_is_ended(
         patch.setattr(decode_pool, "PATIENCE", 0.3)
         start = time.monotonic()
         with pytest.raises(BadMedia, match=r"clip\.mp4 .*did not answer within 0\.3 seconds"):
-            decode(tmp_path / "clip.mp4", first)
+            whole_frames(tmp_path / "clip.mp4", first)
         assert time.monotonic() - start < 10
-    assert len(decode(tmp_path / "clip.mp4", first)) == 1
+    assert len(whole_frames(tmp_path / "clip.mp4", first)) == 1
 
 
 def test_a_decoder_that_gets_on_is_not_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,9 +191,9 @@ def test_a_decoder_that_gets_on_is_not_ended(tmp_path: Path, monkeypatch: pytest
     slow = "import time; from harness.media import decode_worker as w; w._BEAT = 0.02; "
     slow += "beats = w._beats; w._beats = lambda out: (lambda beat: lambda: (time.sleep(0.1), beat()))(beats(out)); "
     monkeypatch.setattr(decode_pool, "_START", decode_pool._START.replace("serve()", f"{slow}w.serve()"))
-    (first_frame,) = decode(path, first)  # with all patience, because the process has to start
+    (first_frame,) = whole_frames(path, first)  # with all patience, because the process has to start
     monkeypatch.setattr(decode_pool, "PATIENCE", 2.0)
-    (last_frame,) = decode(path, lambda total, _: [total - 1])
+    (last_frame,) = whole_frames(path, lambda total, _: [total - 1])
     right = every_frame(path)
     assert [np.asarray(each).tobytes() for each in (first_frame, last_frame)] == [
         right[0].tobytes(),
@@ -204,7 +204,7 @@ def test_a_decoder_that_gets_on_is_not_ended(tmp_path: Path, monkeypatch: pytest
 def test_too_little_memory_is_no_fault_of_the_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch, """print('{"error": "no memory"}', flush=True)""")
     with pytest.raises(UserError, match="not enough memory") as error:
-        decode(tmp_path / "clip.mp4", first)
+        whole_frames(tmp_path / "clip.mp4", first)
     assert not isinstance(error.value, BadMedia)
 
 
@@ -218,7 +218,7 @@ def test_one_process_serves_video_after_video_and_threads_do_not_mix(tmp_path: P
 
     def work(path: Path) -> None:
         for _ in range(5):
-            frames = decode(path, lambda total, _: [total - 1, 0, 3, 0])
+            frames = whole_frames(path, lambda total, _: [total - 1, 0, 3, 0])
             numbers = (len(right[path]) - 1, 0, 3, 0)
             if [np.asarray(frame).tobytes() for frame in frames] != [right[path][number] for number in numbers]:
                 wrong.append(path)
@@ -237,7 +237,7 @@ def test_one_process_serves_video_after_video_and_threads_do_not_mix(tmp_path: P
 def test_no_decoder_outlives_its_parent(tmp_path: Path) -> None:
     write_clip(tmp_path / "clip.mp4")
     code = f"""import os; from pathlib import Path; from harness.media import decode_pool
-decode_pool.decode(Path({str(tmp_path / "clip.mp4")!r}), lambda total, rate: [0])
+decode_pool.decode(Path({str(tmp_path / "clip.mp4")!r}), lambda total, rate: [0], lambda frame: frame)
 print(decode_pool._idle[0]._process.pid, flush=True); os._exit(0)"""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     pid = int(done.stdout)

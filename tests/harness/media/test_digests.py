@@ -8,18 +8,21 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from harness.errors import BadMedia, UserError
 from harness.media import digests as digests_module
 from harness.media.digests import Digests, files_digest, folder_digest
 from harness.media.images import MediaInfo
 from harness.types import Media
-from tests.helpers.image_files import as_media, encoded, good_images, picture, rotated_exif, without_rights
+from tests.helpers.image_files import as_media, deep_png, encoded, good_images, picture, rotated_exif, without_rights
 
 GOOD = good_images()
 
@@ -67,7 +70,7 @@ def test_a_second_run_reads_no_file_again(tmp_path: Path, memory: Path, reads: l
         digests = Digests(memory)
         found += [(digests.file(path), digests.image(media)) for _ in range(2)]
         digests.flush()
-    wanted = (digest(b"abc"), MediaInfo(digest(GOOD["turned.png"]), 60, 40, turned=True))
+    wanted = (digest(b"abc"), MediaInfo(digest(GOOD["turned.png"]), 60, 40, ("exif_turn_not_applied",)))
     assert found == [wanted] * 4
     assert len(reads) == 2
 
@@ -260,7 +263,7 @@ def test_what_cannot_be_read_just_now_is_bad_and_not_remembered(public_folder: P
 @pytest.mark.parametrize(
     ("step", "error"),
     [
-        ("read_media", BadMedia("a.png cannot be read: Input/output error.", "Check the disk.")),
+        ("read_bytes", BadMedia("a.png cannot be read: Input/output error.", "Check the disk.")),
         ("inspect_image", UserError("There is not enough memory.", "Get more.")),
     ],
 )
@@ -287,7 +290,7 @@ def test_another_pillow_looks_for_itself(
     media, digests = as_media(tmp_path, "a.jpg", encoded(picture(), "JPEG", exif=rotated_exif())), Digests(memory)
     for version in ("1", "2", "1"):
         monkeypatch.setattr(digests_module, "library_version", lambda name, version=version: f"{name} {version}")
-        assert digests.image(media).turned
+        assert digests.image(media).notes == ("exif_turn_not_applied",)
     assert len(reads) == 2
 
 
@@ -303,6 +306,21 @@ def test_a_video_that_is_not_there_is_bad_media(tmp_path: Path, memory: Path, na
 def test_a_video_is_known_by_its_bytes(tmp_path: Path, memory: Path) -> None:
     write(tmp_path / "a.mp4", b"FLV frames")
     assert Digests(memory).media(Media("video", "a.mp4", tmp_path)).digest == digest(b"FLV frames")
+
+
+def test_what_is_lost_of_an_animation_is_noted(tmp_path: Path, memory: Path) -> None:
+    frames = [Image.new("RGBA", (20, 20), (0, 0, 0, alpha)) for alpha in (0, 90)]
+    for name, notes in (("clear.webp", ("alpha_content_dropped",)), ("plain.webp", ())):
+        shown = [frame if notes else frame.convert("RGB") for frame in frames]
+        shown[0].save(tmp_path / name, save_all=True, append_images=shown[1:], lossless=True)
+        info = Digests(memory).media(Media("video", name, tmp_path))
+        assert (info.digest, info.width, info.notes) == (digest((tmp_path / name).read_bytes()), 0, notes)
+
+
+def test_an_animation_of_deep_greys_is_known_to_have_other_frames_than_before(tmp_path: Path, memory: Path) -> None:
+    media = as_media(tmp_path, "deep.png", deep_png(np.full((4, 4), 60_000)))
+    info = Digests(memory).media(replace(media, kind="video"))
+    assert (info.version, info.identity) == ("2", f"{info.digest};pixels=2")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path, memory: Path) -> None:

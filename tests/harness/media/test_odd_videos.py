@@ -13,10 +13,10 @@ from PIL import Image
 from harness.errors import BadMedia
 from harness.media import decode_pool
 from harness.media.containers import check_video
-from harness.media.decode_pool import decode, end_idle
+from harness.media.decode_pool import end_idle
 from harness.media.decode_worker import OpenVideo
 from harness.media.frame_index import index_frames
-from tests.helpers.clips import cut_clip, every_frame, write_clip
+from tests.helpers.clips import cut_clip, every_frame, whole_frames, write_clip
 from tests.helpers.numbered import HEIGHT, LENGTH, RATE, WIDTH, encode, ffmpeg, number_of, shown
 
 pytest.importorskip("av", reason="needs PyAV to write videos")
@@ -30,7 +30,7 @@ def assert_frames(path: Path, right: list[np.ndarray]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(sys.modules, "decord", None)
         for wanted in (range(len(right)), [0, len(right) // 2, len(right) - 1], [len(right) - 1]):
-            pictures = decode(path, lambda total, _, wanted=wanted: wanted if total == len(right) else [])
+            pictures = whole_frames(path, lambda total, _, wanted=wanted: wanted if total == len(right) else [])
             alone = [frame for few in OpenVideo(path).read(wanted) for frame in few]
             for found in (map(np.asarray, pictures), alone):
                 assert [each.tobytes() for each in found] == [right[number].tobytes() for number in wanted]
@@ -150,7 +150,7 @@ def test_bytes_that_flip_are_bad_media_or_nothing_and_never_a_wait(tmp_path: Pat
         path.write_bytes(harmed)
         try:
             check_video(path)
-            read += len(decode(path, lambda total, _: [0, total // 2, total - 1]))
+            read += len(whole_frames(path, lambda total, _: [0, total // 2, total - 1]))
         except BadMedia as error:
             refused.append(error.what)
     end_idle()
