@@ -198,8 +198,9 @@ def _counts(plans: Iterable[TaskPlan], missing: int) -> EncodeCounts:
 
 def _all_of(errors: Sequence[UserError]) -> UserError:
     """Several errors as one, so that a person can mend them all at once."""
+    whats = dict.fromkeys(error.what for error in errors)  # two tasks may have one file
     hints = dict.fromkeys(error.hint for error in errors if error.hint)
-    return UserError("\n".join(error.what for error in errors), "\n".join(hints))
+    return UserError("\n".join(whats), "\n".join(hints))
 
 
 def _joined(parts: Sequence[Evaluation]) -> Evaluation:

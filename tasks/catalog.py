@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from harness.errors import UnknownName, UserError, unknown_name
+from harness.files.reading import JSON_LINES, is_json_lines
 from harness.types import Task
 from tasks.jsonl import jsonl_task
 from tasks.mmeb.datasets import ROWS as MMEB_ROWS
@@ -76,9 +77,10 @@ def resolve_tasks(
         chosen = _registered(wanted, suite)
     elif data.is_dir():
         chosen = _in_folder(wanted, suite, FolderSource(data, images, roots))
-    elif not data.exists() or data.suffix != ".jsonl":
-        what = "is neither a folder nor a .jsonl file" if data.exists() else "does not exist"
-        raise UnknownName("data", str(data), f"{data} {what}.", "Check --data.")
+    elif not data.exists() or not is_json_lines(data):
+        what = f"is neither a folder nor JSON Lines ({', '.join(JSON_LINES)})" if data.exists() else "does not exist"
+        hint = "Write one JSON object on each line: docs/protocol.md." if data.exists() else "Check --data."
+        raise UnknownName("data", str(data), f"{data} {what}.", hint)
     else:
         chosen = _in_file(wanted or [ALL], suite, data, images, roots)
     return tuple({task.name: task for task in chosen}.values())

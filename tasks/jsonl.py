@@ -9,13 +9,12 @@ line is `{"id": id, ...}`, and may have a `role`. An item without one is a targe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-import jsonlines
 import numpy as np
 
 from harness.data.items import ITEM_FIELDS, parse_item, parse_role, string_of, unknown_keys
@@ -23,6 +22,7 @@ from harness.embed import OwnItem
 from harness.errors import UserError, shortened
 from harness.files.folder_kinds import BEIR, kind_of_folder
 from harness.files.kinds import not_a
+from harness.files.reading import bad_line, explain_reading, place_of, read_lines
 from harness.types import DataInfo, IndexArray, Item, Query, Task, TaskData
 
 _KEYS = {"target": ("target", *ITEM_FIELDS), "query": ("query", *ITEM_FIELDS, "positives", "candidates", "group")}
@@ -62,7 +62,7 @@ class _Content:
             raise _of_no_kind(self.path, number, line)
         unknown_keys(line, _KEYS[kind], f"a {kind}")
         name = _id(line, kind, number, self.lines)
-        item = parse_item(line, self.root, _place(self.path, number), self.roots)
+        item = parse_item(line, self.root, place_of(self.path, number), self.roots)
         if kind == "target":
             self.targets[name] = self.items.setdefault(item, len(self.items))
         else:
@@ -122,7 +122,7 @@ class JsonlSource:
             try:
                 content.add(number, line)
             except ValueError as error:
-                raise _bad_line(self.path, number, error) from None
+                raise bad_line(self.path, number, error) from None
         for kind, found in {"target": content.targets, "query": content.queries}.items():
             if not found:
                 raise UserError(f"{self.path} has no {kind}.", f'Add lines such as {{"{kind}": "id", "text": "..."}}.')
@@ -131,8 +131,10 @@ class JsonlSource:
             try:
                 queries.append(content.query(name))
             except ValueError as error:
-                raise _bad_line(self.path, draft.line, error) from None
+                raise bad_line(self.path, draft.line, error) from None
         repeats = sum(query.candidates.size - np.unique(query.candidates).size for query in queries)
+        if any(not query.candidates.size for query in queries):  # they rank the whole file
+            repeats += len(content.targets) - len(content.items)
         notes = {"duplicate_candidates": repeats} if repeats else {}
         return TaskData(tuple(queries), tuple(content.items), MappingProxyType(notes))
 
@@ -144,7 +146,7 @@ def jsonl_task(path: Path, images: Path | None = None, roots: tuple[Path, ...] =
     """
     task = Task(path.stem, None, None, None, None, JsonlSource(path, images, roots), scope="local")
     task.source.info(task)
-    with path.open("rb") as file:
+    with explain_reading(path), path.open("rb") as file:
         scope_is_local = any(_CANDIDATES_KEY.search(line) for line in file)
     return task if scope_is_local else replace(task, scope="global")
 
@@ -161,41 +163,17 @@ def read_items(path: Path, root: Path | None = None, roots: tuple[Path, ...] = (
     lines: dict[tuple[str, str], int] = {}
     items = []
     for number, line in read_lines(path):
-        place = _place(path, number)
+        place = place_of(path, number)
         try:
             unknown_keys(line, _OWN_KEYS, "an item")
             name = _id(line, "id", number, lines)
             item = parse_item(line, root or path.parent, place, roots)
             items.append(OwnItem(name, item, parse_role(line), place))
         except ValueError as error:
-            raise _bad_line(path, number, error) from None
+            raise bad_line(path, number, error) from None
     if not items:
         raise UserError(f"{path} has no items.", 'Write lines such as {"id": "a", "text": "..."}.')
     return tuple(items)
-
-
-def read_lines(path: Path) -> Iterator[tuple[int, Mapping[str, object]]]:
-    """The objects of a file with their line numbers, from 1. Blank lines are skipped.
-
-    Raises UserError that names the line for bad JSON, for a line that is not an object, and for text that is not UTF-8.
-    """
-    number = 0
-
-    def texts() -> Iterator[str]:
-        nonlocal number
-        with path.open(encoding="utf-8-sig") as file:
-            for number, text in enumerate(file, start=1):  # noqa: B007 -- read below, one line at a time
-                if text.strip():
-                    yield text
-
-    reader = jsonlines.Reader(texts())
-    try:
-        for line in reader.iter(type=dict):
-            yield number, line
-    except jsonlines.InvalidLineError as error:
-        raise _bad_line(path, number, str(error).partition(" (line")[0]) from None
-    except UnicodeDecodeError:
-        raise _bad_line(path, number + 1, "it is not UTF-8") from None
 
 
 def _id(line: Mapping[str, object], key: str, number: int, lines: dict[tuple[str, str], int]) -> str:
@@ -218,18 +196,10 @@ def _ids(line: Mapping[str, object], key: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def _place(path: Path, number: int) -> str:
-    return f"{path}, line {number}"
-
-
 def _of_no_kind(path: Path, number: int, line: Mapping[str, object]) -> UserError:
     """The error for a line that is neither a target nor a query. It names the layout if the folder has another one."""
     keys = shortened(", ".join(map(repr, line)) or "none")
-    what = f'{_place(path, number)}: it is neither a target (key "target") nor a query (key "query"). Its keys: {keys}.'
+    what = f'it is neither a target (key "target") nor a query (key "query"). Its keys: {keys}'
     around = kind_of_folder(path.parent)
     hint = f"The file is part of {around.name}. {around.remedy}\n{_LINES}" if around is BEIR else _LINES
-    return UserError(what, hint)
-
-
-def _bad_line(path: Path, number: int, why: object) -> UserError:
-    return UserError(f"{_place(path, number)}: {why}.", "Correct the file.")
+    return bad_line(path, number, what, hint)

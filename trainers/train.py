@@ -259,15 +259,14 @@ class _Run:
 
     def _restore(self, folder: Path) -> int:
         self._check_pairs(folder)
-        tensors = disk.read_tensors(folder / disk.STATE_FILE)
-        self._backend.restore(tensors)
-        if self._temperature:
-            self._temperature.restore(tensors)
+        restores = [self._backend.restore, *([self._temperature.restore] if self._temperature else [])]
+        disk.restore_state(folder, restores)
         return disk.step_of(folder)
 
     def _check_pairs(self, folder: Path) -> None:
         """Raises UserError unless the data has the same pairs as at the start of the run."""
-        record, now = disk.read_record(folder / TRAINING), self._record(disk.step_of(folder))
+        record = disk.read_record(folder / TRAINING, ("pairs", "pairs_digest"))
+        now = self._record(disk.step_of(folder))
         if record["pairs"] != now["pairs"]:
             what = f"it had {record['pairs']} pairs, and has {now['pairs']}"
         elif record["pairs_digest"] != now["pairs_digest"]:

@@ -60,7 +60,7 @@ def other_than(path: Path, wanted: str) -> Kind | None:
 
 
 def _words(name: str) -> set[str]:
-    return set(name.split()) - {"a", "an", "the", "file", "in", "of", "valid"}
+    return set(name.replace(",", " ").split()) - {"a", "an", "the", "file", "in", "of", "valid"}
 
 
 def kind_of_head(head: bytes, *, whole: bool) -> Kind:

@@ -1,38 +1,35 @@
-"""Reads text, JSON and JSON Lines. Whatever can be wrong with a file becomes one message with file, line and remedy.
+"""Reads text, JSON, JSON Lines and TOML. What is wrong with a file becomes one message with file, line and remedy.
 
 All files of users pass through here: tasks, items, pairs, records, rows, score files, and the JSON of checkpoints. So
 they are all read by the same rules, whatever parsers happen to be installed:
 
 - UTF-8, with or without a byte order mark.
-- JSON as RFC 8259 has it, without NaN and Infinity.
-- No float beyond the range of fp64, and no integer beyond 64 bits.
-- A key occurs once in an object. RFC 8259 leaves open which of two values counts.
-- No lone surrogate, which UTF-8 cannot encode, and no NUL in a string. At most 64 levels.
+- JSON by the rules of `strict_json`.
 """
 
 from __future__ import annotations
 
 import codecs
 import json
-import math
-import re
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO
 
 import jsonlines
 
 from harness.errors import UserError
 from harness.files.kinds import MISSING, other_than, what_is
+from harness.files.strict_json import check_strings, parse_json
 
-MOST_LEVELS = 64
-"""The most levels of a JSON value. Deeper ones are damage or an attack, and would end the recursion of other code."""
+JSON_LINES = (".jsonl", ".ndjson")
+"""Extensions of JSON Lines, in lower or upper case."""
 _CORRECT = "Correct the file."
+_ONE_A_LINE = "Write one JSON object on each line: jq -c . OLD > NEW, or jq -c .[] OLD > NEW for an array."
 _ENCODE = "Save it as UTF-8: iconv -f ENCODING -t UTF-8 OLD > NEW"
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
-_UNSTORABLE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
-_LONGEST_INTEGER = 20
 _NEWLINE = b"\n"
 
 
@@ -101,32 +98,16 @@ def read_text(path: Path, hint: str = "") -> str:
         return _decoded(data, str(path))
 
 
-def _decoded(data: bytes, place: str) -> str:
+def _decoded(data: bytes, subject: str, *, is_line: bool = False) -> str:
+    """The text in UTF-8. `subject` begins the sentence of an error: a file, or `FILE, line N: it`."""
     if data.startswith(_WIDE):
-        raise UnreadableFile(f"{place} is in UTF-16 or UTF-32, not in UTF-8.", _ENCODE)
+        raise UnreadableFile(f"{subject} is in UTF-16 or UTF-32, not in UTF-8.", _ENCODE)
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = "" if ", line " in place else f" in line {1 + data.count(_NEWLINE, 0, error.start):,}"
-        what = f"{place} is not in UTF-8: byte 0x{data[error.start]:02x}{line} begins no character of it."
+        line = "" if is_line else f" in line {1 + data.count(_NEWLINE, 0, error.start):,}"
+        what = f"{subject} is not in UTF-8: byte 0x{data[error.start]:02x}{line} begins no character of it."
         raise UnreadableFile(what, _ENCODE) from None
-
-
-def parse_json(text: str, *, allow_nan: bool = False) -> object:
-    """Parses a JSON value by the rules of this module. `allow_nan` takes NaN and Infinity, which some libraries write.
-
-    Raises: ValueError that says what is wrong and where, for a caller that knows the file and the line.
-    """
-    try:
-        value: object = (_NAN if allow_nan else _STRICT).decode(text)
-        _check_levels(value)
-    except RecursionError:
-        raise ValueError(_TOO_DEEP) from None
-    except json.JSONDecodeError as error:
-        raise ValueError(_position(error)) from None
-    if _UNSTORABLE.search(text):
-        _check_strings(value)
-    return value
 
 
 def read_json(path: Path, hint: str = _CORRECT, *, allow_nan: bool = False) -> object:
@@ -147,6 +128,20 @@ def read_object(path: Path, hint: str = _CORRECT, *, allow_nan: bool = False) ->
     return value
 
 
+def read_toml(path: Path, hint: str = _CORRECT) -> dict[str, object]:
+    """Reads a TOML file. Raises: UnreadableFile with the file, the place in it, and `hint`."""
+    text = read_text(path)
+    with explain_reading(path, "valid TOML", hint):
+        value = tomllib.loads(text)
+        check_strings(value)
+    return value
+
+
+def is_json_lines(path: Path) -> bool:
+    """Whether a file is JSON Lines, by its extension."""
+    return path.suffix.lower() in JSON_LINES
+
+
 def read_lines(path: Path, hint: str = _CORRECT) -> Iterator[tuple[int, dict[str, object]]]:
     """Reads JSON Lines one by one: the objects with their line numbers, from 1. Blank lines are skipped.
 
@@ -159,19 +154,31 @@ def read_lines(path: Path, hint: str = _CORRECT) -> Iterator[tuple[int, dict[str
 
 
 def parse_lines(
-    lines: IO[bytes] | Sequence[bytes], source: str, hint: str = _CORRECT
+    lines: IO[bytes] | Sequence[bytes], source: str, hint: str = _CORRECT, *, allow_nan: bool = False
 ) -> Iterator[tuple[int, dict[str, object]]]:
     """Parses lines that were opened or read before, as `read_lines` does. `source` is the name for messages."""
     reader = _Lines(lines, source)
-    objects = jsonlines.Reader(reader, loads=parse_json).iter(type=dict)
+    loads = partial(parse_json, allow_nan=allow_nan)
+    objects = jsonlines.Reader(reader, loads=loads).iter(type=dict)
     while True:
         try:
             value = next(objects, None)
         except jsonlines.InvalidLineError as error:
-            raise UnreadableFile(f"{reader.place} {_line_error(error)}.", hint) from None
+            remedy = _ONE_A_LINE if hint == _CORRECT and _spans_lines(error.line) else hint
+            raise bad_line(source, reader.number, _line_error(error), remedy) from None
         if value is None:
             return
         yield reader.number, value
+
+
+def bad_line(source: str | Path, number: int, why: object, hint: str = _CORRECT) -> UnreadableFile:
+    """Returns the error for a line of a file: where it is, and why it cannot be used."""
+    return UnreadableFile(f"{place_of(source, number)}: {why}.", hint)
+
+
+def place_of(source: str | Path, number: int) -> str:
+    """Names a line of a file for messages. The first is line 1."""
+    return f"{source}, line {number:,}"
 
 
 class _Lines:
@@ -181,98 +188,33 @@ class _Lines:
         self._lines, self._source = lines, source
         self.number = 0
 
-    @property
-    def place(self) -> str:
-        return f"{self._source}, line {self.number:,}"
-
     def __iter__(self) -> Iterator[str]:
-        for line in self._lines:
-            self.number += 1
-            with explain_reading(Path(self._source)):
-                text = _decoded(line, self.place)
-            if text.strip():
-                yield text
+        with explain_reading(Path(self._source)):
+            for line in self._lines:
+                self.number += 1
+                text = _decoded(line, f"{place_of(self._source, self.number)}: it", is_line=True)
+                if text := text.strip():
+                    yield text
 
 
 def _line_error(error: jsonlines.InvalidLineError) -> str:
     cause = error.__cause__
     if isinstance(cause, ValueError):
-        return f"is not valid JSON: {cause}"
-    return f"holds {_kind(json.loads(error.line))}, not a JSON object"
+        return f"it is not valid JSON: {cause}"
+    return f"it holds {_kind(json.loads(error.line))}, not a JSON object"
+
+
+def _spans_lines(line: str) -> bool:
+    """Whether a bad line is an array, or only the beginning of an object. Then the file is no JSON Lines."""
+    line = line.strip()
+    try:
+        return isinstance(json.loads(line), list)
+    except json.JSONDecodeError as error:
+        return line[0] in "[{" and error.pos >= len(line) - 1
+    except (ValueError, RecursionError):
+        return False
 
 
 def _kind(value: object) -> str:
     names = {dict: "an object", list: "an array", str: "a string", bool: "a truth value", type(None): "null"}
     return names.get(type(value), "a number")
-
-
-def _position(error: json.JSONDecodeError) -> str:
-    why = error.msg[0].lower() + error.msg[1:]
-    return (
-        f"{why} at line {error.lineno:,}, column {error.colno:,}"
-        if "\n" in error.doc
-        else f"{why} at column {error.colno:,}"
-    )
-
-
-_TOO_DEEP = f"it has more than {MOST_LEVELS} levels"
-
-
-def _check_levels(value: object) -> None:
-    level, depth = [value], 0
-    while level := [each for each in level if isinstance(each, dict | list)]:
-        depth += 1
-        if depth > MOST_LEVELS:
-            raise ValueError(_TOO_DEEP)
-        level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
-
-
-def _check_strings(value: object) -> None:
-    for text in _strings(value):
-        if "\0" in text:
-            raise ValueError("a string holds the character NUL (\\u0000)")
-        lone = next((each for each in text if "\ud800" <= each <= "\udfff"), None)
-        if lone:
-            raise ValueError(f"a string holds half of a character, the lone surrogate \\u{ord(lone):04x}")
-
-
-def _strings(value: object) -> Iterator[str]:
-    waiting = [value]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, str):
-            yield each
-        elif isinstance(each, dict):
-            waiting += [*each, *each.values()]
-        elif isinstance(each, list):
-            waiting += each
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        double = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {double!r} occurs twice in one object")
-    return fields
-
-
-def _integer(digits: str) -> int:
-    if len(digits) > _LONGEST_INTEGER or not -(2**63) <= int(digits) < 2**64:
-        raise ValueError(f"the integer {digits[:20]}{'…' * (len(digits) > 20)} does not fit 64 bits")
-    return int(digits)
-
-
-def _float(digits: str) -> float:
-    number = float(digits)
-    if math.isinf(number):
-        raise ValueError(f"the number {digits[:20]} is beyond the range of a float")
-    return number
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-_STRICT = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_refuse)
-_NAN = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_float)

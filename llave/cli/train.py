@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.encoding.distributed import launched
 from harness.errors import counted
+from harness.files.reading import is_json_lines
 from llave.cli.flags import DONE, add_patience_flag, add_root_flag, console, say
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _next(config: TrainingConfig, folder: Path) -> str:
     """A sentence about what can be done with a checkpoint."""
     if config.lora_rank and not config.lora_merge:
         return "It has an adapter without merged weights, so `llave run` cannot open it."
-    if config.data.endswith(".jsonl"):
+    if is_json_lines(Path(config.data)):
         return f"Evaluate it: llave run {folder} --tasks NAMES (`llave tasks` lists them)"
     return f"Evaluate it: llave run {folder} --suite {'demo' if config.data == 'demo' else 'mmeb'}"
 

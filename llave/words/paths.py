@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from harness.errors import UserError, close_names, likeness
+from harness.files.reading import is_json_lines
 
 _MOST_NAMES, _MOST_TRIED = 10_000, 50
 
@@ -48,7 +49,9 @@ def what_a_path_holds(place: Path) -> str | None:
     from tasks.catalog import resolve_tasks
 
     if place.is_file():
-        return {".jsonl": "data", ".json": "results"}.get(place.suffix)
+        if is_json_lines(place):
+            return "data"
+        return "results" if place.suffix == ".json" and _is_result(place) else None
     if not place.is_dir():
         return None
     if (place / "config.json").is_file() or (place / "modules.json").is_file():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass, replace
 from functools import cache
@@ -13,6 +12,7 @@ from filelock import FileLock
 
 from harness.errors import UserError
 from harness.files.paths import cache_dir
+from harness.files.reading import explain_reading, read_object
 from harness.files.writing import explain_os_errors
 from harness.types import DataInfo, Task, TaskData
 from tasks.demo.clips import CAPTIONS, demo_clips
@@ -29,6 +29,7 @@ DEMO_VERSION = 2
 """The version is part of the folder's name. A change of any row or pixel needs a new version."""
 DEMO_SEED = 0
 NUM_QUERIES, NUM_CLIPS = 100, 60
+_REMOVE = "Choose another folder, or remove this one to have it written again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,21 +135,20 @@ def ensure_demo(folder: Path, seed: int = DEMO_SEED) -> Path:
 
 def _is_there(folder: Path, seed: int) -> bool:
     """Whether a folder has the suite. False: it is empty or missing. Raises UserError for other content."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        found = f"version {manifest['version']}, seed {manifest['seed']}"
-    except (FileNotFoundError, NotADirectoryError):
-        if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-            return False
+    manifest = folder / MANIFEST
+    with explain_reading(folder):
+        is_written, is_free = manifest.exists(), not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if is_free:
+        return False
+    if is_written:
+        fields = read_object(manifest, _REMOVE)
+        found = f"version {fields.get('version')}, seed {fields.get('seed')}"
+    else:
         found = "no demo suite"
-    except (ValueError, KeyError, TypeError):
-        found = f"a damaged {MANIFEST}"
     wanted = f"version {DEMO_VERSION}, seed {seed}"
     if found != wanted:
-        raise UserError(
-            f"{folder} holds {found}, but the demo suite of {wanted} is needed there.",
-            "Choose another folder, or remove this one to have it written again.",
-        )
+        where = manifest if is_written else folder
+        raise UserError(f"{where} has {found}, but the demo suite of {wanted} is needed there.", _REMOVE)
     return True
 
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UnknownName, UserError, counted, unknown_name
+from harness.files.folder_kinds import SAVED, kind_of_folder
 from harness.files.kinds import not_a
+from harness.files.parquet import count_rows
 from harness.media.places import check_inside
 from harness.types import DataInfo, Task, TaskData
-from tasks.mmeb.parquet import count_rows, layout_of
+from tasks.mmeb.parquet import layout_of
 from tasks.mmeb.rows import load_rows
 from tasks.names import parse_name
 
@@ -46,8 +48,10 @@ class FolderSource:
         Also raises UserError for rows that name images if there is no folder of images.
         """
         info = self.info(task)
-        data = load_rows(info.files, task, info.media_root or self.data / "images", self._roots)
-        if info.media_root is None and any(item.media for item in (*data.targets, *(q.item for q in data.queries))):
+        root = info.media_root or self.data / "images"
+        data = load_rows(info.files, task, root, self._roots)
+        items = (*data.targets, *(query.item for query in data.queries))
+        if info.media_root is None and any(medium.root == root for item in items for medium in item.media):
             tried = " and ".join(str(place) for place in self._places())
             raise UserError(
                 f"{task.name} has images, but there is no folder of images: tried {tried}.",
@@ -60,6 +64,7 @@ class FolderSource:
         subset = parse_name(task.name).dataset
         files = shards_of(self.data / subset)
         if not files:
+            _refuse_saved(self.data / subset)
             known = subsets(self.data)
             raise unknown_name("subset", subset, known, f"{self.data} has these: {', '.join(known)}.")
         for file in files:
@@ -87,15 +92,24 @@ class FolderSource:
 
 
 def subsets(data: Path) -> tuple[str, ...]:
-    """The sorted names of a folder's subsets. Raises UserError if there are none."""
+    """The sorted names of a folder's subsets. Raises: UserError if there are none."""
     if not data.is_dir():
         raise UnknownName("data", str(data), not_a(data, "a folder"), "Check --data.")
     names = tuple(sorted(entry.name for entry in data.iterdir() if entry.is_dir() and shards_of(entry)))
     if not names:
-        hint = f"Name the folder above it: --data {data.absolute().parent}." if shards_of(data) else "Check --data."
-        what = f"{data} has no subset, which is a folder with files named test-*.parquet."
+        for place in (data, *sorted(entry for entry in data.iterdir() if entry.is_dir())):
+            _refuse_saved(place)
+        kind = kind_of_folder(data)
+        hint = f"Name the folder above it: --data {data.absolute().parent}." if shards_of(data) else kind.remedy
+        what = f"{data} has no subset, which is a folder with files named test-*.parquet. It is {kind.name}."
         raise UnknownName("data", str(data), what, hint)
     return names
+
+
+def _refuse_saved(folder: Path) -> None:
+    """Raises UserError for a dataset that the datasets library wrote as Arrow files, which are not read."""
+    if kind_of_folder(folder) is SAVED:
+        raise UserError(f"{folder} is {SAVED.name}.", SAVED.remedy)
 
 
 def shards_of(folder: Path) -> tuple[Path, ...]:

@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from harness.errors import UserError, unknown_name
 from harness.files.paths import cache_dir, safe_name
+from harness.files.reading import read_text
 from harness.files.writing import explain_os_errors, write_atomic
 from harness.types import DataInfo, Task, TaskData
 from tasks.mmeb.archive import is_unpacked, unpack
@@ -22,6 +23,7 @@ from tasks.names import parse_name
 _ROWS_FILE = "test-00000-of-00001.parquet"
 _IMAGES_FILE = "images.zip"
 
+_PIN = "Delete it, or write the 40 hex digits of a commit into it."
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -85,11 +87,9 @@ class HubSource:
             return self.revision
         if not self.pin.exists():
             return None
-        commit = self.pin.read_text(encoding="utf-8").strip()
+        commit = read_text(self.pin, _PIN).strip()
         if not _COMMIT.fullmatch(commit):
-            raise UserError(
-                f"{self.pin} does not hold a commit.", "Delete it, or write the 40 hex digits of a commit into it."
-            )
+            raise UserError(f"{self.pin} does not hold a commit.", _PIN)
         return commit
 
     def _pin_now(self) -> str:

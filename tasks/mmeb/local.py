@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import counted
+from harness.files.parquet import count_rows
 from harness.types import Task
 from tasks.mmeb.datasets import mmeb_tasks
 from tasks.mmeb.folder import FolderSource, shards_of, subsets
-from tasks.mmeb.parquet import count_rows
 
 
 def local_tasks(data: Path, images: Path | None = None, roots: tuple[Path, ...] = ()) -> tuple[Task, ...]:

@@ -13,7 +13,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from harness.errors import UserError
-from harness.types import IndexArray, Item, Media, Query, Task, TaskData
+from harness.types import IndexArray, Item, Query, Task, TaskData
+from tasks.mmeb.embedded import image_of
 from tasks.mmeb.instruct import JoinedText, is_blank, join_query, join_target
 from tasks.mmeb.parquet import INSTRUCT, ParquetRows, read
 from tasks.mmeb.texts import place, splitter
@@ -72,7 +73,7 @@ class _Eval:
         if placed.oddity:
             self.notes[placed.oddity] += 1
         instruction = split(placed.text)
-        return Item(placed.text.removeprefix(instruction), _media(image, self._places), instruction)
+        return Item(placed.text.removeprefix(instruction), image_of(image, *self._places), instruction)
 
 
 class _Instruct:
@@ -109,7 +110,7 @@ class _Instruct:
     def _item(self, joined: JoinedText, image: str) -> Item:
         if joined.dropped_token:
             self.notes["tokens_without_media"] += 1
-        return Item(joined.text, _media(image, self._places), joined.instruction)
+        return Item(joined.text, image_of(image, *self._places), joined.instruction)
 
 
 class _Candidates(NamedTuple):
@@ -125,8 +126,8 @@ def load_rows(files: Sequence[Path], task: Task, root: Path, roots: tuple[Path, 
 
     A target is its text and its image path together. Targets are in the order in which they first appear.
     The notes count `tokens_without_media` and `media_without_token` over queries and distinct targets. They count
-    `duplicate_candidates` (repeats within a list) and `empty_candidates` (neither text nor image) over lists.
-    Raises UserError that names file and row.
+    `duplicate_candidates` (repeats within a list) and `empty_candidates` (neither text nor image) over lists, and
+    `indexes_left_out` (pandas' index, which is no data) over files. Raises: UserError that names file and row.
     """
     rows = read(files)
     make = _Instruct if rows.layout == INSTRUCT else _Eval
@@ -134,6 +135,8 @@ def load_rows(files: Sequence[Path], task: Task, root: Path, roots: tuple[Path, 
     items = [_query(rows, reader, row) for row in range(len(rows.lengths))]
     candidates = _candidates(rows, reader)
     _count(rows, candidates, reader.notes)
+    if rows.indexes_left_out:
+        reader.notes["indexes_left_out"] = rows.indexes_left_out
     starts, ends = rows.offsets[:-1], rows.offsets[1:]
     return TaskData(
         queries=tuple(
@@ -191,10 +194,6 @@ def _count(rows: ParquetRows, candidates: _Candidates, notes: Counter[str]) -> N
         notes["empty_candidates"] += int(is_empty.sum())
         if (without := np.flatnonzero(is_empty[rows.offsets[:-1]])).size:
             raise _bad(rows, int(without[0]), "right candidate", _EMPTY)
-
-
-def _media(image: str, places: _Places) -> tuple[Media, ...]:
-    return (Media("image", image, places.root, roots=places.roots),) if image else ()
 
 
 def _bad(rows: ParquetRows, row: int, part: str, why: object) -> UserError:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from harness.errors import UserError, counted
 from harness.media.places import walk
-from tasks.video.captions import Caption, read_captions, read_ids
+from tasks.video.captions import FORMATS, Caption, read_captions, read_ids
 
 EXTENSIONS = (
     *(".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".gif"),
@@ -31,7 +31,7 @@ _CAPTIONS: Mapping[str, tuple[str, ...]] = {
     "YouCook2": ("YouCook2_*.*", "youcook2_*.*"),
 }
 """Names of the published files. The first that is there counts. MSVD also needs a list of test videos."""
-_OWN = tuple(f"captions{suffix}" for suffix in (".csv", ".tsv", ".json", ".jsonl", ".pkl", ".parquet"))
+_OWN = tuple(f"captions{suffix}" for suffix in FORMATS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,8 @@ class VideoSource:
     def load(self, task: Task) -> TaskData:
         """Reads the captions and finds the video files. The prompts are the task's instructions.
 
-        Text to video has a query for each caption and a target for each video. Video to text is the reverse.
+        Text to video has a query for each caption and a target for each video. Video to text is the reverse. The notes
+        count `captions_left_out`, which the protocol does not use.
         Raises UserError for bad files of captions, for wrong counts, and for two files of one video.
         """
         found = self._found(task)
@@ -86,7 +87,8 @@ class VideoSource:
         }
         texts = [Item(caption.text, (), caption_prompt) for caption in captions]
         make = _text_to_video if self.direction == "t2v" else _video_to_text
-        return make(captions, texts, videos)
+        data, left_out = make(captions, texts, videos), len(found.captions()) - len(captions)
+        return replace(data, notes={**data.notes, "captions_left_out": left_out}) if left_out else data
 
     def _found(self, task: Task) -> VideoSet:
         if self.found is None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from harness.errors import UserError
 from harness.types import MEDIA_TOKEN, Item, Media, TaskData
+from tasks.catalog import resolve_tasks
 from tasks.jsonl import jsonl_task, read_items
 
 A, B = {"target": "a", "text": "a dog"}, {"target": "b", "image": "cat.png"}
@@ -59,6 +60,7 @@ def test_targets_of_equal_content_are_one(tmp_path: Path) -> None:
     data = load(path)
     assert len(data.targets) == 2
     assert data.queries[0].positives.tolist() == [0, 1]
+    assert data.notes == {"duplicate_candidates": 1}
 
 
 def both(folder: Path, fields: Mapping[str, object]) -> list[Item | str]:
@@ -128,8 +130,8 @@ def test_an_instruction_is_joined_with_a_space_unless_it_ends_in_one(
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("{", "invalid json"),
-        ("[1]", "type"),
+        ("{", "it is not valid JSON"),
+        ("[1]", "it holds an array, not a JSON object.\nWrite one JSON object on each line"),
         ({"text": "a"}, "neither a target"),
         ({**A, "target": "c", "txet": "a"}, "a target has no key txet"),
         ({**A, "positives": ["a"]}, "a target has no key positives"),
@@ -178,7 +180,7 @@ def test_a_file_needs_queries_and_targets(tmp_path: Path) -> None:
 def test_a_file_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl"
     path.write_bytes(json.dumps(A).encode() + b'\n{"target": "\xff"}')
-    assert "not UTF-8" in said(path)
+    assert f"{path}, line 2: it is not in UTF-8" in said(path)
 
 
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
@@ -196,3 +198,37 @@ def test_the_example_in_the_documentation_loads(tmp_path: Path) -> None:
     text = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
     data = load(write(tmp_path, text.partition("```json\n")[2].partition("```")[0]))
     assert (len(data.targets), data.queries[0].item.full_text) == (2, "Answer the question. What is this?")
+
+
+@pytest.mark.parametrize("name", ["mine.jsonl", "mine.JSONL", "mine.ndjson", "mine.NDJson"])
+def test_every_extension_of_json_lines_is_a_task(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, A, R).rename(tmp_path / name)
+    (task,) = resolve_tasks(data=path)
+    assert (task.name, len(task.source.load(task).queries)) == ("mine", 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps([A, R]),
+        json.dumps([A, R], indent=1),
+        json.dumps(A, indent=2),
+        "[\n" + json.dumps(A) + ",\n" + json.dumps(R) + "\n]\n",
+        "[" + json.dumps(A) + ",\n" + json.dumps(R) + "]\n",
+    ],
+)
+def test_json_that_is_not_one_object_a_line_says_so(tmp_path: Path, text: str) -> None:
+    assert "Write one JSON object on each line" in said(write(tmp_path, text))
+
+
+def test_a_line_that_is_wrong_otherwise_does_not(tmp_path: Path) -> None:
+    for text in ('{"target": a}', '{"target": "a" "text": "b"}', '{"target": "a', '{"target": "a", "target": "b"}'):
+        found = said(write(tmp_path, A, text))
+        assert "line 2: it is not valid JSON: " in found
+        assert "on each line" not in found
+
+
+def test_a_doubled_key_is_named(tmp_path: Path) -> None:
+    assert "line 2: it is not valid JSON: the key 'text' occurs twice" in said(
+        write(tmp_path, R, '{"target": "a", "text": "b", "text": "c"}')
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import shutil
 import sys
 import time
@@ -253,13 +254,28 @@ def test_a_checkpoint_without_its_state_or_with_a_damaged_one_is_not_gone_on_fro
     folder = run(place, "stateless", "max_steps=2")
     path = folder / STATE / "state.safetensors"
     path.write_bytes(path.read_bytes()[:999])
-    with pytest.raises(UserError, match=r"state\.safetensors cannot be read") as refused:
+    with pytest.raises(UserError, match=r"state\.safetensors is not a whole safetensors file") as refused:
         run(place, "stateless", "max_steps=2", resume=True)
     assert f"model={folder}" in refused.value.hint
     shutil.rmtree(folder / STATE)
     with pytest.raises(UserError, match="no state to resume from"):
         run(place, "stateless", "max_steps=2", resume=True)
     assert checkpoints(place / "stateless") == [folder]
+
+
+@pytest.mark.parametrize("lost", ["weight/", "moment/"])
+def test_a_state_that_lacks_a_tensor_or_has_another_shape_is_not_gone_on_from(place: Path, lost: str):
+    folder = run(place, f"lacking-{lost[:-1]}", "max_steps=2")
+    path = folder / STATE / "state.safetensors"
+    tensors = load_file(path)
+    name = next(each for each in tensors if each.startswith(lost) and not each.endswith("/step"))
+    for changed, why in (
+        ({each: value for each, value in tensors.items() if each != name}, f"it lacks {name}"),
+        ({**tensors, name: tensors[name][None].contiguous()}, f"{name} has the shape"),
+    ):
+        save_file(changed, path)
+        with pytest.raises(UserError, match=re.escape(f"{path} is not the state of this run: {why}")):
+            run(place, folder.parent.name, "max_steps=2", resume=True)
 
 
 def test_a_run_that_came_to_nothing_leaves_no_start_for_another_seed(place: Path):

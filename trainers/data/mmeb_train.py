@@ -16,13 +16,16 @@ from typing import Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from harness.errors import UserError, unknown_name
 from harness.files.kinds import not_a
+from harness.files.parquet import read_schema, row_groups
+from harness.files.reading import JSON_LINES, is_json_lines
 from harness.media.places import check_inside
 from harness.types import Item, Media
+from tasks.mmeb.columns import UnusableEntry, images_of, is_image, is_text, texts_of
+from tasks.mmeb.embedded import image_of, is_embedded
 from tasks.mmeb.texts import place
 from trainers.data.pairs import Pair, digest_of, read_pairs
 
@@ -33,6 +36,7 @@ _COLUMNS = {
     "neg": ("neg_text", "neg_image_path"),
 }
 _NEEDED = (*_COLUMNS["qry"], *_COLUMNS["pos"])
+_KINDS = {name: kind for pair in _COLUMNS.values() for name, kind in zip(pair, ("text", "image"), strict=True)}
 UNPACKED = "unpacked"
 """Folder with the images of each dataset, where the data came from the hub."""
 
@@ -71,7 +75,9 @@ class TrainTable:
     files: tuple[Path, ...]
     columns: pa.Table
     rows: Sequence[int]
-    """The row of each pair in the files, from 0."""
+    """The row of each pair, from 0, counted over all files."""
+    ends: Sequence[int]
+    """The number of rows of each file and those before it, `(F,)`."""
     root: Path
     """Folder that the paths of images are relative to."""
     roots: tuple[Path, ...] = ()
@@ -89,8 +95,10 @@ class TrainTable:
         return Pair(query, target, (negative,) if negative.text.strip() or negative.media else ())
 
     def where(self, index: int) -> str:
-        """The folder and the row of a pair."""
-        return f"{self.files[0].parent}, row {self.rows[index]} (the first is row 0)"
+        """The file and the row of a pair."""
+        row = self.rows[index]
+        number = int(np.searchsorted(self.ends, row, side="right"))
+        return _place(self.files[number], row - (self.ends[number - 1] if number else 0))
 
     def media(self) -> Iterator[Media]:
         """Every image once for each column that names it."""
@@ -99,8 +107,7 @@ class TrainTable:
                 coded = self.columns[column].combine_chunks().dictionary_encode()
                 first = np.unique(coded.indices, return_index=True)[1]
                 for name, row in zip(coded.dictionary.to_pylist(), first, strict=True):
-                    if name:
-                        yield Media("image", name, self.root, self.where(row), self.roots)
+                    yield from image_of(name, self.root, self.roots, self.where(row))
 
     def has_negatives(self) -> NDArray[np.bool_]:
         """(n,) which pairs come with negatives."""
@@ -126,9 +133,7 @@ class TrainTable:
             self.columns[column][index].as_py() if column in self.columns.column_names else ""
             for column in _COLUMNS[side]
         )
-        return Item(
-            place(text, bool(image)).text, (Media("image", image, self.root, roots=self.roots),) if image else ()
-        )
+        return Item(place(text, bool(image)).text, image_of(image, self.root, self.roots))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,19 +152,19 @@ class RowChoice:
 def load_subsets(
     data: Path, images: Path | None, choice: RowChoice, roots: tuple[Path, ...] = ()
 ) -> tuple[Subset, ...]:
-    """The chosen datasets of a folder, or the one dataset of a `.jsonl` file.
+    """The chosen datasets of a folder, or the one dataset of a JSON Lines file.
 
     They are in the order of the choice, or in the order of their names if all are taken. Raises UserError if the data
     cannot be found or read, or a query or positive is empty.
     """
     if images is not None and not images.is_dir():
         raise UserError(not_a(images, "a folder"), "Name the folder of images with --images.")
-    if data.suffix == ".jsonl" and data.is_file():
+    if is_json_lines(data) and data.is_file():
         if choice.datasets not in ((), (data.stem,)):
             raise UserError(f"{data} is one dataset, {data.stem}.", "Leave out the setting datasets.")
         return (read_pairs(data, images or data.parent, partial(_chosen, choice=choice), roots),)
     if not data.is_dir():
-        what = "is neither a folder nor a .jsonl file" if data.exists() else "does not exist"
+        what = f"is neither a folder nor JSON Lines ({', '.join(JSON_LINES)})" if data.exists() else "does not exist"
         raise UserError(f"{data} {what}.", "Check --data.")
     found = _shards(data, choice.split)
     for name in choice.datasets:
@@ -197,28 +202,56 @@ def _read_table(
     """Reads a dataset. `roots` are the folder of the data, and others that links may lead into."""
     for file in files:
         check_inside(file, roots)
-    try:
-        tables = []
-        for file in files:
-            names = pq.read_schema(file).names
-            missing = [column for column in _NEEDED if column not in names]
-            if missing:
-                raise UserError(
-                    f"{file}: it lacks {' and '.join(missing)}; its columns are {', '.join(names)}.",
-                    f"The columns of MMEB-train are {', '.join(_NEEDED)}, and optionally {', '.join(_COLUMNS['neg'])}.",
-                )
-            known = [column for side in _SIDES for column in _COLUMNS[side] if column in names]
-            tables.append(pq.read_table(file, columns=known))
-        whole = pa.concat_tables(tables)
-        texts = [pc.fill_null(whole[column].cast(pa.large_string()), "") for column in whole.column_names]
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise UserError(f"{files[0].parent} cannot be read as strings: {reason}", "Fetch the files again.") from None
+    known = _known_columns(files)
+    parts = [_read_file(file, known) for file in files]
+    whole = pa.concat_tables(parts)
     rows = _chosen(len(whole), name, choice)
-    columns = pa.table(texts, whole.column_names).take(rows)
-    found = TrainTable(name, files, columns, rows, _root(name, roots[0], images, columns), roots)
+    columns, ends = whole.take(rows), np.cumsum([len(part) for part in parts]).tolist()
+    found = TrainTable(name, files, columns, rows, ends, _root(name, roots[0], images, columns), roots)
     _refuse_empty(found)
     return found
+
+
+def _known_columns(files: Sequence[Path]) -> list[str]:
+    """The columns of MMEB-train that the files have. Raises UserError if they lack one, or one is of another type."""
+    schemas = {file: read_schema(file) for file in files}
+    for file, schema in schemas.items():
+        # a column that is in one file only would be empty in the others
+        needed = [each for each in _KINDS if each in _NEEDED or any(each in other.names for other in schemas.values())]
+        missing = [column for column in needed if column not in schema.names]
+        if missing:
+            raise UserError(
+                f"{file}: it lacks {' and '.join(missing)}; its columns are {', '.join(schema.names)}.",
+                f"The columns of MMEB-train are {', '.join(_NEEDED)}, and optionally {', '.join(_COLUMNS['neg'])}.",
+            )
+        for name in needed:
+            kind = schema.field(name).type
+            if not (is_image if _KINDS[name] == "image" else is_text)(kind):
+                wanted = "images, as paths or {bytes, path}" if _KINDS[name] == "image" else "strings"
+                raise UserError(f"{file}: column {name} must hold {wanted}, but holds {kind}.", "Write the file again.")
+    return needed
+
+
+def _read_file(file: Path, names: Sequence[str]) -> pa.Table:
+    """The columns of a file as strings, in which null is empty. Raises UserError that names file and row."""
+    parts, first = [pa.table({name: pa.array([], pa.large_string()) for name in names})], 0
+    for table in row_groups(file, names, encoded=names):
+        columns = {}
+        for name in names:
+            read = images_of if _KINDS[name] == "image" else partial(texts_of, null_is_empty=True)
+            try:
+                found = read(table[name])
+            except UnusableEntry as error:
+                where = _place(file, first + error.entry)
+                raise UserError(f"{where}: {name}: {error.why}.", "Correct the data file.") from None
+            columns[name] = pa.array(found.values, pa.large_string()).take(pa.array(found.index))
+        parts.append(pa.table(columns))
+        first += table.num_rows
+    return pa.concat_tables(parts)
+
+
+def _place(file: Path, row: int) -> str:
+    return f"{file}, row {row} (the first is row 0)"
 
 
 def _refuse_empty(table: TrainTable) -> None:
@@ -239,7 +272,7 @@ def _root(name: str, data: Path, images: Path | None, columns: pa.Table) -> Path
     unpacked = data / UNPACKED / name
     near = [data, data / "images", data / "image", data.parent / "images", data.parent, unpacked, unpacked / "images"]
     for column in (column for _, column in _COLUMNS.values() if column in columns.column_names):
-        first = next((name for name in columns[column].to_pylist() if name), None)
+        first = next((name for name in columns[column].to_pylist() if name and not is_embedded(name)), None)
         if first is not None:
             return next((root for root in near if (root / first).is_file()), data)
     return data

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from harness.data.items import ITEM_FIELDS, parse_item, unknown_keys
 from harness.errors import UserError
+from harness.files.reading import bad_line, place_of, read_lines
 from harness.identity import fingerprint
 from harness.media.digests import Digests
 from harness.types import Item, Media
-from tasks.jsonl import read_lines
 
 _KEYS = ("query", "positive", "negatives")
 
@@ -56,7 +56,7 @@ class PairFile:
 
     def where(self, index: int) -> str:
         """The file and the line of a pair."""
-        return f"{self.path}, line {self.pairs[index][0]}"
+        return place_of(self.path, self.pairs[index][0])
 
     def media(self) -> Iterator[Media]:
         """Every medium of the pairs, with repeats."""
@@ -113,12 +113,11 @@ def read_pairs(
     """
     pairs = []
     for number, line in read_lines(path):
+        parse = partial(parse_item, root=root, where=place_of(path, number), roots=roots)
         try:
-            pairs.append(
-                (number, _pair(line, partial(parse_item, root=root, where=f"{path}, line {number}", roots=roots)))
-            )
+            pairs.append((number, _pair(line, parse)))
         except ValueError as error:
-            raise UserError(f"{path}, line {number}: {error}.", "Correct the file.") from None
+            raise bad_line(path, number, error) from None
     if not pairs:
         raise UserError(f"{path} has no pairs.", 'Add lines such as {"query": "...", "positive": "..."}.')
     return PairFile(path.stem, path, [pairs[row] for row in choose(len(pairs), path.stem)])

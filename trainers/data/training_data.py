@@ -11,6 +11,7 @@ import numpy as np
 
 from harness.errors import UserError, counted
 from harness.files.paths import cache_dir
+from harness.files.reading import is_json_lines
 from harness.results.numbers import percent
 from harness.types import MEDIA_TOKEN
 from trainers.config import SCRATCH, TrainingConfig
@@ -84,7 +85,7 @@ def plan_batches(sizes: Mapping[str, int], config: TrainingConfig) -> BatchPlan:
 
 def on_hub(data: str) -> bool:
     """Whether `data` has the form of a name on the hub, and is no local folder or file."""
-    named = data.count("/") == 1 and not data.startswith((".", "/", "~")) and not data.endswith(".jsonl")
+    named = data.count("/") == 1 and not data.startswith((".", "/", "~")) and not is_json_lines(Path(data))
     return named and not Path(data).exists()
 
 

@@ -10,12 +10,14 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
+from harness.files.reading import read_object
+from harness.files.tensors import read_tensors
 from harness.files.writing import explain_os_errors, write_atomic
 
 if TYPE_CHECKING:
@@ -92,15 +94,22 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
         partial.replace(path)
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Reads what `write_tensors` wrote. Raises UserError if it is damaged."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+class WrongTensors(Exception):
+    """Tensors of a training state that are not those of the network. The message names the first."""
 
+
+def restore_state(folder: Path, parts: Iterable[Callable[[Mapping[str, Tensor]], None]]) -> None:
+    """Passes the training state of a checkpoint to each part, which takes its own tensors out of it.
+
+    Raises UserError if it is damaged, or of another network.
+    """
+    path, remedy = folder / STATE_FILE, _DAMAGED.format(folder)
+    tensors = read_tensors(path, remedy)
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} cannot be read: {error}.", _DAMAGED.format(path.parents[1])) from None
+        for restore in parts:
+            restore(tensors)
+    except WrongTensors as error:
+        raise UserError(f"{path} is not the state of this run: {error}.", remedy) from None
 
 
 def write_record(path: Path, fields: Mapping[str, object]) -> None:
@@ -108,13 +117,13 @@ def write_record(path: Path, fields: Mapping[str, object]) -> None:
     write_atomic(path, json.dumps(fields, indent=1) + "\n")
 
 
-def read_record(path: Path) -> Mapping[str, object]:
-    """Reads a JSON object that a run wrote. Raises UserError if it is damaged."""
-    try:
-        fields = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read: {error}.", _DAMAGED.format(path.parent)) from None
-    assert isinstance(fields, dict)
+def read_record(path: Path, needed: Sequence[str]) -> Mapping[str, object]:
+    """Reads a JSON object that a run wrote. Raises UserError if it is damaged, or lacks a key of `needed`."""
+    remedy = _DAMAGED.format(path.parent)
+    fields = read_object(path, remedy)
+    missing = [key for key in needed if key not in fields]
+    if missing:
+        raise UserError(f"{path} lacks {' and '.join(missing)}.", remedy)
     return fields
 
 
@@ -134,18 +143,22 @@ def best_step(out: Path) -> int | None:
     """The step of the best checkpoint, or None if none was evaluated."""
     if not (out / BEST).exists():
         return None
-    step = read_record(out / BEST)["step"]
+    step = _best(out)["step"]
     return step if isinstance(step, int) else None
 
 
 def note_score(out: Path, step: int, score: float) -> bool:
     """Records a checkpoint's score if it is the best so far, and returns whether it is."""
     if (out / BEST).exists():
-        before = read_record(out / BEST)["score"]
+        before = _best(out)["score"]
         if isinstance(before, int | float) and before >= score:
             return False
     write_record(out / BEST, {"step": step, "score": score})
     return True
+
+
+def _best(out: Path) -> Mapping[str, object]:
+    return read_record(out / BEST, ("step", "score"))
 
 
 def _remove(folder: Path) -> None:

@@ -31,7 +31,7 @@ def claim(config: TrainingConfig, out: Path, *, resume: bool) -> TrainingConfig:
             f"Start another run from its weights: --set model={found[-1]}.",
         )
     if resume and (out / RECIPE).exists():
-        saved = read_record(out / RECIPE)
+        saved = read_record(out / RECIPE, ("data",))
         if str(saved["data"]).startswith(f"{config.data}@"):
             config = replace(config, data=str(saved["data"]))
         other = differences(config, saved)

@@ -5,7 +5,7 @@ Imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias, cast
 
 import torch
@@ -20,7 +20,11 @@ from torch.distributed.checkpoint.state_dict import (
 )
 from torch.optim import Optimizer
 
+from trainers.engine.checkpoint import WrongTensors
+
 _WEIGHT, _MOMENT = "weight/", "moment/"
+MOMENTS = ("exp_avg", "exp_avg_sq")
+"""Kinds of the optimizer's tensors that have the shape of the weight."""
 
 Moments: TypeAlias = Mapping[str, Mapping[str, Tensor]]
 """The optimizer's tensors by the name of the parameter and by their kind."""
@@ -40,6 +44,8 @@ def collect(module: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
 
 def restore(module: nn.Module, optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
     """Restores what `collect` returned. Every process must call it, with all tensors."""
+    own = _tensors(get_model_state_dict(module, options=_options()))
+    check(tensors, {name: each.shape for name, each in own.items() if name in _parameters(module)})
     weights, moments = split(tensors)
     set_model_state_dict(module, dict(weights), options=StateDictOptions(full_state_dict=True, strict=False))
     groups = get_optimizer_state_dict(module, optimizer, options=_options())["param_groups"]
@@ -53,6 +59,17 @@ def join(weights: Mapping[str, Tensor], moments: Moments) -> dict[str, Tensor]:
     for name, kinds in moments.items():
         named |= {f"{_MOMENT}{name}/{kind}": each for kind, each in _tensors(kinds).items()}
     return {name: each.contiguous() for name, each in named.items()}
+
+
+def check(tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> None:
+    """Raises WrongTensors unless there is a weight of each of the `shapes`, by name, with its moments."""
+    for name, shape in shapes.items():
+        for each in (f"{_WEIGHT}{name}", *(f"{_MOMENT}{name}/{kind}" for kind in MOMENTS)):
+            found = list(tensors[each].shape) if each in tensors else None
+            if found is None:
+                raise WrongTensors(f"it lacks {each}")
+            if found != list(shape):
+                raise WrongTensors(f"{each} has the shape {found}, not {list(shape)}")
 
 
 def split(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, dict[str, Tensor]]]:

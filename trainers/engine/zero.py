@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from trainers.engine.network import PromptEncoder
 
 _ONE_TOKEN = LlaveInput((np.zeros(1, np.int64),), (), 1)
-_MOMENTS = ("exp_avg", "exp_avg_sq")
 _REFUSED = ("optimizer", "scheduler", "fp16", "amp", "torch_autocast", "tensor_parallel", "pipeline")
 """Sections of DeepSpeed's config that replace settings of the recipe, or change what a batch is."""
 
@@ -106,7 +105,7 @@ class ZeroBackend:
         step = torch.tensor(float(next(iter(self._adam.state.values()))["step"]))
         for name, parameter in self._trainable():
             weight = safe_get_full_fp32_param(parameter)
-            kinds = {kind: safe_get_full_optimizer_state(parameter, kind) for kind in _MOMENTS}
+            kinds = {kind: safe_get_full_optimizer_state(parameter, kind) for kind in state.MOMENTS}
             if self._is_main:  # so a node's memory has one copy, and not one for each process
                 weights[name] = weight.cpu()
                 moments[name] = {"step": step.clone(), **{kind: each.cpu() for kind, each in kinds.items()}}
@@ -118,13 +117,15 @@ class ZeroBackend:
         from deepspeed.utils import safe_set_full_fp32_param, safe_set_full_optimizer_state
 
         self._make_moments()
+        shapes = {name: getattr(each, "ds_shape", each.shape) for name, each in self._trainable()}
+        state.check(tensors, shapes)
         weights, moments = state.split(tensors)
         for name, parameter in self._trainable():
             weight = weights[name].to(self.device)
             safe_set_full_fp32_param(parameter, weight)
             with zero.GatheredParameters([parameter], modifier_rank=0), torch.no_grad():
                 parameter.copy_(weight)
-            for kind in _MOMENTS:
+            for kind in state.MOMENTS:
                 safe_set_full_optimizer_state(parameter, moments[name][kind].to(self.device), kind)
         # one step count for all: a parameter without gradients so far has a lower one, but its moments are zero
         done = max(float(each["step"]) for each in moments.values())

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
 
 from harness.errors import UserError
+from harness.files.reading import bad_line, explain_reading, parse_lines
 from harness.files.writing import explain_os_errors, write_atomic
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 NAME = "log.jsonl"
+_HINT = "Correct the file, or move it away: the run goes on without its lines."
 
 
 class _Line(TypedDict):
@@ -76,11 +77,17 @@ def scored(out: Path, step: int) -> bool:
 
 
 def _read(path: Path) -> list[_Line]:
-    """The lines of a log. A line that was cut off is left out."""
-    found = []
-    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
-        with suppress(ValueError):
-            found.append(json.loads(line))
+    """The lines of a log. A last line without its end was cut off, and is left out. Raises UserError for damage."""
+    if not path.exists():
+        return []
+    with explain_reading(path):
+        whole = path.read_bytes()
+    lines = whole[: whole.rfind(b"\n") + 1].splitlines()
+    found: list[_Line] = []
+    for number, fields in parse_lines(lines, str(path), _HINT, allow_nan=True):
+        if not isinstance(fields.get("step"), int):
+            raise bad_line(path, number, "it has no step, a whole number", _HINT)
+        found.append(cast("_Line", fields))
     return found
 
 

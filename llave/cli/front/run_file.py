@@ -6,14 +6,14 @@ An entry of `models` is a name, or a table with `name` and flags that hold for t
 from __future__ import annotations
 
 import argparse
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from harness.errors import UserError, unknown_name
+from harness.files.reading import read_text, read_toml
 from llave.cli.flags import model_settings
 from llave.cli.front import toml
 from llave.cli.front.parser import CommandParser, positionals, takes_several, takes_value
@@ -67,11 +67,19 @@ def write(options: argparse.Namespace, handles: Mapping[str, ModelHandle]) -> No
 
     text = toml.dumps(_fields(options, handles))
     before = options.out.glob("run-*.toml")
-    if any(path.read_text(encoding="utf-8").partition("\n\n")[2] == text for path in before):
+    if any(_holds(path, text) for path in before):
         return
     now = datetime.now(UTC)
     head = f"# `llave run {FLAG} FILE` repeats this run. Written {now:%Y-%m-%d %H:%M:%S} UTC."
     write_atomic(options.out / f"run-{now:%Y%m%dT%H%M%S.%f}Z.toml", f"{head}\n\n{text}")
+
+
+def _holds(path: Path, text: str) -> bool:
+    """Whether a file that a run wrote holds a text after its head. What cannot be read holds another."""
+    try:
+        return read_text(path).partition("\n\n")[2] == text
+    except UserError:
+        return False
 
 
 def _fields(options: argparse.Namespace, handles: Mapping[str, ModelHandle]) -> dict[str, Value]:
@@ -128,12 +136,7 @@ def _own_flags(path: Path | None) -> dict[str, Mapping[str, Value]]:
 
 def _read(path: Path) -> dict[str, Value]:
     """The content of a file. Raises UserError if it cannot be read."""
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.", f"Check {FLAG}.") from None
-    except ValueError as error:
-        raise UserError(f"{path} is no TOML: {error}.", "docs/cli.md shows a complete file.") from None
+    return cast("dict[str, Value]", read_toml(path, "docs/cli.md shows a complete file."))
 
 
 def _named(given: Sequence[str]) -> Path | None:

@@ -14,16 +14,15 @@ from hypothesis import strategies as st
 
 from harness.errors import UserError
 from harness.files.reading import (
-    MOST_LEVELS,
     UnreadableFile,
     explain_reading,
-    parse_json,
     parse_lines,
     read_json,
     read_lines,
     read_object,
     read_text,
 )
+from harness.files.strict_json import MOST_LEVELS, parse_json
 from tests.helpers.image_files import without_rights
 
 GOOD = '{"id": "a", "text": "é 猫", "numbers": [1, 2.5, -3e5, true, null]}'

@@ -140,7 +140,7 @@ class TestFile:
             ("models = [{name = 'null/random', limit = 3}]", "no key of a model in {} named 'limit'."),
             ("models = ['null/rndom']", "Did you mean null/random"),
             ("protocol = 'lax'", "invalid choice: 'lax'"),
-            ("= 3", "is no TOML"),
+            ("= 3", "is not valid TOML: "),
         ],
     )
     def test_what_is_wrong_is_named(self, llave, written, body: str, said: str):

@@ -180,8 +180,8 @@ def test_a_folder_of_another_kind_is_refused_and_kept(tmp_path: Path) -> None:
     for text, why in (
         (json.dumps({"version": DEMO_VERSION, "seed": 7}), "seed 7"),
         (json.dumps({"version": 0, "seed": DEMO_SEED}), "version 0"),
-        ("{", "damaged"),
-        ("[]", "damaged"),
+        ("{", r"manifest\.json is not valid JSON"),
+        ("[]", "holds an array"),
     ):
         manifest.write_text(text)
         with pytest.raises(UserError, match=why):

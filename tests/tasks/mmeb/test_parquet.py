@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 
 from harness.errors import UserError
-from tasks.mmeb.parquet import INSTRUCT, MMEB_EVAL, count_rows, layout_of, read
+from harness.files.parquet import count_rows
+from tasks.mmeb.parquet import INSTRUCT, MMEB_EVAL, layout_of, read
 from tests.helpers.mmeb_files import columns, table, write_subset
 
 GOOD = columns([("q", "", [("a", ""), ("b", "")])] * 5)
@@ -55,6 +56,11 @@ def test_missing_and_extra_columns_are_named(
     [
         ("tgt_text", ["a"] * 5, "lists of strings, but holds string"),
         ("tgt_text", [[1]] * 5, "lists of strings, but holds list<element: int64>"),
+        ("tgt_text", [[None]] * 5, "lists of strings, but holds list<element: null>"),
+        ("tgt_text", [[["a"]]] * 5, "lists of strings, but holds list<element: list<element: string>>"),
+        ("tgt_img_path", [[1]] * 5, "lists of images, as paths or {bytes, path}, but holds list<element: int64>"),
+        ("qry_img_path", [{"bytes": b"", "format": "png"}] * 5, "images, as paths or {bytes, path}, but holds struct"),
+        ("qry_text", [{"path": "a"}] * 5, "strings, but holds struct"),
         ("qry_text", [["q"]] * 5, "strings, but holds list<element: string>"),
         ("qry_text", [1] * 5, "strings, but holds int64"),
     ],
@@ -71,13 +77,14 @@ def test_a_column_of_another_type_is_named(tmp_path: Path, column: str, values: 
 @pytest.mark.parametrize(
     ("column", "value", "words"),
     [
-        ("qry_text", None, "qry_text is null"),
-        ("qry_img_path", None, "qry_img_path is null"),
-        ("tgt_text", None, "tgt_text is null"),
-        ("tgt_text", ["a", None], "tgt_text holds a null"),
-        ("tgt_img_path", [None, ""], "tgt_img_path holds a null"),
+        ("qry_text", None, "qry_text: a text is null"),
+        ("qry_text", "a\0", "qry_text: a string holds the character NUL"),
+        ("qry_img_path", "a\0.png", "qry_img_path: a string holds the character NUL"),
+        ("tgt_text", None, "the lists of tgt_text and tgt_img_path differ in length"),
+        ("tgt_text", ["a", None], "tgt_text: a text is null"),
+        ("tgt_text", ["a\0", "b"], "tgt_text: a string holds the character NUL"),
         ("tgt_text", ["a"], "the lists of tgt_text and tgt_img_path differ in length"),
-        ("tgt_img_path", [], "the lists of tgt_text and tgt_img_path differ in length"),
+        ("tgt_img_path", [""], "the lists of tgt_text and tgt_img_path differ in length"),
     ],
 )
 @pytest.mark.parametrize("row", [0, 2, 4])
@@ -108,13 +115,13 @@ def test_files_of_two_layouts_do_not_mix(tmp_path: Path) -> None:
 def test_a_damaged_file_is_named(tmp_path: Path, keep: int) -> None:
     file = write_subset(tmp_path, "Own", GOOD)
     file.write_bytes(file.read_bytes()[:keep])
-    assert f"{file} cannot be read as Parquet" in said([file])
+    assert f"{file} is not a whole Parquet file: " in said([file])
 
 
 def test_text_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
     broken = pa.array([b"\xff\xfe"] * 5).view(pa.string())
     file = write_subset(tmp_path, "Own", table(GOOD).set_column(0, "qry_text", broken))
-    assert f"{file} cannot be read as Parquet" in said([file])
+    assert f"{file} is not a whole Parquet file: " in said([file])
 
 
 def test_in_the_split_layout_a_null_in_a_column_that_may_be_absent_is_an_empty_string(tmp_path: Path) -> None:

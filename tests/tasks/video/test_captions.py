@@ -10,23 +10,26 @@ from collections import OrderedDict
 from fractions import Fraction
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import UserError
+from harness.files.plain_pickle import read_plain_pickle
 from tasks.video.captions import read_captions, read_ids
-from tasks.video.plain_pickle import read_plain_pickle
 
+texts = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=8)
 plain = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | texts | st.binary(),
     lambda inner: (
         st.lists(inner)
-        | st.dictionaries(st.text(), inner)
+        | st.dictionaries(texts, inner)
         | st.tuples(inner, inner)
         | st.tuples()
         | st.sets(st.integers())
-        | st.frozensets(st.text())
+        | st.frozensets(texts)
     ),
     max_leaves=12,
 )
@@ -42,7 +45,7 @@ def test_plain_data_is_read_as_pickle_reads_it(
     assert read_plain_pickle(path) == value
 
 
-@given(st.dictionaries(st.text(), st.lists(st.lists(st.text(max_size=4)))), st.integers(0, 5))
+@given(st.dictionaries(texts, st.lists(st.lists(texts))), st.integers(0, 5))
 def test_captions_by_id_are_read_in_every_protocol(
     tmp_path_factory: pytest.TempPathFactory, value: object, protocol: int
 ) -> None:
@@ -136,13 +139,13 @@ def test_every_format_holds_the_same(tmp_path: Path) -> None:
         ("x.csv", "video_id,sentence\n,a\n", r"x\.csv, line 2: the video id is empty"),
         ("x.csv", "video_id,words\nv1,a\n", r"line 2: none of the columns sentence"),
         ("x.csv", "video_id,sentence\n", "has no caption"),
-        ("x.json", '{"v1": 3}', r"x\.json, v1: a caption cannot be int"),
+        ("x.json", '{"v1": 3}', r"x\.json, v1: a caption cannot be a value of the type int"),
         ("x.json", '{"v1": [3]}', "3 is not a text"),
         ("x.json", "[3]", r"row 0 .*not an object"),
-        ("x.json", "3", "holds a int"),
-        ("x.json", '{"v1": ', "cannot be read"),
+        ("x.json", "3", "holds a value of the type int"),
+        ("x.json", '{"v1": ', r"x\.json is not valid JSON: expecting value at column 8"),
         ("x.jsonl", '{"video_id": "v1", "caption": "a"}\n{"video_id": "v2"}\n', r"x\.jsonl, line 2: none of"),
-        ("x.parquet", "PAR1", "cannot be read"),
+        ("x.parquet", "PAR1", r"x\.parquet is not a whole Parquet file"),
         ("x.doc", "", r"cannot be read from \.doc"),
     ],
 )
@@ -156,7 +159,68 @@ def test_ids_are_one_a_line_and_once(tmp_path: Path) -> None:
     path = tmp_path / "test_list.txt"
     path.write_text("v2\n\nv1 \n")
     assert read_ids(path) == ["v2", "v1"]
-    for text, match in (("v1\nv2\nv1\n", "v1 twice"), ("\n", "no video")):
+    for text, match in (("v1\nv2\nv1\n", r"test_list\.txt, line 3: line 1 has the video 'v1' too"), ("\n", "no video")):
         path.write_text(text)
         with pytest.raises(UserError, match=match):
             read_ids(path)
+
+
+@pytest.mark.parametrize("name", ["a.json", "b.json", "c.json", "a.jsonl", "a.ndjson", "a.JSONL", "a.pkl", "a.parquet"])
+def test_a_video_id_may_be_a_whole_number(tmp_path: Path, name: str) -> None:
+    rows = [{"video_id": 12, "sentence": "a dog"}, {"video_id": 3, "sentence": "a cat"}]
+    if name.endswith(".parquet"):
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / name)
+    elif name.endswith(".pkl"):
+        (tmp_path / name).write_bytes(pickle.dumps({12: ["a dog"], 3: ["a cat"]}))
+    elif name.endswith("json") and name[2:] == "json":
+        (tmp_path / name).write_text(json.dumps({"sentences": rows} if name[0] == "c" else rows))
+    else:
+        (tmp_path / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert [(each.video, each.text) for each in read_captions(tmp_path / name)] == [("12", "a dog"), ("3", "a cat")]
+
+
+@pytest.mark.parametrize("value", [True, 1.5, None, [1], {"a": 1}])
+def test_another_video_id_is_refused_with_its_row(tmp_path: Path, value: object) -> None:
+    path = tmp_path / "captions.json"
+    path.write_text(json.dumps([{"video_id": 1, "sentence": "a"}, {"video_id": value, "sentence": "a"}]))
+    with pytest.raises(UserError, match=r"captions\.json, row 1 \(the first is row 0\): .* is not a text"):
+        read_captions(path)
+
+
+def test_a_fault_that_two_tasks_share_is_said_once(tmp_path: Path, llave, place) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/captions.json").write_text('[{"video_id": true, "sentence": "a"}]')
+    done = llave("run", "classical", "--data", tmp_path / "own", *place.flags)
+    assert (done.code, done.err.count("True is not a text")) == (2, 1)
+
+
+LONE = "a\ud83d"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "where"),
+    [
+        (
+            "c.json",
+            json.dumps([{"video_id": "v", "sentence": "a"}, {"video_id": "v", "sentence": LONE}]),
+            r"\[1\]\['sentence'\]",
+        ),
+        ("c.json", json.dumps({"v": ["a", [LONE]]}), r"\['v'\]\[1\]\[0\]"),
+        ("c.json", json.dumps({LONE: ["a"]}), "surrogate"),
+        (
+            "c.jsonl",
+            json.dumps({"video_id": "v", "sentence": "a"}) + "\n" + json.dumps({"id": LONE, "text": "a"}),
+            "line 2",
+        ),
+        ("c.pkl", pickle.dumps({"v": [LONE]}), "surrogate"),
+        ("c.pkl", pickle.dumps([{"id": "v", "text": "a"}, {"id": "v", "text": b"a\xed\xa0\xbd"}]), "row 1"),
+        ("c.csv", b"video_id,sentence\nv,a\xed\xa0\xbd\n", "line 2"),
+    ],
+)
+def test_half_a_character_is_refused_where_it_stands(
+    tmp_path: Path, name: str, content: str | bytes, where: str
+) -> None:
+    (tmp_path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError, match=where) as caught:
+        read_captions(tmp_path / name)
+    assert str(tmp_path / name) in caught.value.what

@@ -98,6 +98,15 @@ def test_the_other_protocol_takes_one_caption_and_its_own_prompts() -> None:
             assert [query.item.text for query in loaded.queries] == [captions[query.id][0] for query in loaded.queries]
 
 
+def test_captions_that_a_protocol_does_not_use_are_counted(tmp_path: Path) -> None:
+    rows = [("v1", "a dog"), ("v1", "one dog"), ("v2", "a cat"), ("v1", "a hound")]
+    write(tmp_path / "mine", "MSRVTT_JSFUSION_test.csv", rows, ["videos/v1.mp4"])
+    left_out = {
+        task.name: task.source.load(task).notes.get("captions_left_out") for task in resolve_tasks(data=tmp_path)
+    }
+    assert left_out == {"mine_t2v": None, "mine_v2t": None, "mine-v2": 2}
+
+
 def test_fewer_rows_are_a_set_of_their_own_unless_they_bear_the_name(tmp_path: Path) -> None:
     rows = [("v1", "a dog"), ("v2", "a cat")]
     write(tmp_path / "mine", "MSRVTT_JSFUSION_test.csv", rows, ["videos/v1.mp4"])

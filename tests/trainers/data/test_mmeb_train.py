@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,13 +15,15 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from harness.errors import UserError
+from harness.media.digests import Digests
 from harness.results.numbers import percent
 from harness.types import MEDIA_TOKEN, Item, Media
 from tasks.demo.suite import demo_vocabulary
 from tests.helpers.training_files import BASE, write_pairs, write_table
 from trainers.config import override
+from trainers.data.bad_media import check_media
 from trainers.data.mmeb_train import RowChoice, load_subsets
-from trainers.data.pairs import Pair, PairFile
+from trainers.data.pairs import Pair, PairFile, content_key
 from trainers.data.sampler import BatchPlan
 from trainers.data.training_data import TrainingData, check_matryoshka, check_shares, load_training_data, remarks
 from trainers.engine.scratch import write_scratch
@@ -80,7 +84,10 @@ def test_splits_and_datasets_are_chosen_by_name(data: Path):
 @pytest.mark.parametrize("text", ["", "  \n", "<|image_1|>\n"])
 def test_an_empty_side_names_its_row(data: Path, column: str, what: str, text: str):
     write_table(data, "bad", rows(3, **{column: ["x", text, text]}))
-    with pytest.raises(UserError, match=rf"bad, row 1 .*the {what} has neither text nor image.*2 such rows of 3"):
+    with pytest.raises(
+        UserError,
+        match=rf"bad/.*parquet, row 1 .*the {what} has neither text nor image.*2 such rows of 3",
+    ):
         training_data(data)
 
 
@@ -96,7 +103,7 @@ def test_missing_images_stop_before_training_and_are_listed(data: Path):
     with pytest.raises(UserError, match="2 media files") as refused:
         training_data(data)
     assert "3.png" in str(refused.value)
-    assert f"{data / 'ask'}, row 3 (the first is row 0)" in str(refused.value)
+    assert f"{data / 'ask' / 'original-00000-of-00001.parquet'}, row 3 (the first is row 0)" in str(refused.value)
     assert "on_bad_media=skip" in refused.value.hint
 
 
@@ -167,7 +174,7 @@ def test_a_bad_line_is_named(tmp_path: Path, line: object, said: str):
 def test_a_line_that_is_not_json_is_named(tmp_path: Path):
     path = tmp_path / "mine.jsonl"
     path.write_text('{"query": "a", "positive": "b"}\n\n{"query": "a" "positive": "b"}\n')
-    with pytest.raises(UserError, match=r"mine\.jsonl, line 3: line contains invalid json"):
+    with pytest.raises(UserError, match=r"mine\.jsonl, line 3: it is not valid JSON: expecting"):
         load_subsets(path, None, RowChoice())
 
 
@@ -260,3 +267,60 @@ def test_shares_and_micro_batches_must_divide():
         check_shares(made, 5)
     with pytest.raises(UserError, match="micro-batches of 4"):
         check_shares(override(made, ["micro_batch=4"]), 2)
+
+
+def test_images_in_rows_are_the_files_of_the_same_bytes(data: Path, tmp_path: Path):
+    name = next(each.name for each in data.iterdir() if any(each.glob("original-*")))
+    plain = pq.read_table(data / name)
+    columns = plain.to_pydict()
+    for column in (each for each in columns if each.endswith("image_path")):
+        given = [(data / "images" / each).read_bytes() if each else None for each in columns[column]]
+        columns[column] = [each and {"bytes": each, "path": None} for each in given]
+    (tmp_path / "inside" / name).mkdir(parents=True)
+    pq.write_table(pa.table(columns), tmp_path / "inside" / name / "original-0.parquet")
+    (wanted,) = load_subsets(data, None, RowChoice(datasets=(name,)))
+    (found,) = load_subsets(tmp_path / "inside", None, RowChoice())
+    digests = Digests()
+    for at in range(len(wanted)):
+        for one, other in zip(wanted.pair(at).items, found.pair(at).items, strict=True):
+            assert (one.text, content_key(one, digests)) == (other.text, content_key(other, digests))
+    assert check_media([found], 1) == {}
+
+
+def test_a_row_is_named_by_its_file_and_its_number_there(tmp_path: Path):
+    whole = rows(5, qry=["a", "b", "c", "d", ""])
+    for number, (start, end) in enumerate(((0, 2), (2, 5))):
+        part = {name: values[start:end] for name, values in whole.items()}
+        write_table(tmp_path, "own", part).rename(tmp_path / "own" / f"original-{number}.parquet")
+    with pytest.raises(UserError, match=r"original-1\.parquet, row 2 \(the first is row 0\): the query has neither"):
+        load_subsets(tmp_path, None, RowChoice())
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "said"),
+    [
+        ("qry", pa.array([1] * 3), r"original-00000-of-00001\.parquet: column qry must hold strings, but holds int64"),
+        ("pos_image_path", pa.array([1.0] * 3), "column pos_image_path must hold images, as paths or {bytes, path}"),
+        ("pos_text", pa.array(["a", "b", "c\0"]), r"parquet, row 2 .*: pos_text: a string holds the character NUL"),
+    ],
+)
+def test_a_column_that_cannot_be_used_is_named(tmp_path: Path, column: str, values: pa.Array, said: str):
+    path = write_table(tmp_path, "own", rows(3))
+    table = pq.read_table(path)
+    pq.write_table(table.set_column(table.column_names.index(column), column, values), path)
+    with pytest.raises(UserError, match=said):
+        load_subsets(tmp_path, None, RowChoice())
+
+
+def test_a_column_in_one_file_of_two_is_named(tmp_path: Path):
+    write_table(tmp_path, "own", rows(3)).rename(tmp_path / "own" / "original-0.parquet")
+    write_table(tmp_path, "own", rows(3, neg_text=["n"] * 3, neg_image_path=[""] * 3))
+    with pytest.raises(UserError, match="it lacks neg_text and neg_image_path"):
+        load_subsets(tmp_path, None, RowChoice())
+
+
+@pytest.mark.parametrize("name", ["mine.jsonl", "mine.JSONL", "mine.ndjson"])
+def test_every_extension_of_json_lines_is_a_dataset(tmp_path: Path, name: str):
+    path = lines(tmp_path / name, {"query": "a", "positive": "b"})
+    (found,) = load_subsets(path, None, RowChoice())
+    assert (found.name, len(found)) == ("mine", 1)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import pickletools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.files.reading import explain_reading
+from harness.files.strict_json import check_strings
 
 _Stack = list[object]
+_KIND, _HINT = "a complete pickle", "It may be damaged. Fetch it again."
 
 _VALUES = {
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
@@ -34,55 +38,55 @@ _NAMES = {"GLOBAL", "INST"}
 def read_plain_pickle(path: Path) -> object:
     """The content of a pickle of containers, strings and numbers, written by Python 2 or 3 in any protocol.
 
-    Raises UserError that names everything else that the pickle asks for, and for a damaged file.
+    Raises: UserError that names everything else that the pickle asks for, and for a damaged file.
     """
+    with explain_reading(path, _KIND, _HINT):
+        data = path.read_bytes()
     try:
-        return _run(path)
+        with explain_reading(path, _KIND, _HINT):
+            return _run(data)
     except _Refused as error:
+        what = f"{path} asks for {error.what}, which plain data does not need."
         hint = "Do not open this file with pickle: it could run any program. Fetch it from where it was published."
-        raise UserError(f"{path} asks for {error}, which plain data does not need.", hint) from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.", "Check the file and its permissions.") from None
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is not a complete pickle: {error}.", "Fetch the file again.") from None
+        raise UserError(what, hint) from None
 
 
-class _Refused(Exception):
-    """A pickle asks for something that is not plain data. The message names it."""
+class _Refused(UserError):
+    """A pickle asks for something that is not plain data. `what` names it."""
 
 
-def _run(path: Path) -> object:
+def _run(data: bytes) -> object:
     stack: _Stack = []
     below: list[_Stack] = []
     """The stack below each mark."""
     memo: dict[object, object] = {}
-    with path.open("rb") as file:
-        for operation, argument, _ in pickletools.genops(file):
-            name = operation.name
-            if name in _VALUES:
-                stack.append(argument)
-            elif name in _CONSTANTS:
-                stack.append(_CONSTANTS[name]())
-            elif name in _PUTS:
-                memo[argument] = stack[-1]
-            elif name in _GETS:
-                stack.append(memo[argument])
-            elif name == "MEMOIZE":
-                memo[len(memo)] = stack[-1]
-            elif name == "MARK":
-                below.append(stack)
-                stack = []
-            elif name in _FROM_MARK:
-                above, stack = stack, below.pop()
-                _FROM_MARK[name](stack, above)
-            elif name in _TUPLES:
-                stack.append(tuple(reversed([stack.pop() for _ in range(_TUPLES[name])])))
-            elif name in _FROM_TOP:
-                _FROM_TOP[name](stack)
-            elif name == "STOP":
-                return stack.pop()
-            elif name not in _NOTHING:
-                raise _Refused(_asked_for(name, argument, stack))
+    for operation, argument, _ in pickletools.genops(io.BytesIO(data)):
+        name = operation.name
+        if name in _VALUES:
+            check_strings(argument)
+            stack.append(argument)
+        elif name in _CONSTANTS:
+            stack.append(_CONSTANTS[name]())
+        elif name in _PUTS:
+            memo[argument] = stack[-1]
+        elif name in _GETS:
+            stack.append(memo[argument])
+        elif name == "MEMOIZE":
+            memo[len(memo)] = stack[-1]
+        elif name == "MARK":
+            below.append(stack)
+            stack = []
+        elif name in _FROM_MARK:
+            above, stack = stack, below.pop()
+            _FROM_MARK[name](stack, above)
+        elif name in _TUPLES:
+            stack.append(tuple(reversed([stack.pop() for _ in range(_TUPLES[name])])))
+        elif name in _FROM_TOP:
+            _FROM_TOP[name](stack)
+        elif name == "STOP":
+            return stack.pop()
+        elif name not in _NOTHING:
+            raise _Refused(_asked_for(name, argument, stack))
     raise ValueError("it does not end")
 
 
@@ -103,18 +107,25 @@ def _update(stack: _Stack, above: _Stack) -> None:
     target = stack[-1]
     if not isinstance(target, dict):
         raise TypeError("it sets items of something that is not a dictionary")
-    target.update(zip(above[::2], above[1::2], strict=True))
+    target.update(zip(_keys(above[::2]), above[1::2], strict=True))
 
 
 def _unite(stack: _Stack, above: _Stack) -> None:
     target = stack[-1]
     if not isinstance(target, set):
         raise TypeError("it adds to something that is not a set")
-    target.update(above)
+    target.update(_keys(above))
 
 
 def _new_dict(stack: _Stack, above: _Stack) -> None:
-    stack.append(dict(zip(above[::2], above[1::2], strict=True)))
+    stack.append(dict(zip(_keys(above[::2]), above[1::2], strict=True)))
+
+
+def _keys(values: _Stack) -> _Stack:
+    """The values, which are hashed. The hash of a container calls itself for each level, without any limit."""
+    if any(isinstance(each, tuple | frozenset) for each in values):
+        raise TypeError("a key is a container")
+    return values
 
 
 def _append(stack: _Stack) -> None:
@@ -132,7 +143,7 @@ _FROM_MARK: Mapping[str, Callable[[_Stack, _Stack], None]] = {
     "ADDITEMS": _unite,
     "LIST": lambda stack, above: stack.append(above),
     "TUPLE": lambda stack, above: stack.append(tuple(above)),
-    "FROZENSET": lambda stack, above: stack.append(frozenset(above)),
+    "FROZENSET": lambda stack, above: stack.append(frozenset(_keys(above))),
     "DICT": _new_dict,
 }
 """Operations on the values above the last mark."""
