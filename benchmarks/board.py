@@ -12,10 +12,12 @@ import lib.common as common
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.results.files import FORMAT, Result, write_result
+from harness.results.files import write_result
+from harness.results.result import FORMAT, Result
+from harness.results.verified import Outcomes, Record
 from harness.scoring.metrics import Score
 from leaderboards.board.board import Board
-from leaderboards.load import Outcomes, Record, load
+from leaderboards.load import load
 from tasks.suites import find_suite
 
 _SUITE = find_suite("mmeb")

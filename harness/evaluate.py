@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,9 @@ from harness.encoding.vectors import Work
 from harness.errors import RunFailed, UserError
 from harness.plan import TaskPlan, find_or_plan, without
 from harness.progress import SCORING, Progress
-from harness.results.files import Result, check_writable, result_folder, write_result
+from harness.results.files import check_writable, result_folder, write_result
 from harness.results.record import Provenance, make_record
+from harness.results.result import Result
 from harness.scoring.score import score
 from harness.types import Embedder, EvalConfig, Learner, ModelHandle, Task
 
@@ -92,7 +93,7 @@ class Run:
             return _joined([self.evaluate(self._with_answers(handle, task), [task]) for task in tasks])
         self.world.wait()  # every process sees what was finished before
         folder = result_folder(self.settings.out, handle.spec)
-        planned = self._plan(handle, tasks, folder)
+        planned = self._plan(handle, tasks, folder, self.progress.note)
         plans = {name: each for name, each in planned.items() if isinstance(each, TaskPlan)}
         done = {name: each for name, each in planned.items() if isinstance(each, Result)}
         found = len(done)
@@ -133,7 +134,7 @@ class Run:
             if handle.needs_answers or not self.world.is_main:
                 continue
             with suppress(UserError), Store(self.settings.store, handle.spec) as store:
-                planned = self._plan(handle, tasks, result_folder(self.settings.out, handle.spec))
+                planned = self._plan(handle, tasks, result_folder(self.settings.out, handle.spec), lambda _: None)
                 plans = {name: each for name, each in planned.items() if isinstance(each, TaskPlan)}
                 self._expect(handle, plans, missing_work({name: plan.work for name, plan in plans.items()}, store))
 
@@ -143,13 +144,15 @@ class Run:
         scoring = Counter({SCORING: len(plans)} if plans and self.world.is_main else {})
         self.progress.expect(handle.spec.name, amount(missing, self.world) + scoring)
 
-    def _plan(self, handle: ModelHandle, tasks: Sequence[Task], folder: Path) -> dict[str, Result | TaskPlan]:
+    def _plan(
+        self, handle: ModelHandle, tasks: Sequence[Task], folder: Path, note: Callable[[str], None]
+    ) -> dict[str, Result | TaskPlan]:
         """The finished result or the plan of each task, in order. Raises one UserError for all tasks with errors."""
         planned: dict[str, Result | TaskPlan] = {}
         errors: list[UserError] = []
         for task in tasks:
             try:
-                planned[task.name] = find_or_plan(task, handle.spec, self.config, folder, self.cache)
+                planned[task.name] = find_or_plan(task, handle.spec, self.config, folder, self.cache, note)
             except UserError as error:
                 errors.append(error)
         if errors:

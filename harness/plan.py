@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from harness.errors import BadMedia, UserError
 from harness.files.paths import safe_name
 from harness.identity import item_key, model_fingerprint, result_fingerprint
 from harness.media.images import MediaInfo
-from harness.results.files import Result, find_result
+from harness.results.result import Result
+from harness.results.verified import find_result
 from harness.scoring.metrics import Metric
 from harness.scoring.score import DatasetKeys
 from harness.types import MEDIA_TOKEN, EvalConfig, Item, Media, ModelSpec, Role, Task
@@ -38,18 +39,24 @@ class TaskPlan:
 
 
 def find_or_plan(
-    task: Task, spec: ModelSpec, config: EvalConfig, folder: Path, cache: DatasetCache
+    task: Task,
+    spec: ModelSpec,
+    config: EvalConfig,
+    folder: Path,
+    cache: DatasetCache,
+    note: Callable[[str], None],
 ) -> Result | TaskPlan:
     """The finished result of a task in a folder of results, or else what has to be done for it.
 
-    Where a result of the task exists, its identity is worked out without reading a row if the data is known.
+    Where a result of the task exists, its identity is worked out without reading a row if the data is known. `note`
+    hears of each file of a result that cannot be used.
 
     Raises:
         UserError: if the data cannot be used, or a metric is unknown.
     """
     digest = cache.known_digest(task, config) if any(folder.glob(f"{safe_name(task.name)}.*json")) else None
     identity = identity_of(task, digest or cache.load(task, config).digest, spec, config)
-    result = find_result(folder, task.name, identity)
+    result = find_result(folder, task.name, identity, note)
     if result is not None:
         return result
     dataset = cache.load(task, config)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.results.files import Result
+from harness.results.result import Result
 from harness.types import MEDIA_TOKEN
 from leaderboards.tables import clean
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from harness.errors import UnknownName, UserError, counted
 from harness.files.paths import RESULTS
-from harness.results.files import Result, load_result
 from harness.results.numbers import fixed, percent
+from harness.results.result import Result
+from harness.results.verified import read_result
 from harness.scoring.metrics import Metric
 from leaderboards.exchange.files import SUFFIX
 from leaderboards.tables import Cell, Table
@@ -25,23 +26,23 @@ _KINDS = {
 
 
 def result_list(folder: Path) -> Table:
-    """The results in a folder, by model and task: score, protocol, date and file.
+    """The results in a folder, by model and task: score, protocol, date and file. A note names one that is refused.
 
     Raises: UserError that says what the folder is, if it has no results.
     """
     results: dict[Path, Result] = {}
-    unread = 0
+    refused: list[UserError] = []
     for path in sorted(path for path in folder.rglob("*.json") if not path.name.startswith(".")):
         try:
-            results[path] = load_result(path)
-        except UserError:
-            unread += 1
+            results[path] = read_result(path).result
+        except UserError as error:
+            refused.append(error)
     if not results:
         raise _no_results(folder)
     rows = sorted(results.items(), key=lambda each: (str(each[1].model["name"]), each[1].task, each[1].created))
     notes = [counted(len(rows), "result")]
-    if unread:
-        notes.append(f"{counted(unread, 'other JSON file')} not listed.")
+    if refused:
+        notes.append(f"{counted(len(refused), 'other JSON file')} not listed. The first: {refused[0].what}")
     names = ("model", "task", "score", "metric", "date", "file")
     cells = tuple(_row(path, result, folder) for path, result in rows)
     return Table(f"Results in {folder}", names, cells, frozenset(names) - {"score"}, tuple(notes), keep=names[:5])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import cast
 
 from harness.errors import counted
-from harness.results.files import Result
 from harness.results.numbers import fixed, percent
+from harness.results.result import Result
 from harness.scoring.metrics import Metric, QueryRow
 from leaderboards.board.board import Board
 from leaderboards.board.tables import clusters_note, remarks
@@ -159,8 +160,8 @@ def query_table(rows: Sequence[QueryRow], count: int) -> Table:
     lines = []
     lead = shared_lead(row["content"] for row in rows)
     for row in sorted(rows, key=_badness, reverse=True)[:count]:
-        top = _maps(row["top"])
-        positives = "\n".join(content_of(each).line for each in _maps(row["positives"])[:3])
+        top, right = (cast("list[QueryRow]", row[name]) for name in ("top", "positives"))
+        positives = "\n".join(content_of(each).line for each in right[:3])
         first = content_of(top[0]).line if top else str(row.get("bad_media", "not ranked"))
         asked = content_of(row["content"], lead=lead).line
         lines.append(tuple(map(Cell, (str(row["query"]), _places(row), asked, positives, first))))
@@ -170,21 +171,13 @@ def query_table(rows: Sequence[QueryRow], count: int) -> Table:
 
 
 def _badness(row: QueryRow) -> int:
-    ranks = row["worst_rank"]
-    assert isinstance(ranks, list)
-    return int(min(ranks)) if ranks else 1 << 60
+    ranks = cast("list[int]", row["worst_rank"])
+    return min(ranks, default=1 << 60)
 
 
 def _places(row: QueryRow) -> str:
-    best, worst = row["best_rank"], row["worst_rank"]
-    assert isinstance(best, list)
-    assert isinstance(worst, list)
+    best, worst = (cast("list[int]", row[name]) for name in ("best_rank", "worst_rank"))
     if not best:
         return "none"
     first, last = min(zip(best, worst, strict=True))
     return f"{first} of {row['candidates']}" if first == last else f"{first} to {last} of {row['candidates']}"
-
-
-def _maps(value: object) -> list[QueryRow]:
-    assert isinstance(value, list)
-    return value

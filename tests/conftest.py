@@ -13,7 +13,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image, ImageDraw
 
-from harness.results.files import Result, load_result, load_rows, result_folder
+from harness.results.files import result_folder
+from harness.results.result import Result
+from harness.results.rows import read_rows
+from harness.results.verified import read_result
 from harness.scoring.metrics import QueryRow
 from harness.types import ModelSpec
 from llave.cli.main import main
@@ -140,11 +143,11 @@ class Place:
         return result_folder(self.out, ModelSpec(model, revision, "")) / f"{task}.json"
 
     def result(self, task: str, model: str = "hashed", revision: str = "1") -> Result:
-        return load_result(self.path(task, model, revision))
+        return read_result(self.path(task, model, revision)).result
 
     def rows(self, task: str, model: str = "hashed", revision: str = "1") -> list[QueryRow]:
         path = self.path(task, model, revision)
-        return load_rows(path, load_result(path))
+        return read_rows(path, read_result(path).result)
 
 
 @pytest.fixture

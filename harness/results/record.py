@@ -10,7 +10,7 @@ from harness.data.dataset import Dataset
 from harness.encoding.encoder import EncodeReport
 from harness.identity import model_fingerprint
 from harness.results.environment import environment, peak_memory
-from harness.results.files import FORMAT, Result
+from harness.results.result import FORMAT, Result
 from harness.scoring.score import Scored
 from harness.types import EvalConfig, ModelSpec
 

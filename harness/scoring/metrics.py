@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import unknown_name
-from harness.scoring.intervals import Clusters, SampleMean, median_interval
+from harness.scoring.intervals import Clusters, Floats, Interval, SampleMean, half_of, intervals, quantiles
 from harness.scoring.ranking import Ranking
 from harness.types import ProtocolName
 
@@ -122,33 +122,51 @@ class Metric:
         # The division rounds. Without this correction the mean of equal values could differ from that value.
         return mean + math.fsum(value - mean for value in listed) / len(listed)
 
-    def summary(
-        self, values: Sequence[float], rankings: Sequence[Ranking], clusters: Clusters, rule: ProtocolName
-    ) -> Score:
-        """Returns the average of the queries' values with its 95 % CI.
-
-        Args:
-            values: the value of each query under the rule.
-            rankings: their rankings.
-            clusters: the cluster of each query, `(queries,)`.
-            rule: under the strict rule ties leave outcomes open, which makes the interval wider.
-        """
-        listed, value = np.asarray(values, dtype=np.float64), self.aggregate(values)
+    def sample(self, values: Floats, tied: NDArray[np.bool_], clusters: Clusters, pool: int) -> SampleMean:
+        """What decides the interval of the average: values on a scale from 0 to 1, or for a median a share of them."""
         if self.kind == "median_rank":
-            low, high = median_interval(listed, clusters)
-        else:
-            last = max(float(listed.max()), *(each.pool_size for each in rankings))
-            first, span = (1.0, max(last - 1.0, 1.0)) if self.is_rank else (0.0, 1.0)
-            tied = np.array([rule == "strict" and each.best != each.worst for each in rankings])
-            sample = SampleMean.of(((listed - first) / span).clip(0.0, 1.0), tied, clusters)
-            low, high = (first + span * end for end in sample.interval)
-        return Score(value, min(low, value), max(high, value))
+            return half_of(values, clusters)
+        first, span = self._scale(values, pool)
+        return SampleMean.of(((values - first) / span).clip(0.0, 1.0), tied, clusters)
+
+    def ends(self, values: Floats, shares: Interval, pool: int) -> Interval:
+        """The interval of the average, from that of its sample."""
+        if self.kind == "median_rank":
+            return quantiles(values, shares)
+        first, span = self._scale(values, pool)
+        return Interval(*(first + span * end for end in shares))
+
+    def _scale(self, values: Floats, pool: int) -> tuple[float, float]:
+        """The least value, and the span to the largest one."""
+        return (1.0, max(float(values.max()) - 1.0, pool - 1.0, 1.0)) if self.is_rank else (0.0, 1.0)
 
     def _score(self, groups: tuple[TieGroup, ...], grades: tuple[int, ...], pool_size: int) -> float:
         if not groups:
             return float(pool_size) if self.is_rank else 0.0
         ideal = grades if len(grades) == 1 else tuple(sorted(grades, reverse=True))
         return _value(self.kind, groups, ideal, self.k or pool_size)
+
+
+def summaries(
+    columns: Mapping[Metric, Sequence[float]], rankings: Sequence[Ranking], clusters: Clusters, rule: ProtocolName
+) -> dict[Metric, Score]:
+    """The average of each metric over queries, with its 95 % CI.
+
+    Args:
+        columns: the value of each query under the rule, by metric.
+        rankings: their rankings.
+        clusters: the cluster of each query, `(queries,)`.
+        rule: under the strict rule ties leave outcomes open, which makes the interval wider.
+    """
+    tied = np.array([rule == "strict" and each.best != each.worst for each in rankings])
+    pool = max(each.pool_size for each in rankings)
+    arrays = {metric: np.asarray(values, dtype=np.float64) for metric, values in columns.items()}
+    samples = [metric.sample(array, tied, clusters, pool) for metric, array in arrays.items()]
+    found = {}
+    for (metric, array), shares in zip(arrays.items(), intervals(samples), strict=True):
+        value, ends = metric.aggregate(columns[metric]), metric.ends(array, shares, pool)
+        found[metric] = Score(value, min(ends.low, value), max(ends.high, value))
+    return found
 
 
 def _tie_groups(ranking: Ranking) -> tuple[TieGroup, ...]:

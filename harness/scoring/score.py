@@ -12,7 +12,7 @@ from harness.encoding.store import Store
 from harness.scoring.clusters import clusters_of
 from harness.scoring.groups import Groups
 from harness.scoring.intervals import Clusters
-from harness.scoring.metrics import Metric, QueryRow, Score
+from harness.scoring.metrics import Metric, QueryRow, Score, summaries
 from harness.scoring.pool import Pool, rank_pool
 from harness.scoring.rank import normalise, rank
 from harness.scoring.ranking import Ranking, RankQuery, TopCandidate
@@ -175,7 +175,7 @@ def _vectors(store: Store, keys: Sequence[bytes | None], spec: ModelSpec) -> Flo
 def _scores(
     columns: Mapping[Metric, Sequence[float]], rankings: Sequence[Ranking], clusters: Clusters, rule: ProtocolName
 ) -> dict[str, Score]:
-    return {str(metric): metric.summary(column, rankings, clusters, rule) for metric, column in columns.items()}
+    return {str(metric): score for metric, score in summaries(columns, rankings, clusters, rule).items()}
 
 
 def _row(

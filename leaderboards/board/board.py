@@ -9,10 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from harness.results.files import Result
+from harness.results.result import Result
+from harness.results.verified import Record
 from leaderboards.board.entries import Entry, comparable, measured, printed, total
 from leaderboards.board.standings import Standing, rank_entries
-from leaderboards.load import Record
 from leaderboards.published.rows import PublishedRow
 from tasks.suites import Mean, Suite, aggregate
 

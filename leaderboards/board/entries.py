@@ -11,10 +11,11 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from harness.errors import counted
-from harness.results.files import Result
+from harness.results.result import Result
+from harness.results.verified import Record
 from harness.scoring.intervals import SampleMean
 from harness.scoring.metrics import Metric
-from leaderboards.load import Record, is_separate
+from leaderboards.load import is_separate
 from leaderboards.published.rows import PublishedRow
 from leaderboards.tables import clean, some
 

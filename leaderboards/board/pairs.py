@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from harness.results.verified import Outcomes
 from harness.scoring.intervals import Floats
 from leaderboards import stats
 from leaderboards.board.entries import Entry
-from leaderboards.load import Outcomes
 from leaderboards.stats import Bools, Contrast, Moments
 
 

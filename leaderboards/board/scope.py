@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import UserError, counted, unknown_name
+from harness.results.verified import Record
 from leaderboards.board.board import Board
 from leaderboards.board.standings import mean_weights
-from leaderboards.load import Record, is_separate, load
+from leaderboards.load import is_separate, load
 from leaderboards.published.rows import PublishedRow
 from leaderboards.tables import some
 from tasks.suites import Suite, column_of, find_suite, smallest_suite, suite_of, suites

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from harness.errors import unknown_name
-from harness.results.files import Result
 from harness.results.numbers import fixed, grouped, percent, points, significant
+from harness.results.result import Result
 from harness.scoring.intervals import Interval
 from leaderboards.board.board import Board, facts, official_effect
 from leaderboards.board.entries import MEASURED

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from harness.results.files import Result
+from harness.results.result import Result
 from leaderboards.board.entries import Entry
 from leaderboards.tables import clean, some
 

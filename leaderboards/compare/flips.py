@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from harness.results.files import load_rows
+from harness.results.rows import read_rows
 from harness.scoring.metrics import QueryRow
 from leaderboards.board.entries import Entry
 from leaderboards.compare.compare import Comparison, certain_differences
@@ -42,7 +42,7 @@ def flips(comparison: Comparison, most: int) -> list[Flip]:
     found.sort(key=lambda each: -abs(each[0]))
     kept = [each for sign in (1, -1) for each in [one for one in found if one[0] * sign > 0][:most]]
     rows = {
-        task: [load_rows(entry.records[task].path, entry.records[task].result) for entry in (a, b)]
+        task: [read_rows(entry.records[task].path, entry.records[task].result) for entry in (a, b)]
         for task in {task for _, task, _ in kept}
     }
     return [Flip(task, change, rows[task][0][index], rows[task][1][index]) for change, task, index in kept]

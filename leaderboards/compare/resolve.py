@@ -10,10 +10,11 @@ from harness.errors import UnknownName, UserError
 from harness.files.paths import safe_name
 from harness.models import open_model
 from harness.results.files import result_folder
+from harness.results.verified import Record
 from harness.types import ModelSettings
 from leaderboards.board.entries import Entry, comparable, measured, printed
 from leaderboards.board.scope import every_published, of_suite
-from leaderboards.load import Record, holds_results, load
+from leaderboards.load import holds_results, load
 from tasks.suites import Suite
 
 

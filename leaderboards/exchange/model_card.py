@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.errors import UserError, counted, visible
-from harness.results.files import Result
 from harness.results.numbers import fixed
+from harness.results.result import Result
 from harness.scoring.metrics import Metric
 from tasks.suites import Suite, aggregate
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UserError
-from harness.results.files import load_rows
 from harness.results.numbers import fixed
+from harness.results.rows import read_rows
 from harness.scoring.metrics import QueryRow
 from leaderboards.board.board import Board
 from leaderboards.board.entries import Entry
@@ -111,7 +111,7 @@ def _task(
     if not scores:
         return None
     used = [records[at] for at in scores]
-    rows = [load_rows(record.path, record.result) for record in used]
+    rows = [read_rows(record.path, record.result) for record in used]
     scores_QM = np.stack(list(scores.values()), axis=1)
     official = [record.result.protocol == "official" for record in used]
     made = _Contents([places_of(record.result) for record in used], media, *_leads(rows[0]))

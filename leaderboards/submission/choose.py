@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from harness.errors import UnknownName, UserError, counted
-from harness.results.files import Result, load_result
+from harness.results.files import read_record
+from harness.results.result import Result
 from leaderboards.exchange.files import SUFFIX
 from leaderboards.load import is_separate, was_renamed
 from tasks.names import parse_name
@@ -52,7 +53,7 @@ def find_results(folder: Path) -> FoundResults:
     broken: dict[Path, UserError] = {}
     for path in paths:
         try:
-            results[path] = load_result(path)
+            results[path] = read_record(path)
         except UserError as error:
             if not was_renamed(path):
                 broken[path] = error

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from harness.errors import UserError, counted
-from harness.results.files import load_rows
+from harness.results.figures import read_figures
+from harness.results.recount import value
+from harness.results.verified import Record
 from harness.scoring.metrics import Metric
 from harness.scoring.ranking import Ranking
 from harness.settings import pairs_of, read_settings
 from harness.types import ProtocolName
 from leaderboards.exchange.files import ABSENT, Json
-from leaderboards.load import Record
 from leaderboards.published.mmeb_v2 import VIDEO, VISDOC, names
-from leaderboards.submission.recount import ranking_of, value
 from tasks.mmeb.datasets import NUM_QUERIES
 from tasks.suites import find_suite
 
@@ -67,10 +67,7 @@ def _scores(record: Record, rule: ProtocolName) -> Json:
     if result.num_queries != NUM_QUERIES:
         what = f"{record.path} has {counted(result.num_queries, 'query')}; MMEB's {result.task} has {NUM_QUERIES}."
         raise UserError(what, "Run the dataset itself: --suite mmeb.")
-    try:
-        rankings = [ranking_of(row) for row in load_rows(record.path, result)]
-    except ValueError as error:
-        raise UserError(f"{record.path}: a row is damaged: {error}.", "Run the evaluation again.") from None
+    rankings = read_figures(record.path, result).every_ranking
     scores: dict[str, object] = {f"{kind}@{cut}": _mean(kind, cut, rankings, rule) for kind in _KINDS for cut in _CUTS}
     return {**scores, "num_pred": len(rankings), "num_data": result.num_queries}
 

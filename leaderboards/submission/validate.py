@@ -10,10 +10,11 @@ from typing import cast
 from harness.errors import UserError, counted, unknown_name
 from harness.identity import model_fingerprint
 from harness.plan import identity_of
-from harness.results.files import Result, load_rows
+from harness.results.recount import rule_of
+from harness.results.result import Result
+from harness.results.verified import Contradiction, verified
 from harness.types import EvalConfig, ModelSpec, Scalar, Scope, Task
 from leaderboards.submission.choose import choose_results, find_results, suite_of_results, suites_of
-from leaderboards.submission.recount import disagreements, rule_of
 from tasks.suites import Suite
 
 
@@ -38,9 +39,7 @@ class Verdict:
     """Files that were not checked, because they stand apart from a submission, by reason."""
 
 
-def validate(
-    folder: Path, tasks: Mapping[str, Task], suite: Suite | None = None, *, intervals: bool = False
-) -> Verdict:
+def validate(folder: Path, tasks: Mapping[str, Task], suite: Suite | None = None) -> Verdict:
     """Checks every result in a folder as a submission to a suite.
 
     A folder without problems is verified. Every number follows from the rows, and rows and record belong together.
@@ -51,7 +50,6 @@ def validate(
         folder: searched for results.
         tasks: all known tasks by name.
         suite: the datasets that must be present. None: the smallest suite with all of them, as the results say.
-        intervals: whether to recompute intervals too, which takes many times as long.
 
     Raises: UserError for a folder without results of the suite, and for results of several suites if none is chosen.
     """
@@ -69,16 +67,16 @@ def validate(
     results: dict[Path, Result] = {}
     for path, result in chosen.results.items():
         try:
-            rows = load_rows(path, result)
+            verified(path, result)
+            said: tuple[str, ...] = () if "clusters" in result.dataset else ("It and its rows lack their clusters.",)
+        except Contradiction as error:
+            said = error.said
         except UserError as error:
             problems.append(Problem(place(path), f"{error.what} {error.hint}".strip()))
             continue
-        except ValueError as error:
-            problems.append(Problem(place(path), f"Its rows are damaged: {error}."))
-            continue
         results[path] = result
         said = (
-            *disagreements(result, rows, intervals=intervals),
+            *said,
             *(_name_and_size(result, suite, tasks) if suite else ()),
             *_identity(result, tasks),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from harness.errors import UserError, counted, unknown_name
 from harness.files.paths import safe_name
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-    from harness.results.files import Result
+    from harness.results.result import Result
     from harness.scoring.metrics import QueryRow, Score
     from leaderboards.board.board import Board
     from leaderboards.tables import Table
@@ -62,13 +62,13 @@ class TaskResult:
     @property
     def path(self) -> Path:
         """The result file. Raises UserError if it was moved away."""
-        from harness.results.files import load_result
+        from harness.results.files import read_record
 
         record = self.record
         folder = self.out / safe_name(self.model) / safe_name(str(record.model["revision"]))
         stem = safe_name(record.task)
         for path in (folder / f"{stem}.json", folder / f"{stem}.{record.identity[:12]}.json"):
-            if path.is_file() and load_result(path).identity == record.identity:
+            if path.is_file() and read_record(path).identity == record.identity:
                 return path
         raise UserError(f"{folder} no longer holds this result of {record.task}.", "Evaluate again.")
 
@@ -102,10 +102,11 @@ class TaskResult:
         """
         import pandas as pd
 
-        from harness.results.files import load_result, load_rows
+        from harness.results.files import read_record
+        from harness.results.rows import read_rows
 
         path = self.path
-        return pd.DataFrame([_flat(row) for row in load_rows(path, load_result(path))])
+        return pd.DataFrame([_flat(row) for row in read_rows(path, read_record(path))])
 
     def __repr__(self) -> str:
         return f"TaskResult({short(self.model)} on {short(self.task)}: {self.metric} {_interval(self.record)})"
@@ -263,8 +264,7 @@ class EvalResults:
 
 def _flat(row: QueryRow) -> dict[str, object]:
     """A row with its query's content in columns."""
-    content = row["content"]
-    assert isinstance(content, dict)
+    content = cast("Mapping[str, object]", row["content"])
     shown: dict[str, object] = {}
     for name, value in row.items():
         shown |= {"text": content.get("text", ""), "media": content.get("media", [])} if name == "content" else {}

@@ -13,7 +13,7 @@ from harness.errors import UserError
 from llave.cli.flags import DONE, console, say
 
 if TYPE_CHECKING:
-    from leaderboards.load import Record
+    from harness.results.verified import Record
 
 ABOUT = "write results as a score file of the public MMEB leaderboard, or for a model card"
 

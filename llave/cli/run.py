@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.evaluate import Evaluation
-    from harness.results.files import Result
+    from harness.results.result import Result
     from harness.types import ModelHandle
     from tasks.suites import Suite
 

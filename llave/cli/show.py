@@ -34,12 +34,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _show(path: Path, worst: int, screen: Console) -> None:
-    from harness.results.files import load_result, load_rows
+    from harness.results.rows import read_rows
+    from harness.results.verified import read_result
     from leaderboards.run_table import query_table, result_table
 
-    result = load_result(path)
+    result = read_result(path).result
     screen.print(result_table(result))
     if worst:
-        screen.print(query_table(load_rows(path, result), worst))
+        screen.print(query_table(read_rows(path, result), worst))
     for bad in result.bad_media:
         say(screen, f"Bad media, counted as wrong: {bad['why']}")

@@ -21,7 +21,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SUITE",
         help="suite that the results must cover (default: the smallest with every task of the results)",
     )
-    add("--intervals", action="store_true", help="recompute the confidence intervals too, which is slow")
     add("--most", type=natural, default=50, metavar="N", help="largest number of problems to print")
 
 
@@ -33,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     from tasks.suites import find_suite
 
     suite = find_suite(options.suite) if options.suite else None
-    verdict = validate(options.submission, all_tasks(), suite, intervals=options.intervals)
+    verdict = validate(options.submission, all_tasks(), suite)
     screen = console()
     for problem in verdict.problems[: options.most]:
         say(screen, f"{problem.where}: {problem.what}")

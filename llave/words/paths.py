@@ -71,13 +71,13 @@ def _first_json(place: Path) -> Iterator[Path]:
 
 
 def _is_result(path: Path) -> bool:
-    from harness.results.files import load_result
+    from harness.results.files import read_record
     from leaderboards.exchange.files import SUFFIX
 
     if path.name.endswith(SUFFIX):
         return True
     try:
-        load_result(path)
+        read_record(path)
     except UserError:
         return False
     return True

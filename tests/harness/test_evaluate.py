@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from harness.results.files import load_result, load_rows
+from harness.results.rows import read_rows
+from harness.results.verified import read_result
 from tests.helpers.image_files import broken_when_decoded
 from tests.helpers.mmeb_files import Row, write_subset
 from tests.helpers.mmeb_files import columns as as_columns
@@ -103,7 +104,7 @@ class TestWhatChangesNothing:
             out = tmp_path / str(number)
             assert llave("run", model[0], "--data", tiny.data, "--out", out, "--store", out / "s", *flags).code == 0
             paths = sorted((out / model[1] / "1").glob("*.json"))
-            results = [load_result(path) for path in paths]
+            results = [read_result(path).result for path in paths]
             rows = "".join(path.with_suffix(".queries.jsonl").read_text() for path in paths)
             seen.add((json.dumps([[str(each.metrics), each.identity] for each in results]), rows))
         assert len(seen) == 1
@@ -196,9 +197,9 @@ class TestFindingResultsAgain:
         assert llave(*asked, *flags).code == 0
         assert place.result("Find").identity != older.identity
         aside = place.path("Find").with_name(f"Find.{older.identity[:12]}.json")
-        kept = load_result(aside)
+        kept = read_result(aside).result
         assert (kept.identity, kept.metrics) == (older.identity, older.metrics)
-        assert load_rows(aside, kept) == rows
+        assert read_rows(aside, kept) == rows
         sealed()
         for line in (asked, (*asked, *flags)):
             done = llave(*line)
@@ -221,7 +222,7 @@ class TestFindingResultsAgain:
         assert place.result("Colour").dataset["digest"] not in (first.dataset["digest"], second.dataset["digest"])
         assert len(_embedded(log())) == count + 2
         kept = place.path("Colour").parent.glob("Colour*.json")
-        assert {load_result(path).identity for path in kept} >= {first.identity, second.identity}
+        assert {read_result(path).result.identity for path in kept} >= {first.identity, second.identity}
 
     def test_a_changed_model_file_is_another_model(self, llave, tiny, place, tmp_path, monkeypatch):
         code = "from tests.helpers.embedders import Hashed\nclass Mine(Hashed):\n    pass\n"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.results.files import load_result
+from harness.results.verified import read_result
 from tests.conftest import Folder, Place
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,8 +42,8 @@ def _answers(place: Place) -> dict[str, object]:
     """What must be the same: scores and rows, byte for byte."""
     return {
         path.name: (
-            load_result(path).metrics,
-            load_result(path).identity,
+            read_result(path).result.metrics,
+            read_result(path).result.identity,
             path.with_suffix(".queries.jsonl").read_bytes(),
         )
         for path in sorted(place.out.rglob("*.json"))

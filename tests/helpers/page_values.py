@@ -8,12 +8,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from harness.results.files import write_result
 from leaderboards.board.board import Board
 from leaderboards.load import load
 from leaderboards.published.rows import Citation, PublishedRow
 from tasks.suites import Suite
-from tests.helpers.record_values import in_memory
+from tests.helpers.record_values import in_memory, write_honest
 from tests.helpers.result_values import result
 
 HOSTILE = "</script><script>window.pwned = 1</script><img src=x onerror='window.pwned = 1'>\"'`${1}&lt;{{data}}\u2028"
@@ -36,10 +35,10 @@ def page_board(folder: Path, text: str = "", far: int = 3, images: Path | None =
     for model, tasks in HITS.items():
         for task, hits in tasks.items():
             parameters = {PLAIN: 2_000_000_000, RIVAL: 500_000_000, EVIL: None}[model]
-            made = result(task, model, value=sum(hits) / len(hits), num_queries=len(hits))
+            made = result(task, model)
             dataset = {**made.dataset, **({"places": places} if places else {})}
             made = replace(made, model={**made.model, "parameters": parameters}, dataset=dataset)
-            write_result(
+            write_honest(
                 folder / model[:5],
                 made,
                 [query_row(index, hit, "" if index else text, far) for index, hit in enumerate(hits)],
@@ -74,6 +73,7 @@ def query_row(index: int, hit: int, text: str = "", far: int = 3) -> dict[str, o
         "query": str(index),
         "right": bool(hit),
         "hit@1": float(hit),
+        "cluster": index,
         "best_rank": rank,
         "worst_rank": rank,
         "official_rank": rank,

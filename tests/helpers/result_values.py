@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.results.files import FORMAT, Result
+from harness.results.result import FORMAT, Result
 from harness.scoring.metrics import Score
 
 

@@ -22,7 +22,10 @@ def test_every_result_is_listed_with_model_task_score_and_date(tmp_path: Path):
         ["m/n", "A (--limit 2)", "100.0", "hit@1", "2026-01-01"],
         ["m/n", "B", "50.0", "hit@1", "2026-01-01"],
     ]
-    assert table.notes == ("3 results", "1 other JSON file not listed.")
+    listed, refused = table.notes
+    assert listed == "3 results"
+    assert refused.startswith("1 other JSON file not listed. The first: ")
+    assert "other.json is not a result of llave-bench" in refused
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from harness.evaluate import Run, RunSettings
 from harness.media.digests import Digests
 from harness.models import open_model
 from harness.progress import NoProgress
-from harness.results.files import load_result
+from harness.results.verified import read_result
 from harness.types import EvalConfig, ModelSettings
 from tasks.mmeb.local import local_tasks
 from tests.conftest import Folder, Place
@@ -54,9 +54,9 @@ def _launched(launcher: tuple[str, ...], model: tuple[str, ...], tiny: Folder, p
 def _answers(place: Place) -> dict[str, object]:
     return {
         str(path.relative_to(place.out)): (
-            load_result(path).metrics,
-            load_result(path).official,
-            load_result(path).identity,
+            read_result(path).result.metrics,
+            read_result(path).result.official,
+            read_result(path).result.identity,
             path.with_suffix(".queries.jsonl").read_bytes(),
         )
         for path in sorted(place.out.rglob("*.json"))
@@ -89,7 +89,7 @@ def test_any_number_of_processes_gives_the_results_of_one(tiny, place, one, tmp_
     )
     assert code == 0, err
     assert (out, _answers(place)) == one, "one process alone prints, and what it prints is the same"
-    assert load_result(place.path("Find")).cost["processes"] == size
+    assert read_result(place.path("Find")).result.cost["processes"] == size
     embedded = [label for line in log.read_text().splitlines() for label in json.loads(line)]
     assert len(embedded) == len(set(embedded)), "the work is shared, not repeated"
     assert len(list(next(place.store.glob("hashed-*")).glob("*.db"))) == size

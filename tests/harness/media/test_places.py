@@ -77,9 +77,9 @@ def test_a_tree_behind_links_gives_the_same_digests_identities_and_results(tiny,
         assert done.code == 0, done.err
         files = sorted((tmp_path / name).rglob("*.json"))
         rows = {path.name: path.read_bytes() for path in (tmp_path / name).rglob("*.queries.jsonl")}
-        from harness.results.files import load_result
+        from harness.results.verified import read_result
 
-        results = [load_result(path) for path in files]
+        results = [read_result(path).result for path in files]
         return {each.task: (each.identity, each.dataset["digest"], each.metrics) for each in results} | rows
 
     straight = run(tiny.data, "straight")

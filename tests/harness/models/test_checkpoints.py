@@ -11,7 +11,7 @@ import pytest
 from harness.errors import UserError
 from harness.models import open_model
 from harness.models.checkpoints import TRAINING, find_checkpoint
-from harness.results.files import load_result, write_result
+from harness.results.files import read_record, write_result
 from harness.types import ModelSettings
 from tests.helpers.llave_files import write_checkpoint
 from tests.helpers.result_values import result
@@ -27,7 +27,7 @@ def test_a_result_carries_the_record_of_training_as_it_is(training: dict[str, ob
     about = open_model(str(folder), ModelSettings()).spec.about
     made = result("A")
     write_result(tmp_path, replace(made, model={**made.model, **about}), [])
-    model = load_result(tmp_path / "A.json").model
+    model = read_record(tmp_path / "A.json").model
     assert (model["step"], model["training"]) == (2, training)
 
 

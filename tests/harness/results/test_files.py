@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -15,46 +16,31 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from harness.errors import UserError
-from harness.results.files import FORMAT, Result, find_result, load_result, load_rows, write_result
+from harness.results.files import read_record, write_result
+from harness.results.result import FORMAT, Result
+from harness.results.rows import read_rows
+from harness.results.verified import find_result, read_result
 from harness.scoring.metrics import Score
 from leaderboards.board.board import Board
 from leaderboards.run_table import board_table, result_table
 from tasks.suites import Suite
 from tests.conftest import Place
+from tests.helpers.record_values import counted_from, row
+from tests.helpers.result_values import result
 
 ROOT = Path(__file__).resolve().parents[3]
 SUITE = Suite("these", "one task", ("Task",), ())
-ROWS = [{"query": "0", "right": True}, {"query": "1", "right": False, "top": [{"text": "naïve 猫\n"}]}]
+ROWS = [row("0", 1.0, 0), {**row("1", 0.0, 1), "content": {"text": "naïve 猫\n"}}]
 
 
-def _result(identity: str = "a" * 64, **changes: object) -> Result:
-    scores = {"hit@1": Score(0.5, 0.25, 0.75), "mean_rank": Score(2.5, 1.5, 4.0)}
-    result = Result(
-        format=FORMAT,
-        status="done",
-        identity=identity,
-        task="Task",
-        meta_task=None,
-        split=None,
-        scope="local",
-        main_metric="hit@1",
-        model={"name": "m", "revision": "1", "fingerprint": "f" * 64},
-        protocol="strict",
-        metrics=scores,
-        strict=scores,
-        official=scores,
-        chance={"hit@1": 0.1, "mean_rank": 5.0},
-        tied_queries=0,
-        num_queries=2,
-        num_targets=3,
-        dataset={"source": "folder", "revision": "local", "digest": "d" * 64},
-        settings={"limit": None},
-        bad_media=[],
-        environment={},
-        cost={"seconds": 1.0},
-        created="2026-01-01T00:00:00+00:00",
-    )
-    return replace(result, **changes)
+def _result(identity: str = "a" * 64, rows: Sequence[Mapping[str, object]] = ROWS, **changes: object) -> Result:
+    scores = dict.fromkeys(("hit@1", "mean_rank"), Score(0.0, 0.0, 0.0))
+    made = result("Task", identity=identity, strict=scores, official=scores)
+    return replace(counted_from(made, rows), **changes)
+
+
+def _found(folder: Path, identity: str) -> Result | None:
+    return find_result(folder, "Task", identity, lambda _: None)
 
 
 def _files(folder: Path) -> dict[str, bytes]:
@@ -64,10 +50,10 @@ def _files(folder: Path) -> dict[str, bytes]:
 class TestRecord:
     def test_what_is_written_is_what_is_read(self, tmp_path):
         written = write_result(tmp_path, _result(), ROWS)
-        assert load_result(tmp_path / "Task.json") == written
-        assert load_rows(tmp_path / "Task.json", written) == ROWS
-        assert find_result(tmp_path, "Task", "a" * 64) == written
-        assert find_result(tmp_path, "Task", "b" * 64) is None
+        assert read_record(tmp_path / "Task.json") == read_result(tmp_path / "Task.json").result == written
+        assert read_rows(tmp_path / "Task.json", written) == ROWS
+        assert _found(tmp_path, "a" * 64) == written
+        assert _found(tmp_path, "b" * 64) is None
         assert set(_files(tmp_path)) == {"Task.json", "Task.queries.jsonl"}
 
     def test_a_run_writes_every_field_that_is_promised(self, llave, tiny, place):
@@ -110,7 +96,7 @@ class TestRecord:
             {"official": {}},
             {"chance": {}},
             {"protocol": "lenient"},
-            {"metrics": {"hit@1": Score(0.4, 0.2, 0.6), "mean_rank": Score(2.5, 1.5, 4.0)}},
+            {"metrics": {"hit@1": Score(0.4, 0.2, 0.6), "mean_rank": Score(1.5, 1.0, 2.0)}},
             {"strict": {"hit@1": Score(float("nan"), 0.2, 0.6)}},
             {"chance": {"hit@1": 1.5, "mean_rank": 5.0}},
             {"tied_queries": 3},
@@ -121,7 +107,7 @@ class TestRecord:
         ids=str,
     )
     def test_a_record_that_breaks_an_invariant_is_never_written(self, tmp_path, changes):
-        with pytest.raises(AssertionError):
+        with pytest.raises(ValueError, match=r"\w"):
             write_result(tmp_path, _result(**changes), ROWS)
         assert _files(tmp_path) == {}
 
@@ -143,19 +129,19 @@ class TestRecord:
                 scalars | st.lists(scalars, max_size=2) | st.dictionaries(st.text(max_size=3), scalars)
             )
         path.write_text(json.dumps(record))
-        find_result(tmp_path, "Task", "a" * 64)
+        _found(tmp_path, "a" * 64)
         with contextlib.suppress(UserError):
-            result = load_result(path)
+            result = read_result(path).result
             Console(quiet=True).print(result_table(result), board_table(Board.of([result], SUITE)))
-            load_rows(path, result)
+            read_rows(path, result)
 
     def test_a_record_with_a_number_that_is_not_json_steps_aside(self, tmp_path):
         path = tmp_path / "Task.json"
         write_result(tmp_path, _result(), ROWS)
         path.write_text(path.read_text().replace('"cost": {', '"cost": {"x": NaN, ', 1))
         with pytest.raises(UserError, match="NaN is not JSON"):
-            load_result(path)
-        assert write_result(tmp_path, _result(), ROWS) == load_result(path)
+            read_result(path)
+        assert write_result(tmp_path, _result(), ROWS) == read_result(path).result
         assert len(list(tmp_path.glob("Task.*.json"))) == 1
 
     @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"format": 1}', '{"format": "x"}', "\x00\xff", "{}"])
@@ -163,38 +149,37 @@ class TestRecord:
         path = tmp_path / "Task.json"
         path.write_text(text, encoding="latin-1")
         with pytest.raises(UserError, match=r"Task\.json"):
-            load_result(path)
-        assert find_result(tmp_path, "Task", "a" * 64) is None
+            read_result(path)
+        assert _found(tmp_path, "a" * 64) is None
 
     def test_a_truncated_record_is_no_record(self, tmp_path):
         write_result(tmp_path, _result(), ROWS)
         whole = (tmp_path / "Task.json").read_bytes()
         for size in range(0, len(whole) - 2, 97):
             (tmp_path / "Task.json").write_bytes(whole[:size])
-            with pytest.raises(UserError, match="is not a result"):
-                load_result(tmp_path / "Task.json")
+            with pytest.raises(UserError, match="is not valid JSON"):
+                read_result(tmp_path / "Task.json")
 
     def test_rows_lie_beside_the_record_whatever_it_says(self, tmp_path):
         (tmp_path / "secret").write_text("{}\n")
         written = write_result(tmp_path / "results", _result(), ROWS)
         sneaky = replace(written, queries={**written.queries, "file": "../secret"})
         with pytest.raises(UserError):
-            load_rows(tmp_path / "results" / "Task.json", sneaky)
+            read_rows(tmp_path / "results" / "Task.json", sneaky)
 
 
 class TestSteppingAside:
     def test_all_answers_are_kept_and_found(self, tmp_path):
         identities = [letter * 64 for letter in "abcab"]
         for identity in identities:
-            if find_result(tmp_path, "Task", identity) is None:
-                write_result(tmp_path, _result(identity), [{"query": identity}])
+            if _found(tmp_path, identity) is None:
+                write_result(tmp_path, _result(identity, rows := [row(identity, 1.0)]), rows)
         for identity in set(identities):
-            found = find_result(tmp_path, "Task", identity)
+            found = _found(tmp_path, identity)
             assert found is not None
-            assert load_rows(tmp_path / found.queries["file"].replace(".queries.jsonl", ".json"), found) == [
-                {"query": identity}
-            ]
-        assert load_result(tmp_path / "Task.json").identity == "c" * 64, "the newest has the plain name"
+            (kept,) = read_rows(tmp_path / found.queries["file"].replace(".queries.jsonl", ".json"), found)
+            assert kept["query"] == identity
+        assert read_record(tmp_path / "Task.json").identity == "c" * 64, "the newest has the plain name"
 
     @pytest.mark.parametrize(
         "text", [json.dumps({"format": 2, "identity": "z" * 64, "new": []}), '{"format": 99}', "garbage"]
@@ -203,7 +188,7 @@ class TestSteppingAside:
         (tmp_path / "Task.json").write_text(text)
         write_result(tmp_path, _result(), ROWS)
         assert text.encode() in _files(tmp_path).values()
-        assert find_result(tmp_path, "Task", "a" * 64) is not None
+        assert _found(tmp_path, "a" * 64) is not None
 
     def test_a_newer_record_keeps_its_rows(self, tmp_path):
         newer = {"format": 2, "identity": "z" * 64, "queries": {"file": "Task.queries.jsonl", "sha256": "0"}}
@@ -217,7 +202,8 @@ class TestSteppingAside:
     @pytest.mark.parametrize("step", range(1, 8))
     def test_killed_at_any_step_nothing_is_lost(self, tmp_path, monkeypatch, step):
         """A kill leaves what was on the disk before one of the steps that change it."""
-        write_result(tmp_path, _result("a" * 64), [{"query": "a"}])
+        rows = {letter: [row(letter, 1.0)] for letter in "ab"}
+        write_result(tmp_path, _result("a" * 64, rows["a"]), rows["a"])
         count = 0
 
         class Killed(BaseException):
@@ -237,18 +223,18 @@ class TestSteppingAside:
             patch.setattr(os, "replace", counted(os.replace))
             patch.setattr(Path, "unlink", counted(Path.unlink))
             try:
-                write_result(tmp_path, _result("b" * 64), [{"query": "b"}])
+                write_result(tmp_path, _result("b" * 64, rows["b"]), rows["b"])
             except Killed:
                 assert step <= 5
             else:
                 assert step > 5, "there are five steps"
-        for identity, query in (("b" * 64, "b"), ("a" * 64, "a")):
-            if find_result(tmp_path, "Task", identity) is None:
-                write_result(tmp_path, _result(identity), [{"query": query}])
-        assert all(find_result(tmp_path, "Task", letter * 64) for letter in "ab")
+        for letter in "ba":
+            if _found(tmp_path, letter * 64) is None:
+                write_result(tmp_path, _result(letter * 64, rows[letter]), rows[letter])
+        assert all(_found(tmp_path, letter * 64) for letter in "ab")
         for path in tmp_path.glob("Task*.json"):
-            result = load_result(path)
-            assert load_rows(path, result) == [{"query": result.identity[0]}]
+            result = read_result(path).result
+            assert read_rows(path, result) == rows[result.identity[0]]
 
     def test_foreign_files_are_left_alone(self, llave, tiny, place):
         folder = place.out / "classical" / "1"

@@ -14,7 +14,7 @@ import llave
 from harness.data.dataset import load_dataset
 from harness.media.digests import Digests
 from harness.progress import NoProgress
-from harness.results.files import load_rows
+from harness.results.rows import read_rows
 from harness.scoring.clusters import clusters_of, joined
 from tasks.jsonl import jsonl_task
 
@@ -83,4 +83,4 @@ def test_captions_of_one_picture_belong_together_and_a_result_counts_them(tmp_pa
     flags = {"out": tmp_path / "out", "store": tmp_path / "store", "progress": False}
     (found,) = llave.evaluate("null/random", jsonl_task(tmp_path / "data.jsonl"), **flags)
     assert found.record.dataset["clusters"] == 2
-    assert [row["cluster"] for row in load_rows(found.path, found.record)] == [0, 0, 0, 1, 1, 1]
+    assert [row["cluster"] for row in read_rows(found.path, found.record)] == [0, 0, 0, 1, 1, 1]

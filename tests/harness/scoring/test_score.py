@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from harness.data.dataset import Dataset
 from harness.encoding.store import Store
+from harness.results.rows import ranking_of
 from harness.scoring.metrics import Metric
 from harness.scoring.ranking import Ranking
 from harness.scoring.score import DatasetKeys, rank_dataset, score
 from harness.types import DataInfo, IndexArray, Item, ModelSpec, Query, Scope, Task, TaskData
-from leaderboards.submission.recount import ranking_of
+from tests.helpers.result_values import result
 
 SPEC = ModelSpec("test/model", "1", "test/1")
 METRICS = ("hit@1", "hit@5", "median_rank", "mean_rank")
@@ -141,7 +142,7 @@ def test_rows_say_what_the_ranks_say_though_videos_share_captions(
         scored = score(dataset_of(data), keys, store, SPEC, protocol="strict")
     for query, row, ranking in zip(queries, scored.rows, scored.rankings, strict=True):
         bare = replace(ranking, top=(), official_pool_size=ranking.pool_size, right_score=None)
-        assert replace(ranking_of(row), top=()) == bare
+        assert ranking_of(row, result(num_targets=6)) == replace(bare, query_id="")
         right = [each for each in row["top"] if each["right"]]
         higher = sum(each["score"] > right[0]["score"] for each in row["top"])
         assert (len(right), 1 + higher, right[0]["score"]) == (1, ranking.best[0], row["right_score"])

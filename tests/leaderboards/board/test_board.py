@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.results.verified import Record
 from leaderboards.board.board import Board
 from leaderboards.board.entries import TrainingPoint
 from leaderboards.board.scope import rows_for
 from leaderboards.board.standings import mean_weights
-from leaderboards.load import Record
 from leaderboards.published.rows import Citation, MeanMismatch, PublishedRow
 from tasks.suites import Suite, aggregate, find_suite, suites
 from tests.helpers.record_values import in_memory

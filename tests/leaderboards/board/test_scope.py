@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.errors import UserError
+from harness.results.verified import Record
 from leaderboards.board.board import Board
 from leaderboards.board.scope import make_board, suite_for
 from leaderboards.board.tables import leaderboard_table
-from leaderboards.load import Record
 from tasks.suites import find_suite
 from tests.helpers.record_values import in_memory, write
 

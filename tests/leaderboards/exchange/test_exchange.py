@@ -12,13 +12,13 @@ import pytest
 import yaml
 
 from harness.errors import UserError
-from harness.results.files import write_result
 from leaderboards.exchange.files import SUFFIX, imported_rows, load_imported
 from leaderboards.exchange.model_card import model_card
 from leaderboards.exchange.reading import read_scores
 from leaderboards.load import load
 from leaderboards.submission.mmeb import score_file
 from tasks.suites import Suite, find_suite
+from tests.helpers.record_values import row_at, write_honest
 from tests.helpers.result_values import result
 
 MMEB = find_suite("mmeb")
@@ -220,22 +220,12 @@ def test_what_a_newer_version_wrote_and_what_was_edited_is_refused(tmp_path, com
 def _measured(folder: Path, ranks: dict[str, list[int]], **changes: object) -> Path:
     for task, places in ranks.items():
         rows = [
-            {
-                "query": str(number),
-                "right": place == 1,
-                "hit@1": float(place == 1),
-                "best_rank": [place],
-                "worst_rank": [place + 1],
-                "official_rank": [place],
-                "candidates": 1000,
-                "positives": [{"target": 0}],
-                "top": [],
-            }
-            for number, place in enumerate(places)
+            row_at(str(at), place, place + 1, candidates=1000, cluster=at)
+            | {"hit@1": float(place == 1), "right": place == 1}  # as the official protocol has them
+            for at, place in enumerate(places)
         ]
-        value = sum(place == 1 for place in places) / len(places)
-        made = result(task, value=value, meta_task=None, num_queries=len(rows), **changes)
-        write_result(folder, replace(made, model={**made.model, "width": 8}), rows)
+        made = result(task, meta_task=None, protocol="official", **changes)
+        write_honest(folder, replace(made, model={**made.model, "width": 8}), rows)
     return folder
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from harness.encoding.store_file import FORMAT
-from harness.results.files import load_result
+from harness.results.verified import read_result
 from harness.scoring.metrics import Score
 from llave.cli import run as command
 from llave.cli.main import build_parser
@@ -442,7 +442,7 @@ def test_a_task_with_an_unknown_metric_is_refused_before_anything_is_embedded(ll
 def test_records_of_a_run_can_be_shown(llave, tiny, place):
     llave("run", HASHED, "--data", tiny.data, *place.flags)
     for path in place.out.rglob("*.json"):
-        assert load_result(path).status == "done"
+        assert read_result(path).result.status == "done"
         assert llave("show", path, "--worst", "0").code == 0
 
 

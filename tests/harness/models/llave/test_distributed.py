@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.results.files import load_result, load_rows
+from harness.results.rows import read_rows
+from harness.results.verified import read_result
 from tests.conftest import Place
 from tests.helpers.llave_files import write_checkpoint
 
@@ -21,7 +22,7 @@ LAUNCHER = ("-m", "torch.distributed.run", "--rdzv-backend", "c10d", "--rdzv-end
 def _rows(place: Place):
     paths = sorted(path for path in place.out.rglob("*.json"))
     assert paths
-    return {path.stem: (load_result(path), load_rows(path, load_result(path))) for path in paths}
+    return {path.stem: (read_result(path).result, read_rows(path, read_result(path).result)) for path in paths}
 
 
 @pytest.mark.slow

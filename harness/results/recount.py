@@ -1,0 +1,140 @@
+"""Recomputes every number of a record from the figures of its rows, with the engine's own code."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+
+from harness.errors import counted
+from harness.results.figures import Figures
+from harness.results.numbers import fixed
+from harness.results.result import Result
+from harness.scoring.intervals import Clusters
+from harness.scoring.metrics import Metric, Score, summaries
+from harness.scoring.ranking import Ranking
+from harness.types import ProtocolName
+
+Rule = ProtocolName | Literal["chance"]
+EXACT = 1e-9
+"""Tolerance. The same code computes both scores, so only the last digits of another processor may differ."""
+_BISECTED = 1e-6
+"""Tolerance of the ends of intervals, which other versions of SciPy compute in other last digits."""
+
+
+def disagreements(result: Result, figures: Figures) -> Iterator[str]:
+    """Sentences on every number of a record that its rows contradict. Only the first wrong row is named."""
+    count = len(figures.values)
+    if count != result.num_queries:
+        yield f"It states {counted(result.num_queries, 'query')} but has {counted(count, 'row')}."
+        return
+    if figures.repeats:
+        yield "A query appears twice in its rows."
+    ties = int(np.array([ranking.tied for ranking in figures.rankings])[figures.which].sum())
+    if ties != result.tied_queries:
+        yield f"It states {counted(result.tied_queries, 'tied query')}; its rows have {ties}."
+    yield from _row_values(result, figures)
+    stated = result.dataset.get("clusters")
+    if stated is None and set(figures.clusters) == {None}:
+        clusters = None
+    elif any(number is None or number >= count for number in figures.clusters):
+        yield "Its rows lack their clusters, or these are not numbered."
+        return
+    else:
+        clusters = np.array(figures.clusters, dtype=np.int32)
+        if (found := len(np.unique(clusters))) != stated:
+            yield f"It states {stated} clusters of queries; its rows have {found}."
+    yield from _metrics(result, figures, clusters)
+
+
+def _row_values(result: Result, figures: Figures) -> Iterator[str]:
+    """Checks the main metric, `right` and the top candidates of each row against its ranks."""
+    rule = rule_of(result)
+    main, hit = Metric.parse(result.main_metric), Metric("hit", 1)
+    known = np.array([bool(each.best) or not main.is_rank for each in figures.rankings])[figures.which]
+    given = np.array([value(main, each, rule) for each in figures.rankings])[figures.which]
+    right = np.array([value(hit, each, rule) == 1 for each in figures.rankings])[figures.which]
+    unlike = np.flatnonzero(known & ~np.isclose(figures.values, given, rtol=EXACT, atol=EXACT))
+    if len(unlike):
+        row = int(unlike[0])
+        yield f"Row {row} states {main} {figures.values[row]:g}; its ranks give {given[row]:g}."
+    odd = [*np.flatnonzero(right != figures.right).tolist(), *([] if figures.odd is None else [figures.odd])]
+    if odd:
+        yield f"Row {min(odd)} has ranks that contradict `right` or its top candidates."
+
+
+def _metrics(result: Result, figures: Figures, clusters: Clusters | None) -> Iterator[str]:
+    """Checks every figure. Intervals need clusters, which rows of the first version do not have."""
+    some = np.zeros(len(figures.values), dtype=np.int32) if clusters is None else clusters
+    strict = _scores(list(result.strict), figures, some, "strict")
+    alike = not any(each.depends_on_protocol for each in figures.rankings)
+    official = strict if alike else _scores(list(result.official), figures, some, "official")
+    for rule, stated, found in (("strict", result.strict, strict), ("official", result.official, official)):
+        for name, score in found.items():
+            yield from _differences(f"{name} ({rule})", stated[name], score, with_interval=clusters is not None)
+    for name, stated_chance in result.chance.items():
+        metric = Metric.parse(name)
+        chance = metric.aggregate(_column(metric, figures, "chance"))
+        if not _near(chance, stated_chance):
+            yield f"The chance of {name} is stated as {fixed(stated_chance, 6)}; its rows give {fixed(chance, 6)}."
+
+
+def _scores(names: Sequence[str], figures: Figures, clusters: Clusters, rule: ProtocolName) -> dict[str, Score]:
+    """The scores that the rows give, without those that they cannot give.
+
+    The official rank of a query that was not ranked depends on the length of a list that rows do not keep.
+    """
+    unranked = rule == "official" and not all(ranking.best for ranking in figures.rankings)
+    metrics = [metric for metric in map(Metric.parse, names) if not (unranked and metric.is_rank)]
+    columns = {metric: _column(metric, figures, rule) for metric in metrics}
+    return {str(metric): score for metric, score in summaries(columns, figures.every_ranking, clusters, rule).items()}
+
+
+def _column(metric: Metric, figures: Figures, rule: Rule) -> list[float]:
+    """The value of a metric for each query. Equal rankings are computed once."""
+    values = np.array([value(metric, ranking, rule) for ranking in figures.rankings])
+    column: list[float] = values[figures.which].tolist()
+    return column
+
+
+def _differences(name: str, stated: Score, found: Score, *, with_interval: bool) -> Iterator[str]:
+    if not _near(stated.value, found.value):
+        yield f"{name} is stated as {fixed(stated.value, 6)}; its rows give {fixed(found.value, 6)}."
+    elif with_interval and not (_near(stated.low, found.low, _BISECTED) and _near(stated.high, found.high, _BISECTED)):
+        ours, theirs = (f"{fixed(each.low, 6)} to {fixed(each.high, 6)}" for each in (stated, found))
+        yield f"The interval of {name} is stated as {ours}; its rows give {theirs}."
+
+
+def rule_of(result: Result) -> ProtocolName:
+    """The protocol of a result."""
+    return "official" if result.protocol == "official" else "strict"
+
+
+def _near(one: float, other: float, tolerance: float = EXACT) -> bool:
+    return math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance)
+
+
+def value(metric: Metric, ranking: Ranking, rule: Rule) -> float:
+    """The value of a metric for one query under a protocol, or its chance level. Equal rankings are computed once."""
+    places = (ranking.best, ranking.worst, ranking.pool_size, ranking.num_positives)
+    return _value(metric, rule, *places, ranking.official, ranking.official_pool_size)
+
+
+@lru_cache(maxsize=1 << 17)
+def _value(
+    metric: Metric,
+    rule: Rule,
+    best: tuple[int, ...],
+    worst: tuple[int, ...],
+    pool: int,
+    positives: int,
+    official: tuple[int, ...],
+    official_pool: int,
+) -> float:
+    ranking = Ranking("", best, worst, pool, positives, official, official_pool)
+    if rule == "chance":
+        return metric.chance(ranking)
+    return metric.score(ranking) if rule == "strict" else metric.score_official(ranking)
