@@ -6,6 +6,7 @@ import argparse
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import lib.common as common
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 from harness.results.files import write_result
 from harness.results.result import FORMAT, Result
 from harness.results.verified import Outcomes, Record
-from harness.scoring.metrics import Score
+from harness.scoring.metrics import Metric, Score, summaries
+from harness.scoring.ranking import Ranking
 from leaderboards.board.board import Board
 from leaderboards.load import load
 from tasks.suites import find_suite
@@ -23,6 +25,7 @@ from tasks.suites import find_suite
 _SUITE = find_suite("mmeb")
 _LONGEST_BOARD = 10.0
 _RESAMPLES = 1000
+_TARGETS = 1000
 
 
 def draw(models: int, queries: int) -> list[Record]:
@@ -52,10 +55,10 @@ def _record(task: str, model: str, hits: NDArray[np.bool_]) -> Record:
         metrics=scores,
         strict=scores,
         official=scores,
-        chance={"hit@1": 0.001},
+        chance={"hit@1": 1 / _TARGETS},
         tied_queries=0,
         num_queries=len(hits),
-        num_targets=1000,
+        num_targets=_TARGETS,
         dataset={"source": "drawn", "revision": "1", "digest": task},
         settings={"limit": None},
         bad_media=[],
@@ -96,21 +99,43 @@ def by_scipy(scores: Sequence[NDArray[np.float64]]) -> list[object]:
 
 
 def reading(folder: Path, files: int, queries: int, repeats: int) -> dict[str, object]:
-    """Times reading records and the scores of their queries, with a check of every digest."""
-    row = {
-        "query": "0",
-        "right": True,
-        "hit@1": 1.0,
-        "cluster": 0,
-        "best_rank": [1],
-        "worst_rank": [1],
-        "top": [{"text": "a caption " * 40}],
-    }
+    """Times reading records and their rows, with a check of every row, every digest and every figure."""
+    rows = [_row(number) for number in range(queries)]
+    hits = np.ones(queries, dtype=np.bool_)
     for number in range(files):
-        write_result(folder, _record(f"task-{number}", "m", np.ones(queries, dtype=np.bool_)).result, [row] * queries)
+        write_result(folder, _counted(_record(f"task-{number}", "m", hits).result, hits), rows)
     seconds = common.in_turns(repeats, {"read": lambda: load([folder])})
     shutil.rmtree(folder)
     return {"seconds": common.medians(seconds)}
+
+
+def _row(number: int) -> dict[str, object]:
+    text = {"text": "a caption " * 40}
+    return {
+        "query": str(number),
+        "right": True,
+        "hit@1": 1.0,
+        "cluster": number,
+        "best_rank": [1],
+        "worst_rank": [1],
+        "official_rank": [1],
+        "right_score": 0.5,
+        "candidates": _TARGETS,
+        "content": {"text": "which one?"},
+        "positives": [{"target": 0, "text": "this one"}],
+        "top": [{"target": 0, "score": 0.5, "right": True, **text}],
+    }
+
+
+def _counted(result: Result, hits: NDArray[np.bool_]) -> Result:
+    """The record with the interval and the chance of these hits, each of a query of its own."""
+    hit = Metric("hit", 1)
+    rankings = [Ranking("", (1,), (1,), _TARGETS, 1, (1,), _TARGETS)] * len(hits)
+    clusters = np.arange(len(hits), dtype=np.int32)
+    found = summaries({hit: hits.astype(np.float64).tolist()}, rankings, clusters, "strict")
+    scores = {str(hit): found[hit]}
+    dataset = {**result.dataset, "clusters": len(hits)}
+    return replace(result, metrics=scores, strict=scores, official=scores, dataset=dataset)
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import UnknownName, UserError, counted
+from harness.errors import UnknownName, UserError, counted, hints_of
 from harness.results.result import Result
 from harness.results.verified import Record, read_result
 from leaderboards.exchange.files import SUFFIX, load_imported, row_of
@@ -36,6 +36,7 @@ def load(places: Sequence[Path]) -> Loaded:
     Raises: UserError if nothing can be used.
     """
     warnings: list[str] = []
+    errors: list[UserError] = []
     records: list[Record] = []
     imported: dict[Path, PublishedRow] = {}
     for path in dict.fromkeys(path for place in places for path in _candidates(place, warnings)):
@@ -45,9 +46,12 @@ def load(places: Sequence[Path]) -> Loaded:
             else:
                 records.append(read_result(path))
         except UserError as error:
+            errors.append(error)
             warnings.append(f"{error.what} {error.hint}".rstrip())
     records = _without_conflicts(records, warnings)
     if not records and not imported:
+        if errors and not any(isinstance(each, UnknownName) for each in errors):
+            raise UserError("\n".join(each.what for each in errors), hints_of(errors))
         what = "\n".join(warnings) or "No results were given."
         absent = next((place for place in places if not place.exists()), places[0] if places else Path())
         where = "Give a file or folder that `llave run` or `llave import` wrote, such as runs/results."

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 _SIGNIFICANT = 12
 """Digits that decide the rounding. A share such as 289 of 2,000 has a binary error after its 16th digit."""
+_WIDE = Context(prec=400)
+"""Room for every digit of the largest float."""
 
 
 def fixed(value: float, digits: int = 1) -> str:
@@ -14,7 +16,7 @@ def fixed(value: float, digits: int = 1) -> str:
     if not math.isfinite(value):
         return str(value)
     exact = Decimal(f"{value:.{_SIGNIFICANT}g}")
-    rounded = exact.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP)
+    rounded = exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_UP, _WIDE)
     return f"{abs(rounded) if rounded == 0 else rounded:f}"
 
 

@@ -12,6 +12,8 @@ from harness.scoring.metrics import Metric, Score
 
 FORMAT = 1
 _ROUNDING = 1e-9
+_LAST_RANK = 2**31
+"""Targets are numbered by 32 bits."""
 _SCORES = ("metrics", "strict", "official")
 _TYPES = {"int": int, "str": str, "str | None": str | None, "Mapping": Mapping, "Sequence": list}
 """Type in the file for each type of field."""
@@ -106,7 +108,11 @@ def check_result(result: Result) -> None:
     for part, shape in _PARTS.items():
         check_shape(getattr(result, part), shape, part)
     _check_metrics(result)
-    if not 0 <= result.tied_queries <= result.num_queries or result.num_targets < 0 or not result.num_queries:
+    if not (
+        result.num_queries > 0
+        and 0 <= result.tied_queries <= result.num_queries
+        and 0 <= result.num_targets <= _LAST_RANK
+    ):
         raise ValueError("its numbers of queries, of tied queries and of targets do not fit")
 
 
@@ -132,5 +138,5 @@ def _check_numbers(name: str, values: Sequence[object]) -> None:
         raise ValueError(f"{name!r} is not a metric") from None
     for value in values:
         check_shape(value, NUMBER, name)
-        if not (is_rank or -_ROUNDING <= cast("float", value) <= 1 + _ROUNDING):
-            raise ValueError(f"{name} is not a fraction")
+        if not -_ROUNDING <= cast("float", value) <= (_LAST_RANK if is_rank else 1 + _ROUNDING):
+            raise ValueError(f"{name} is not a {'rank' if is_rank else 'fraction'}")

@@ -9,17 +9,18 @@ exported unchanged. Other forms are converted to it.
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal, cast
 
 from harness.errors import UnknownName, UserError, unknown_name
 from harness.files.paths import safe_name
+from harness.files.reading import read_object
 from harness.files.writing import write_atomic
 from harness.identity import fingerprint
+from harness.results.shape import is_number
 from leaderboards.published.rows import Citation, PublishedRow
 from tasks.suites import find_suite
 
@@ -30,6 +31,10 @@ ABSENT = "FILE_N/A"
 
 _NO_SCORES = re.compile("[A-Z]+[_/][A-Z_/]+")
 """Such strings have no digit, so no score is taken for one."""
+
+SHOWN = "hit@1"
+"""The metric that a board shows of imported scores."""
+_AS_FRACTIONS = 'Write scores as fractions, such as {"hit@1": 0.572}.'
 
 Origin = Literal["mmeb", "acc", "mteb"]
 Json = Mapping[str, object]
@@ -55,22 +60,11 @@ def part(record: Json, name: str) -> Json:
     return value if isinstance(value, dict) else {}
 
 
-def read_json(path: Path) -> Json:
-    """Reads a JSON object. Raises UserError for anything else, including NaN and infinity, which JSON does not have."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
-    except OSError as error:
-        what = f"{path} cannot be read: {error.strerror}."
-        raise UnknownName("results", str(path), what, "Check the path.") from None
-    except ValueError as error:
-        raise UserError(f"{path} is not valid JSON: {error}.", "It may be truncated. Fetch it again.") from None
-    if not isinstance(record, dict):
-        raise UserError(f"{path} is not a score file: it holds no object.", "Give a score file.")
-    return record
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not a score")
+def read_score_file(path: Path, *, allow_nan: bool = False) -> Json:
+    """Reads a JSON object. Raises UserError for anything else, and for NaN and infinity unless they are allowed."""
+    if not path.is_file():
+        raise UnknownName("results", str(path), f"{path} cannot be read: it is no file.", "Check the path.")
+    return read_object(path, "It may be truncated. Fetch it again.", allow_nan=allow_nan)
 
 
 def check_content(path: Path, content: Json) -> None:
@@ -85,10 +79,12 @@ def check_content(path: Path, content: Json) -> None:
     for modality in metrics:
         for dataset, scores in part(metrics, modality).items():
             if isinstance(scores, dict):
-                _check_scores(path, dataset, scores)
+                check_scores(path, dataset, scores)
             elif not (isinstance(scores, str) and _NO_SCORES.fullmatch(scores)):
                 what = f"{path}: {dataset} has neither scores nor {ABSENT}, but {scores!r}."
-                raise UserError(what, 'Write scores as fractions, such as {"hit@1": 0.572}.')
+                raise UserError(what, _AS_FRACTIONS)
+    if not _column(part(metrics, "image"), SHOWN):
+        raise UserError(f"{path} has no {SHOWN} of a dataset of MMEB, so no board can show it.", _AS_FRACTIONS)
 
 
 def check_dataset(path: Path, dataset: str) -> None:
@@ -98,11 +94,12 @@ def check_dataset(path: Path, dataset: str) -> None:
         raise unknown_name("dataset of MMEB", dataset, known, f"It is in {path}.")
 
 
-def _check_scores(path: Path, dataset: str, scores: Json) -> None:
+def check_scores(path: Path, dataset: str, scores: Json) -> None:
+    """Raises UserError that names dataset, metric and value, unless every score of the dataset is a fraction."""
     for metric, value in scores.items():
-        if not isinstance(value, int | float) or not math.isfinite(value):
-            raise UserError(f"{path}: {metric} of {dataset} is not a number: {value!r}.", "Repair the file.")
-        if not metric.startswith("num_") and not 0 <= value <= 1 + 1e-6:  # for sums in fp64
+        if not is_number(value):
+            raise UserError(f"{path}: {metric} of {dataset} is not a number: {value!r}.", _AS_FRACTIONS)
+        if not metric.startswith("num_") and not 0 <= cast("float", value) <= 1 + 1e-6:  # for sums in fp64
             raise UserError(f"{path}: {metric} of {dataset} is not a fraction from 0 to 1: {value}.", "Divide by 100.")
 
 
@@ -116,7 +113,7 @@ def write_imported(folder: Path, imported: Imported) -> Path:
 
 def load_imported(path: Path) -> Imported:
     """Reads a file of `llave import`. Raises UserError for a damaged file and for one of a newer version."""
-    record = read_json(path)
+    record = read_score_file(path)
     version, origin, files, content = (record.get(name) for name in ("imported", "from", "files", "content"))
     if isinstance(version, int) and version > FORMAT:
         raise UserError(f"{path} was written by a newer version (format {version}).", "Upgrade llave-bench.")
@@ -142,7 +139,7 @@ def row_of(imported: Imported, path: Path) -> PublishedRow:
     """Imported scores in the form of a published row."""
     metadata, metrics = part(imported.content, "metadata"), part(imported.content, "metrics")
     datasets = {name: scores for modality in metrics for name, scores in part(metrics, modality).items()}
-    by_metric = {metric: _column(datasets, metric) for metric in ("hit@1", "hit@5", "hit@10", "ndcg_linear@5")}
+    by_metric = {metric: _column(datasets, metric) for metric in (SHOWN, "hit@5", "hit@10", "ndcg_linear@5")}
     date = str(metadata.get("report_generated_date") or "")[:10]
     width = metadata.get("embedding_dimension")
     return PublishedRow(
@@ -150,11 +147,11 @@ def row_of(imported: Imported, path: Path) -> PublishedRow:
         kind="imported",
         source=Citation(imported.files[0] if imported.files else path.name, path.name, date=date or None),
         suite="mmeb",
-        metric="hit@1",
+        metric=SHOWN,
         evaluator="",
         size=_size(metadata.get("model_size")),
         width=width if isinstance(width, int) and width > 0 else None,
-        scores=by_metric.pop("hit@1"),
+        scores=by_metric.pop(SHOWN),
         more={metric: column for metric, column in by_metric.items() if column},
         notes=(f"data source: {metadata['data_source']}",) if metadata.get("data_source") else (),
     )

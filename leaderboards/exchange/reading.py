@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from harness.errors import UserError
+from harness.files.reading import read_object
+from harness.results.shape import is_number
 from leaderboards.exchange.files import (
     ABSENT,
     SUFFIX,
@@ -18,9 +19,10 @@ from leaderboards.exchange.files import (
     Origin,
     check_content,
     check_dataset,
+    check_scores,
     load_imported,
     part,
-    read_json,
+    read_score_file,
 )
 from tasks.suites import find_suite
 
@@ -80,15 +82,21 @@ def _files(place: Path) -> list[Path]:
 def _read(path: Path, model: str | None) -> Imported | _Part:
     if path.name.endswith(SUFFIX):
         return load_imported(path)
-    record = read_json(path)
+    record = read_score_file(path, allow_nan=True)
+    if "task_name" in record:
+        return _checked(path, _read_mteb(path, record, model))
+    record = read_score_file(path)  # NaN is in files of mteb alone, beside the scores that count here
     if "metrics" in record:
         check_content(path, record)
         return Imported("mmeb", (path.name,), record)
     if "acc" in record:
-        return _read_acc(path, record, model)
-    if "task_name" in record:
-        return _read_mteb(path, record, model)
+        return _checked(path, _read_acc(path, record, model))
     raise UserError(f"{path} is not a known score file. Its keys: {', '.join(record) or 'none'}.", _READABLE)
+
+
+def _checked(path: Path, found: _Part) -> _Part:
+    check_scores(path, found.dataset, found.scores)
+    return found
 
 
 def _read_acc(path: Path, record: Json, model: str | None) -> _Part:
@@ -125,19 +133,16 @@ def _read_mteb(path: Path, record: Json, model: str | None) -> _Part:
 
 def _mteb_model(path: Path) -> str:
     """The model's name, from the file beside it, else from the path `results/<model>/<revision>/<task>.json`."""
-    try:
-        record = json.loads((path.parent / MODEL_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        record = {}
-    named = record.get("name") if isinstance(record, dict) else None
+    beside = path.parent / MODEL_FILE
+    named = read_object(beside, allow_nan=True).get("name") if beside.is_file() else None
     return str(named or path.resolve().parent.parent.name.replace("__", "/"))
 
 
 def _number(path: Path, record: Json, name: str) -> float:
     value = record.get(name)
-    if not isinstance(value, int | float):
+    if not is_number(value):
         raise UserError(f"{path}: {name} is not a number: {value!r}.", "Repair the file.")
-    return value
+    return cast("float", value)
 
 
 def _joined(parts: Sequence[_Part]) -> Imported:

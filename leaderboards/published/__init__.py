@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
 
+from harness.files.reading import read_object
 from leaderboards.published.rows import Citation, Kind, MeanMismatch, PublishedRow
 
 __all__ = ["Citation", "Kind", "MeanMismatch", "PublishedRow", "printed_rows", "published_rows"]
@@ -59,7 +59,7 @@ def published_rows() -> tuple[PublishedRow, ...]:
 def printed_rows() -> tuple[PublishedRow, ...]:
     """All published rows without the marks of the audit."""
     files = sorted((Path(__file__).parent / "data").glob("*.json"))
-    return tuple(row for file in files for row in _read(json.loads(file.read_text(encoding="utf-8"))))
+    return tuple(row for file in files for row in _read(cast("_Table", read_object(file))))
 
 
 def _read(table: _Table) -> list[PublishedRow]:

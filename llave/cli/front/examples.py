@@ -87,7 +87,6 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
     "validate": (
         Example("llave validate runs/results/mine", "every score again, and what MMEB lacks"),
         Example("llave validate runs/results -s demo", "of another suite"),
-        Example("llave validate runs/results/mine --intervals", "the intervals too"),
     ),
     "completion": (
         Example("llave completion bash > ~/.local/share/bash-completion/completions/llave", "for bash"),

@@ -136,7 +136,7 @@ def test_older_files_become_one_row(tmp_path, command):
 def test_results_of_mteb_become_one_row(tmp_path):
     folder = tmp_path / "results" / "org__model" / "1a2b"
     for task, score in (
-        ("WebQA", {"hit_rate_at_1": 0.9, "ndcg_at_5": 0.95, "main_score": 0.95}),
+        ("WebQA", {"hit_rate_at_1": 0.9, "ndcg_at_5": 0.95, "main_score": 0.95, "nauc_ndcg_at_5_std": float("nan")}),
         ("SUN397", {"accuracy": 0.7}),
     ):
         scores = {"test": [{**score, "hf_subset": "default", "languages": ["eng-Latn"]}]}
@@ -159,7 +159,7 @@ def _with(task: str, value: object) -> dict:
 
 BAD = {
     "truncated": ('{"metadata": {"model_na', "x.json is not valid JSON"),
-    "a list": ("[]", "holds no object"),
+    "a list": ("[]", "holds an array, not a JSON object"),
     "NaN": (json.dumps(_with("CIRR", {"hit@1": float("nan")})), "NaN"),
     "infinite": (json.dumps(_with("CIRR", {"hit@1": float("inf")})), "Infinity"),
     "percent": (json.dumps(_with("CIRR", {"hit@1": 54.5})), "hit@1 of CIRR is not a fraction"),
@@ -169,6 +169,29 @@ BAD = {
         json.dumps(_with("CIRR", "57.2%")),
         "neither scores nor FILE_N/A, but '57.2%'",
     ),
+    "percent as text": (json.dumps(_with("CIRR", {"hit@1": "57.2%"})), "hit@1 of CIRR is not a number: '57.2%'"),
+    "truth value": (json.dumps(_with("CIRR", {"hit@1": True})), "hit@1 of CIRR is not a number: True"),
+    "no score that a board shows": (
+        json.dumps({"metadata": {"model_name": "m"}, "metrics": {"image": {"GQA": {"hit@5": 0.5}}}}),
+        "has no hit@1 of a dataset of MMEB, so no board can show it",
+    ),
+    "only absent scores": (
+        json.dumps({"metadata": {"model_name": "m"}, "metrics": {"image": {"GQA": "FILE_N/A"}, "video": {}}}),
+        "has no hit@1 of a dataset of MMEB",
+    ),
+    "percent of mteb": (
+        json.dumps({"task_name": "GQA", "scores": {"test": [{"hit_rate_at_1": 57.2}]}}),
+        "hit@1 of GQA is not a fraction",
+    ),
+    "text of mteb": (
+        json.dumps({"task_name": "GQA", "scores": {"test": [{"hit_rate_at_1": "57.2%"}]}}),
+        "hit_rate_at_1 is not a number: '57.2%'",
+    ),
+    "NaN of mteb": (
+        json.dumps({"task_name": "GQA", "scores": {"test": [{"hit_rate_at_1": float("nan")}]}}),
+        "hit_rate_at_1 is not a number: nan",
+    ),
+    "nested": ("[" * 100_000 + "]" * 100_000, "more than 64 levels"),
     "null": (json.dumps(_with("CIRR", None)), "but None"),
     "misspelt": (json.dumps(_with("CIIR", {"hit@1": 0.5})), "Did you mean CIRR?"),
     "nameless": (json.dumps({"metadata": {}, "metrics": {"image": {}}}), "does not name its model"),

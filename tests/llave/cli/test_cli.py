@@ -74,7 +74,7 @@ COMMANDS = {
         *("RESULTS", "-f", "--format", "-o", "--output", "--model", "--protocol", "-s", "--suite", "--meta"),
     },
     "import": {"FILE", "-o", "--out", "--model"},
-    "validate": {"DIR", "-s", "--suite", "--intervals", "--most"},
+    "validate": {"DIR", "-s", "--suite", "--most"},
     "doctor": {"MODEL", "--known-answers", "--json", *MODEL},
     "embed": {
         "MODEL",
