@@ -89,7 +89,7 @@ def test_columns_are_the_datasets_of_a_meta_task(page):
     shades = page.run(
         "return [...document.querySelectorAll('td.heat')].map((e) => Number(/h(\\d+)/.exec(e.className)[1]))"
     )
-    assert shades == [round(20 * max(0.0, each - 0.25) / 0.75) for each in (0.6, 0.3, 0.2, 0.0)]  # chance is 0.25
+    assert shades == [round(20 * max(0.0, each - 1 / 3) / (2 / 3)) for each in (0.6, 0.3, 0.2, 0.0)]  # chance is 1 / 3
 
 
 def test_a_model_can_be_opened_and_closed_by_keyboard(page):

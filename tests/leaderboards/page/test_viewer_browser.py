@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.results.files import write_result
 from leaderboards.board.board import Board
 from leaderboards.load import load
 from leaderboards.page.page import write_page
@@ -19,6 +18,7 @@ from tasks.suites import Suite, find_suite
 from tests.helpers.browser import Page
 from tests.helpers.page_values import HITS, HOSTILE, PLAIN, RIVAL, page_board, picture
 from tests.helpers.record_values import row as plain_row
+from tests.helpers.record_values import row_at, write_honest
 from tests.helpers.result_values import result
 
 ESCAPE, ENTER, TAB = "\ue00c", "\ue007", "\ue004"
@@ -253,11 +253,11 @@ def test_names_that_javascript_has_itself_are_only_names(driver, tmp_path):
     names = ("constructor", "__proto__", "toString")
     for model in names:
         for task in names:
-            rows = [plain_row(each, hit) for each, hit in zip(names, (1.0, 0.0, 1.0), strict=True)]
+            rows = [plain_row(each, hit, at) for at, (each, hit) in enumerate(zip(names, (1.0, 0.0, 1.0), strict=True))]
             for each in rows:
                 each["content"] = {"text": HOSTILE, "media": [*names, HOSTILE]}
-            made = result(task, model, value=2 / 3, num_queries=3)
-            write_result(tmp_path / model, made, rows)
+            made = result(task, model)
+            write_honest(tmp_path / model, made, rows)
     board = Board.of_records(load([tmp_path]).records, Suite("these", "names", names, ()))
     write_page(tmp_path / "page.html", board, queries=3)
     driver.get_log("browser")
@@ -282,9 +282,9 @@ def test_missing_pictures_are_named_and_counted(driver, tmp_path):
 
 
 def test_a_tie_is_no_success(driver, tmp_path):
-    rows = [{**plain_row(str(number), 0.5), "best_rank": [1], "worst_rank": [220]} for number in range(4)]
+    rows = [row_at(str(number), 1, 220, cluster=number) for number in range(4)]
     for model in ("a", "b"):
-        write_result(tmp_path / model, result("Task", model, value=0.5, num_queries=4), rows)
+        write_honest(tmp_path / model, result("Task", model), rows)
     board = Board.of_records(load([tmp_path]).records, Suite("these", "one", ("Task",), ()))
     write_page(tmp_path / "page.html", board, queries=4)
     driver.get((tmp_path / "page.html").as_uri())
@@ -373,11 +373,11 @@ def test_five_models_of_36_datasets_draw_only_what_is_seen(driver, tmp_path):
     for model in range(5):
         for task in suite.tasks:
             hits = (random.random(40) < 0.5).astype(float).tolist()
-            rows = [plain_row(str(index), hit) for index, hit in enumerate(hits)]
+            rows = [plain_row(str(index), hit, index) for index, hit in enumerate(hits)]
             for index, each in enumerate(rows):
                 each["content"] = {"text": f"asked {index}", "media": [f"{index}.png"]}
-            made = result(task, f"m{model}", value=sum(hits) / 40, num_queries=40)
-            write_result(tmp_path / f"m{model}", replace(made, dataset={**made.dataset, "places": places}), rows)
+            made = result(task, f"m{model}")
+            write_honest(tmp_path / f"m{model}", replace(made, dataset={**made.dataset, "places": places}), rows)
     write_page(tmp_path / "big.html", Board.of_records(load([tmp_path]).records, suite), queries=10)
     data = json.loads((tmp_path / "big.html").read_text("utf-8").split('id="data">')[1].split("</script>")[0])
     queries = sum(len(task["queries"]) for task in data["viewer"]["tasks"])
