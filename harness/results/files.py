@@ -30,7 +30,7 @@ from harness.types import ModelSpec
 
 DAMAGED = "The result is damaged. Move it away and run the evaluation again."
 _UNREADABLE = re.compile(r"[\ud800-\udfff]|\\(?:u0000|.)")
-"""What our reader of JSON refuses in a string: half of a character, and NUL; and every other escape, to pass it by."""
+"""What our reader of JSON refuses in a string: half of a character, and NUL. Other escapes match too, to be kept."""
 
 
 def result_folder(out: Path, spec: ModelSpec) -> Path:

@@ -68,7 +68,8 @@ def validate(folder: Path, tasks: Mapping[str, Task], suite: Suite | None = None
     for path, result in chosen.results.items():
         try:
             verified(path, result)
-            said: tuple[str, ...] = () if "clusters" in result.dataset else ("It and its rows lack their clusters.",)
+            has_clusters = result.dataset.get("clusters") is not None
+            said: tuple[str, ...] = () if has_clusters else ("It and its rows lack their clusters.",)
         except Contradiction as error:
             said = error.said
         except UserError as error:
