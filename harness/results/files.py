@@ -29,6 +29,7 @@ from harness.scoring.metrics import QueryRow
 from harness.types import ModelSpec
 
 DAMAGED = "The result is damaged. Move it away and run the evaluation again."
+_NO_JSON = f"Name a .json file that `llave run` wrote. If it is one: {DAMAGED}"
 _UNREADABLE = re.compile(r"[\ud800-\udfff]|\\(?:u0000|.)")
 """What our reader of JSON refuses in a string: half of a character, and NUL. Other escapes match too, to be kept."""
 
@@ -82,7 +83,7 @@ def read_record(path: Path) -> Result:
         what = "is a folder, not a result" if path.is_dir() else "does not exist"
         where = "Results are at OUT/<model>/<revision>/<task>.json."
         raise UnknownName("results", str(path), f"{path} {what}.", where)
-    record = read_object(path, DAMAGED)
+    record = read_object(path, _NO_JSON)
     version = record.get("format")
     if not isinstance(version, int):
         raise UserError(f"{path} is not a result of llave-bench: it has no format number.", "Name a result file.")

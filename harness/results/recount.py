@@ -70,7 +70,7 @@ def _metrics(result: Result, figures: Figures, clusters: Clusters | None) -> Ite
     """Checks every figure. Intervals need clusters, which rows of the first version do not have."""
     some = np.zeros(len(figures.values), dtype=np.int32) if clusters is None else clusters
     strict = _scores(list(result.strict), figures, some, "strict")
-    alike = not any(each.depends_on_protocol for each in figures.rankings)
+    alike = all(each.best and not each.depends_on_protocol for each in figures.rankings)
     official = strict if alike else _scores(list(result.official), figures, some, "official")
     for rule, stated, found in (("strict", result.strict, strict), ("official", result.official, official)):
         for name, score in found.items():

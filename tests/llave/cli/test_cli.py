@@ -163,7 +163,7 @@ class TestWrongNames:
             (("show", "nowhere.json"), ("nowhere.json does not exist.", "OUT/<model>/<revision>/<task>.json")),
             (("show", "docs"), ("docs holds no results.", "OUT/<model>/<revision>/<task>.json")),
             (("show", "llave-2b"), ("llave-2b is a model, not results.", "`llave run llave-2b --suite SUITE`")),
-            (("show", "pyproject.toml"), ("pyproject.toml is not a result",)),
+            (("show", "pyproject.toml"), ("pyproject.toml is not valid JSON", "Name a .json file")),
             (("show",), ("required: RESULT",)),
         ],
         ids=lambda value: " ".join(value) if value and value[0] in COMMANDS else "",
@@ -305,12 +305,12 @@ class TestShow:
     @pytest.mark.parametrize(
         ("damage", "said"),
         [
-            (lambda text: text[: len(text) // 2], "is not a result"),
+            (lambda text: text[: len(text) // 2], "is not valid JSON"),
             (lambda text: text.replace('"format": 1', '"format": 2'), "newer version"),
             (lambda text: text.replace('"task": "Find"', '"job": "Find"'), "lacks task"),
             (lambda text: text.replace('"num_queries": 12', '"num_queries": "12"'), "damaged: num_queries"),
             (lambda text: re.sub(r'"value": [\d.]+', '"value": 0.123', text, count=1), "damaged: its metrics"),
-            (lambda text: re.sub(r'"sha256": "\w', '"sha256": "x', text), "changed, or lost"),
+            (lambda text: re.sub(r'"sha256": "\w', '"sha256": "x', text), "one of the two was changed"),
             (lambda text: "{}", "has no format number"),
         ],
         ids=["cut", "newer", "field gone", "wrong kind", "value edited", "rows edited", "empty"],
