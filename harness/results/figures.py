@@ -29,6 +29,7 @@ class _Ranks(NamedTuple):
     best: tuple[int, ...]
     worst: tuple[int, ...]
     official: tuple[int, ...]
+    grades: tuple[int, ...]
     candidates: int
     positives: int
 
@@ -108,13 +109,14 @@ def _agrees(row: _Row) -> bool:
 def _row(row: QueryRow, main_metric: str) -> _Row:
     """The figures of a row whose fields were checked."""
     best, worst, official = (tuple(cast("list[int]", row[f"{each}_rank"])) for each in ("best", "worst", "official"))
+    grades = tuple(cast("list[int]", row.get("grades") or []))
     positives, top = (cast("list[dict[str, float]]", row[name]) for name in ("positives", "top"))
     return _Row(
         cast("str", row["query"]),
         row["right"] is True,
         float(cast("float", row[main_metric])),
         cast("int | None", row.get("cluster")),
-        _Ranks(best, worst, official, cast("int", row["candidates"]), len(positives)),
+        _Ranks(best, worst, official, grades, cast("int", row["candidates"]), len(positives)),
         [float(each["score"]) for each in top],
         [float(each["score"]) for each in top if each["right"]],
     )
@@ -132,9 +134,16 @@ def _recognised(data: bytes, result: Result) -> Figures | None:
 
 
 def _matched(found: re.Match[str]) -> _Row:
-    query, right, value, cluster, best, worst, official, candidates, positives, top = found.groups()
-    ranks = _Ranks(_list(best), _list(worst), _list(official), int(candidates), positives.count('{"target": '))
-    own = None if cluster is None else int(cluster)
+    query, right, value, cluster, best, worst, official, grades, candidates, positives, top = found.groups("")
+    ranks = _Ranks(
+        _list(best),
+        _list(worst),
+        _list(official),
+        _list(grades or "[]"),
+        int(candidates),
+        positives.count('{"target": '),
+    )
+    own = int(cluster) if cluster else None
     listed = [(float(score), flag == "t") for score, flag in _SCORES.findall(top)]
     top_right = [score for score, is_right in listed if is_right]
     return _Row(query, right == "true", float(value), own, ranks, [score for score, _ in listed], top_right)
@@ -170,6 +179,7 @@ def _pattern(main_metric: str) -> re.Pattern[str]:
         rf'\{{"query": ({_TEXT}), "right": ({_FLAG}), {re.escape(json.dumps(main_metric))}: ({_NUMBER}), '
         rf'(?:"cluster": ({_COUNT}), )?'
         rf'"best_rank": ({_many(_RANK)}), "worst_rank": ({_many(_RANK)}), "official_rank": ({_many(_RANK)}), '
-        rf'(?:"right_score": (?:{_NUMBER}|null), )?"candidates": ({_COUNT}), "content": \{{{_CONTENT}\}}, '
+        rf'(?:"grades": ({_many(_RANK)}), )?(?:"right_score": (?:{_NUMBER}|null), )?"candidates": ({_COUNT}), '
+        rf'"content": \{{{_CONTENT}\}}, '
         rf'"positives": ({_many(_POSITIVE)}), "top": ({_many(_TOP)})(?:, "bad_media": {_TEXT})?\}}'
     )

@@ -117,24 +117,9 @@ def _near(one: float, other: float, tolerance: float = EXACT) -> bool:
     return math.isclose(one, other, rel_tol=tolerance, abs_tol=tolerance)
 
 
+@lru_cache(maxsize=1 << 17)
 def value(metric: Metric, ranking: Ranking, rule: Rule) -> float:
     """The value of a metric for one query under a protocol, or its chance level. Equal rankings are computed once."""
-    places = (ranking.best, ranking.worst, ranking.pool_size, ranking.num_positives)
-    return _value(metric, rule, *places, ranking.official, ranking.official_pool_size)
-
-
-@lru_cache(maxsize=1 << 17)
-def _value(
-    metric: Metric,
-    rule: Rule,
-    best: tuple[int, ...],
-    worst: tuple[int, ...],
-    pool: int,
-    positives: int,
-    official: tuple[int, ...],
-    official_pool: int,
-) -> float:
-    ranking = Ranking("", best, worst, pool, positives, official, official_pool)
     if rule == "chance":
         return metric.chance(ranking)
     return metric.score(ranking) if rule == "strict" else metric.score_official(ranking)

@@ -23,6 +23,7 @@ _ROW: dict[str, Shape] = {
     "best_rank": [RANK],
     "worst_rank": [RANK],
     "official_rank": [RANK],
+    "grades?": [RANK],
     "right_score?": NUMBER,
     "candidates": COUNT,
     "content": _CONTENT,
@@ -31,6 +32,8 @@ _ROW: dict[str, Shape] = {
     "bad_media?": TEXT,
 }
 """The fields of a row; docs/results.md explains them. One with the name of the main metric comes on top."""
+_HIGHEST_GRADE = 1023
+"""The highest whose exponential gain fp64 holds."""
 
 
 def read_rows(path: Path, result: Result) -> list[QueryRow]:
@@ -69,14 +72,16 @@ def parse_rows(path: Path, result: Result, data: bytes) -> Iterator[QueryRow]:
 def ranking_of(row: QueryRow, result: Result) -> Ranking:
     """The ranking of a query, from a row whose fields were checked. Raises ValueError if no query can have it."""
     best, worst, official = (tuple(cast("list[int]", row[f"{each}_rank"])) for each in ("best", "worst", "official"))
+    grades = tuple(cast("list[int]", row.get("grades") or []))
     candidates, positives = cast("int", row["candidates"]), cast("list[object]", row["positives"])
-    return made_ranking(best, worst, official, candidates, len(positives), result)
+    return made_ranking(best, worst, official, grades, candidates, len(positives), result)
 
 
 def made_ranking(
     best: tuple[int, ...],
     worst: tuple[int, ...],
     official: tuple[int, ...],
+    grades: tuple[int, ...],
     candidates: int,
     positives: int,
     result: Result,
@@ -90,8 +95,10 @@ def made_ranking(
     """
     if not len(best) == len(worst) == len(official) <= positives or not positives:
         raise ValueError("its ranks are not one for each right candidate")
+    if grades and (len(grades) != positives or max(grades) > _HIGHEST_GRADE):
+        raise ValueError("its grades are not one for each right candidate, or one is too high")
     if candidates > result.num_targets:
         raise ValueError("it has more candidates than there are targets")
     if any(not 1 <= low <= high <= candidates for low, high in zip(best, worst, strict=True)):
         raise ValueError("a rank lies outside its candidates")
-    return Ranking("", best, worst, candidates, positives, official, max(candidates, *official, 0))
+    return Ranking("", best, worst, candidates, positives, official, max(candidates, *official, 0), grades=grades)

@@ -197,6 +197,7 @@ def _row(
         "best_rank": list(ranking.best),
         "worst_rank": list(ranking.worst),
         "official_rank": list(ranking.official),
+        **({"grades": list(ranking.grades)} if ranking.grades else {}),
         "right_score": ranking.right_score,
         "candidates": ranking.pool_size,
         "content": content(query.item, places),

@@ -213,3 +213,25 @@ def test_only_named_modules_read_a_record_without_its_rows():
             if any(alias.name == "read_record" for each in ours for alias in each.names):
                 found.add(path.relative_to(ROOT).as_posix())
     assert found == WITHOUT_ROWS
+
+
+def test_grades_of_relevance_are_counted_too(tmp_path):
+    """A row holds the grades that nDCG needs: another grade is another score."""
+    graded = {
+        **row_at("a", 2, 2),
+        "grades": [3, 1],
+        "positives": [{"target": 0, "text": "x"}, {"target": 1, "text": "y"}],
+    }
+    rows = [{**graded, "best_rank": [2, 3], "worst_rank": [2, 3], "official_rank": [2, 3]}, row("b", 1.0, 1)]
+    rows[0]["top"] = [{**each, "right": each["target"] == 0} for each in rows[0]["top"]]
+    scores = dict.fromkeys(("hit@1", "ndcg@10", "ndcg-exp@10"), result().strict["hit@1"])
+    write_honest(tmp_path, result("Task", strict=scores, official=scores), rows)
+    path = tmp_path / "Task.json"
+    found = read_result(path).result
+    assert found.strict["ndcg@10"].value != found.strict["ndcg-exp@10"].value
+    _edit(path, [line.replace("[3, 1]", "[1, 1]") for line in _lines(path)])
+    with pytest.raises(Contradiction, match="ndcg@10"):
+        read_result(path)
+    _edit(path, [line.replace("[1, 1]", "[5000, 1]") for line in _lines(path)])
+    with pytest.raises(UserError, match="one is too high"):
+        read_result(path)
