@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 
-class Kind(NamedTuple):
+class ValueKind(NamedTuple):
     """A kind of single values: its name in messages, and whether a value is of it."""
 
     name: str
     fits: Callable[[object], bool]
 
 
-Shape: TypeAlias = "Kind | list[Shape] | Mapping[str, Shape]"
+Shape: TypeAlias = "ValueKind | list[Shape] | Mapping[str, Shape]"
 """A field whose name ends in `?` may be absent or null. Fields that are not named may be anything."""
 
 
@@ -28,17 +28,17 @@ def is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-NUMBER = Kind("a number", is_number)
-COUNT = Kind("a whole number from 0", is_count)
-RANK = Kind("a rank from 1", lambda value: is_count(value) and value != 0)
-TEXT = Kind("a text", lambda value: isinstance(value, str))
-FLAG = Kind("true or false", lambda value: isinstance(value, bool))
-OBJECT = Kind("an object", lambda value: isinstance(value, Mapping))
+NUMBER = ValueKind("a number", is_number)
+COUNT = ValueKind("a whole number from 0", is_count)
+RANK = ValueKind("a rank from 1", lambda value: is_count(value) and value != 0)
+TEXT = ValueKind("a text", lambda value: isinstance(value, str))
+FLAG = ValueKind("true or false", lambda value: isinstance(value, bool))
+OBJECT = ValueKind("an object", lambda value: isinstance(value, Mapping))
 
 
 def check_shape(value: object, shape: Shape, name: str = "") -> None:
     """Checks a value and all that it holds. Raises ValueError that names the first field that is wrong."""
-    if isinstance(shape, Kind):
+    if isinstance(shape, ValueKind):
         if not shape.fits(value):
             raise ValueError(f"{name} is not {shape.name}")
     elif isinstance(shape, list):

@@ -123,7 +123,7 @@ class Metric:
         return mean + math.fsum(value - mean for value in listed) / len(listed)
 
     def sample(self, values: Floats, tied: NDArray[np.bool_], clusters: Clusters, pool: int) -> SampleMean:
-        """What decides the interval of the average: values from 0 to 1, or for a median a share of one half."""
+        """What decides the interval of the average: values from 0 to 1, or a share of one half."""
         if self.kind == "median_rank":
             return half_of(values, clusters)
         first, span = self._scale(values, pool)

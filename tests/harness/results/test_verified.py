@@ -217,12 +217,9 @@ def test_only_named_modules_read_a_record_without_its_rows():
 
 def test_grades_of_relevance_are_counted_too(tmp_path):
     """A row holds the grades that nDCG needs: another grade is another score."""
-    graded = {
-        **row_at("a", 2, 2),
-        "grades": [3, 1],
-        "positives": [{"target": 0, "text": "x"}, {"target": 1, "text": "y"}],
-    }
-    rows = [{**graded, "best_rank": [2, 3], "worst_rank": [2, 3], "official_rank": [2, 3]}, row("b", 1.0, 1)]
+    positives = [{"target": 0, "text": "x"}, {"target": 1, "text": "y"}]
+    ranks = dict.fromkeys(("best_rank", "worst_rank", "official_rank"), [2, 3])
+    rows = [{**row_at("a", 2, 2), "grades": [3, 1], "positives": positives, **ranks}, row("b", 1.0, 1)]
     rows[0]["top"] = [{**each, "right": each["target"] == 0} for each in rows[0]["top"]]
     scores = dict.fromkeys(("hit@1", "ndcg@10", "ndcg-exp@10"), result().strict["hit@1"])
     write_honest(tmp_path, result("Task", strict=scores, official=scores), rows)
