@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -47,7 +48,7 @@ def read_rows(path: Path, result: Result) -> list[QueryRow]:
 def row_bytes(path: Path, result: Result) -> bytes:
     """The content of the file of rows. Raises: UserError unless it has the digest that the record at `path` holds."""
     place = rows_path(path, result)
-    if not place.is_file():
+    if not os.path.isfile(place):  # Path.is_file raises for a name that is too long
         what = f"{path} cannot be verified: its rows are missing, {place}."
         raise UserError(what, "Copy them there, or run the evaluation again.")
     with explain_reading(place):

@@ -165,6 +165,16 @@ def test_rows_of_the_first_version_have_no_clusters(tmp_path):
     assert read_result(path).outcomes.clusters is None
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "x/", "é" * 5000, "other.jsonl"])
+def test_a_record_that_names_no_file_of_rows_is_refused(tmp_path, name):
+    path = write(tmp_path, "A", "m", [1, 0])
+    record = json.loads(path.read_text())
+    record["queries"]["file"] = name
+    path.write_text(json.dumps(record))
+    with pytest.raises(UserError, match="its rows are missing"):
+        read_result(path)
+
+
 @pytest.mark.parametrize("damage", ["score", "rows", "truncated"])
 def test_a_result_that_cannot_be_used_is_not_found_and_the_user_hears_of_it(tmp_path, damage):
     rows = [row("0", 1.0, 0), row("1", 0.0, 1)]
@@ -218,7 +228,7 @@ def test_only_named_modules_read_a_record_without_its_rows():
 def test_grades_of_relevance_are_counted_too(tmp_path):
     """A row holds the grades that nDCG needs: another grade is another score."""
     positives = [{"target": 0, "text": "x"}, {"target": 1, "text": "y"}]
-    ranks = dict.fromkeys(("best_rank", "worst_rank", "official_rank"), [2, 3])
+    ranks = {name: [2, 3] for name in ("best_rank", "worst_rank", "official_rank")}
     rows = [{**row_at("a", 2, 2), "grades": [3, 1], "positives": positives, **ranks}, row("b", 1.0, 1)]
     rows[0]["top"] = [{**each, "right": each["target"] == 0} for each in rows[0]["top"]]
     scores = dict.fromkeys(("hit@1", "ndcg@10", "ndcg-exp@10"), result().strict["hit@1"])
