@@ -45,11 +45,11 @@ def _lines(path: Path) -> list[str]:
 
 
 LINES: Mapping[str, tuple[str, str]] = {
-    "no JSON": ('{"query": ', "line 2 is not valid JSON"),
-    "a control character": ('{"te\x01xt": 1}', "line 2 is not valid JSON"),
-    "a number": ("2147483648", "line 2 holds a number, not a JSON object"),
+    "no JSON": ('{"query": ', "line 2: it is not valid JSON"),
+    "a control character": ('{"te\x01xt": 1}', "line 2: it is not valid JSON"),
+    "a number": ("2147483648", "line 2: it holds a number, not a JSON object"),
     "nested": ("[" * 100_000 + "]" * 100_000, "line 2"),
-    "a key twice": ('{"query": "1", "query": "2"}', "line 2 is not valid JSON: the key 'query' occurs twice"),
+    "a key twice": ('{"query": "1", "query": "2"}', "line 2: it is not valid JSON: the key 'query' occurs twice"),
     "no query": (json.dumps({"right": True}), "line 2 is no row of a result: it lacks query"),
     "no top": (json.dumps({**row("1", 0.0, 1), "top": 0}), "line 2 is no row of a result: top is not a list"),
     "no content": (json.dumps({**row("1", 0.0, 1), "content": [[]]}), "content is not an object"),
