@@ -8,6 +8,8 @@ they are all read by the same rules, whatever parsers happen to be installed:
 - No float beyond the range of fp64, and no integer beyond 64 bits.
 - A key occurs once in an object. RFC 8259 leaves open which of two values counts.
 - No lone surrogate, which UTF-8 cannot encode, and no NUL in a string. At most 64 levels.
+
+Files that libraries write, such as those of checkpoints, may have any number and any string: `lenient`.
 """
 
 from __future__ import annotations
@@ -112,36 +114,38 @@ def _decoded(data: bytes, place: str) -> str:
         raise UnreadableFile(what, _ENCODE) from None
 
 
-def parse_json(text: str, *, allow_nan: bool = False) -> object:
-    """Parses a JSON value by the rules of this module. `allow_nan` takes NaN and Infinity, which some libraries write.
+def parse_json(text: str, *, lenient: bool = False) -> object:
+    """Parses a JSON value by the rules of this module.
+
+    `lenient` takes what libraries write: NaN, Infinity, integers beyond 64 bits, and any string.
 
     Raises: ValueError that says what is wrong and where, for a caller that knows the file and the line.
     """
     try:
-        value: object = (_NAN if allow_nan else _STRICT).decode(text)
+        value: object = (_LENIENT if lenient else _STRICT).decode(text)
         _check_levels(value)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     except json.JSONDecodeError as error:
         raise ValueError(_position(error)) from None
-    if _UNSTORABLE.search(text):
+    if not lenient and _UNSTORABLE.search(text):
         _check_strings(value)
     return value
 
 
-def read_json(path: Path, hint: str = _CORRECT, *, allow_nan: bool = False) -> object:
+def read_json(path: Path, hint: str = _CORRECT, *, lenient: bool = False) -> object:
     """Reads a file that holds one JSON value. Raises: UnreadableFile with the file, the place in it, and `hint`."""
     text = read_text(path)
     try:
-        return parse_json(text, allow_nan=allow_nan)
+        return parse_json(text, lenient=lenient)
     except ValueError as error:
         with _naming(path, "valid JSON"):
             raise UnreadableFile(f"{path} is not valid JSON: {error}.", hint) from None
 
 
-def read_object(path: Path, hint: str = _CORRECT, *, allow_nan: bool = False) -> dict[str, object]:
+def read_object(path: Path, hint: str = _CORRECT, *, lenient: bool = False) -> dict[str, object]:
     """Reads a file that holds one JSON object. Raises: UnreadableFile, also if it holds another value."""
-    value = read_json(path, hint, allow_nan=allow_nan)
+    value = read_json(path, hint, lenient=lenient)
     if not isinstance(value, dict):
         raise UnreadableFile(f"{path} holds {_kind(value)}, not a JSON object.", hint)
     return value
@@ -275,4 +279,4 @@ def _refuse(name: str) -> NoReturn:
 
 
 _STRICT = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_refuse)
-_NAN = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_float)
+_LENIENT = json.JSONDecoder(object_pairs_hook=_object)
