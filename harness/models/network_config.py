@@ -33,6 +33,7 @@ _OURS = frozenset(
 )
 """Keys that do not describe the network: how it computes, and what it returns besides the vectors."""
 _DTYPES = ("auto", "bfloat16", "double", "float", "float16", "float32", "float64", "half")
+_PREFIX = "torch."
 _COUNT_OF_LAYERS = re.compile(r"depth|n_layers?|num_(\w+_)?layers|(\w+_)?layers_num")
 
 
@@ -54,12 +55,19 @@ def read_network_config(folder: Path) -> JsonFile:
     return file
 
 
-def check_dtypes(path: Path, value: object) -> None:
-    """Raises UserError with file, key and value for a dtype that does not exist, at any level."""
+def check_dtypes(path: Path, value: object, *, plain: bool = False) -> None:
+    """Raises UserError with file, key and value for a dtype that does not exist, at any level.
+
+    With `plain` a name such as `torch.bfloat16` is refused too, for libraries that read only `bfloat16`.
+    """
     for part in _objects(value):
         for key in ("dtype", "torch_dtype"):
-            if not _is_dtype(part.get(key)):
+            found = part.get(key)
+            if not _is_dtype(found):
                 raise JsonFile(path, part).wrong(key, "is no dtype of weights")
+            if plain and isinstance(found, str) and found.startswith(_PREFIX):
+                what = f"{path} says {key} = {shown(found)}, which the library cannot read."
+                raise UserError(what, f"Write {shown(found.removeprefix(_PREFIX))} there.")
 
 
 def without_ours(value: T) -> T:
@@ -87,7 +95,7 @@ def check_depth(file: JsonFile, tensors: int) -> None:
 def _is_dtype(value: object) -> bool:
     if isinstance(value, dict):
         return all(map(_is_dtype, value.values()))
-    return value is None or (isinstance(value, str) and value.removeprefix("torch.") in _DTYPES)
+    return value is None or (isinstance(value, str) and value.removeprefix(_PREFIX) in _DTYPES)
 
 
 def _objects(value: object) -> Iterator[Mapping[str, object]]:

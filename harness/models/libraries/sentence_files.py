@@ -41,7 +41,7 @@ def read_configs(folder: Path) -> Configs:
     found = {path: read_json(path) for path in _files(folder, "*config*.json")}
     for path in found:
         if path.name == "config.json":
-            check_dtypes(path, found[path])
+            check_dtypes(path, found[path], plain=True)
     return {path: fields for path, fields in found.items() if isinstance(fields, dict)}
 
 

@@ -102,10 +102,19 @@ def test_settings_that_are_ours_change_no_vector(whole, nested, tmp_path):
     folder = copied(source, tmp_path / "other")
     changes: dict[str, object] = {key: value for each in OURS for key, value in each.items()}
     parts = json.loads((folder / "config.json").read_text())
-    if family == "sentence":
-        changes = {"dtype": "torch.bfloat16"}
+    if family == "sentence":  # whose library reads the file by itself
+        changes = {"dtype": "bfloat16", "use_cache": False}
     if nested:
         inner = {key: {**value, **changes} for key, value in parts.items() if isinstance(value, dict)}
         changes = {key: value for key, value in inner.items() if key.endswith("_config")}
     llave_files.change_config(folder, **changes)
     assert (embed(opened(family, folder).load(), [ITEM]) == wanted).all()
+
+
+@pytest.mark.skipif("sentence" not in WRITERS, reason="sentence-transformers is not installed")
+def test_a_dtype_that_the_library_cannot_read_is_named_with_what_to_write(tmp_path):
+    folder = WRITERS["sentence"](tmp_path / "sentence")
+    llave_files.change_config(folder, dtype="torch.bfloat16")
+    with pytest.raises(UserError, match=r'config\.json says dtype = "torch\.bfloat16"') as caught:
+        opened("sentence", folder)
+    assert caught.value.hint == 'Write "bfloat16" there.'
