@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from harness.errors import UserError
 from harness.media.places import walk
@@ -101,6 +101,15 @@ def modalities_of(configs: Configs) -> tuple[str, ...]:
         ]
         sees_images = any(key.startswith("image_") for config in processors for key in config)
     return ("text", "image") if sees_images else ("text",)
+
+
+def similarity_of(name: str, folder: Path, configs: Configs) -> Literal["cosine", "dot"]:
+    """Returns how the model's vectors are compared. Raises UserError for a way that is not supported here."""
+    found = configs.get(folder / "config_sentence_transformers.json", {}).get("similarity_fn_name") or "cosine"
+    if found not in ("cosine", "dot"):
+        what = f"{name} is compared by {found} distance (config_sentence_transformers.json)."
+        raise UserError(what, "Choose a model that is compared by cosine or dot product.")
+    return "dot" if found == "dot" else "cosine"
 
 
 def width_of(folder: Path, configs: Configs) -> int | None:

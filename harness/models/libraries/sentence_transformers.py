@@ -25,6 +25,7 @@ from harness.models.libraries.sentence_files import (
     modalities_of,
     read_configs,
     references,
+    similarity_of,
     width_of,
 )
 from harness.models.weights import account, count_parameters
@@ -262,13 +263,6 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
     configs = read_configs(checkpoint.folder)
     checkpoint = checkpoint.referring_to(references(checkpoint, configs))
     modalities = modalities_of(configs)
-    similarity = (
-        configs.get(checkpoint.folder / "config_sentence_transformers.json", {}).get("similarity_fn_name") or "cosine"
-    )
-    if similarity not in ("cosine", "dot"):
-        raise UserError(
-            f"{name} is compared by {similarity} distance.", "Choose a model that is compared by cosine or dot product."
-        )
     revision = checkpoint.revision
     options: dict[str, Scalar] = {
         "sentence-transformers": library,
@@ -292,7 +286,7 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
         dtype=float_type(settings),
         options=options,
         modalities=modalities,
-        similarity="dot" if similarity == "dot" else "cosine",
+        similarity=similarity_of(name, checkpoint.folder, configs),
         about={"parameters": parameters} if (parameters := count_parameters(checkpoint.folder)) else {},
     )
     return checkpoint_handle(spec, checkpoint, lambda: SentenceEmbedder(spec, checkpoint, torch_device(settings)))
