@@ -182,10 +182,8 @@ def _message(full_text: str, images: Sequence[Image]) -> Message:
     return {"role": "user", "content": content}
 
 
-_HINT = (
-    "A model with its own code needs --trust-remote-code: docs/models-other.md. For a model that needs torchvision, "
-    "write your own class: docs/add-a-model.md."
-)
+_HINT = """A model with its own code needs --trust-remote-code: docs/models-other.md.
+For a model that needs torchvision, write your own class: docs/add-a-model.md."""
 
 
 def _load(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> SentenceTransformer:
@@ -195,8 +193,7 @@ def _load(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> Sentence
 
     location = str(checkpoint.folder) if checkpoint.commit is None else checkpoint.name
     dtype = getattr(torch, spec.dtype)
-    files = check_files(checkpoint.folder)
-    hint = f"Compare {', '.join(files)} with where it came from. {_HINT}" if checkpoint.commit is None else _HINT
+    hint = f"Compare {', '.join(check_files(checkpoint.folder))} with where they came from. {_HINT}"
     with opening(Path(location), "a model that sentence-transformers can load", hint):
         model = SentenceTransformer(
             location,
