@@ -89,7 +89,7 @@ def _refused(path: Path, error: OSError) -> UnreadableFile:
     return UnreadableFile(f"{what}.", "Check its permissions." if isinstance(error, PermissionError) else remedy)
 
 
-def reason(error: Exception, most: int = 200) -> str:
+def reason(error: BaseException, most: int = 200) -> str:
     """Returns the message of a library's error as part of a sentence: one line, without a full stop."""
     text = " ".join(str(error).split()) or type(error).__name__
     return (text if len(text) <= most else f"{text[: most - 1]}…").rstrip(".")

@@ -53,13 +53,21 @@ def opening(path: Path, kind: str, hint: str = AGAIN) -> Iterator[None]:
     """
     try:
         yield
+    except UserError:
+        raise
     except BaseException as error:
-        if is_out_of_memory(error):
+        if not is_of_library(error):
             raise
-        with reading.explain_reading(path, kind, hint):
-            if type(error).__name__ == "PanicException":  # of libraries in Rust, and no subclass of Exception
-                raise ValueError(str(error)) from error
-            raise
+        raise reading.UnreadableFile(f"{path} is not {kind}: {reading.reason(error)}.", hint) from error
+
+
+def is_of_library(error: BaseException) -> bool:
+    """Whether an error can be a library's answer to wrong files: not a lack of memory, and not the end of the run.
+
+    Panics of libraries in Rust are no subclass of Exception.
+    """
+    raised = isinstance(error, Exception) or type(error).__name__ == "PanicException"
+    return raised and not is_out_of_memory(error)
 
 
 def read_json(path: Path) -> object:

@@ -8,10 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar
 
-from harness.encoding.oom import is_out_of_memory
 from harness.errors import UserError
 from harness.files.reading import reason
-from harness.models.checkpoint_files import opening
+from harness.models.checkpoint_files import is_of_library, opening
 from harness.types import MEDIA_TOKEN, Embedder, Item, Media
 
 T = TypeVar("T")
@@ -116,8 +115,8 @@ def try_out(embedder: Embedder[T], folder: Path) -> None:
         for item in items:
             try:
                 embedder.embed([embedder.prepare(item, "query")])
-            except Exception as error:
-                if is_out_of_memory(error):
+            except BaseException as error:
+                if not is_of_library(error):
                     raise
                 what = "a blank image" if item.media else "a short text"
                 why = error.what if isinstance(error, UserError) else f"{type(error).__name__}: {reason(error)}"

@@ -209,8 +209,8 @@ def _load(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> Sentence
     modalities = {"text", "image"}.intersection(model.modalities)
     if modalities != set(spec.modalities) or model.similarity_fn_name != spec.similarity:
         raise UserError(
-            f"The files of {location} promise {', '.join(spec.modalities)} and {spec.similarity} similarity; "
-            f"loaded, it has {', '.join(sorted(modalities))} and {model.similarity_fn_name}.",
+            f"config.json and processor_config.json in {location} promise {', '.join(spec.modalities)} and "
+            f"{spec.similarity} similarity; loaded, it has {', '.join(sorted(modalities))} and {model.similarity_fn_name}.",
             "Load it in your own class (docs/add-a-model.md), and please report the model's name.",
         )
     return model
