@@ -62,7 +62,7 @@ def opening(path: Path, kind: str, hint: str = AGAIN) -> Iterator[None]:
 
 
 def is_of_library(error: BaseException) -> bool:
-    """Whether an error can be a library's answer to wrong files: not a lack of memory, and not the end of the run.
+    """Whether an error can be an answer to wrong files. A lack of memory and the end of a run are none.
 
     Panics of libraries in Rust are no subclass of Exception.
     """

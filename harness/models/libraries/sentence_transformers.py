@@ -191,8 +191,10 @@ def _load(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> Sentence
     import torch
     from sentence_transformers import SentenceTransformer
 
-    location = str(checkpoint.folder) if checkpoint.commit is None else checkpoint.name
-    dtype = getattr(torch, spec.dtype)
+    location, dtype = (
+        str(checkpoint.folder if checkpoint.commit is None else checkpoint.name),
+        getattr(torch, spec.dtype),
+    )
     hint = f"Compare {', '.join(check_files(checkpoint.folder))} with where they came from. {_HINT}"
     with opening(Path(location), "a model that sentence-transformers can load", hint):
         model = SentenceTransformer(
@@ -208,9 +210,10 @@ def _load(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> Sentence
         model.to(dtype)  # modules without a network of transformers ignore `model_kwargs`
     modalities = {"text", "image"}.intersection(model.modalities)
     if modalities != set(spec.modalities) or model.similarity_fn_name != spec.similarity:
+        loaded = f"{', '.join(sorted(modalities))} and {model.similarity_fn_name}"
         raise UserError(
             f"config.json and processor_config.json in {location} promise {', '.join(spec.modalities)} and "
-            f"{spec.similarity} similarity; loaded, it has {', '.join(sorted(modalities))} and {model.similarity_fn_name}.",
+            f"{spec.similarity} similarity; loaded, it has {loaded}.",
             "Load it in your own class (docs/add-a-model.md), and please report the model's name.",
         )
     return model
