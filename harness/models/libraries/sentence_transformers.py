@@ -210,11 +210,10 @@ def _load(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> Sentence
         model.to(dtype)  # modules without a network of transformers ignore `model_kwargs`
     modalities = {"text", "image"}.intersection(model.modalities)
     if modalities != set(spec.modalities) or model.similarity_fn_name != spec.similarity:
-        loaded = f"{', '.join(sorted(modalities))} and {model.similarity_fn_name}"
         raise UserError(
-            f"config.json and processor_config.json in {location} promise {', '.join(spec.modalities)} and "
-            f"{spec.similarity} similarity; loaded, it has {loaded}.",
-            "Load it in your own class (docs/add-a-model.md), and please report the model's name.",
+            f"The files of {location} promise {', '.join(spec.modalities)} and {spec.similarity} similarity; "
+            f"loaded, it has {', '.join(sorted(modalities))} and {model.similarity_fn_name}.",
+            "Compare config.json and processor_config.json, or load it in your own class: docs/add-a-model.md.",
         )
     return model
 
