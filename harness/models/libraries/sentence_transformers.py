@@ -191,10 +191,8 @@ def _load(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> Sentence
     import torch
     from sentence_transformers import SentenceTransformer
 
-    location, dtype = (
-        str(checkpoint.folder if checkpoint.commit is None else checkpoint.name),
-        getattr(torch, spec.dtype),
-    )
+    location = str(checkpoint.folder) if checkpoint.commit is None else checkpoint.name
+    dtype = getattr(torch, spec.dtype)
     hint = f"Compare {', '.join(check_files(checkpoint.folder))} with where they came from. {_HINT}"
     with opening(Path(location), "a model that sentence-transformers can load", hint):
         model = SentenceTransformer(
