@@ -253,6 +253,8 @@ class ModelHandle:
     load: Callable[[], Embedder[object]]
     needs_answers: bool = False
     """Whether the model is a `Learner`, which must get the right answers before it embeds."""
+    check: Callable[[], None] = lambda: None
+    """Raises UserError if the files that the model was loaded from have changed. Called before vectors are stored."""
 
 
 @dataclass(frozen=True, slots=True)

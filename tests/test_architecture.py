@@ -33,8 +33,10 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
         {"evaluate", "embed"},
     ),
     "harness/models": (
-        {"checkpoint_files", "options", "common", "weights"},
-        {"checkpoints", "tokenizer"},
+        {"checkpoint_files", "common", "hub"},
+        {"fitting", "network_config", "tokenizer"},
+        {"weights"},
+        {"checkpoints"},
         {"null", "classical", "custom", "llave", "libraries"},
         {"dual", "vlm"},
         {"recognition"},

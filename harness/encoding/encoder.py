@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from bisect import insort_left
 from collections import Counter, deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -126,9 +126,16 @@ class Encoder:
     """Embeds work with one model into one store. Keeps what it learns about memory from call to call."""
 
     def __init__(
-        self, embedder: Embedder[object], store: Store, *, budget: int = DEFAULT_BUDGET, workers: int = 1
+        self,
+        embedder: Embedder[object],
+        store: Store,
+        *,
+        budget: int = DEFAULT_BUDGET,
+        workers: int = 1,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self._embedder = embedder
+        self._check = check  # raises UserError if vectors may no longer be stored under the model's name
         self._store = store
         self._budget = max(1, budget)
         self._workers = workers
@@ -207,6 +214,7 @@ class Encoder:
             report.backoffs += 1
             progress.note(f"Out of memory with {len(batch)} items: continuing with a budget of {self._budget:,}.")
             return
+        self._check()
         self._store.put([ready.work.key for ready in batch], vectors)
         window.drop(batch)
         self._last_batch = len(batch)

@@ -122,7 +122,9 @@ class _LazyEncoder:
             self._store.check_writable()
             self._progress.phase(f"loading {self._handle.spec.name}", 0)
             budget, workers = self._settings.budget, self._settings.workers
-            self._encoder = Encoder(self._handle.load(), self._store, budget=budget, workers=workers)
+            self._encoder = Encoder(
+                self._handle.load(), self._store, budget=budget, workers=workers, check=self._handle.check
+            )
             self._progress.finish(self._handle.spec.name, {LOADING: 1})
         return self._encoder
 

@@ -4,7 +4,8 @@ All files of users pass through here: tasks, items, pairs, records, rows, score 
 they are all read by the same rules, whatever parsers happen to be installed:
 
 - UTF-8, with or without a byte order mark.
-- JSON by the rules of `strict_json`.
+- JSON by the rules of `strict_json`. Files that libraries write, such as those of checkpoints, may have any number and
+  any string: `lenient`.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def _refused(path: Path, error: OSError) -> UnreadableFile:
     return UnreadableFile(f"{what}.", "Check its permissions." if isinstance(error, PermissionError) else remedy)
 
 
-def reason(error: Exception, most: int = 200) -> str:
+def reason(error: BaseException, most: int = 200) -> str:
     """Returns the message of a library's error as part of a sentence: one line, without a full stop."""
     text = " ".join(str(error).split()) or type(error).__name__
     return (text if len(text) <= most else f"{text[: most - 1]}…").rstrip(".")
@@ -110,19 +111,19 @@ def _decoded(data: bytes, subject: str, *, is_line: bool = False) -> str:
         raise UnreadableFile(what, _ENCODE) from None
 
 
-def read_json(path: Path, hint: str = _CORRECT, *, allow_nan: bool = False) -> object:
+def read_json(path: Path, hint: str = _CORRECT, *, lenient: bool = False) -> object:
     """Reads a file that holds one JSON value. Raises: UnreadableFile with the file, the place in it, and `hint`."""
     text = read_text(path)
     try:
-        return parse_json(text, allow_nan=allow_nan)
+        return parse_json(text, lenient=lenient)
     except ValueError as error:
         with _naming(path, "valid JSON"):
             raise UnreadableFile(f"{path} is not valid JSON: {error}.", hint) from None
 
 
-def read_object(path: Path, hint: str = _CORRECT, *, allow_nan: bool = False) -> dict[str, object]:
+def read_object(path: Path, hint: str = _CORRECT, *, lenient: bool = False) -> dict[str, object]:
     """Reads a file that holds one JSON object. Raises: UnreadableFile, also if it holds another value."""
-    value = read_json(path, hint, allow_nan=allow_nan)
+    value = read_json(path, hint, lenient=lenient)
     if not isinstance(value, dict):
         raise UnreadableFile(f"{path} holds {_kind(value)}, not a JSON object.", hint)
     return value
@@ -154,11 +155,11 @@ def read_lines(path: Path, hint: str = _CORRECT) -> Iterator[tuple[int, dict[str
 
 
 def parse_lines(
-    lines: IO[bytes] | Sequence[bytes], source: str, hint: str = _CORRECT, *, allow_nan: bool = False
+    lines: IO[bytes] | Sequence[bytes], source: str, hint: str = _CORRECT, *, lenient: bool = False
 ) -> Iterator[tuple[int, dict[str, object]]]:
     """Parses lines that were opened or read before, as `read_lines` does. `source` is the name for messages."""
     reader = _Lines(lines, source)
-    loads = partial(parse_json, allow_nan=allow_nan)
+    loads = partial(parse_json, lenient=lenient)
     objects = jsonlines.Reader(reader, loads=loads).iter(type=dict)
     while True:
         try:

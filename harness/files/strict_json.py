@@ -21,19 +21,21 @@ _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 _LONGEST_INTEGER = 20
 
 
-def parse_json(text: str, *, allow_nan: bool = False) -> object:
-    """Parses a JSON value by the rules of this module. `allow_nan` takes NaN and Infinity, which some libraries write.
+def parse_json(text: str, *, lenient: bool = False) -> object:
+    """Parses a JSON value by the rules of this module.
+
+    `lenient` takes what libraries write: NaN, Infinity, integers beyond 64 bits, and any string.
 
     Raises: ValueError that says what is wrong and where, for a caller that knows the file and the line.
     """
     try:
-        value: object = (_NAN if allow_nan else _STRICT).decode(text)
+        value: object = (_LENIENT if lenient else _STRICT).decode(text)
         _check_levels(value)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     except json.JSONDecodeError as error:
         raise ValueError(_position(error)) from None
-    if _UNSTORABLE.search(text):
+    if not lenient and _UNSTORABLE.search(text):
         check_strings(value)
     return value
 
@@ -107,4 +109,4 @@ def _refuse(name: str) -> NoReturn:
 
 
 _STRICT = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_refuse)
-_NAN = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_float=_float)
+_LENIENT = json.JSONDecoder(object_pairs_hook=_object)

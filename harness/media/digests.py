@@ -143,13 +143,22 @@ def folder_digest(folder: Path, digests: Digests | None = None) -> str:
 
     Raises: UserError if it is not a folder, or if something in it cannot be read.
     """
+    return fingerprint({"files": [list(each) for each in folder_digests(folder, digests).items()]})
+
+
+def folder_digests(folder: Path, digests: Digests | None = None) -> dict[str, str]:
+    """Returns the SHA-256 of each file of a folder by its name in it, sorted. Raises: as `folder_digest`."""
+    cache = digests or Digests()
+    found = {name: cache.file(path) for name, path in folder_files(folder).items()}
+    cache.flush()
+    return found
+
+
+def folder_files(folder: Path) -> dict[str, Path]:
+    """Returns the files of a folder that `folder_digest` covers by their names in it, sorted. Raises: UserError."""
     if not folder.is_dir():
         raise UserError(not_a(folder, "a folder"), "Name a folder that holds a model.")
-    cache = digests or Digests()
-    paths = sorted((path.relative_to(folder).as_posix(), path) for path in _files(folder))
-    digest = fingerprint({"files": [[name, cache.file(path)] for name, path in paths]})
-    cache.flush()
-    return digest
+    return dict(sorted((path.relative_to(folder).as_posix(), path) for path in _files(folder)))
 
 
 def files_digest(paths: Sequence[Path], digests: Digests) -> str:

@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import TypeVar
 
 from harness.errors import UnknownName, UserError
-from harness.media.digests import folder_digest
-from harness.models.checkpoint_files import ADAPTER_CONFIG, merge_first
-from harness.models.weights import count_parameters
+from harness.files.reading import read_object
+from harness.identity import fingerprint
+from harness.media.folders import FolderState, check_before_use
+from harness.models.checkpoint_files import ADAPTER_CONFIG, AGAIN, merge_first
+from harness.models.common import handle
+from harness.models.fitting import try_out
+from harness.models.hub import download, split_commit
+from harness.models.weights import INDEX, check_shards, count_parameters
+from harness.types import Embedder, ModelHandle, ModelSpec
+
+T = TypeVar("T")
 
 SETTINGS = ("*.json", "*.txt", "*.model", "*.jinja")
 """Files of a checkpoint that hold configuration and tokenizer, and no weights."""
 WEIGHTS = ("*.safetensors",)
-COMMIT = re.compile(r"[0-9a-f]{40}")
-"""A full commit on the hub."""
 CONVERT = """If the weights come as .bin files, convert them in their folder, without running code:
 python -c 'import glob, torch; from safetensors.torch import save_file; w = {}
 for f in glob.glob("pytorch_model*.bin"): w |= torch.load(f, map_location="cpu", weights_only=True)
 save_file({k: v.clone().contiguous() for k, v in w.items()}, "model.safetensors", {"format": "pt"})'"""
 TRAINING = "llave_training.json"
 """The file that the trainer writes beside the weights: recipe, settings, step, counts of pairs."""
+_SNAPSHOTS = "snapshots"
+"""The folder of a repository in the hub's cache that has one folder for each commit."""
+_OTHER_FORMATS: Mapping[str, str] = {".gguf": "GGUF", ".onnx": "ONNX", ".h5": "TensorFlow", ".msgpack": "Flax"}
+_WORDS = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN"}
 _RUN_CHECKPOINT = re.compile(r"checkpoint-\d+")
 
 
-class HubName(NamedTuple):
-    """A name on the hub, and the commit that the user pinned, if any."""
-
-    name: str
-    commit: str | None
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FoundCheckpoint:
     """A checkpoint that was found, before its weights are read."""
 
@@ -48,11 +51,40 @@ class FoundCheckpoint:
     """The commit on the hub; None for a user's own folder."""
     pinned: bool = True
     """Whether the user named something that cannot move: a folder, or a name with its commit."""
+    refers: tuple[FoundCheckpoint, ...] = ()
+    """What it refers to and does not hold: the base of an adapter, a tokenizer or a vision tower elsewhere."""
+
+    @cached_property
+    def state(self) -> FolderState | None:
+        """The content of a user's own folder, which can change; None for a commit on the hub."""
+        return None if self.commit else FolderState.of(self.folder)
 
     @property
     def revision(self) -> str:
-        """The commit, or a digest of all files in the folder. It is part of the identity of every vector."""
-        return self.commit or folder_digest(self.folder)
+        """The commit, or a digest of all files in the folder and of what it refers to.
+
+        It is part of the identity of every vector. What a commit refers to is not in it: it belongs among the options.
+        """
+        if self.state is None:
+            return str(self.commit)
+        if not self.refers:
+            return self.state.digest
+        return fingerprint({"folder": self.state.digest, "refers": [each.revision for each in self.refers]})
+
+    @property
+    def states(self) -> tuple[FolderState, ...]:
+        """The user's own folders that the model is read from."""
+        every = (self.state, *(state for each in self.refers for state in each.states))
+        return tuple(state for state in every if state is not None)
+
+    def referring_to(self, others: Iterable[FoundCheckpoint]) -> FoundCheckpoint:
+        """Returns the checkpoint with what it refers to, except for what its own digest covers."""
+        return replace(self, refers=tuple(each for each in others if not self.covers(each.folder)))
+
+    def covers(self, folder: Path) -> bool:
+        """Whether the digest of this checkpoint covers a folder. It leaves hidden files out."""
+        mine, other = self.folder.resolve(), folder.resolve()
+        return other.is_relative_to(mine) and not any(part[0] == "." for part in other.relative_to(mine).parts)
 
     def about(self) -> dict[str, object]:
         """Returns what is known of a checkpoint besides its identity.
@@ -77,26 +109,78 @@ class FoundCheckpoint:
         return with_weights(download(self.name, self.commit, (*SETTINGS, *WEIGHTS)))
 
 
-def split_commit(written: str) -> HubName:
-    """Reads `NAME` or `NAME@COMMIT`. Raises UserError for a branch, a tag or a short commit, which can move."""
-    name, at, commit = written.partition("@")
-    if at and not COMMIT.fullmatch(commit):
-        raise UserError(f"{commit!r} in {written} is no full commit.", "Write all 40 hexadecimal digits after the @.")
-    return HubName(name, commit or None)
+def checkpoint_handle(spec: ModelSpec, found: FoundCheckpoint, load: Callable[[], Embedder[T]]) -> ModelHandle:
+    """Returns the handle on a model of a checkpoint: the one way in which all families load.
+
+    Its files must be what they were when it was identified: before they are read, after that, and whenever vectors are
+    stored. A text and an image are tried, so that parts that do not fit are found before the run.
+
+    Args:
+        spec: the model's identity.
+        found: the checkpoint, with all that it refers to.
+        load: loads the weights and returns the embedder.
+    """
+
+    def guarded() -> Embedder[T]:
+        check_before_use(found.states)
+        embedder = load()
+        try_out(embedder, found.folder)
+        check_before_use(found.states)
+        return embedder
+
+    def check() -> None:
+        for state in found.states:
+            state.check()
+
+    return handle(spec, guarded, check=check)
 
 
 def with_weights(folder: Path) -> Path:
     """Returns the folder. Raises UserError unless it has a config.json and weights in safetensors files."""
-    whole = any((folder / name).is_file() for name in ("model.safetensors", "model.safetensors.index.json"))
+    whole = any((folder / name).is_file() for name in ("model.safetensors", INDEX))
     if not whole and (folder / ADAPTER_CONFIG).is_file():
         raise merge_first(folder)
     if not (folder / "config.json").is_file():
-        raise UserError(f"{folder} holds no model: it has no config.json.", "Name the folder of a whole checkpoint.")
+        raise holds_no_model(folder, "config.json")
+    check_shards(folder)
     if not whole:
-        pickles = [path for ending in ("bin", "pth", "pt") for path in folder.glob(f"*.{ending}")]
-        others = ", only pickle files, which can run code when opened" if pickles else ""
-        raise UserError(f"{folder} has no model.safetensors{others}.", f"Copy all of the checkpoint. {CONVERT}")
+        raise lacks_weights(folder)
     return folder
+
+
+def lacks_weights(folder: Path) -> UserError:
+    """Returns the error for a folder without weights in safetensors files, which says what it has in their place."""
+    pickles = [path for ending in ("bin", "pth", "pt") for path in folder.glob(f"*.{ending}")]
+    held = ", only pickle files, which can run code when opened" if pickles else _held_instead(folder)
+    hint = CONVERT if pickles or not held else "Name a folder with the model's weights in safetensors."
+    return UserError(f"{folder} has no model.safetensors{held}.", f"Copy all of the checkpoint. {hint}")
+
+
+def holds_no_model(folder: Path, lacking: str, name: str = "") -> UserError:
+    """Returns the error for a folder without a model, which says what it holds.
+
+    Args:
+        folder: the folder.
+        lacking: the file that it lacks.
+        name: what the user wrote, if it is not the folder.
+    """
+    snapshots = sorted((folder / _SNAPSHOTS).glob("*/"))
+    if snapshots:
+        names = "\n".join(map(str, snapshots))
+        return UserError(
+            f"{folder} is a repository of the hub's cache.", f"Name the folder of a commit in it:\n{names}"
+        )
+    return UnknownName(
+        "model",
+        name or str(folder),
+        f"{name or folder} holds no model: it has no {lacking}{_held_instead(folder)}.",
+        "Name the folder of a whole checkpoint, with its weights in safetensors. `llave models` lists others.",
+    )
+
+
+def _held_instead(folder: Path) -> str:
+    formats = {_OTHER_FORMATS[path.suffix] for path in folder.glob("*") if path.suffix in _OTHER_FORMATS}
+    return f", only weights in the format of {' and '.join(sorted(formats))}, which is not read here" if formats else ""
 
 
 def find_checkpoint(
@@ -145,60 +229,6 @@ def find_checkpoint(
     return FoundCheckpoint(name, folder, folder.name, pinned=commit is not None)
 
 
-def download(name: str, commit: str | None, patterns: Sequence[str]) -> Path:
-    """Fetches the files that match `patterns` from the hub.
-
-    Returns:
-        The folder of the snapshot, whose name is the commit.
-
-    Raises:
-        UserError: if the hub does not have the name or cannot be reached.
-    """
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(name, revision=commit, allow_patterns=list(patterns)))
-    except (OSError, ValueError) as error:
-        raise _refused(name, commit, error) from None
-
-
-def _refused(name: str, commit: str | None, error: Exception) -> UserError:
-    """What it means that the hub does not give a checkpoint, and what can be done."""
-    from huggingface_hub import constants, errors
-
-    log_in = "log in with `hf auth login` or set HF_TOKEN"
-    if isinstance(error, errors.GatedRepoError):
-        page = f"{constants.ENDPOINT}/{name}"
-        return UserError(f"{name} is gated: its owner asks for consent.", f"Accept the terms at {page}, then {log_in}.")
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return UnknownName(
-            "model",
-            name,
-            f"There is no folder {name!r}, and the hub has no such model, or it is private.",
-            f"Check the name. For a private model, {log_in}.",
-        )
-    if isinstance(error, errors.RevisionNotFoundError):
-        page = f"{constants.ENDPOINT}/{name}/commits/main"
-        return UserError(f"{name} has no commit {commit} on the hub.", f"Look it up: {page}")
-    if isinstance(error, errors.HFValidationError):
-        return UnknownName("model", name, f"There is no folder {name!r}, and it is no name on the hub.", "")
-    if isinstance(error, errors.LocalEntryNotFoundError | errors.OfflineModeIsEnabled | ConnectionError):
-        down = isinstance(error.__cause__, errors.HfHubHTTPError)
-        reach = "the hub answers with an error" if down else "the hub cannot be reached"
-        why = "HF_HUB_OFFLINE is set" if constants.is_offline_mode() else reach
-        pinned = f" --revision {commit}" if commit else ""
-        return UnknownName(
-            "model",
-            name,
-            f"There is no folder {name!r}, the cache does not have it, and {why}.",
-            f"Where there is a network: hf download {name}{pinned}\n"
-            f"That fills the cache, {constants.HF_HUB_CACHE}.\n"
-            "With --local-dir DIR it fills a folder, which can be copied here and named.",
-        )
-    reason = str(error).partition("\n")[0]
-    return UserError(f"The hub does not give {name}: {reason}", "Try again later, or name a folder with a copy.")
-
-
 def _folder_name(folder: Path, run_in_name: bool) -> str:
     """The folder's name, after its run's name where it is the checkpoint of a training run."""
     is_run = run_in_name and _RUN_CHECKPOINT.fullmatch(folder.name)
@@ -207,10 +237,13 @@ def _folder_name(folder: Path, run_in_name: bool) -> str:
 
 def _read_training(path: Path) -> Mapping[str, object]:
     """Reads a record of training. Infinite numbers become words, because results are strict JSON."""
-    try:
-        training = json.loads(path.read_text(encoding="utf-8"), parse_constant=str)
-    except ValueError as error:
-        raise UserError(f"{path} is damaged: {error}.", "Copy the checkpoint again.") from None
-    if not isinstance(training, dict):
-        raise UserError(f"{path} holds no record of training.", "Copy the checkpoint again.")
-    return training
+    training = read_object(path, AGAIN, lenient=True)
+    return {key: _as_json(value) for key, value in training.items()}
+
+
+def _as_json(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _as_json(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_as_json(each) for each in value]
+    return _WORDS.get(str(value), value) if isinstance(value, float) else value

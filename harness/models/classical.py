@@ -15,8 +15,7 @@ import numpy as np
 from PIL.Image import Image
 
 from harness.media.frame_policy import FramePolicy
-from harness.models.common import cpu_only, handle, map_pictures, plain_text
-from harness.models.options import FRAMES
+from harness.models.common import FRAMES, cpu_only, handle, map_pictures, plain_text
 from harness.settings import read_settings
 from harness.types import Features, FloatArray, Item, ModelHandle, ModelRow, ModelSettings, ModelSpec, Role
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from harness.encoding.oom import enough_to_load
 from harness.errors import UserError
+from harness.media.frame_policy import FramePolicy
 from harness.media.images import open_image
 from harness.media.video import map_frames
+from harness.settings import ReadAs
 from harness.types import MEDIA_TOKEN, Embedder, Media, ModelHandle, ModelSettings, ModelSpec
 
 if TYPE_CHECKING:
@@ -17,22 +19,34 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 FLOAT_TYPES = ("float32", "bfloat16", "float16")
+FRAMES = ReadAs(lambda text: str(FramePolicy.parse(text)))
+"""Reads a choice of frames, such as `fps:3:32`, and writes it in its one canonical form."""
+
+TEXT = ReadAs(str)
+"""Reads any text, `none` included, into a field that is None if it is not given."""
 
 
-def handle(spec: ModelSpec, load: Callable[[], Embedder[T]], *, needs_answers: bool = False) -> ModelHandle:
+def handle(
+    spec: ModelSpec,
+    load: Callable[[], Embedder[T]],
+    *,
+    needs_answers: bool = False,
+    check: Callable[[], None] = lambda: None,
+) -> ModelHandle:
     """Returns the handle on a model.
 
     Args:
         spec: the model's identity.
         load: loads the weights and returns the embedder. A lack of memory becomes a UserError.
         needs_answers: whether the model is a `Learner`.
+        check: raises UserError if the model's files have changed.
     """
 
     def guarded() -> Embedder[object]:
         with enough_to_load(spec.name):
             return cast("Embedder[object]", load())
 
-    return ModelHandle(spec, guarded, needs_answers)
+    return ModelHandle(spec, guarded, needs_answers, check)
 
 
 def cpu_only(name: str, settings: ModelSettings) -> None:
@@ -109,3 +123,9 @@ def without_media(text: str) -> str:
     while MEDIA_TOKEN in text:
         text = text.replace(MEDIA_TOKEN, "")
     return text
+
+
+def no_options(name: str, settings: ModelSettings) -> None:
+    """Raises UserError for every `--model-option`, for models that have no options."""
+    for key in settings.options:
+        raise UserError(f"{name} has no option {key!r}; it has no options.", "Leave --model-option out.")

@@ -16,8 +16,7 @@ import numpy as np
 
 from harness.identity import fingerprint, item_key
 from harness.media.places import resolve
-from harness.models.common import cpu_only, handle
-from harness.models.options import no_options
+from harness.models.common import cpu_only, handle, no_options
 from harness.types import (
     Embedder,
     Features,

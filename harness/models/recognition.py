@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.errors import UnknownName, UserError
+from harness.errors import UserError
 from harness.models.checkpoint_files import ADAPTER_CONFIG as ADAPTER
-from harness.models.checkpoint_files import merge_first
-from harness.models.checkpoints import download, split_commit
+from harness.models.checkpoint_files import JsonFile, merge_first
+from harness.models.checkpoints import holds_no_model
+from harness.models.hub import download, split_commit
 from harness.models.libraries.sentence_files import PREFIX as SENTENCE_TRANSFORMERS
 from harness.models.vlm.recipes import RECIPES, Recipe
 from harness.types import ModelRow
@@ -67,7 +67,7 @@ def _unrecognized(name: str, folder: Path, kind: object) -> UserError:
     """The error for files that do not say which row they need, with what may be written."""
     if (folder / ADAPTER).is_file():
         base = _object(folder / ADAPTER).get("base_model_name_or_path")
-        kind_of_base = _object(Path(str(base)) / "config.json").get("model_type")
+        kind_of_base = _object(Path(base) / "config.json").get("model_type") if isinstance(base, str) else None
         fitting = [each for each in RECIPES if base in (each.base, each.hub)]
         fitting = fitting or [each for each in RECIPES if each.family.model_type == kind_of_base]
         if fitting:
@@ -78,8 +78,7 @@ def _unrecognized(name: str, folder: Path, kind: object) -> UserError:
     if fitting:
         return _needs_recipe(f"{name} has model_type {kind}", name, fitting)
     if not isinstance(kind, str):
-        what = f"{name} holds no model: it has no config.json with a model_type."
-        return UnknownName("model", name, what, "Name the folder of a whole checkpoint, or one of `llave models`.")
+        raise holds_no_model(folder, "config.json with a model_type", name)
     return UserError(
         f"{name} has model_type {kind}, and no row of `llave models` recognizes that.",
         f"Text models: {SENTENCE_TRANSFORMERS}{name} takes the mean over tokens, which may not be the model's way. "
@@ -95,10 +94,6 @@ def _needs_recipe(what: str, name: str, recipes: Sequence[Recipe]) -> UserError:
     )
 
 
-def _object(path: Path) -> dict[str, object]:
-    """The object in a JSON file; empty if there is none that can be read."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+def _object(path: Path) -> Mapping[str, object]:
+    """The object in a JSON file; empty if there is no such file. Raises UserError if it cannot be read."""
+    return JsonFile.read(path).fields if path.is_file() else {}

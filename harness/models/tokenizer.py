@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, cast
 
-from harness.errors import UserError
-from harness.models.checkpoint_files import JsonFile
+from harness.models.checkpoint_files import JsonFile, opening
 from harness.types import MEDIA_TOKEN
 
 if TYPE_CHECKING:
@@ -52,13 +51,8 @@ class PromptTokenizer:
             UserError: if the file does not hold a tokenizer.
         """
         file = JsonFile.read(folder / "tokenizer.json")
-        try:
+        with opening(file.path, "a tokenizer"):
             return PromptTokenizer.from_fields(file.fields, needed)
-        except Exception as error:
-            if type(error) is not Exception and not isinstance(error, TypeError | AttributeError | LookupError):
-                raise  # the library raises no narrower class
-            what = f"{file.path} holds no tokenizer: {error}."
-            raise UserError(what, "Copy or download the checkpoint again.") from error
 
     @staticmethod
     def from_fields(fields: Mapping[str, object], needed: Collection[str] = ()) -> PromptTokenizer:

@@ -3,33 +3,55 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from harness.encoding.oom import is_out_of_memory
 from harness.errors import UserError
+from harness.models.checkpoint_files import ADAPTER_CONFIG, JsonFile, opening
+from harness.models.network_config import check_depth, read_network_config, without_ours
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig, PreTrainedModel
 
-_MAX_NAMES_SHOWN, _MAX_REASON = 5, 300
+INDEX = "model.safetensors.index.json"
+"""The file that says which tensor lies in which shard."""
+_MAX_NAMES_SHOWN = 5
 _MAX_SIZE_RATIO = 2
+_FROM_ORIGIN = "Take config.json from where the weights came from."
+
+
+class WeightSizes(NamedTuple):
+    """How many tensors there are, and how many numbers in them."""
+
+    tensors: int
+    numbers: int
 
 
 def count_parameters(folder: Path) -> int | None:
     """Counts the numbers in the tensors of a folder's model from the headers of its files; None if one is damaged."""
-    from safetensors import SafetensorError, safe_open
+    sizes = weight_sizes(folder)
+    return (sizes.numbers or None) if sizes else None
 
-    total = 0
-    for file in sorted(folder.glob("model*.safetensors")):
-        try:
-            with safe_open(file, framework="np") as tensors:
-                total += sum(math.prod(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
-        except (SafetensorError, OSError):
-            return None  # loading reports the damage
-    return total or None
+
+def check_shards(folder: Path) -> None:
+    """Raises UserError if the weights of a folder are shards without an index, or shards outside of the folder."""
+    file = folder / INDEX
+    if file.is_file():
+        named = JsonFile.read(file)
+        shards = named.fields.get("weight_map")
+        if not isinstance(shards, dict) or any(Path(str(each)).name != each for each in shards.values()):
+            raise named.wrong("weight_map")
+        lost = sorted({each for each in shards.values() if not (folder / str(each)).is_file()})
+        if lost:
+            what = f"{folder / str(lost[0])} is missing, and {INDEX} names it."
+            raise UserError(what, f"Copy all shards: {_some(lost)}.")
+    elif shards := sorted(path.name for path in folder.glob("model-*-of-*.safetensors")):
+        raise UserError(
+            f"{folder} has the shards {_some(shards)}, but no {INDEX}, which says what lies in which.",
+            f"Copy {INDEX} from where the shards came from.",
+        )
 
 
 def load_network(
@@ -55,12 +77,13 @@ def load_network(
         UserError: naming every weight that is missing, unexpected or misshapen, except for the unused ones.
     """
     import torch
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
 
-    try:
-        config = kind.config_class.from_pretrained(folder)
-        _check_size(kind, config, folder, weights)
+    if (folder / ADAPTER_CONFIG).is_file():  # transformers would load the adapter's base in place of the weights
+        what = f"{folder} holds whole weights and an adapter, and it is not known which of them counts."
+        raise UserError(what, f"If the adapter is merged into the weights, remove {folder / ADAPTER_CONFIG}.")
+    config = _read_config(kind, folder, weights)
+    again = f"Copy or download config.json and the weights in {folder} again, from one place."
+    with opening(folder, f"a checkpoint that transformers can open as {kind.__name__}", again):
         network, report = kind.from_pretrained(
             folder if weights is None else None,
             config=config,
@@ -72,11 +95,6 @@ def load_network(
             local_files_only=True,
             trust_remote_code=False,
         )
-    except (SafetensorError, OSError, ValueError, TypeError, RuntimeError, StrictDataclassError) as error:
-        if is_out_of_memory(error):
-            raise
-        reason = " ".join(str(error).split())[:_MAX_REASON]
-        raise UserError(f"{folder} cannot be loaded: {reason}", "Copy or download the checkpoint again.") from error
     misshapen = [f"{name} {list(had)} instead of {list(due)}" for name, had, due in report["mismatched_keys"]]
     account(
         folder,
@@ -102,28 +120,54 @@ def refuse(folder: Path, faults: Mapping[str, Sequence[str]]) -> None:
         )
 
 
-def _check_size(
-    kind: type[PreTrainedModel],
-    config: PreTrainedConfig,
-    folder: Path,
-    weights: Mapping[str, torch.Tensor] | None,
-) -> None:
-    """Raises UserError if config.json describes a network that is far larger than the weights.
+def _read_config(
+    kind: type[PreTrainedModel], folder: Path, weights: Mapping[str, torch.Tensor] | None
+) -> PreTrainedConfig:
+    """Reads config.json.
 
     For missing keys transformers takes the values of a large model. Its missing weights would then fill the memory
     before they could be reported.
+
+    Raises:
+        UserError: if it describes no network, or one that is far larger than the weights.
     """
     import torch
 
-    given = count_parameters(folder) if weights is None else sum(each.numel() for each in weights.values())
-    with torch.device("meta"):
-        needed = sum(each.numel() for each in kind(config).parameters())
-    if given is not None and needed > _MAX_SIZE_RATIO * given:
+    file = read_network_config(folder)
+    given = weight_sizes(folder) if weights is None else _sizes_of(each.shape for each in weights.values())
+    if given is not None:
+        check_depth(file, given.tensors)
+    with opening(file.path, f"a configuration of {kind.__name__}", _FROM_ORIGIN):
+        fields, _ = kind.config_class.get_config_dict(folder)
+        config: PreTrainedConfig = kind.config_class.from_dict(without_ours(fields))
+        with torch.device("meta"):
+            needed = sum(each.numel() for each in kind(config).parameters())
+    if given is not None and needed > _MAX_SIZE_RATIO * given.numbers:
         raise UserError(
-            f"{folder / 'config.json'} describes a network of {needed:,} numbers; its weights hold {given:,}. "
+            f"{file.path} describes a network of {needed:,} numbers; its weights hold {given.numbers:,}. "
             "A key that says how large it is may be missing.",
-            "Take config.json from where the weights came from.",
+            _FROM_ORIGIN,
         )
+    return config
+
+
+def weight_sizes(folder: Path) -> WeightSizes | None:
+    """Returns the sizes of a folder's weights; None if a file is damaged, which loading reports."""
+    from safetensors import SafetensorError, safe_open
+
+    shapes: list[Sequence[int]] = []
+    for file in sorted(folder.glob("model*.safetensors")):
+        try:
+            with safe_open(file, framework="np") as tensors:
+                shapes += [tensors.get_slice(name).get_shape() for name in tensors.keys()]  # noqa: SIM118
+        except (SafetensorError, OSError):
+            return None
+    return _sizes_of(shapes)
+
+
+def _sizes_of(shapes: Iterable[Sequence[int]]) -> WeightSizes:
+    numbers = [math.prod(shape) for shape in shapes]
+    return WeightSizes(len(numbers), sum(numbers))
 
 
 def _some(names: Sequence[str]) -> str:

@@ -60,11 +60,11 @@ def part(record: Json, name: str) -> Json:
     return value if isinstance(value, dict) else {}
 
 
-def read_score_file(path: Path, *, allow_nan: bool = False) -> Json:
-    """Reads a JSON object. Raises UserError for anything else, and for NaN and infinity unless they are allowed."""
+def read_score_file(path: Path, *, lenient: bool = False) -> Json:
+    """Reads a JSON object. Raises UserError for anything else, and for NaN and infinity unless `lenient`."""
     if not path.is_file():
         raise UnknownName("results", str(path), f"{path} cannot be read: it is no file.", "Check the path.")
-    return read_object(path, "It may be truncated. Fetch it again.", allow_nan=allow_nan)
+    return read_object(path, "It may be truncated. Fetch it again.", lenient=lenient)
 
 
 def check_content(path: Path, content: Json) -> None:

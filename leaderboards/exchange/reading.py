@@ -82,7 +82,7 @@ def _files(place: Path) -> list[Path]:
 def _read(path: Path, model: str | None) -> Imported | _Part:
     if path.name.endswith(SUFFIX):
         return load_imported(path)
-    record = read_score_file(path, allow_nan=True)
+    record = read_score_file(path, lenient=True)
     if "task_name" in record:
         return _checked(path, _read_mteb(path, record, model))
     record = read_score_file(path)  # NaN is in files of mteb alone, beside the scores that count here
@@ -134,7 +134,7 @@ def _read_mteb(path: Path, record: Json, model: str | None) -> _Part:
 def _mteb_model(path: Path) -> str:
     """The model's name, from the file beside it, else from the path `results/<model>/<revision>/<task>.json`."""
     beside = path.parent / MODEL_FILE
-    named = read_object(beside, allow_nan=True).get("name") if beside.is_file() else None
+    named = read_object(beside, lenient=True).get("name") if beside.is_file() else None
     return str(named or path.resolve().parent.parent.name.replace("__", "/"))
 
 

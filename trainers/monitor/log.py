@@ -84,7 +84,7 @@ def _read(path: Path) -> list[_Line]:
         whole = path.read_bytes()
     lines = whole[: whole.rfind(b"\n") + 1].splitlines()
     found: list[_Line] = []
-    for number, fields in parse_lines(lines, str(path), _HINT, allow_nan=True):
+    for number, fields in parse_lines(lines, str(path), _HINT, lenient=True):
         if not isinstance(fields.get("step"), int):
             raise bad_line(path, number, "it has no step, a whole number", _HINT)
         found.append(cast("_Line", fields))

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 from harness.errors import BadMedia, UserError
 from harness.identity import library_version
 from harness.media.frame_policy import FramePolicy
-from harness.models.checkpoint_files import JsonFile, read_image_processor
-from harness.models.checkpoints import FoundCheckpoint, find_checkpoint
-from harness.models.common import float_type, handle, map_pictures, plain_text, torch_device
+from harness.models.checkpoint_files import JsonFile, processor_file, read_image_processor
+from harness.models.checkpoints import FoundCheckpoint, checkpoint_handle, find_checkpoint
+from harness.models.common import float_type, map_pictures, plain_text, torch_device
 from harness.models.dual.families import FAMILIES, DualFamily, Pixels
 from harness.models.dual.options import DualOptions
 from harness.models.dual.text import TextReader, TextTokens, read_tokenizer
+from harness.models.fitting import check_ids, check_pixels
+from harness.models.network_config import read_network_config
 from harness.models.weights import load_network
 from harness.settings import read_settings
 from harness.types import MEDIA_TOKEN, Features, Item, Media, ModelHandle, ModelSettings, ModelSpec, Role
@@ -200,14 +202,14 @@ def open_dual(
         modalities=MODALITIES,
         about=found.about(),
     )
-    return handle(spec, partial(_load, spec, checkpoint, settings))
+    return checkpoint_handle(spec, found, partial(_load, spec, checkpoint, settings))
 
 
 def _read(
     found: FoundCheckpoint, families: Sequence[DualFamily], settings: ModelSettings, defaults: DualOptions
 ) -> DualCheckpoint:
     """Reads config.json as far as the text side needs it. Raises UserError if it belongs to none of the families."""
-    file = JsonFile.read(found.folder / "config.json")
+    file = read_network_config(found.folder)
     kind = file.fields.get("model_type")
     family = next((each for each in families if each.model_type == kind), None)
     if family is None:
@@ -231,8 +233,9 @@ def _read(
 
 def _section(file: JsonFile, name: str, defaults: Mapping[str, int]) -> JsonFile:
     """A part of config.json, or all of it. `defaults` are the values of transformers for missing keys."""
-    found = file.fields.get(name) if name else file.fields
-    return JsonFile(file.path, {**defaults, **(found if isinstance(found, dict) else {})})
+    if not name:
+        return JsonFile(file.path, {**defaults, **file.fields})
+    return JsonFile(file.path, {**defaults, **(file.section(name).fields if name in file.fields else {})})
 
 
 def _load(spec: ModelSpec, checkpoint: DualCheckpoint, settings: ModelSettings) -> DualEmbedder:
@@ -248,13 +251,21 @@ def _load(spec: ModelSpec, checkpoint: DualCheckpoint, settings: ModelSettings) 
     weights = family.weights(folder) if family.weights else None
     kind = getattr(transformers, family.network)
     network = load_network(kind, folder, spec.dtype, torch_device(settings), weights=weights)
+    config_path = folder / "config.json"
+    check_ids(reader.tokenizer.tokenizer, checkpoint.vocabulary, folder / "tokenizer.json", config_path)
+    due = family.pixel_shape(network.config.vision_config)
+    check_pixels(
+        lambda image: image_processor(image, return_tensors="pt")["pixel_values"],
+        due,
+        processor_file(folder),
+        config_path,
+    )
     return DualEmbedder(spec, checkpoint, reader, image_processor, network)
 
 
 def _processor_name(folder: Path) -> str | None:
-    """The class of the image processor in preprocessor_config.json or, for newer checkpoints, processor_config.json."""
-    separate, joint = folder / "preprocessor_config.json", folder / "processor_config.json"
-    fields = JsonFile.read(joint if joint.is_file() and not separate.is_file() else separate).fields
+    """The class of the image processor in its file."""
+    fields = JsonFile.read(processor_file(folder)).fields
     inner = fields.get("image_processor")
     named = (inner if isinstance(inner, dict) else fields).get("image_processor_type")
     return named if isinstance(named, str) else None

@@ -8,13 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from harness.models.dual.text import TextRule, as_caption, siglip_rule
+from harness.models.fitting import square_pixels
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 Pixels: TypeAlias = "Mapping[str, Tensor]"
 """The output of an image processor of transformers: `pixel_values` and, for some, further tensors."""
+
+
+def _patch_pixels(vision: PreTrainedConfig) -> tuple[int, ...]:
+    return (vision.num_channels * vision.patch_size**2,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,8 @@ class DualFamily:
     """Computes vectors from the network, ids `(n, length)` and the mask of ids that are not padding."""
     image: Callable[[PreTrainedModel, Pixels], Tensor]
     """Computes vectors from the network and pixels."""
+    pixel_shape: Callable[[PreTrainedConfig], tuple[int, ...]] = square_pixels
+    """The lengths of the last axes of pixels that the network takes, by its `vision_config`."""
     full_length: bool = False
     """Whether all texts are padded to the limit, because the vector is taken at the last position."""
     weights: Callable[[Path], Mapping[str, Tensor]] | None = None
@@ -130,6 +137,7 @@ SIGLIP2 = DualFamily(
     image_processor="Siglip2ImageProcessor",
     text=_siglip_text,
     image=_features,
+    pixel_shape=_patch_pixels,
     full_length=True,
 )
 BLIP2 = DualFamily(

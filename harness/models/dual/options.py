@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from harness.models.options import FRAMES
+from harness.models.common import FRAMES
 from harness.settings import whole
 
 

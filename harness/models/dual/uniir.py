@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
+from harness.models.checkpoint_files import opening
 from harness.models.dual.embedder import MODALITIES, open_dual
 from harness.models.dual.families import CLIP
 from harness.models.dual.options import DualOptions
@@ -68,15 +69,11 @@ def open_uniir(name: str, settings: ModelSettings) -> ModelHandle:
 
 def read_weights(folder: Path) -> Mapping[str, Tensor]:
     """Reads model.safetensors and renames its weights as in transformers. Raises UserError if it is damaged."""
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     file = folder / "model.safetensors"
-    try:
-        weights = load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{file} is cut short or damaged: {error}", "Convert or copy the file again.") from None
-    return dict(pair for name, tensor in weights.items() for pair in _rename(name, tensor))
+    with opening(file, "a file with the weights of CLIP_SF", "Convert or copy the file again."):
+        return dict(pair for name, tensor in load_file(file).items() for pair in _rename(name, tensor))
 
 
 def _rename(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from harness.errors import UserError
 from harness.identity import library_version
 from harness.media.images import open_image
+from harness.models.checkpoint_files import opening
 from harness.models.common import handle, plain_text, torch_device
 from harness.models.libraries.mteb_list import PREFIX, MtebMeta, find_meta, place_of_instructions
 from harness.models.libraries.remote_code import only_code_of
@@ -172,10 +174,8 @@ def _load(spec: ModelSpec, meta: MtebMeta, device: str) -> MtebEncoder:
     """Loads a model with mteb. Raises UserError if it fails, or if the similarity is not the one in mteb's list."""
     from mteb.models import EncoderProtocol
 
-    try:
+    with opening(Path(meta.name), "a model that mteb can load", "Correct that, or choose another model."):
         loaded = meta.load_model(device=device)
-    except (ImportError, OSError, ValueError, RuntimeError) as error:
-        raise UserError(f"mteb cannot load {meta.name}: {error}", "Correct that, or choose another model.") from error
     if not isinstance(loaded, EncoderProtocol):
         raise UserError(
             f"The model that mteb loads for {meta.name} does not encode items.", "Choose a dense embedding model."

@@ -8,7 +8,8 @@ from importlib.metadata import version
 from typing import Literal, Protocol, cast
 
 from harness.errors import UserError, unknown_name
-from harness.models.checkpoints import COMMIT, SETTINGS, download, split_commit
+from harness.models.checkpoints import SETTINGS
+from harness.models.hub import COMMIT, download, split_commit
 from harness.settings import read_settings
 
 PREFIX = "mteb/"

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from harness.errors import UserError
-from harness.models.checkpoint_files import read_json
-from harness.models.checkpoints import FoundCheckpoint, find_checkpoint
+from harness.media.places import walk
+from harness.models.checkpoint_files import ADAPTER_CONFIG, JsonFile, opening, read_json
+from harness.models.checkpoints import FoundCheckpoint, find_checkpoint, holds_no_model
+from harness.models.network_config import check_depth, check_dtypes
+from harness.models.weights import weight_sizes
 
 PREFIX = "sentence-transformers/"
 _FILES = ("*config*.json", "modules.json")
 _FOREIGN = re.compile(r'"([^"\s]+--[\w.]+\.\w+)"')
 """A class in another repository or folder, as configurations name it: `ORG/NAME--file.Class`."""
 
+_BASE = "base_model_name_or_path"
+_REFERENCES = (_BASE, "tokenizer_name_or_path")
+"""Keys under which a configuration names another model. Others, such as `_name_or_path`, only say where it is from."""
 _WIDTHS = ("out_features", "embedding_dimension", "word_embedding_dimension")
 
 Configs: TypeAlias = Mapping[Path, Mapping[str, object]]
@@ -31,7 +38,52 @@ def find_model(name: str) -> FoundCheckpoint:
 
 def read_configs(folder: Path) -> Configs:
     """Reads every configuration file that holds an object. Raises UserError for one that cannot be read."""
-    return {path: found for path in sorted(folder.rglob("*config*.json")) if isinstance(found := read_json(path), dict)}
+    found = {path: read_json(path) for path in _files(folder, "*config*.json")}
+    for path in found:
+        if path.name == "config.json":
+            check_dtypes(path, found[path], plain=True)
+    return {path: fields for path, fields in found.items() if isinstance(fields, dict)}
+
+
+def check_files(folder: Path) -> list[str]:
+    """Returns the names of the model's JSON files in a folder.
+
+    Raises:
+        UserError: for a tokenizer that cannot be read, and for a network of more layers than its weights can have.
+    """
+    from tokenizers import Tokenizer
+
+    for path in _files(folder, "tokenizer.json"):
+        with opening(path, "a tokenizer"):
+            Tokenizer.from_file(str(path))
+    for path in _files(folder, "config.json"):
+        sizes = weight_sizes(path.parent)
+        if sizes and sizes.tensors:
+            check_depth(JsonFile.read(path), sizes.tensors)
+    return [path.relative_to(folder).as_posix() for path in _files(folder, "*.json")]
+
+
+def references(checkpoint: FoundCheckpoint, configs: Configs) -> list[FoundCheckpoint]:
+    """Returns the folders elsewhere that the model is loaded from: bases of adapters, tokenizers, hidden modules.
+
+    Raises:
+        UserError: for a name on the hub. The library takes the newest revision of it, which can change.
+    """
+    hidden = {path.parent for path in configs if not checkpoint.covers(path.parent)}
+    found = [FoundCheckpoint(place.name, place, None) for place in sorted(hidden)]
+    for path, fields in configs.items():
+        for key in _REFERENCES:
+            named = fields.get(key)
+            if named is None or (key == _BASE) != (path.name == ADAPTER_CONFIG):
+                continue
+            place = Path(JsonFile(path, fields).text(key)).expanduser()
+            if not place.is_dir():
+                raise UserError(
+                    f"{path} names {named} under {key}. It is no folder, and on the hub it can change.",
+                    f"Download it, and write its folder there: hf download {named} --local-dir FOLDER",
+                )
+            found.append(FoundCheckpoint(place.name, place, None))
+    return found
 
 
 def modalities_of(configs: Configs) -> tuple[str, ...]:
@@ -51,6 +103,15 @@ def modalities_of(configs: Configs) -> tuple[str, ...]:
     return ("text", "image") if sees_images else ("text",)
 
 
+def similarity_of(name: str, folder: Path, configs: Configs) -> Literal["cosine", "dot"]:
+    """Returns how the model's vectors are compared. Raises UserError for a way that is not supported here."""
+    found = configs.get(folder / "config_sentence_transformers.json", {}).get("similarity_fn_name") or "cosine"
+    if found not in ("cosine", "dot"):
+        what = f"{name} is compared by {found} distance (config_sentence_transformers.json)."
+        raise UserError(what, "Choose a model that is compared by cosine or dot product.")
+    return "dot" if found == "dot" else "cosine"
+
+
 def width_of(folder: Path, configs: Configs) -> int | None:
     """Returns the width of the vectors, if the files of the model's modules say it."""
     cut = configs.get(folder / "config_sentence_transformers.json", {}).get("truncate_dim")
@@ -59,7 +120,8 @@ def width_of(folder: Path, configs: Configs) -> int | None:
     width = None
     modules = read_json(folder / "modules.json") if (folder / "modules.json").is_file() else None
     for module in modules if isinstance(modules, list) else []:
-        config = configs.get(folder / str(module.get("path")) / "config.json", {}) if module.get("path") else {}
+        place = module.get("path") if isinstance(module, dict) else None
+        config = configs.get(folder / str(place) / "config.json", {}) if place else {}
         found = next((config[key] for key in _WIDTHS if isinstance(config.get(key), int)), None)
         modes = sum(value is True for key, value in config.items() if key.startswith("pooling_mode_"))
         width = found * max(1, modes) if isinstance(found, int) else width
@@ -74,7 +136,7 @@ def check_code(name: str, checkpoint: FoundCheckpoint) -> None:
             f"--trust-remote-code needs a revision that cannot move, and {name} can.",
             f"Read the code of this one, then write {model}@{checkpoint.commit}.",
         )
-    contents = [read_json(path) for path in sorted(checkpoint.folder.rglob("*.json")) if _names_code(path)]
+    contents = [read_json(path) for path in _files(checkpoint.folder, "*.json") if _names_code(path)]
     if foreign := _FOREIGN.findall(json.dumps(contents)):
         raise UserError(
             f"{name} takes code from elsewhere, which its revision does not fix: {', '.join(sorted(set(foreign)))}.",
@@ -83,12 +145,16 @@ def check_code(name: str, checkpoint: FoundCheckpoint) -> None:
         )
 
 
+def _files(folder: Path, pattern: str) -> list[Path]:
+    """The files below a folder whose names match, hidden ones and those behind links included."""
+    return sorted(here / name for here, _, names in walk(folder) for name in fnmatch.filter(names, pattern))
+
+
 def _names_code(path: Path) -> bool:
     return "config" in path.name or path.name == "modules.json"
 
 
 def _with_config(folder: Path) -> Path:
     if not any((folder / name).is_file() for name in ("modules.json", "config.json")):
-        what = f"{folder} holds no model: it has neither modules.json nor config.json."
-        raise UserError(what, "Name the folder of a whole model.")
+        raise holds_no_model(folder, "modules.json or config.json")
     return folder

@@ -7,23 +7,27 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
-from harness.encoding.oom import is_out_of_memory
 from harness.errors import UserError
 from harness.identity import library_version
 from harness.media.images import open_image
-from harness.models.checkpoints import FoundCheckpoint
-from harness.models.common import float_type, handle, plain_text, torch_device
+from harness.models.checkpoint_files import opening
+from harness.models.checkpoints import FoundCheckpoint, checkpoint_handle
+from harness.models.common import float_type, no_options, plain_text, torch_device
+from harness.models.fitting import check_ids, embedding_rows
 from harness.models.libraries.sentence_files import (
     PREFIX,
     check_code,
+    check_files,
     find_model,
     modalities_of,
     read_configs,
+    references,
+    similarity_of,
     width_of,
 )
-from harness.models.options import no_options
 from harness.models.weights import account, count_parameters
 from harness.types import MEDIA_TOKEN, Features, Item, ModelHandle, ModelRow, ModelSettings, ModelSpec, Role, Scalar
 
@@ -178,16 +182,19 @@ def _message(full_text: str, images: Sequence[Image]) -> Message:
     return {"role": "user", "content": content}
 
 
+_HINT = """A model with its own code needs --trust-remote-code: docs/models-other.md.
+For a model that needs torchvision, write your own class: docs/add-a-model.md."""
+
+
 def _load(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> SentenceTransformer:
     """Loads the model. Raises UserError if it is damaged, or if its files promised something else."""
     import torch
-    from huggingface_hub.errors import StrictDataclassError
-    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
     location = str(checkpoint.folder) if checkpoint.commit is None else checkpoint.name
     dtype = getattr(torch, spec.dtype)
-    try:
+    hint = f"Compare {', '.join(check_files(checkpoint.folder))} with where they came from. {_HINT}"
+    with opening(Path(location), "a model that sentence-transformers can load", hint):
         model = SentenceTransformer(
             location,
             revision=checkpoint.commit,
@@ -195,16 +202,6 @@ def _load(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> Sentence
             trust_remote_code="remote_code" in spec.options,
             model_kwargs={"dtype": dtype},
         )
-    except (SafetensorError, StrictDataclassError) as error:
-        raise UserError(f"{location} is cut short or damaged: {error}", "Copy or download it again.") from error
-    except (OSError, ValueError, TypeError, LookupError, RuntimeError, ImportError) as error:
-        if is_out_of_memory(error):
-            raise
-        raise UserError(
-            f"sentence-transformers cannot load {location}: {error}",
-            "A model with its own code needs --trust-remote-code: docs/models-other.md. For a model that needs "
-            "torchvision, write your own class: docs/add-a-model.md.",
-        ) from error
     _account(checkpoint, model)
     _keep_text_as_text(model)
     if model.transformers_model is None:
@@ -214,7 +211,7 @@ def _load(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> Sentence
         raise UserError(
             f"The files of {location} promise {', '.join(spec.modalities)} and {spec.similarity} similarity; "
             f"loaded, it has {', '.join(sorted(modalities))} and {model.similarity_fn_name}.",
-            "Load it in your own class (docs/add-a-model.md), and please report the model's name.",
+            "Compare config.json and processor_config.json, or load it in your own class: docs/add-a-model.md.",
         )
     return model
 
@@ -234,13 +231,20 @@ def _account(checkpoint: FoundCheckpoint, model: SentenceTransformer) -> None:
     """Raises UserError if weights are missing, which transformers fills with random numbers after a warning.
 
     transformers marks the weights that come from a file. A pooling head is not needed, and files often lack it.
+    A token id without an embedding is an error too.
     """
+    from tokenizers import Tokenizer
+
     network = model.transformers_model
     marks = {} if network is None else {name: hasattr(each, _FROM_FILE) for name, each in network.named_parameters()}
     if any(marks.values()):
         account(
             checkpoint.folder, [name for name, marked in marks.items() if not marked and "pooler." not in name], [], []
         )
+    tokenizer = getattr(model.tokenizer, "backend_tokenizer", None)
+    rows = None if network is None else embedding_rows(network)
+    if rows is not None and isinstance(tokenizer, Tokenizer):
+        check_ids(tokenizer, rows, checkpoint.folder / "tokenizer.json", checkpoint.folder / "config.json")
 
 
 def _open(name: str, settings: ModelSettings) -> ModelHandle:
@@ -254,14 +258,8 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
         ) from None
     checkpoint = find_model(name)
     configs = read_configs(checkpoint.folder)
+    checkpoint = checkpoint.referring_to(references(checkpoint, configs))
     modalities = modalities_of(configs)
-    similarity = (
-        configs.get(checkpoint.folder / "config_sentence_transformers.json", {}).get("similarity_fn_name") or "cosine"
-    )
-    if similarity not in ("cosine", "dot"):
-        raise UserError(
-            f"{name} is compared by {similarity} distance.", "Choose a model that is compared by cosine or dot product."
-        )
     revision = checkpoint.revision
     options: dict[str, Scalar] = {
         "sentence-transformers": library,
@@ -273,6 +271,8 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
         options["image processor"] = "pil" if torchvision == "none" else f"torchvision {torchvision}"
         options["transformers"] = library_version("transformers")
         options["parts"] = "mean of unit vectors"
+    if checkpoint.refers:
+        options["refers"] = " ".join(each.revision for each in checkpoint.refers)
     if settings.trust_remote_code:
         check_code(name, checkpoint)
         options["remote_code"] = revision
@@ -283,10 +283,10 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
         dtype=float_type(settings),
         options=options,
         modalities=modalities,
-        similarity="dot" if similarity == "dot" else "cosine",
+        similarity=similarity_of(name, checkpoint.folder, configs),
         about={"parameters": parameters} if (parameters := count_parameters(checkpoint.folder)) else {},
     )
-    return handle(spec, lambda: SentenceEmbedder(spec, checkpoint, torch_device(settings)))
+    return checkpoint_handle(spec, checkpoint, lambda: SentenceEmbedder(spec, checkpoint, torch_device(settings)))
 
 
 ROWS = (

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from harness.errors import UserError
 from harness.models.checkpoint_files import JsonFile
+from harness.models.network_config import read_network_config
 from harness.types import Scalar
 
 MODEL_TYPE = "llava_qwen"
@@ -39,6 +40,7 @@ _LANGUAGE = (
     "num_key_value_heads",
 )
 _TOWER = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "image_size", "patch_size")
+_MOST_GRIDS = 10_000
 _SO400M = "google/siglip-so400m-patch14-384"
 _SO400M_SHAPE = dict(zip(_TOWER, (1152, 4304, 27, 16, 384, 14), strict=True))
 
@@ -84,7 +86,7 @@ class LlaveConfig:
 
 def read_config(folder: Path) -> LlaveConfig:
     """Reads and checks config.json and the vision tower's config.json. Raises UserError naming file and key."""
-    file = JsonFile.read(folder / "config.json")
+    file = read_network_config(folder)
     if file.fields.get("model_type") != MODEL_TYPE:
         raise UserError(
             f"{file.path} has model_type {file.fields.get('model_type')!r}, not {MODEL_TYPE!r}.",
@@ -133,7 +135,7 @@ def _read_tower(folder: Path, file: JsonFile) -> VisionTower:
             f"{file.path} names the vision tower {name!r}, but {place} is not a folder.",
             f"Copy the tower's folder there. Only the shape of {_SO400M} is known without a folder.",
         )
-    found = JsonFile.read(place / "config.json")
+    found = read_network_config(place)
     vision = found.fields.get("vision_config")
     if isinstance(vision, dict):
         found = JsonFile(found.path, vision)
@@ -159,6 +161,8 @@ def _resolutions(file: JsonFile, size: int) -> tuple[tuple[int, int], ...]:
         if not corners:
             raise file.wrong(key)
         (i0, j0), (i1, j1) = corners[0], corners[-1]
+        if i1 * j1 > _MOST_GRIDS:
+            raise file.wrong(key)
         given = [[size * i, size * j] for i in range(i0, i1 + 1) for j in range(j0, j1 + 1)]
     if not isinstance(given, list) or not given:
         raise file.wrong(key)

@@ -9,12 +9,12 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
-from harness.media.digests import folder_digest
 from harness.media.frame_policy import FramePolicy
 from harness.media.images import open_image
 from harness.media.video import map_frames
-from harness.models.checkpoints import FoundCheckpoint, find_checkpoint
-from harness.models.common import half_on_gpu, handle, torch_device
+from harness.models.checkpoints import FoundCheckpoint, checkpoint_handle, find_checkpoint
+from harness.models.common import half_on_gpu, torch_device
+from harness.models.fitting import check_ids
 from harness.models.llave.config import MODEL_TYPE, LlaveConfig, grid_resolutions, read_config
 from harness.models.llave.options import LlaveOptions
 from harness.models.llave.prompt import LlaveInput, PromptBuilder, read_prompter, user_turn
@@ -104,7 +104,6 @@ def open_llave(name: str, settings: ModelSettings) -> ModelHandle:
     """Finds and identifies a checkpoint: `llave/NAME`, `llave/FOLDER`, an alias, or a folder. Raises UserError."""
     options = read_settings(LlaveOptions(), settings.options, "option of LLaVE")
     checkpoint = _find(name, options)
-    tower = checkpoint.config.tower
     identity: dict[str, Scalar] = {
         **asdict(options),
         "max_length": checkpoint.max_length,
@@ -113,8 +112,8 @@ def open_llave(name: str, settings: ModelSettings) -> ModelHandle:
         "width": checkpoint.config.language["hidden_size"],
         "frame_order": "kept",
     }
-    if tower.folder is not None and not tower.folder.resolve().is_relative_to(checkpoint.found.folder.resolve()):
-        identity["vision_tower"] = folder_digest(tower.folder)
+    if checkpoint.found.refers:
+        identity["vision_tower"] = checkpoint.found.refers[0].revision
     dtype = half_on_gpu(settings)
     if options.attention != "sdpa":
         _check_attention(options.attention, dtype)
@@ -127,7 +126,7 @@ def open_llave(name: str, settings: ModelSettings) -> ModelHandle:
         modalities=("text", "image", "video") if checkpoint.config.sees_video else ("text", "image"),
         about=checkpoint.found.about(),
     )
-    return handle(spec, partial(_load, spec, checkpoint, settings))
+    return checkpoint_handle(spec, checkpoint.found, partial(_load, spec, checkpoint, settings))
 
 
 def _check_attention(attention: str, dtype: str) -> None:
@@ -148,7 +147,9 @@ def _find(name: str, options: LlaveOptions) -> LlaveCheckpoint:
         find_weights(found.folder, config)  # reports a broken checkpoint before anything runs
     if options.grid:
         config = replace(config, resolutions=grid_resolutions(*options.grid, config.tower.image_size))
-    return LlaveCheckpoint(found, config, options)
+    tower = config.tower.folder
+    towers = [] if tower is None else [FoundCheckpoint(tower.name, tower, None)]
+    return LlaveCheckpoint(found.referring_to(towers), config, options)
 
 
 def _load(spec: ModelSpec, checkpoint: LlaveCheckpoint, settings: ModelSettings) -> LlaveEmbedder:
@@ -157,6 +158,9 @@ def _load(spec: ModelSpec, checkpoint: LlaveCheckpoint, settings: ModelSettings)
 
     folder, config = checkpoint.found.weights_folder(), checkpoint.config
     prompter = read_prompter(folder, config.language["vocab_size"])
+    check_ids(
+        prompter.tokenizer.tokenizer, config.language["vocab_size"], folder / "tokenizer.json", folder / "config.json"
+    )
     attention, weights = checkpoint.options.attention, find_weights(folder, config)
     network = load_network(config, weights, folder, torch_device(settings), spec.dtype, attention)
     return LlaveEmbedder(spec, checkpoint, prompter, network.eval().requires_grad_(False))

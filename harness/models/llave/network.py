@@ -15,10 +15,12 @@ from torch.nn.functional import interpolate, normalize
 from torch.nn.utils.rnn import pad_sequence
 from transformers import Qwen2Config, Qwen2Model, SiglipVisionConfig, SiglipVisionModel
 
+from harness.models.checkpoint_files import JsonFile, opening
 from harness.models.llave.config import LlaveConfig, VisionTower
 from harness.models.llave.prompt import LlaveInput
 from harness.models.llave.vision import ImageLayout, VideoLayout, VisualInput
 from harness.models.llave.weights import TensorLocation, account, read_tensors, released_name
+from harness.models.network_config import check_depth
 
 _CROPS_AT_ONCE = 64
 """Maximum number of crops in a pass of the vision tower.
@@ -119,7 +121,10 @@ def load_network(
     Raises:
         UserError: before any weight is read, if they are not exactly those that the network needs.
     """
-    with torch.device("meta"):
+    file = folder / "config.json"
+    layers = {"num_hidden_layers": max(config.language["num_hidden_layers"], config.tower.shape["num_hidden_layers"])}
+    check_depth(JsonFile(file, layers), len(weights))
+    with opening(file, f"a configuration of LLaVE with the tower {config.tower.name}"), torch.device("meta"):
         network = LlaveNetwork(config, attention)
     names = {released_name(name): (name, tuple(each.shape)) for name, each in network.state_dict().items()}
     account(weights, {released: shape for released, (_, shape) in names.items()}, folder)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from harness.models.options import FRAMES, TEXT
+from harness.models.common import FRAMES, TEXT
 from harness.settings import ReadAs, whole
 
 _GRID = re.compile(r"([0-9]{1,9})x([0-9]{1,9})")

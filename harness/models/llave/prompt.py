@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UserError
-from harness.models.checkpoint_files import JsonFile
+from harness.models.checkpoint_files import JsonFile, opening
 from harness.models.common import without_media
 from harness.models.llave.vision import VisualInput
 from harness.models.tokenizer import PromptTokenizer
@@ -127,7 +127,8 @@ def _read_tokenizer(folder: Path) -> PromptTokenizer:
         )
     from transformers import Qwen2Tokenizer
 
-    built = Qwen2Tokenizer.from_pretrained(folder).backend_tokenizer
+    with opening(folder / "vocab.json", "a vocabulary that fits merges.txt"):
+        built = Qwen2Tokenizer.from_pretrained(folder).backend_tokenizer
     return PromptTokenizer.from_fields(json.loads(built.to_str()), _SPECIAL)
 
 
@@ -136,4 +137,5 @@ def _declared_ids(file: JsonFile) -> dict[str, int]:
     added = file.fields.get("added_tokens_decoder")
     if not isinstance(added, dict):
         return {}
-    return {str(each["content"]): int(at) for at, each in added.items() if isinstance(each, dict) and "content" in each}
+    named = {at: each for at, each in added.items() if isinstance(each, dict) and "content" in each and at.isdecimal()}
+    return {str(each["content"]): int(at) for at, each in named.items()}

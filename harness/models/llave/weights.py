@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
-from harness.models.checkpoint_files import JsonFile
-from harness.models.checkpoints import CONVERT
+from harness.models.checkpoint_files import JsonFile, opening
+from harness.models.checkpoints import lacks_weights
 from harness.models.llave.config import LlaveConfig, VisionTower
-from harness.models.weights import refuse
+from harness.models.weights import INDEX, check_shards, refuse
 
 if TYPE_CHECKING:
     import torch
@@ -90,10 +90,10 @@ def read_tensors(
     from safetensors import safe_open
 
     for file in sorted({each.file for each in weights.values()}):
-        with safe_open(file, framework="pt") as handle:
-            for name, each in weights.items():
-                if each.file == file:
-                    yield name, handle.get_tensor(each.name).to(device=device, dtype=dtype)
+        here = {name: each.name for name, each in weights.items() if each.file == file}
+        with opening(file, "a file of weights"), safe_open(file, framework="pt") as handle:
+            for name, there in here.items():
+                yield name, handle.get_tensor(there).to(device=device, dtype=dtype)
 
 
 def _tower_weights(tower: VisionTower, folder: Path) -> dict[str, TensorLocation]:
@@ -130,14 +130,11 @@ def _read_headers(folder: Path) -> dict[str, TensorLocation]:
 
 def _weight_files(folder: Path) -> list[Path]:
     """Returns the one file, or the shards that an index names."""
-    whole, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    whole, index = folder / "model.safetensors", folder / INDEX
+    check_shards(folder)
     if whole.exists():
         return [whole]
-    if index.exists():
-        file = JsonFile.read(index)
-        shards = file.fields.get("weight_map")
-        if not isinstance(shards, dict) or any(Path(str(each)).name != each for each in shards.values()):
-            raise file.wrong("weight_map")
-        return [folder / name for name in sorted(set(shards.values()))]
-    others = "only pickle files (.bin), which can run code when opened" if any(folder.glob("*.bin")) else "nor an index"
-    raise UserError(f"{folder} has no model.safetensors, {others}.", f"Copy all of the checkpoint. {CONVERT}")
+    if not index.exists():
+        raise lacks_weights(folder)
+    shards = JsonFile.read(index).section("weight_map").fields
+    return [folder / name for name in sorted(set(map(str, shards.values())))]

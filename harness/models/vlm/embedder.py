@@ -14,7 +14,8 @@ import numpy as np
 from harness.errors import BadMedia, unknown_name
 from harness.identity import library_version
 from harness.media.frame_policy import FramePolicy
-from harness.models.common import half_on_gpu, handle, map_pictures, torch_device
+from harness.models.checkpoints import checkpoint_handle
+from harness.models.common import half_on_gpu, map_pictures, torch_device
 from harness.models.tokenizer import PromptTokenizer
 from harness.models.vlm.family import Ids, PixelLimits, Tensors, TokenSpan, Turn, VisualTokens
 from harness.models.vlm.loading import VlmFiles, find_files, load_vlm
@@ -190,6 +191,7 @@ def open_vlm(name: str, settings: ModelSettings) -> ModelHandle:
     )
     recipe = _adjusted(recipe, options)
     files = find_files(recipe, rest or f"{recipe.hub}{at}{commit}", options)
+    main = files.main
     limits = recipe.pixel_limits or (None, None)
     identity: dict[str, Scalar] = {
         "max_length": recipe.max_length,
@@ -204,15 +206,15 @@ def open_vlm(name: str, settings: ModelSettings) -> ModelHandle:
         "transformers": library_version("transformers"),
     }
     spec = ModelSpec(
-        f"{PREFIX}{alias}={files.main.name}" if rest else alias,
-        revision=files.main.revision,
+        f"{PREFIX}{alias}={main.name}" if rest else alias,
+        revision=main.revision,
         adapter="vlm/2",
         dtype=half_on_gpu(settings),
         options={**identity, **_video_options(recipe)},
         modalities=recipe.modalities,
         about=files.network.about(),
     )
-    return handle(spec, partial(_load, spec, recipe, options, files, settings))
+    return checkpoint_handle(spec, main, partial(_load, spec, recipe, options, files, settings))
 
 
 def _video_options(recipe: Recipe) -> Mapping[str, Scalar]:

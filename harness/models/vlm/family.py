@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.models.fitting import square_pixels
 from harness.types import MediaKind, Role
 
 if TYPE_CHECKING:
@@ -105,6 +106,10 @@ class VlmFamily:
     """Tokens that prompts need, the placeholder among them."""
     process_images: ProcessImages
     """Prepares the images of an item. Raises ValueError for an image that the public code refuses."""
+    same_settings: Mapping[str, str]
+    """Names of settings of the network's configuration, by their names in the image processor."""
+    pixel_shape: Callable[[PretrainedConfig], tuple[int, ...]] = square_pixels
+    """The lengths of the last axes of pixels that the network takes, by its `vision_config`."""
     finish_inputs: Callable[[VisualTokens, Ids, int], Tensors] = image_tensors
     """Returns the images' tensors, once the ids of the sequence and the id of `image_token` are known."""
     size_multiple: int = 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from harness.errors import UserError
 from harness.models.vlm.family import PixelLimits, VisualTokens, VlmFamily
 
 if TYPE_CHECKING:
@@ -45,17 +44,6 @@ def _tokens(height: int, width: int, config: PretrainedConfig) -> int:
     return int(whole + rows * (columns + 1))
 
 
-def check_grids(processor: BaseImageProcessor, config: PretrainedConfig) -> None:
-    """Raises UserError unless the image processor has the crop sizes that the network expects."""
-    found = [list(each) for each in processor.image_grid_pinpoints]
-    expected = [list(each) for each in config.image_grid_pinpoints]
-    if found != expected:
-        raise UserError(
-            f"The processor has image_grid_pinpoints {found}; the network expects {expected}.",
-            "Take preprocessor_config.json and config.json from the same checkpoint.",
-        )
-
-
 LLAVA_NEXT = VlmFamily(
     "llava_next",
     "LlavaNextModel",
@@ -63,4 +51,5 @@ LLAVA_NEXT = VlmFamily(
     image_token=IMAGE_TOKEN,
     special_tokens=(IMAGE_TOKEN,),
     process_images=_process_images,
+    same_settings={"image_grid_pinpoints": "image_grid_pinpoints"},
 )

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import UserError
 from harness.models.checkpoint_files import ADAPTER_CONFIG as CONFIG
-from harness.models.checkpoint_files import JsonFile, read_image_processor
-from harness.models.checkpoints import FoundCheckpoint, download, find_checkpoint, with_weights
+from harness.models.checkpoint_files import PROCESSORS, JsonFile, processor_file, read_image_processor
+from harness.models.checkpoints import FoundCheckpoint, find_checkpoint, with_weights
+from harness.models.fitting import check_ids, check_pixels, check_settings, embedding_rows
+from harness.models.hub import download
+from harness.models.network_config import read_network_config
 from harness.models.tokenizer import PromptTokenizer
 from harness.models.vlm.family import VlmFamily
-from harness.models.vlm.llava_next import LLAVA_NEXT, check_grids
 from harness.models.vlm.lora import WEIGHTS, merge_adapter, with_adapter_weights
 from harness.models.vlm.lora_config import read_adapter_config
 from harness.models.vlm.options import VlmOptions
@@ -21,9 +23,10 @@ from harness.models.vlm.video import VIDEO_TOKEN
 from harness.models.weights import load_network
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
     from transformers import BaseImageProcessor, PreTrainedModel
 
-_PROCESSORS = ("preprocessor_config.json", "processor_config.json")
 _HEADS = ("lm_head.", "language_model.lm_head.")
 """Beginnings of the names of the LM head's weights, which an embedder does not need."""
 
@@ -38,8 +41,12 @@ class VlmFiles:
 
     @property
     def main(self) -> FoundCheckpoint:
-        """The checkpoint that the user named."""
-        return self.adapter or self.network
+        """The checkpoint that the user named, and the others as what it refers to."""
+        return (self.adapter or self.network).referring_to({each.folder: each for each in self._others}.values())
+
+    @property
+    def _others(self) -> list[FoundCheckpoint]:
+        return [self.network, self.processor] if self.adapter else [self.processor]
 
     @property
     def width(self) -> int | None:
@@ -77,7 +84,7 @@ def find_files(recipe: Recipe, written: str, options: VlmOptions) -> VlmFiles:
     main = find_checkpoint(written, check=check, run_in_name=not has_adapter)
     adapter = main if (main.folder / CONFIG).is_file() else None
     network = main if adapter is None else _base(recipe, adapter, options)
-    config = JsonFile.read(network.folder / "config.json")
+    config = read_network_config(network.folder)
     if config.fields.get("model_type") != recipe.family.model_type:
         raise UserError(
             f"{config.path} has model_type {config.fields.get('model_type')!r}; {recipe.name} is a recipe for "
@@ -102,14 +109,29 @@ def load_vlm(recipe: Recipe, files: VlmFiles, dtype: str, device: str) -> Loaded
     for text, number in expected:
         if (token := tokenizer.id_of(text)) != number:
             raise UserError(
-                f"{text} is token {token} in {processor_folder}; config.json of {folder} says {number}.",
+                f"{text} is token {token} in {processor_folder / 'tokenizer.json'}; "
+                f"config.json of {folder} says {number}.",
                 "Take tokenizer and weights from the same checkpoint.",
             )
-    if family is LLAVA_NEXT:
-        check_grids(image_processor, network.config)
+    _check_fit(recipe, LoadedVlm(tokenizer, image_processor, network), processor_folder, folder / "config.json")
     if adapter is not None:
         network = merge_adapter(network, adapter, family.adapter_renames)
     return LoadedVlm(tokenizer, image_processor, network)
+
+
+def _check_fit(recipe: Recipe, parts: LoadedVlm, processors: Path, config_path: Path) -> None:
+    """Raises UserError unless tokenizer and image processor are those of the network."""
+    family, processor, config = recipe.family, parts.image_processor, parts.network.config
+    rows = embedding_rows(parts.network)
+    assert rows is not None, "the networks of all families have one table of embeddings"
+    check_ids(parts.tokenizer.tokenizer, rows, processors / "tokenizer.json", config_path)
+    path = processor_file(processors)
+    check_settings(family.same_settings, processor, config, path, config_path)
+
+    def pixels(image: Image) -> Tensor:
+        return family.process_images([image], processor, config, recipe.pixel_limits).tensors["pixel_values"]
+
+    check_pixels(pixels, family.pixel_shape(config.vision_config), path, config_path)
 
 
 def _adapter_folder(adapter: FoundCheckpoint | None) -> Path | None:
@@ -144,14 +166,14 @@ def _processor(recipe: Recipe, main: FoundCheckpoint, network: FoundCheckpoint, 
         found = find_checkpoint(elsewhere, check=Path)
     if not _has_processor(found.folder):
         raise UserError(
-            f"{found.folder} lacks tokenizer.json or {_PROCESSORS[0]}.",
+            f"{found.folder} lacks tokenizer.json or {PROCESSORS[0]}.",
             "Copy all of the checkpoint, or name where they are: --model-option processor=FOLDER",
         )
     return found
 
 
 def _has_processor(folder: Path) -> bool:
-    return (folder / "tokenizer.json").is_file() and any((folder / name).is_file() for name in _PROCESSORS)
+    return (folder / "tokenizer.json").is_file() and any((folder / name).is_file() for name in PROCESSORS)
 
 
 def _read_tokenizer(folder: Path, family: VlmFamily) -> PromptTokenizer:

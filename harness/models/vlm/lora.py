@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from harness.errors import UserError
-from harness.models.checkpoint_files import ADAPTER_CONFIG, JsonFile
+from harness.models.checkpoint_files import ADAPTER_CONFIG, JsonFile, opening
 from harness.models.vlm.lora_config import FROM_BASE, read_adapter_config
 from harness.models.weights import account
 
@@ -66,20 +66,12 @@ def merge_adapter(network: PreTrainedModel, folder: Path, renamed: Sequence[tupl
         raise UserError(
             f"{folder} holds an adapter, and peft is not installed.", "pip install 'llave-bench[train]'"
         ) from None
-    import torch
 
     adapter = _read(folder, renamed)
-    try:
+    hint = "Compare it with the one that was released, or try another version of peft."
+    with opening(folder / ADAPTER_CONFIG, "an adapter that peft can merge", hint):
         _check_places(network, adapter, renamed)
         merged = _load(network, adapter)
-    except torch.OutOfMemoryError:
-        raise
-    except (ValueError, TypeError, RuntimeError, re.error) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise UserError(
-            f"peft cannot merge the adapter in {folder}: {reason}",
-            f"Compare {ADAPTER_CONFIG} with the one that was released, or try another version of peft.",
-        ) from error
     return merged.eval().requires_grad_(False)
 
 
@@ -187,15 +179,11 @@ def _names_in_file(name: str, renamed: Collection[tuple[str, str]]) -> list[str]
 
 def _read(folder: Path, renamed: Sequence[tuple[str, str]]) -> _Adapter:
     """Reads an adapter. Raises UserError for settings that are not understood, and for tensors of another kind."""
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     file, path = read_adapter_config(folder), folder / WEIGHTS
-    try:
+    with opening(path, "a whole file of weights"):
         found: Mapping[str, Tensor] = load_file(path)
-    except (SafetensorError, OSError) as error:
-        what = f"{path} is missing, cut short or damaged: {error}"
-        raise UserError(what, "Copy or download the file again.") from None
     tensors: dict[str, Tensor] = {}
     written: dict[str, str] = {}
     used, strange = [], []

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from harness.errors import UserError
-from harness.models.checkpoint_files import ADAPTER_CONFIG, JsonFile, how_to_merge
+from harness.models.checkpoint_files import ADAPTER_CONFIG, JsonFile, how_to_merge, shown
 
 FROM_BASE = ("pissa", "olora")
 """Initialisations that move a part of the base into the adapter. It can be computed from the base again."""
 _PLAIN = ("gaussian", "eva", "orthogonal", "mica")
-_LONGEST = 80
 _LARGE = 1e9
 
 
@@ -147,10 +145,8 @@ def read_adapter_config(folder: Path) -> JsonFile:
 
 
 def _refused(file: JsonFile, key: str) -> UserError:
-    shown = json.dumps(file.fields[key])
-    shown = shown if len(shown) <= _LONGEST else f"{shown[:_LONGEST]}..."
     why = "which is not supported here" if key in _UNDERSTOOD else "and this key is not known here"
     return UserError(
-        f"{file.path} says {key} = {shown}, {why}. Its weights cannot be merged without a guess.",
+        f"{file.path} says {key} = {shown(file.fields[key])}, {why}. Its weights cannot be merged without a guess.",
         _REMEDIES.get(key) or how_to_merge(file.fields.get("base_model_name_or_path"), file.path.parent),
     )

@@ -52,6 +52,7 @@ MLLAMA = VlmFamily(
     image_token=IMAGE_TOKEN,
     special_tokens=(IMAGE_TOKEN, BEGIN_TOKEN),
     process_images=_process_images,
+    same_settings={"max_image_tiles": "vision_config.max_num_tiles"},
     finish_inputs=_finish_inputs,
     same_image_count=True,
 )

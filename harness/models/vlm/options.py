@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from harness.errors import UserError
-from harness.models.options import FRAMES, TEXT
+from harness.models.common import FRAMES, TEXT
 from harness.settings import read_settings, whole
 
 

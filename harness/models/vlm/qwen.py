@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 IMAGE_TOKEN = "<|image_pad|>"
 MARKED_IMAGE = f"<|vision_start|>{IMAGE_TOKEN}<|vision_end|>"
 _SPECIAL = (IMAGE_TOKEN, "<|vision_start|>", "<|vision_end|>", "<|im_start|>", "<|im_end|>", "<|endoftext|>")
+_SAME = {
+    "patch_size": "vision_config.patch_size",
+    "merge_size": "vision_config.spatial_merge_size",
+    "temporal_patch_size": "vision_config.temporal_patch_size",
+}
 _RENAMED = (
     ("model.language_model.", "language_model."),
     ("model.visual.", "visual."),
@@ -63,6 +68,11 @@ def grid_positions(length: int, images: Sequence[tuple[int, PatchGrid]]) -> Ids:
     return positions
 
 
+def _patch_pixels(vision: PretrainedConfig) -> tuple[int, ...]:
+    channels = vision.in_channels
+    return (channels * vision.temporal_patch_size * vision.patch_size**2,)
+
+
 def _family(model_type: str, network: str, size_multiple: int) -> VlmFamily:
     return VlmFamily(
         model_type,
@@ -71,6 +81,8 @@ def _family(model_type: str, network: str, size_multiple: int) -> VlmFamily:
         image_token=IMAGE_TOKEN,
         special_tokens=_SPECIAL,
         process_images=_process_images,
+        same_settings=_SAME,
+        pixel_shape=_patch_pixels,
         size_multiple=size_multiple,
         mrope=True,
         adapter_renames=_RENAMED,

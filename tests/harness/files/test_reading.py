@@ -175,8 +175,11 @@ def test_a_pair_of_surrogates_is_one_character_and_an_escaped_backslash_is_text(
     assert parse_json(r'"\\u0000 \\ud800"') == r"\u0000 \ud800"
 
 
-def test_nan_is_read_only_where_a_caller_asks_for_it() -> None:
-    assert str(parse_json('{"a": [NaN, Infinity]}', allow_nan=True)) == "{'a': [nan, inf]}"
+def test_numbers_that_libraries_write_are_read_only_where_a_caller_asks_for_them() -> None:
+    text = f'{{"a": [NaN, Infinity, {10**30}]}}'
+    assert str(parse_json(text, lenient=True)) == f"{{'a': [nan, inf, {10**30}]}}"
+    with pytest.raises(ValueError, match="NaN is not JSON"):
+        parse_json(text)
 
 
 def test_whatever_a_library_raises_names_the_file_and_a_users_error_stays() -> None:

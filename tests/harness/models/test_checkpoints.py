@@ -7,9 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from harness.errors import UserError
 from harness.models import open_model
+from harness.models.checkpoint_files import ADAPTER_CONFIG
 from harness.models.checkpoints import TRAINING, find_checkpoint
 from harness.results.files import read_record, write_result
 from harness.types import ModelSettings
@@ -110,3 +112,60 @@ def test_a_pinned_name_has_the_identity_of_the_same_commit_without_a_pin(monkeyp
     folder = write_checkpoint(tmp_path / COMMIT)
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(folder))
     assert open_model(f"llave/a/b@{COMMIT}", ModelSettings()).spec == open_model("llave/a/b", ModelSettings()).spec
+
+
+def test_shards_without_an_index_are_told_apart_from_missing_weights(tmp_path: Path):
+    folder = write_checkpoint(tmp_path / "shards")
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names = sorted(weights)
+    for number, part in enumerate((names[:9], names[9:]), start=1):
+        save_file({name: weights[name] for name in part}, folder / f"model-0000{number}-of-00002.safetensors")
+    for name in (f"llave/{folder}", f"clip/{folder}", f"vlm/e5-v={folder}"):
+        with pytest.raises(UserError, match=r"but no model\.safetensors\.index\.json") as caught:
+            open_model(name, ModelSettings())
+        assert ".bin" not in str(caught.value)
+
+
+@pytest.mark.parametrize("prefix", ["", "clip/", "sentence-transformers/"])
+def test_a_repository_of_the_hubs_cache_names_its_commits(prefix: str, tmp_path: Path):
+    snapshot = tmp_path / "models--acme--tiny" / "snapshots" / COMMIT
+    write_checkpoint(snapshot)
+    with pytest.raises(UserError, match="is a repository of the hub's cache") as caught:
+        open_model(f"{prefix}{tmp_path / 'models--acme--tiny'}", ModelSettings())
+    assert str(snapshot) in caught.value.hint
+    assert open_model(str(snapshot), ModelSettings()).spec.name == f"llave/{COMMIT}"
+
+
+@pytest.mark.parametrize(
+    ("file", "says"), [("model.gguf", "GGUF"), ("model.onnx", "ONNX"), ("tf_model.h5", "TensorFlow")]
+)
+@pytest.mark.parametrize("prefix", ["", "clip/"])
+def test_a_folder_of_another_format_says_what_it_holds(prefix: str, file: str, says: str, tmp_path: Path):
+    (tmp_path / file).write_text("x")
+    with pytest.raises(UserError, match=f"{tmp_path} holds no model.*{says}"):
+        open_model(f"{prefix}{tmp_path}", ModelSettings())
+
+
+def test_a_config_alone_of_a_generative_model_asks_for_a_recipe(tmp_path: Path):
+    (tmp_path / "config.json").write_text('{"model_type": "qwen2_vl"}')
+    with pytest.raises(UserError, match="has model_type qwen2_vl") as caught:
+        open_model(str(tmp_path), ModelSettings())
+    assert f"vlm/RECIPE={tmp_path}" in caught.value.hint
+
+
+@pytest.mark.parametrize("prefix", ["", "clip/"])
+def test_an_adapter_names_its_base_and_how_to_merge_it(prefix: str, tmp_path: Path):
+    (tmp_path / ADAPTER_CONFIG).write_text('{"base_model_name_or_path": "acme/base"}')
+    with pytest.raises(UserError, match="is an adapter of acme/base") as caught:
+        open_model(f"{prefix}{tmp_path}", ModelSettings())
+    assert "merges the adapter into its base, acme/base" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000 + "]" * 100_000, '{"a":' * 100 + "1" + "}" * 100, "{", "\ud800"])
+@pytest.mark.parametrize("prefix", ["", "llave/", "clip/", "vlm/e5-v=", "sentence-transformers/"])
+def test_a_config_that_is_no_json_is_named(prefix: str, text: str, tmp_path: Path):
+    (tmp_path / "config.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+    (tmp_path / "model.safetensors").write_text("")
+    with pytest.raises(UserError, match=r"config\.json is not "):
+        open_model(f"{prefix}{tmp_path}", ModelSettings())

@@ -260,7 +260,7 @@ def test_without_mteb_the_remedy_is_told(monkeypatch):
 
 def test_a_model_that_does_not_load_or_compares_otherwise_is_refused(listed, minilm):
     lost = listed("lost", sentence_loader(Path("/nowhere/at/all")))
-    with pytest.raises(UserError, match="cannot load mteb/baseline-lost"):
+    with pytest.raises(UserError, match="mteb/baseline-lost is not a model that mteb can load"):
         opened(lost.name).load()
     blind = listed("image", sentence_loader(minilm), name="some/sees", modalities=["image", "text"])
     if find_spec("torchvision") is None:

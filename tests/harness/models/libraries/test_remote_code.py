@@ -11,7 +11,7 @@ import pytest
 
 from harness.errors import UserError
 from harness.identity import model_fingerprint
-from harness.models.checkpoints import split_commit
+from harness.models.hub import split_commit
 from harness.models.libraries.remote_code import HONOURED, check_trust, only_code_of
 from harness.types import Item, ModelSettings
 from tests.helpers.sentence_files import COMMIT, copied, embed, opened, refuse_connections
@@ -73,7 +73,7 @@ def on_the_hub(folder: Path, monkeypatch) -> str:
 
 
 def test_code_of_a_folder_runs_only_with_the_flag_and_is_recorded(coded, minilm, tmp_path):
-    with pytest.raises(UserError, match="cannot load") as caught:
+    with pytest.raises(UserError, match="is not a model that sentence-transformers can load") as caught:
         opened(coded).load()
     assert "--trust-remote-code" in caught.value.hint
     assert not (tmp_path / "ran").exists()
@@ -90,7 +90,7 @@ def test_code_of_the_hub_runs_only_from_a_pinned_commit(coded, monkeypatch, tmp_
     with pytest.raises(UserError, match="cannot move") as caught:
         opened(name, trust_remote_code=True)
     assert f"sentence-transformers/{name}@{COMMIT}" in caught.value.hint
-    with pytest.raises(UserError, match="cannot load"):
+    with pytest.raises(UserError, match="is not a model that sentence-transformers can load"):
         opened(f"{name}@{COMMIT}").load()
     assert not (tmp_path / "ran").exists()
     pinned = opened(f"{name}@{COMMIT}", trust_remote_code=True)

@@ -331,7 +331,7 @@ def test_no_tensor_is_ignored(base, adapter, tmp_path, name, like):
 def test_an_expression_that_is_none_is_told(base, adapter, tmp_path, pattern):
     folder = copied(adapter, tmp_path / "adapter")
     change_json(folder / "adapter_config.json", rank_pattern={pattern: 4})
-    with pytest.raises(UserError, match="peft cannot merge the adapter"):
+    with pytest.raises(UserError, match="is not an adapter that peft can merge"):
         merged(folder, base)
 
 
