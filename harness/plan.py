@@ -20,7 +20,7 @@ from harness.scoring.metrics import Metric
 from harness.scoring.score import DatasetKeys
 from harness.types import MEDIA_TOKEN, EvalConfig, Item, Media, ModelSpec, Role, Task
 
-SCORING = 2
+SCORING = 3
 """The version of the scoring. Raise it when the same vectors give other scores, so that old results are not reused."""
 
 _TOKEN = re.compile(re.escape(MEDIA_TOKEN) + r"[ \n]?")

@@ -79,6 +79,8 @@ class Query:
     """The name of the group of queries that it belongs to, if the data names one."""
     grades: tuple[int, ...] = ()
     """Grade of relevance of each of `positives`, 1 or more. Empty: all are 1. Metrics other than nDCG ignore it."""
+    excluded: IndexArray = field(default_factory=lambda: np.empty(0, dtype=np.int32))
+    """Indexes `(E,)` of targets that a query without a list does not rank, such as itself. None is in `positives`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.errors import UnknownName, UserError, unknown_name
 from harness.files.reading import JSON_LINES, is_json_lines
 from harness.types import Task
+from tasks.corpus.source import corpus_tasks
 from tasks.jsonl import jsonl_task
 from tasks.mmeb.datasets import ROWS as MMEB_ROWS
 from tasks.mmeb.folder import FolderSource
@@ -116,10 +117,10 @@ def _in_folder(wanted: Sequence[str], suite: str | None, source: FolderSource) -
         _check_members(names, suite, (*members, *(task.name for task in every), ALL), known)
     picked = _pick(names, known, every, where)
     for task in picked:  # a registered task may be missing in the folder
-        if isinstance(task.source, VideoSource):
-            task.source.info(task)
-        else:
+        if isinstance(task.source, FolderSource):
             source.files(task)
+        else:
+            task.source.info(task)
     return picked
 
 
@@ -143,15 +144,16 @@ def _check_members(
 
 
 def _local(source: FolderSource, sets: tuple[VideoSet, ...]) -> dict[str, Task]:
-    """All tasks of a folder by name: subsets in MMEB's layouts, and text-video datasets."""
+    """All tasks of a folder by name: subsets in MMEB's layouts, text-video datasets, and corpora."""
+    corpora = corpus_tasks(source.data, source.images, source.roots)
     try:
         subsets = local_tasks(source.data, source.images, source.roots)
     except UserError:
-        if not sets:
+        if not sets and not corpora:
             raise
         subsets = ()
     local: dict[str, Task] = {}
-    for task in (*subsets, *local_video_tasks(sets)):
+    for task in (*subsets, *local_video_tasks(sets), *corpora):
         if task.name in local:
             raise UserError(f"{source.data} has {task.name} twice.", "Name one of the two folders with --data.")
         local[task.name] = task

@@ -1,9 +1,11 @@
 """A user's own data in JSON Lines files: queries and candidates of a task, or items to embed.
 
 An item has the fields of `harness.data.items`. In the file of a task, a line is a target, `{"target": id, ...}`, or a
-query, `{"query": id, ..., "positives": [ids], "candidates": [ids], "group": name}`. A query without `candidates` ranks
-all targets of the file. Queries of one `group` belong together, as wordings of one question do. In a file of items, a
-line is `{"id": id, ...}`, and may have a `role`. An item without one is a target.
+query, `{"query": id, ..., "positives": [ids], "candidates": [ids], "group": name}`. With grades of relevance,
+`positives` is an object, `{id: grade}`. A query without `candidates` ranks all targets of the file. Queries of one
+`group` belong together, as wordings of one question do.
+
+In a file of items, a line is `{"id": id, ...}`, and may have a `role`. An item without one is a target.
 """
 
 from __future__ import annotations
@@ -37,7 +39,8 @@ class _Draft(NamedTuple):
 
     line: int
     item: Item
-    positives: tuple[str, ...]
+    positives: Mapping[str, int]
+    """The grade of each right target."""
     candidates: tuple[str, ...]
     group: str
 
@@ -67,19 +70,22 @@ class _Content:
             self.targets[name] = self.items.setdefault(item, len(self.items))
         else:
             self.queries[name] = _Draft(
-                number, item, _ids(line, "positives"), _ids(line, "candidates"), string_of(line, "group")
+                number, item, _positives(line), _ids(line, "candidates"), string_of(line, "group")
             )
 
     def query(self, name: str) -> Query:
         draft = self.queries[name]
         if not draft.positives:
             raise ValueError(f"query {name!r} has no positives")
-        candidates, positives = self._indexes(draft.candidates), self._indexes(draft.positives)
+        candidates, positives = self._indexes(draft.candidates), self._indexes(list(draft.positives))
         missing = [each for each in draft.positives if candidates.size and self.targets[each] not in candidates]
         if missing:
             raise ValueError(f"{missing[0]!r} is among the positives of query {name!r}, but not among its candidates")
-        right = np.asarray(list(dict.fromkeys(positives.tolist())), dtype=np.int32)
-        return Query(name, draft.item, candidates, right, draft.group)
+        grades: dict[int, int] = {}  # of two ids with equal content the higher grade counts
+        for index, grade in zip(positives.tolist(), draft.positives.values(), strict=True):
+            grades[index] = max(grade, grades.get(index, 0))
+        graded = () if set(grades.values()) == {1} else tuple(grades.values())
+        return Query(name, draft.item, candidates, np.fromiter(grades, dtype=np.int32), draft.group, graded)
 
     def _indexes(self, names: Sequence[str]) -> IndexArray:
         try:
@@ -185,6 +191,20 @@ def _id(line: Mapping[str, object], key: str, number: int, lines: dict[tuple[str
     if first != number:
         raise ValueError(f"line {first} has the {key} {name!r} too")
     return name
+
+
+def _positives(line: Mapping[str, object]) -> dict[str, int]:
+    """The grades of the right targets. A grade of 0 or below is a judgement too: the target is wrong."""
+    value = line.get("positives")
+    if not isinstance(value, dict):
+        return dict.fromkeys(_ids(line, "positives"), 1)
+    bad = [grade for grade in value.values() if not isinstance(grade, int) or isinstance(grade, bool)]
+    if bad:
+        raise ValueError(f"a grade in positives is {bad[0]!r}, which is no whole number")
+    right = {name: grade for name, grade in value.items() if grade > 0}
+    if not right:
+        raise ValueError("positives has no grade above 0")
+    return right
 
 
 def _ids(line: Mapping[str, object], key: str) -> tuple[str, ...]:

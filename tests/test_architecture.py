@@ -41,7 +41,7 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
         {"dual", "vlm"},
         {"recognition"},
     ),
-    "tasks": ({"names", "jsonl", "video"}, {"mmeb"}, {"demo"}, {"suites"}, {"catalog"}),
+    "tasks": ({"names", "jsonl", "video", "embedded"}, {"corpus", "mmeb"}, {"demo"}, {"suites"}, {"catalog"}),
     "leaderboards": (
         {"layout"},
         {"stats", "tables", "published"},

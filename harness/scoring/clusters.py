@@ -1,7 +1,7 @@
 """Queries that belong together, such as the captions of one picture: their outcomes are not independent.
 
-Queries of one cluster share a right target, a picture, a video, or a `group` that the data names. Intervals and tests
-take a cluster for one observation.
+Queries of one cluster share their right targets, a picture, a video, or a `group` that the data names. Intervals and
+tests take a cluster for one observation.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from harness.types import Query
 def clusters_of(dataset: Dataset) -> Clusters:
     """The number of each query's cluster, `(queries,)`, from 0 in the order of first queries.
 
-    A group that the data names decides alone. A right target without a picture is no bond between queries that have
-    one. It is a label or an answer: its set is fixed, and queries with one label are drawn independently.
+    A group that the data names decides alone. Queries with several right targets share them if they have the same ones.
+    One in common is not enough: it would join, from query to query, most of a corpus.
+
+    A right target without a picture is no bond between queries that have one. It is a label or an answer: its set is
+    fixed, and queries with one label are drawn independently.
     """
     return joined([list(_bonds(dataset, query)) for query in dataset.data.queries])
 
@@ -33,9 +36,9 @@ def _bonds(dataset: Dataset, query: Query) -> Iterator[object]:
     for medium in query.item.media:
         look = dataset.media.get(medium)
         yield "medium", look.digest if isinstance(look, MediaInfo) else medium
-    for target in query.positives.tolist():
-        if dataset.data.targets[target].media or not query.item.media:
-            yield "target", target
+    right = {each for each in query.positives.tolist() if dataset.data.targets[each].media or not query.item.media}
+    if right:
+        yield "targets", tuple(sorted(right))
 
 
 def joined(bonds: Sequence[Sequence[object]]) -> Clusters:

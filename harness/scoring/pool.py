@@ -91,11 +91,12 @@ def rank_pool(queries_QD: FloatArray, queries: Sequence[RankQuery], pool: Pool, 
     counts = _Counts(own_QP, np.zeros(own_QP.shape, np.int64), np.zeros(own_QP.shape, np.int64))
     shape = len(queries), min(top, pool.size)
     best = _Top(np.full(shape, NOT_THERE, np.int32), np.full(shape, -1, np.int32))
+    hidden = _Hidden.of(queries)
     for first, vectors in pool.blocks() if len(queries) else ():
         _finite_lengths(vectors)
-        targets = _targets(vectors, bounds)
+        targets, here = _targets(vectors, bounds), hidden.of_block(first, len(vectors))
         for part in slices(len(queries), max(1, _CELLS // len(vectors))):
-            scores_BT = _scores(targets, scale[part], own_QP[part], best.scores_QK[part])
+            scores_BT = _scores(targets, scale[part], own_QP[part], best.scores_QK[part], here.of_part(part))
             for few in _in_cache(scores_BT):
                 rows = slice(part.start + few.start, part.start + few.start + len(scores_BT[few]))
                 counts.add(rows, scores_BT[few])
@@ -131,21 +132,51 @@ def _targets(vectors: FloatArray, bounds: tuple[float, float]) -> Targets:
     return Targets(vectors, numbers, np.zeros(len(vectors), dtype=bool), *bounds)
 
 
-def _scores(targets: Targets, queries: QueryBlock, own_BP: Steps, top_BK: Steps) -> Steps:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Hidden:
+    """The pairs of a query and a target that it does not rank, in the order of the targets."""
+
+    rows_E: NDArray[np.int64]
+    targets_E: NDArray[np.int64]
+
+    @staticmethod
+    def of(queries: Sequence[RankQuery]) -> _Hidden:
+        rows_E = np.repeat(np.arange(len(queries)), [len(query.excluded) for query in queries])
+        targets_E = np.concatenate([np.empty(0, np.int64), *(query.excluded for query in queries)]).astype(np.int64)
+        order_E = np.argsort(targets_E, kind="stable")
+        return _Hidden(rows_E[order_E], targets_E[order_E])
+
+    def of_block(self, first: int, size: int) -> _Hidden:
+        """Returns the pairs of a block of targets, which are numbered within the block."""
+        start, end = np.searchsorted(self.targets_E, (first, first + size))
+        return _Hidden(self.rows_E[start:end], self.targets_E[start:end] - first)
+
+    def of_part(self, part: slice[int, int, None]) -> _Hidden:
+        """Returns the pairs of some of the queries, which are numbered within the part."""
+        inside_E = (self.rows_E >= part.start) & (self.rows_E < part.stop)
+        return _Hidden(self.rows_E[inside_E] - part.start, self.targets_E[inside_E])
+
+    def write(self, scores_BT: Steps) -> Steps:
+        """Writes `NOT_THERE` for the pairs, in place, and returns the scores."""
+        scores_BT[self.rows_E, self.targets_E] = NOT_THERE
+        return scores_BT
+
+
+def _scores(targets: Targets, queries: QueryBlock, own_BP: Steps, top_BK: Steps, hidden: _Hidden) -> Steps:
     """Returns scores `(B, T)` of a block that give the same counts and the same top as exact scores.
 
     `top_BK` are the scores of the best targets of the blocks before, in descending order.
     """
     error = targets.error(queries)
     if error is not None:
-        scores_BT = targets.every(queries, exact=False)
+        scores_BT = hidden.write(targets.every(queries, exact=False))
         near = [_near(scores_BT[few], own_BP[few], top_BK[few], error) for few in _in_cache(scores_BT)]
         if sum(map(np.count_nonzero, near)) * _RARE <= scores_BT.size:
             everything_BT = np.broadcast_to(targets.column_T, scores_BT.shape)
             targets.refine(scores_BT, queries, everything_BT, np.concatenate(near))
             return scores_BT
     # Where many targets are tied, the vectors that occur several times are computed once.
-    return Targets.of(targets.vectors_UD).every(queries, exact=True)
+    return hidden.write(Targets.of(targets.vectors_UD).every(queries, exact=True))
 
 
 def _in_cache(scores_BT: Steps) -> Iterator[slice[int, int, None]]:
@@ -251,10 +282,10 @@ def _rankings(queries: Sequence[RankQuery], counts: _Counts, best: _Top, steps_Q
                 query_id=query.id,
                 best=first,
                 worst=tuple((above_P + counts.equal_QP[row][: len(own_P)]).tolist()),
-                pool_size=size,
+                pool_size=size - len(query.excluded),
                 num_positives=query.num_positives,
                 official=first,
-                official_pool_size=size,
+                official_pool_size=size - len(query.excluded),
                 top=tuple(starmap(TopCandidate, top)),
                 right_score=float(own_P.max() * steps_Q[row]) if len(own_P) else None,
                 grades=query.grades,

@@ -81,6 +81,7 @@ def rank(
     assert len(queries_QD) == len(queries)
     if groups is None and not nan_wins and not any(len(query.candidates) for query in queries):
         return rank_pool(queries_QD, queries, Pool.of(targets_TD), top=top)
+    assert not any(len(query.excluded) for query in queries), "a query with a list leaves targets out of it"
     targets = Targets.of(targets_TD)
     lengths_Q = lengths(queries_QD)
     broken_Q = ~np.isfinite(lengths_Q)

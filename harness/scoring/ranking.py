@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from harness.types import IndexArray
 
@@ -72,3 +74,5 @@ class RankQuery:
     """Number of right targets in the data, those without a vector included."""
     grades: tuple[int, ...] = ()
     """Grades of the right targets: of the distinct `positives`, then of those without a vector. Empty: all are 1."""
+    excluded: IndexArray = field(default_factory=lambda: np.empty(0, dtype=np.int32))
+    """Indexes of targets that a query without a list does not rank, without repeats. None is among `positives`."""

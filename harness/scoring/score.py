@@ -97,7 +97,9 @@ def rank_dataset(dataset: Dataset, keys: DatasetKeys, store: Store, spec: ModelS
         whole_pool = dataset.task.scope == "global" or not len(query.candidates)
         candidates = _NONE if whole_pool else _kept(place, query.candidates)
         positives, grades = _kept(place, query.positives), _grades(place, query)
-        queries.append(RankQuery(query.id, candidates, positives, len(set(query.positives.tolist())), grades))
+        excluded = np.unique(_kept(place, query.excluded)) if whole_pool else _NONE
+        number = len(set(query.positives.tolist()))
+        queries.append(RankQuery(query.id, candidates, positives, number, grades, excluded))
         if keys.queries[index] is not None and len(positives):
             rankable.append(index)
     asked = [queries[index] for index in rankable]
@@ -152,6 +154,7 @@ def _grades(place: IndexArray, query: Query) -> tuple[int, ...]:
 
 
 def _unranked(query: RankQuery, whole_pool: int) -> Ranking:
+    whole_pool -= len(query.excluded)
     distinct = len(set(query.candidates.tolist())) or whole_pool
     return Ranking(
         query.id, (), (), distinct, query.num_positives, (), len(query.candidates) or whole_pool, grades=query.grades

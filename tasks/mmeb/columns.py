@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from tasks.mmeb.embedded import keep_image
+from tasks.embedded import keep_image
 
 _NULL = -1
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from harness.errors import UserError
 from harness.types import IndexArray, Item, Query, Task, TaskData
-from tasks.mmeb.embedded import image_of
+from tasks.embedded import image_of
 from tasks.mmeb.instruct import JoinedText, is_blank, join_query, join_target
 from tasks.mmeb.parquet import INSTRUCT, ParquetRows, read
 from tasks.mmeb.texts import place, splitter

@@ -24,8 +24,8 @@ from harness.files.parquet import read_schema, row_groups
 from harness.files.reading import JSON_LINES, is_json_lines
 from harness.media.places import check_inside
 from harness.types import Item, Media
+from tasks.embedded import image_of, is_embedded
 from tasks.mmeb.columns import UnusableEntry, images_of, is_image, is_text, texts_of
-from tasks.mmeb.embedded import image_of, is_embedded
 from tasks.mmeb.texts import place
 from trainers.data.pairs import Pair, digest_of, read_pairs
 

@@ -93,6 +93,19 @@ def test_no_list_is_the_list_of_all_targets(case: Case) -> None:
 
 
 @settings(deadline=None)
+@given(cases(lists=False), st.data())
+def test_what_a_query_leaves_out_is_as_if_it_were_not_there(case: Case, data: st.DataObject) -> None:
+    everything = set(range(len(case.targets)))
+    asked, listed = [], []
+    for each in case.asked:
+        others = sorted(everything - set(each.positives.tolist()))
+        out = np.array(data.draw(st.lists(st.sampled_from(others), unique=True)) if others else [], np.int32)
+        asked.append(replace(each, excluded=out))
+        listed.append(replace(each, candidates=np.array(sorted(everything - set(out.tolist())), np.int32)))
+    assert rank(case.queries, case.targets, asked) == rank(case.queries, case.targets, listed)
+
+
+@settings(deadline=None)
 @given(grouped_cases(), st.integers(0, 4))
 def test_a_group_is_ranked_by_the_best_of_its_targets(case: Case, top: int) -> None:
     expected = reference(case.queries, case.targets, case.asked, top, case.groups)

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from harness.errors import UserError
 from harness.media.digests import Digests
 from harness.types import Item, TaskData
+from tasks.embedded import image_of, keep_image
 from tasks.mmeb.columns import images_of, texts_of
-from tasks.mmeb.embedded import image_of, keep_image
 from tasks.mmeb.folder import FolderSource
 from tasks.mmeb.local import local_tasks
 from tests.helpers.image_files import encoded, picture

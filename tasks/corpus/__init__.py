@@ -1,0 +1,1 @@
+"""Corpora with queries and graded judgements, in the layouts of BEIR, MTEB, MIEB, ViDoRe and TREC."""

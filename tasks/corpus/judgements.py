@@ -1,0 +1,107 @@
+"""Judgements of relevance ("qrels"): which target is how relevant to which query.
+
+A table has columns for query, target and grade, by one of the names that datasets use. A file without a header is in
+TREC's format, `query iteration target grade`. M-BEIR adds a fifth column. Without a grade, a judgement means 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import UserError, shortened
+from harness.files.reading import UnreadableFile, place_of, read_text
+from tasks.corpus.tables import FORMATS, Row, RowTable
+
+QUERY_KEYS = ("query-id", "query_id", "qid", "query")
+TARGET_KEYS = ("corpus-id", "corpus_id", "did", "docid", "doc-id", "doc_id")
+GRADE_KEYS = ("score", "relevance", "rel", "grade")
+_TREC_COLUMNS = {3: (0, 1, 2), 4: (0, 2, 3), 5: (0, 2, 3)}
+"""Places of query, target and grade in a line without a header, by the number of its cells."""
+_HINT = "A judgement names a query, a target and a whole number as grade."
+
+
+@dataclass(slots=True)
+class Judgements:
+    """The grades of targets by query. Grades of 0 and below are judgements too, and mean that a target is wrong."""
+
+    grades: dict[str, dict[str, int]] = field(default_factory=dict)
+    repeated: int = 0
+    """Number of judgements that were there before, with the same grade."""
+
+    def add(self, place: str, query: str, target: str, grade: int) -> None:
+        """Adds a judgement. Raises: UserError if the same pair was judged differently before."""
+        known = self.grades.setdefault(query, {})
+        if target not in known:
+            known[target] = grade
+        elif known[target] == grade:
+            self.repeated += 1
+        else:
+            pair = f"query {shortened(query)} and target {shortened(target)}"
+            what = f"{place}: {pair} have the grade {grade} here and {known[target]} before."
+            raise UserError(what, "Keep one of the two judgements.")
+
+
+def read_judgements(files: Sequence[Path]) -> Judgements:
+    """Reads judgements from tables or TREC files. Raises: UserError that names file and line."""
+    found = Judgements()
+    for file in files:
+        for row in RowTable((file,)).rows() if _has_header(file) else _trec_rows(file):
+            query, target = (identifier(row, keys) for keys in (QUERY_KEYS, TARGET_KEYS))
+            found.add(row.place, query, target, _grade(row))
+    return found
+
+
+def identifier(row: Row, keys: Sequence[str]) -> str:
+    """Returns the id under the first of the keys that the row has. Whole numbers become text.
+
+    Raises: UserError if there is none, or if it is of another kind: a float such as 12.0 comes from a table with gaps.
+    """
+    key = next((key for key in keys if key in row.fields), None)
+    if key is None:
+        raise UserError(f"{row.place}: there is no id: none of {', '.join(keys)}.", _HINT)
+    value = row.fields[key]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value:
+        raise UserError(
+            f"{row.place}: {key} is {shortened(repr(value))}, which is no id.", "Write ids as text or as whole numbers."
+        )
+    return value
+
+
+def _grade(row: Row) -> int:
+    key = next((key for key in GRADE_KEYS if key in row.fields), None)
+    value = 1 if key is None else row.fields[key]
+    try:
+        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
+    except ValueError:
+        number = None
+    if number is None or not number.is_integer() or abs(number) > 1000:
+        raise UserError(f"{row.place}: the grade is {shortened(repr(value))}, which is no whole number.", _HINT)
+    return int(number)
+
+
+def _has_header(file: Path) -> bool:
+    """Whether a file is a table with named columns. Files of other kinds, and those without known names, are TREC's."""
+    suffix = file.suffix.lower()
+    if suffix in FORMATS and suffix not in (".tsv", ".csv"):
+        return True
+    first = next(iter(read_text(file).splitlines()), "")
+    cells = {cell.strip().strip('"') for cell in first.replace(",", "\t").split("\t")}
+    return suffix in FORMATS and bool(cells & {*QUERY_KEYS, *TARGET_KEYS})
+
+
+def _trec_rows(file: Path) -> Iterator[Row]:
+    for number, line in enumerate(read_text(file).splitlines(), start=1):
+        cells = line.split()
+        if not cells:
+            continue
+        places = _TREC_COLUMNS.get(len(cells))
+        if places is None:
+            what = f"{place_of(file, number)}: it has {len(cells)} cells, but a line is QUERY 0 TARGET GRADE."
+            raise UnreadableFile(what, "If the file has a header, its columns are query-id, corpus-id and score.")
+        query, target, grade = (cells[place] for place in places)
+        fields: Mapping[str, object] = {"query-id": query, "corpus-id": target, "score": grade}
+        yield Row(place_of(file, number), fields)

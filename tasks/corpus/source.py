@@ -1,0 +1,176 @@
+"""A task from a corpus with queries and graded judgements. Every query ranks the whole corpus."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+
+from harness.errors import UserError, shortened
+from harness.media.places import check_inside
+from harness.types import DataInfo, IndexArray, Item, Query, Task, TaskData
+from tasks.corpus.judgements import Judgements, identifier, read_judgements
+from tasks.corpus.layout import CorpusFiles, find_corpora
+from tasks.corpus.rows import ID_KEYS, ItemReader
+from tasks.corpus.tables import RowTable
+
+METRICS = (
+    *("ndcg@10", "ndcg@5", "ndcg-exp@10", "recall@1", "recall@5", "recall@10", "recall@100"),
+    *("hit@1", "hit@5", "hit@10", "map", "mrr", "mean_rank", "median_rank"),
+)
+"""Metrics of a corpus. The first is the main one of BEIR, MTEB, MIEB and ViDoRe V3."""
+_NOTHING: IndexArray = np.empty(0, dtype=np.int32)
+
+
+@dataclass(slots=True)
+class _Pool:
+    """The distinct targets of a corpus, and the index of each id. Targets of equal content are one target."""
+
+    items: dict[Item, int] = field(default_factory=dict)
+    ids: dict[str, int] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+    targets: Sequence[Item] = ()
+    notes: Counter[str] = field(default_factory=Counter)
+
+    def add(self, name: str, item: Item, place: str) -> None:
+        number = self.items.setdefault(item, len(self.items))
+        if name in self.ids:
+            if self.ids[name] != number:
+                what = f"{place}: the id {shortened(name)} is that of another target in {self.places[name]}."
+                raise UserError(what, "Ids of a corpus are unique. Put the name of its part before each id.")
+            self.notes["repeated_targets"] += 1
+            return
+        self.ids[name] = number
+        self.places[name] = place
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusSource:
+    """Reads one corpus of a folder."""
+
+    found: CorpusFiles
+    images: Path | None = None
+    """The folder that paths of media are relative to. None: the folder of the corpus, or `images` in it."""
+    roots: tuple[Path, ...] = ()
+    """Other folders that links may lead into."""
+
+    def describe(self) -> str:
+        """Says where the data comes from, in one line."""
+        return f"the corpus {self.found.name} in {self.found.folder}"
+
+    def info(self, task: Task) -> DataInfo:  # noqa: ARG002 -- the folder is the task
+        """Names the files. Raises UserError if one lies outside of the folder, or the folder of media is missing."""
+        if self.images is not None and not self.images.is_dir():
+            raise UserError(f"{self.images} is not a folder.", "Name the folder of images with --images.")
+        for file in self.found.files:
+            check_inside(file, self._roots)
+        return DataInfo("corpus", "local", self.found.files, self._root, roots=self._roots)
+
+    def load(self, task: Task) -> TaskData:
+        """Reads targets, judgements and queries. Queries without a judgement, or without a right target, are left out.
+
+        The notes count what was left out: `queries_not_judged`, `queries_without_right_target`,
+        `judgements_outside_the_pool`, `judgements_of_no_query`. They also count `repeated_judgements`,
+        `repeated_targets`, `targets_of_equal_content`, and `queries_left_out_of_their_pools`: such a query is a target
+        itself, and does not rank that.
+
+        Raises: UserError that names file and row.
+        """
+        self.info(task)
+        reader, pool = ItemReader(self._root, self._roots), _Pool()
+        for row in self.found.corpus.rows():
+            name = identifier(row, ID_KEYS)
+            pool.add(*reader.read(row, name))
+        pool.targets = list(pool.items)
+        judged = read_judgements(self.found.judgements)
+        queries = _queries(self.found.queries, reader, pool, judged)
+        if not queries:
+            what = f"{self.found.folder}: no query has a right target in the corpus."
+            raise UserError(what, "Check that the ids of queries, corpus and judgements are the same.")
+        pool.notes["targets_of_equal_content"] += len(pool.ids) - len(pool.items)
+        pool.notes["repeated_judgements"] += judged.repeated
+        notes = {name: count for name, count in pool.notes.items() if count}
+        return TaskData(queries, tuple(pool.items), MappingProxyType(notes))
+
+    @property
+    def _root(self) -> Path:
+        if self.images is not None:
+            return self.images
+        inside = self.found.folder / "images"
+        return inside if inside.is_dir() else self.found.folder
+
+    @property
+    def _roots(self) -> tuple[Path, ...]:
+        return (self.found.folder, *self.roots)
+
+
+def _queries(table: RowTable, reader: ItemReader, pool: _Pool, judged: Judgements) -> tuple[Query, ...]:
+    """The queries that have a right target. `pool.notes` count the others."""
+    queries: dict[str, Query] = {}
+    seen: set[str] = set()
+    for row in table.rows():
+        name = identifier(row, ID_KEYS)
+        if name in seen:
+            raise UserError(f"{row.place}: the query {shortened(name)} is there twice.", "Ids of queries are unique.")
+        seen.add(name)
+        if name not in judged.grades:
+            pool.notes["queries_not_judged"] += 1
+            continue
+        item = reader.read(row, name).item
+        itself = _itself(name, item, pool)
+        grades = {index: grade for index, grade in _right(judged.grades[name], pool).items() if index not in itself}
+        if not grades:
+            pool.notes["queries_without_right_target"] += 1
+            continue
+        queries[name] = Query(
+            name,
+            item,
+            _NOTHING,
+            np.fromiter(grades, dtype=np.int32),
+            grades=() if set(grades.values()) == {1} else tuple(grades.values()),
+            excluded=itself,
+        )
+    pool.notes["judgements_of_no_query"] += sum(len(each) for name, each in judged.grades.items() if name not in seen)
+    return tuple(queries.values())
+
+
+def _itself(name: str, item: Item, pool: _Pool) -> IndexArray:
+    """The index of the target that is the query itself: the same id, media and text, apart from a title.
+
+    Equal ids alone say nothing: many corpora number queries and targets from 0. Source of the rule: BEIR leaves out
+    targets with the id of the query, in sets whose queries are documents, such as ArguAna.
+    """
+    index = pool.ids.get(name)
+    if index is None:
+        return _NOTHING
+    target = pool.targets[index]
+    names = [tuple(medium.name for medium in each.media) for each in (item, target)]
+    if names[0] != names[1] or not target.text.endswith(item.text):
+        return _NOTHING
+    pool.notes["queries_left_out_of_their_pools"] += 1
+    return np.array([index], dtype=np.int32)
+
+
+def _right(grades: Mapping[str, int], pool: _Pool) -> dict[int, int]:
+    """The grades of the right targets by index. Of several ids with equal content the highest grade counts."""
+    right: dict[int, int] = {}
+    for name, grade in grades.items():
+        index = pool.ids.get(name)
+        if index is None:
+            pool.notes["judgements_outside_the_pool"] += 1
+        elif grade > 0:
+            right[index] = max(grade, right.get(index, 0))
+    return right
+
+
+def corpus_tasks(data: Path, images: Path | None = None, roots: tuple[Path, ...] = ()) -> tuple[Task, ...]:
+    """Returns a task for each corpus in a folder; none if it holds none. Raises: UserError as `find_corpora` does."""
+    return tuple(_task(CorpusSource(found, images, roots)) for found in find_corpora(data))
+
+
+def _task(source: CorpusSource) -> Task:
+    return Task(source.found.name, "retrieval", None, None, None, source, scope="global", metrics=METRICS)
