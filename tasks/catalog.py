@@ -8,9 +8,11 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from harness.errors import UnknownName, UserError, unknown_name
-from harness.files.reading import JSON_LINES, is_json_lines
+from harness.files.reading import is_json_lines
 from harness.types import Task
+from tasks.corpus.pairs import CAPTION_KEYS, LABEL_KEYS, pair_tasks
 from tasks.corpus.source import corpus_tasks
+from tasks.corpus.tables import FILE_FORMATS
 from tasks.jsonl import jsonl_task
 from tasks.mmeb.datasets import ROWS as MMEB_ROWS
 from tasks.mmeb.folder import FolderSource
@@ -54,6 +56,7 @@ def resolve_tasks(
     data: Path | None = None,
     images: Path | None = None,
     roots: tuple[Path, ...] = (),
+    columns: Mapping[str, str] | None = None,
 ) -> tuple[Task, ...]:
     """The tasks with the given names, each once. A suite gives all of its tasks, or those that are named.
 
@@ -61,10 +64,12 @@ def resolve_tasks(
         names: names of tasks, alone or with commas between them. `NAME@global` overrides the scope. `all` is every
             subset of a folder, or the task of a file. A name that has a comma itself is written alone.
         suite: the name of a suite. Of a folder, those of its tasks that are there, so its means may be incomplete.
-        data: a folder in a layout of MMEB or of text-video retrieval, or a JSON Lines file, which is one task. With a
-            folder, subsets need not be registered, and `all` is the default. None: the registered sources.
+        data: a folder in a layout of MMEB, of text-video retrieval, of a corpus, or of a table with labels or captions;
+            a JSON Lines file, which is one task; or such a table. With a folder, subsets need not be registered, and
+            `all` is the default. None: the registered sources.
         images: the folder that paths of images and videos are relative to.
         roots: other folders that links in the data may lead into.
+        columns: columns of a table by the names that they are read under, where they have names of their own.
 
     Raises:
         UserError: for an unknown name, for no choice without data, for a task that is not in the suite, and for a suite
@@ -76,10 +81,13 @@ def resolve_tasks(
         if not wanted and suite is None:
             raise UserError("There is nothing to run.", "Choose with --suite or --tasks. `llave tasks` lists them.")
         chosen = _registered(wanted, suite)
+    elif columns or (data.is_file() and data.suffix.lower() in FILE_FORMATS and not is_json_lines(data)):
+        chosen = _in_table(wanted or [ALL], suite, data, images, roots, columns)
     elif data.is_dir():
         chosen = _in_folder(wanted, suite, FolderSource(data, images, roots))
     elif not data.exists() or not is_json_lines(data):
-        what = f"is neither a folder nor JSON Lines ({', '.join(JSON_LINES)})" if data.exists() else "does not exist"
+        tables = ", ".join(FILE_FORMATS)
+        what = f"is neither a folder nor a table or JSON Lines ({tables})" if data.exists() else "does not exist"
         hint = "Write one JSON object on each line: docs/protocol.md." if data.exists() else "Check --data."
         raise UnknownName("data", str(data), f"{data} {what}.", hint)
     else:
@@ -145,15 +153,17 @@ def _check_members(
 
 def _local(source: FolderSource, sets: tuple[VideoSet, ...]) -> dict[str, Task]:
     """All tasks of a folder by name: subsets in MMEB's layouts, text-video datasets, and corpora."""
-    corpora = corpus_tasks(source.data, source.images, source.roots)
-    try:
-        subsets = local_tasks(source.data, source.images, source.roots)
+    others = (*local_video_tasks(sets), *corpus_tasks(source.data, source.images, source.roots))
+    pairs = () if others else pair_tasks(source.data, source.images, source.roots)
+    others = (*others, *pairs)
+    try:  # the hub's folder `data` with a table of pairs is no subset
+        subsets = () if pairs else local_tasks(source.data, source.images, source.roots)
     except UserError:
-        if not sets and not corpora:
+        if not others:
             raise
         subsets = ()
     local: dict[str, Task] = {}
-    for task in (*subsets, *local_video_tasks(sets), *corpora):
+    for task in (*subsets, *others):
         if task.name in local:
             raise UserError(f"{source.data} has {task.name} twice.", "Name one of the two folders with --data.")
         local[task.name] = task
@@ -164,6 +174,27 @@ def _members(name: str, local: Mapping[str, Task], registered: Mapping[str, Task
     """A suite's task as a folder has it: the task, and text-video sets that are a part of it."""
     parts = [task for task in local.values() if task.name != name and published_name(task) == name]
     return [registered[name], *parts] if name in local else parts
+
+
+def _in_table(
+    wanted: Sequence[str],
+    suite: str | None,
+    data: Path,
+    images: Path | None,
+    roots: tuple[Path, ...],
+    columns: Mapping[str, str] | None,
+) -> Iterable[Task]:
+    """The tasks of a table with labels or captions, or of a corpus whose columns have names of their own."""
+    if suite is not None:
+        raise UserError(f"{data} is no suite.", "Leave out --suite.")
+    corpora = corpus_tasks(data, images, roots, columns) if data.is_dir() else ()
+    tasks = corpora or pair_tasks(data, images, roots, columns)
+    if not tasks:
+        keys = f"{', '.join(LABEL_KEYS)}, or for captions of images {', '.join(CAPTION_KEYS)}"
+        hint = f"Its columns would be {keys}. Others are named with --columns, such as label=species."
+        raise UserError(f"{data} has neither labels nor captions.", hint)
+    known = {task.name: task for task in tasks}
+    return _pick(_names(wanted, known), known, tasks, f"{data} has {', '.join(known)}.")
 
 
 def _in_file(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -32,14 +32,16 @@ def choose_tasks(
     data: str | Path | None = None,
     images: str | Path | None = None,
     allow_roots: Sequence[str | Path] = (),
+    columns: Mapping[str, str] | None = None,
 ) -> TaskChoice:
     """The tasks that a user names, in order.
 
     Args:
         given: see `Tasks`. A name that is a task or a suite is not looked for on the disk.
-        data: a folder in MMEB's layout or a .jsonl file, which the named tasks are read from; `all` means all of it.
+        data: a folder, a .jsonl file or a table, which the named tasks are read from; `all` means all of it.
         images: what image paths are relative to.
         allow_roots: other folders that links in the data may lead into.
+        columns: columns of the data with names of their own.
 
     Raises:
         UserError: for a name that is no task, suite, folder or file, and for two different tasks of one name.
@@ -56,11 +58,11 @@ def choose_tasks(
         if isinstance(each, Task):
             chosen.append(each)
         elif isinstance(each, Path):
-            chosen += resolve_tasks(data=each, images=_path(images), roots=roots)
+            chosen += resolve_tasks(data=each, images=_path(images), roots=roots, columns=columns)
         elif each in known:
             chosen += resolve_tasks(suite=each, data=_path(data), images=_path(images), roots=roots)
         elif data is not None:
-            chosen += resolve_tasks(each, data=_path(data), images=_path(images), roots=roots)
+            chosen += resolve_tasks(each, data=_path(data), images=_path(images), roots=roots, columns=columns)
         else:
             chosen += _by_name(each, _path(images), roots)
     if not chosen:

@@ -24,6 +24,7 @@ def evaluate(
     *,
     data: str | Path | None = None,
     images: str | Path | None = None,
+    columns: Mapping[str, str] | None = None,
     allow_roots: Sequence[str | Path] = (),
     limit: int | None = None,
     protocol: ProtocolName = "strict",
@@ -47,8 +48,9 @@ def evaluate(
         model: a name from `models()`, `ORG/NAME` on the hub, a folder, `package.module:Class`, a class, or an embedder
             object. Or a list.
         tasks: names of tasks and suites with commas between, a folder, a .jsonl file, or a `Task`. Or a list.
-        data: a folder in MMEB's layout or a .jsonl file, which the named tasks are read from.
+        data: a folder, a .jsonl file, or a table with labels or captions, which the named tasks are read from.
         images: the folder that image paths are relative to.
+        columns: columns of `data` with names of their own, such as `{"image": "file"}`.
         allow_roots: other folders that links in the data may lead into.
         limit: number of queries of each task that are used, from the first; all if None.
         protocol: `strict`: ties are neutral; `official`: ties are won, as in the public code.
@@ -77,7 +79,7 @@ def evaluate(
     """
     config, settings = _config(protocol, limit, on_bad_media), _run_settings(out, store, budget, workers, device)
     load = model_settings(device, dtype, seed, model_options, trust_remote_code)
-    return _evaluate(model, choose_tasks(tasks, data, images, allow_roots), load, config, settings, progress)
+    return _evaluate(model, choose_tasks(tasks, data, images, allow_roots, columns), load, config, settings, progress)
 
 
 def _evaluate(

@@ -19,6 +19,7 @@ from llave.cli.flags import (
     add_engine_flags,
     add_model_flags,
     add_task_flags,
+    columns_of,
     console,
     model_settings,
     positive,
@@ -156,7 +157,8 @@ def _samples(options: argparse.Namespace, workers: int, progress: Progress) -> M
             "No tasks and no training pairs are chosen.",
             "Use --suite, --tasks or --data, or --recipe for training pairs.",
         )
-    tasks = resolve_tasks(options.tasks, options.suite, data, images, tuple(options.allow_root))
+    roots, columns = tuple(options.allow_root), columns_of(options)
+    tasks = resolve_tasks(options.tasks, options.suite, data, images, roots, columns)
     cache = DatasetCache(digests, progress, workers)
     config = EvalConfig(limit=options.pairs)
     return {task.name: sample_task(cache.load(task, config).data, options.pairs) for task in tasks}

@@ -151,12 +151,26 @@ def add_task_flags(parser: argparse.ArgumentParser, *, recipe: bool = False) -> 
         "--data",
         type=Path,
         metavar="DIR",
-        help="a folder in MMEB's layout or a .jsonl file"
+        help="a folder in a layout of MMEB or BEIR, a .jsonl file, or a table with labels or captions"
         + ("; with --recipe, as `llave train` reads it" if recipe else "")
         + " (default: where the tasks come from, such as the hub)",
     )
     add("--images", type=Path, metavar="DIR", help="folder of image paths (default: found beside the data)")
+    add(
+        "--columns",
+        action="append",
+        default=[],
+        metavar="NAME=COLUMN",
+        help="a column of --data with its own name, such as image=file; may be repeated (default: the usual names)",
+    )
     add_root_flag(group)
+
+
+def columns_of(options: argparse.Namespace) -> dict[str, str]:
+    """The columns that `--columns` names. Raises UserError for one that is not NAME=COLUMN."""
+    from harness.settings import pairs_of
+
+    return pairs_of([part for each in options.columns for part in each.split(",")], "--columns", "image=file")
 
 
 def add_model_flags(parser: argparse.ArgumentParser) -> None:

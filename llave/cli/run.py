@@ -21,6 +21,7 @@ from llave.cli.flags import (
     add_model_flags,
     add_patience_flag,
     add_task_flags,
+    columns_of,
     complain,
     console,
     is_verbose,
@@ -85,7 +86,8 @@ def run(options: argparse.Namespace) -> int:
     from tasks.catalog import resolve_tasks
 
     _check_words(options)
-    tasks = resolve_tasks(options.tasks, options.suite, options.data, options.images, tuple(options.allow_root))
+    roots, columns = tuple(options.allow_root), columns_of(options)
+    tasks = resolve_tasks(options.tasks, options.suite, options.data, options.images, roots, columns)
     # before a model is opened, since it may be made then, and on this process's device
     world = join(options.device, options.patience)
     settings = run_file.settings_by_model(options)

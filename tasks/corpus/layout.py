@@ -6,12 +6,12 @@ Each is a file or a folder of files, named as in BEIR, MTEB, MIEB, ViDoRe or wik
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import UserError
-from tasks.corpus.tables import FORMATS, RowTable
+from tasks.corpus.tables import FILE_FORMATS, FORMATS, RowTable
 
 _CORPUS = ("corpus", "docs", "documents")
 _QUERIES = ("queries", "query")
@@ -30,6 +30,16 @@ class CorpusFiles:
     corpus: RowTable
     queries: RowTable
     judgements: tuple[Path, ...]
+
+    def with_columns(self, renamed: Mapping[str, str]) -> CorpusFiles:
+        """Returns the same with columns of corpus and queries under other names. Either may lack some of them."""
+        if not renamed:
+            return self
+        corpus, queries = self.corpus.with_columns(renamed), self.queries.with_columns(renamed)
+        used = {*corpus.renamed.values(), *queries.renamed.values()}
+        if unused := [column for column in renamed.values() if column not in used]:
+            raise UserError(f"{self.folder} has no column {unused[0]!r} in corpus or queries.", "Check --columns.")
+        return replace(self, corpus=corpus, queries=queries)
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -51,7 +61,7 @@ def find_corpora(data: Path) -> tuple[CorpusFiles, ...]:
 
 def _has_queries(folder: Path) -> bool:
     """Whether a folder has a table of queries. Its other files, which may be a million images, are not listed."""
-    return any((folder / f"{name}{ending}").exists() for name in _QUERIES for ending in ("", *FORMATS))
+    return any((folder / f"{name}{ending}").exists() for name in _QUERIES for ending in ("", *FILE_FORMATS))
 
 
 def _corpora_in(folder: Path) -> tuple[CorpusFiles, ...]:
@@ -71,7 +81,7 @@ def _prefix(entry: Path) -> str | None:
 
 
 def _is_table(path: Path) -> bool:
-    return path.suffix.lower() in FORMATS
+    return path.suffix.lower() in FILE_FORMATS
 
 
 def _corpus(folder: Path, entries: Iterable[Path], prefix: str) -> CorpusFiles:
@@ -94,14 +104,17 @@ def _part(entries: Iterable[Path], prefix: str, names: tuple[str, ...], formats:
     for name in names:
         for entry in entries:
             if entry.is_dir() and entry.name == prefix + name:
-                return _split(entry, formats)
-            if entry.is_file() and entry.stem == prefix + name and entry.suffix.lower() in formats:
+                return split_files(entry, formats)
+            if entry.is_file() and entry.stem == prefix + name and entry.suffix.lower() in (*formats, *FILE_FORMATS):
                 return (entry,)
     return ()
 
 
-def _split(folder: Path, formats: tuple[str, ...]) -> tuple[Path, ...]:
-    """The files of the test split, or of the only one. Shards of a split are named `SPLIT-00000-of-00002`."""
+def split_files(folder: Path, formats: tuple[str, ...]) -> tuple[Path, ...]:
+    """Returns the files of the test split, or of the only one. Shards are named `SPLIT-00000-of-00002`.
+
+    Raises: UserError if there is no table, or if none of several splits is named `test`.
+    """
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in formats)
     splits = sorted({_split_of(path) for path in files})
     if not splits:

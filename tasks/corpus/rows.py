@@ -25,7 +25,7 @@ from tasks.embedded import image_of, keep_image
 
 ID_KEYS = ("_id", "id", "corpus-id", "query-id", "corpus_id", "query_id", "qid", "did", "docid", "doc_id")
 TEXT_KEYS = ("text", "query", "txt", "query_txt", "caption", "contents", "question")
-IMAGE_KEYS = ("image", "img_path", "query_img_path", "image_path", "images")
+IMAGE_KEYS = ("image", "img", "img_path", "query_img_path", "image_path", "images", "file_name")
 VIDEO_KEYS = ("video", "video_path")
 TITLE, INSTRUCTION, INTERLEAVED = "title", "instruction", "data"
 _NUMBERED = re.compile(r"image[ _](\d+)")

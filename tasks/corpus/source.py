@@ -68,7 +68,9 @@ class CorpusSource:
             raise UserError(f"{self.images} is not a folder.", "Name the folder of images with --images.")
         for file in self.found.files:
             check_inside(file, self._roots)
-        return DataInfo("corpus", "local", self.found.files, self._root, roots=self._roots)
+        renamed = sorted(self.found.corpus.renamed.items())
+        content = f"columns {renamed}" if renamed else ""
+        return DataInfo("corpus", "local", self.found.files, self._root, content=content, roots=self._roots)
 
     def load(self, task: Task) -> TaskData:
         """Reads targets, judgements and queries. Queries without a judgement, or without a right target, are left out.
@@ -167,9 +169,14 @@ def _right(grades: Mapping[str, int], pool: _Pool) -> dict[int, int]:
     return right
 
 
-def corpus_tasks(data: Path, images: Path | None = None, roots: tuple[Path, ...] = ()) -> tuple[Task, ...]:
-    """Returns a task for each corpus in a folder; none if it holds none. Raises: UserError as `find_corpora` does."""
-    return tuple(_task(CorpusSource(found, images, roots)) for found in find_corpora(data))
+def corpus_tasks(
+    data: Path, images: Path | None = None, roots: tuple[Path, ...] = (), columns: Mapping[str, str] | None = None
+) -> tuple[Task, ...]:
+    """Returns a task for each corpus in a folder; none if it holds none. `columns` are those of the corpus and queries.
+
+    Raises: UserError as `find_corpora` does.
+    """
+    return tuple(_task(CorpusSource(found.with_columns(columns or {}), images, roots)) for found in find_corpora(data))
 
 
 def _task(source: CorpusSource) -> Task:

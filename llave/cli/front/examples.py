@@ -87,6 +87,7 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
     "validate": (
         Example("llave validate runs/results/mine", "every score again, and what MMEB lacks"),
         Example("llave validate runs/results -s demo", "of another suite"),
+        Example("llave validate runs/results/mine --most 5", "only the first problems"),
     ),
     "completion": (
         Example("llave completion bash > ~/.local/share/bash-completion/completions/llave", "for bash"),

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[3]
 HASHED = "tests.helpers.embedders:Hashed"
 
 SAID = {"-q", "--quiet", "-v", "--verbose"}
-TASKS = {"-s", "--suite", "-t", "--tasks", "-d", "--data", "--images", "--allow-root"}
+TASKS = {"-s", "--suite", "-t", "--tasks", "-d", "--data", "--images", "--columns", "--allow-root"}
 MODEL = {"--device", "--dtype", "--seed", "--model-option", "--trust-remote-code"}
 ENGINE = {"--store", "--budget", "--workers"}
 COMMANDS = {

@@ -1,0 +1,191 @@
+"""One table of pairs as tasks: images or texts with a label, or images with captions.
+
+- **A label column** makes a classification task. Each row is a query, and the distinct labels are the targets.
+- **A caption column** makes two tasks of retrieval, from image to text and from text to image. Each caption of an image
+  is right for it, and `hit@k` is what is called R@k for COCO and Flickr30K.
+
+A table is a file, or a folder of shards as the hub and `save_to_disk` store them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from harness.errors import UserError, shortened
+from harness.files.parquet import read_schema
+from harness.files.reading import explain_reading
+from harness.media.places import check_inside
+from harness.types import DataInfo, IndexArray, Item, Query, Task, TaskData
+from tasks.corpus.layout import split_files
+from tasks.corpus.rows import ID_KEYS, IMAGE_KEYS, VIDEO_KEYS, ItemReader
+from tasks.corpus.tables import ARROW, FILE_FORMATS, FORMATS, Row, RowTable
+
+LABEL_KEYS = ("label", "labels", "fine_label", "class", "category")
+CAPTION_KEYS = ("captions", "caption", "sentences")
+METRICS = ("hit@1", "hit@5", "hit@10", "mrr", "ndcg@10", "recall@5", "recall@10", "mean_rank", "median_rank")
+_NOTHING: IndexArray = np.empty(0, dtype=np.int32)
+Pairing: TypeAlias = Literal["label", "image to text", "text to image"]
+_ENDINGS: Mapping[Pairing, str] = {"label": "", "image to text": "-i2t", "text to image": "-t2i"}
+
+
+@dataclass(frozen=True, slots=True)
+class PairSource:
+    """Reads one table of pairs. It is in `folder`, and its media too, unless `images` says otherwise."""
+
+    table: RowTable
+    folder: Path
+    pairing: Pairing
+    column: str
+    """The column of labels or captions."""
+    images: Path | None = None
+    roots: tuple[Path, ...] = ()
+
+    def describe(self) -> str:
+        """Says where the data comes from, in one line."""
+        return f"{self.pairing}, the column {self.column} of {self.table.files[0]}"
+
+    def info(self, task: Task) -> DataInfo:  # noqa: ARG002 -- the table is the task
+        """Names the files. Raises UserError if one lies outside of the folder, or the folder of media is missing."""
+        if self.images is not None and not self.images.is_dir():
+            raise UserError(f"{self.images} is not a folder.", "Name the folder of images with --images.")
+        for file in self.table.files:
+            check_inside(file, (self.folder, *self.roots))
+        return DataInfo(
+            "table",
+            "local",
+            self.table.files,
+            self.images or self.folder,
+            content=f"{self.pairing} {self.column} {sorted(self.table.renamed.items())}",
+            roots=(self.folder, *self.roots),
+        )
+
+    def load(self, task: Task) -> TaskData:
+        """Reads the rows. Raises UserError that names file and row.
+
+        The notes count `rows_left_out`, which have no label or no caption, and `targets_of_equal_content`.
+        """
+        self.info(task)
+        reader = ItemReader(self.images or self.folder, (self.folder, *self.roots))
+        notes: Counter[str] = Counter()
+        names = label_names(self.table.files[0], self.column) if self.pairing == "label" else ()
+        pairs: list[tuple[str, Item, list[str]]] = []
+        for number, row in enumerate(self.table.rows()):
+            texts = _texts(row, self.column, names)
+            if not texts:
+                notes["rows_left_out"] += 1
+                continue
+            bare = row._replace(fields={key: value for key, value in row.fields.items() if key != self.column})
+            pairs.append((_name(row, number), reader.read(bare, "").item, texts))
+        if not pairs:
+            raise UserError(f"{self.table.files[0]} has no row with {self.column}.", "Name another column: --columns.")
+        queries, targets = (_reversed if self.pairing == "text to image" else _forward)(pairs)
+        return TaskData(tuple(queries), tuple(targets), MappingProxyType(dict(notes)))
+
+
+def _forward(pairs: list[tuple[str, Item, list[str]]]) -> tuple[list[Query], list[Item]]:
+    """Each row asks for its texts."""
+    targets: dict[str, int] = {}
+    queries = []
+    for name, item, texts in pairs:
+        right = dict.fromkeys(targets.setdefault(text, len(targets)) for text in texts)
+        queries.append(Query(name, item, _NOTHING, np.fromiter(right, dtype=np.int32)))
+    return queries, [Item(text) for text in targets]
+
+
+def _reversed(pairs: list[tuple[str, Item, list[str]]]) -> tuple[list[Query], list[Item]]:
+    """Each text asks for its row. The texts of a row are wordings of one question, since they share their target."""
+    targets: dict[Item, int] = {}
+    queries = []
+    for name, item, texts in pairs:
+        right = np.array([targets.setdefault(item, len(targets))], dtype=np.int32)
+        queries += [Query(f"{name}-{turn}", Item(text), _NOTHING, right) for turn, text in enumerate(texts)]
+    return queries, list(targets)
+
+
+def _name(row: Row, number: int) -> str:
+    value = next((row.fields[key] for key in ID_KEYS if row.fields.get(key) is not None), number)
+    return str(value)
+
+
+def _texts(row: Row, column: str, names: tuple[str, ...]) -> list[str]:
+    """The labels or captions of a row."""
+    value = row.fields.get(column)
+    texts = []
+    for each in value if isinstance(value, list) else [value]:
+        if isinstance(each, int) and not isinstance(each, bool) and 0 <= each < len(names):
+            texts.append(names[each])
+        elif isinstance(each, str):
+            texts += [each] if each.strip() else []
+        elif each is not None:
+            what = f"{row.place}: {column} is {shortened(repr(each))}, which is no text."
+            raise UserError(what, "Numbers need the names of the classes, as a ClassLabel of datasets has them.")
+    return texts
+
+
+def label_names(file: Path, column: str) -> tuple[str, ...]:
+    """The names of the classes that the library `datasets` stores with a table; empty if there are none."""
+    if file.suffix.lower() == ARROW:
+        from datasets import Dataset
+
+        with explain_reading(file, "an Arrow file"):
+            return tuple(getattr(Dataset.from_file(str(file)).features.get(column), "names", None) or ())
+    if file.suffix.lower() != ".parquet":
+        return ()
+    with explain_reading(file, "a whole Parquet file"):
+        stored = json.loads((read_schema(file).metadata or {}).get(b"huggingface", b"{}"))
+        names = stored.get("info", {}).get("features", {}).get(column, {}).get("names") or ()
+    return tuple(map(str, names))
+
+
+def pair_tasks(
+    data: Path, images: Path | None = None, roots: tuple[Path, ...] = (), columns: Mapping[str, str] | None = None
+) -> tuple[Task, ...]:
+    """Returns the tasks of a table of pairs; none if `data` is no table with labels or captions.
+
+    Raises: UserError if the table cannot be read.
+    """
+    files = _files_of(data)
+    if not files:
+        return ()
+    table = RowTable(files, MappingProxyType(dict(columns or {})))
+    first = next(table.rows(), None)
+    folder = data if data.is_dir() else data.parent
+    name = data.stem if data.is_file() else data.resolve().name
+    pairings, column = _pairings(first)
+    sources = [PairSource(table, folder, pairing, column, images, roots) for pairing in pairings]
+    return tuple(_task(name, source) for source in sources)
+
+
+def _pairings(first: Row | None) -> tuple[tuple[Pairing, ...], str]:
+    """What the columns of a table allow, and the column that decides it. Labels come before captions."""
+    columns = first.fields if first else {}
+    if label := next((key for key in LABEL_KEYS if key in columns), None):
+        return ("label",), label
+    caption = next((key for key in CAPTION_KEYS if key in columns), None)
+    has_media = any(key in columns for key in (*IMAGE_KEYS, *VIDEO_KEYS))
+    return (("image to text", "text to image"), caption) if caption and has_media else ((), "")
+
+
+def _task(name: str, source: PairSource) -> Task:
+    kind = "classification" if source.pairing == "label" else "retrieval"
+    task = Task(f"{name}{_ENDINGS[source.pairing]}", kind, None, None, None, source, scope="global", metrics=METRICS)
+    return replace(task, query_role="target") if source.pairing == "text to image" else task
+
+
+def _files_of(data: Path) -> tuple[Path, ...]:
+    """The files of a table: one file, or the shards in a folder or in its folder `data`, as on the hub."""
+    if data.is_file():
+        return (data,) if data.suffix.lower() in FILE_FORMATS else ()
+    for folder in (data, data / "data"):
+        tables = [path for path in folder.iterdir() if path.suffix.lower() in FORMATS] if folder.is_dir() else []
+        if tables:
+            return split_files(folder, FORMATS)
+    return ()

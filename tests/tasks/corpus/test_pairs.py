@@ -1,0 +1,168 @@
+"""A table with labels or captions gives the same tasks in every format, and one command runs it."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from harness.errors import UserError
+from harness.media.images import open_image
+from harness.types import TaskData
+from tasks.catalog import resolve_tasks
+from tests.helpers.corpus_files import picture
+
+NAMES = ("cat", "dog", "owl")
+LABELS = (0, 2, 1, 0)
+ROWS = [{"image": f"{number}.png", "label": NAMES[label]} for number, label in enumerate(LABELS)]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    monkeypatch.setenv("LLAVE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def draw(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(len(LABELS)):
+        (folder / f"{number}.png").write_bytes(picture(number))
+    return folder
+
+
+def embedded() -> list[dict[str, object]]:
+    return [{"bytes": picture(number), "path": None} for number in range(len(LABELS))]
+
+
+def as_parquet(folder: Path) -> Path:
+    """As the hub stores it: embedded images, and numbers with the names of the classes in the schema."""
+    features = {"image": {"_type": "Image"}, "label": {"names": list(NAMES), "_type": "ClassLabel"}}
+    table = pa.table({"image": embedded(), "label": list(LABELS)})
+    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    (folder / "data").mkdir(parents=True)
+    pq.write_table(table, folder / "data/test-00000-of-00001.parquet")
+    (folder / "README.md").write_text("---\n")
+    return folder
+
+
+def as_saved(folder: Path) -> Path:
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=list(NAMES))})
+    rows = {"image": embedded(), "label": list(LABELS)}
+    datasets.Dataset.from_dict(rows, features=features).save_to_disk(str(folder))
+    return folder
+
+
+def as_csv(folder: Path) -> Path:
+    with (draw(folder) / "animals.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["image", "label"])
+        writer.writeheader()
+        writer.writerows(ROWS)
+    return folder / "animals.csv"
+
+
+def as_array(folder: Path) -> Path:
+    (draw(folder) / "animals.json").write_text(json.dumps(ROWS))
+    return folder / "animals.json"
+
+
+def as_metadata(folder: Path) -> Path:
+    """As `imagefolder` of the library `datasets`: images, and JSON Lines that name them."""
+    lines = [{"file_name": row["image"], "label": row["label"]} for row in ROWS]
+    (draw(folder) / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+FORMATS = [as_parquet, as_saved, as_csv, as_array, as_metadata]
+
+
+def load(data: Path, columns: dict[str, str] | None = None) -> dict[str, TaskData]:
+    return {task.name: task.source.load(task) for task in resolve_tasks(data=data, columns=columns)}
+
+
+def right(data: TaskData) -> list[list[str]]:
+    return [[data.targets[each].text for each in query.positives.tolist()] for query in data.queries]
+
+
+def colours(items: Sequence[object]) -> list[object]:
+    return [open_image(medium).getpixel((0, 0)) for item in items for medium in item.media]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("write", FORMATS)
+def test_labels_are_the_candidates_of_each_row(write: Callable[[Path], Path], tmp_path: Path) -> None:
+    (data,) = load(write(tmp_path / "animals")).values()
+    assert {target.text for target in data.targets} == set(NAMES)
+    assert right(data) == [[NAMES[label]] for label in LABELS]
+    assert colours([query.item for query in data.queries]) == [
+        (40 * number, 10, 200 - 30 * number) for number in range(len(LABELS))
+    ]
+
+
+def test_captions_are_two_tasks_that_mirror_each_other(tmp_path: Path) -> None:
+    rows = [{"image": f"{number}.png", "captions": [f"one {number}", f"two {number}"]} for number in range(4)]
+    rows[3]["captions"] = []
+    (draw(tmp_path) / "mini.json").write_text(json.dumps(rows))
+    found = load(tmp_path / "mini.json")
+    assert list(found) == ["mini-i2t", "mini-t2i"]
+    forward, back = found.values()
+    assert right(forward) == [[f"one {number}", f"two {number}"] for number in range(3)]
+    assert [query.item.text for query in back.queries] == [text for each in right(forward) for text in each]
+    assert [query.positives.tolist() for query in back.queries] == [[0], [0], [1], [1], [2], [2]]
+    assert back.targets == tuple(query.item for query in forward.queries)
+    assert forward.notes == back.notes == {"rows_left_out": 1}
+    one, other = resolve_tasks(data=tmp_path / "mini.json")
+    assert (one.query_role, other.query_role) == ("query", "target"), "the two share their vectors"
+
+
+def test_columns_with_names_of_their_own_give_the_same_task(tmp_path: Path) -> None:
+    (plain,) = load(as_array(tmp_path)).values()
+    renamed = [{"file": row["image"], "species": row["label"], "label": 7} for row in ROWS]
+    (tmp_path / "other.json").write_text(json.dumps(renamed))
+    (data,) = load(tmp_path / "other.json", {"image": "file", "label": "species"}).values()
+    assert data.targets == plain.targets
+    assert right(data) == right(plain)
+    assert [query.item for query in data.queries] == [query.item for query in plain.queries]
+    digests = {
+        task.source.info(task).content
+        for columns in ({"image": "file", "label": "species"}, {"image": "file", "label": "file"})
+        for task in resolve_tasks(data=tmp_path / "other.json", columns=columns)
+    }
+    assert len(digests) == 2, "the choice of columns is part of the data's identity"
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "said"),
+    [
+        ([{"image": "0.png", "label": 1}], None, "label is 1, which is no text"),
+        ([{"image": "0.png", "kind": "cat"}], None, "has neither labels nor captions"),
+        ([{"text": "a", "caption": "b"}], None, "has neither labels nor captions"),
+        ([{"image": "0.png", "label": "cat"}], {"label": "species"}, "there is no column 'species'"),
+        ([{"image": "0.png", "label": None}], None, "has no row with label"),
+        ([{"label": "cat"}], None, "neither text nor media"),
+        ([["0.png", "cat"]], None, "it is no JSON object"),
+        ({"image": "0.png"}, None, "holds no JSON array"),
+    ],
+)
+def test_what_is_wrong_with_a_table_is_said(
+    rows: object, columns: dict[str, str] | None, said: str, tmp_path: Path
+) -> None:
+    (draw(tmp_path) / "animals.json").write_text(json.dumps(rows))
+    with pytest.raises(UserError) as caught:
+        load(tmp_path / "animals.json", columns)
+    assert said in caught.value.what
+    assert caught.value.hint
+
+
+def test_a_corpus_takes_columns_with_names_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "corpus.jsonl").write_text('{"key": "d0", "body": "alpha"}\n{"key": "d1", "body": "bravo"}\n')
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q0", "text": "first"}\n')
+    (tmp_path / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq0\td0\t1\n")
+    (data,) = load(tmp_path, {"id": "key", "text": "body"}).values()
+    assert [target.text for target in data.targets] == ["alpha", "bravo"]
+    assert data.queries[0].item.text == "first"
+    with pytest.raises(UserError, match="has no column 'content'"):
+        load(tmp_path, {"text": "content"})
