@@ -45,8 +45,7 @@ def evaluate(
     Finished results are found, not computed again. Items are embedded once for all tasks and calls.
 
     Args:
-        model: a name from `models()`, `ORG/NAME` on the hub, a folder, `package.module:Class`, a class, or an embedder
-            object. Or a list.
+        model: a name from `models()`, `ORG/NAME` on the hub, a folder, `package.module:Class`, an object, or a list.
         tasks: names of tasks and suites with commas between, a folder, a .jsonl file, or a `Task`. Or a list.
         data: a folder, a .jsonl file, or a table with labels or captions, which the named tasks are read from.
         images: the folder that image paths are relative to.

@@ -181,7 +181,7 @@ def _task(name: str, source: PairSource) -> Task:
 
 
 def _files_of(data: Path) -> tuple[Path, ...]:
-    """The files of a table: one file, or the shards in a folder or in its folder `data`, as on the hub."""
+    """The files of a table: one file, the shards in a folder, or those in its folder `data`."""
     if data.is_file():
         return (data,) if data.suffix.lower() in FILE_FORMATS else ()
     for folder in (data, data / "data"):

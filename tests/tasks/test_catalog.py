@@ -139,7 +139,7 @@ def test_a_file_is_one_task(tmp_path: Path) -> None:
 def test_data_that_is_nothing_we_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "rows.xlsx").touch()
     with pytest.raises(UserError, match="neither a folder nor"):
-        resolve_tasks(data=tmp_path / "rows.csv")
+        resolve_tasks(data=tmp_path / "rows.xlsx")
     with pytest.raises(UserError, match="does not exist"):
         resolve_tasks(data=tmp_path / "gone")
 
