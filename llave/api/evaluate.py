@@ -42,8 +42,6 @@ def evaluate(
 ) -> EvalResults:
     """Evaluates a model, or several, on tasks. The result files are those that `llave run` writes.
 
-    Finished results are found, not computed again. Items are embedded once for all tasks and calls.
-
     Args:
         model: a name from `models()`, `ORG/NAME` on the hub, a folder, `package.module:Class`, an object, or a list.
         tasks: names of tasks and suites with commas between, a folder, a .jsonl file, or a `Task`. Or a list.
@@ -66,7 +64,7 @@ def evaluate(
         progress: whether to show a progress bar.
 
     Returns:
-        The results. They show as a table in a notebook.
+        The results, which show as a table in a notebook. Finished ones are found, not computed again.
 
     Raises:
         UserError: for what cannot be used. What was finished before is kept; the same call continues from there.
