@@ -61,8 +61,9 @@ def task(
             lie in a list, a mapping by id, a pandas Series or DataFrame, or a `datasets.Dataset` or its column.
             `image` and `video` are a path, an opened PIL image, or a dictionary with `bytes` or `path`. Or a list.
         candidates: the items that are ranked, in any of the same forms. Candidates of equal content are one candidate.
-        positives: for each of the Q queries the right candidate, or a list of them: positions, from 0, or ids. They lie
-            in the order of the queries, or in a mapping by the queries' ids.
+        positives: for each of the Q queries the right candidate, or a list of them: positions, from 0, or ids. Or a
+            mapping from these to grades of relevance, `{"t1": 2, "t2": 1}`, which nDCG uses. They lie in the order of
+            the queries, or in a mapping by the queries' ids.
         groups: for each of the Q queries the name of its group. A group, such as wordings of one question, is one
             cluster in intervals and tests. Empty: queries that share a picture or a right candidate are.
         metrics: names of metrics, such as `hit@1`, `recall@5`, `ndcg@10`; the first is the main one. Empty: those of
@@ -95,7 +96,7 @@ def task(
         raise UserError(f"{name} has no {'candidate' if asked else 'query'}.", "Give at least one.")
     none: IndexArray = np.empty(0, dtype=np.int32)
     rows = tuple(
-        Query(own or str(number), item, none, pool.indexes(each, f"query {number}"), group)
+        Query(own or str(number), item, none, *pool.right(each, f"query {number}", group))
         for number, ((own, item), each, group) in enumerate(zip(asked, right, named, strict=True))
     )
     data = TaskData(rows, tuple(pool.items))
@@ -141,13 +142,21 @@ class _Candidates:
             if own:
                 self._ids[own] = place
 
-    def indexes(self, given: object, where: str) -> IndexArray:
-        """Indexes `(P,)` of a query's positives. Raises UserError for what is no candidate."""
+    def right(self, given: object, where: str, group: str) -> tuple[IndexArray, str, tuple[int, ...]]:
+        """Indexes `(P,)` of a query's positives, its group, and their grades. Raises UserError for no candidate."""
         several = not isinstance(given, str) and isinstance(given, Iterable)
         chosen = list(given) if several and isinstance(given, Iterable) else [given]
-        if not chosen:
+        grades: dict[int, int] = {}
+        for each in chosen:
+            index, grade = self._index(each, where), given[each] if isinstance(given, Mapping) else 1
+            if not isinstance(grade, int) or isinstance(grade, bool):
+                raise UserError(f"{self._task}: {where}: a grade is a whole number, not {grade!r:.80}.", _FIX)
+            if grade > 0:
+                grades[index] = max(grade, grades.get(index, 0))
+        if not grades:
             raise UserError(f"{self._task}: {where} has no positive.", "Give each query at least one.")
-        return np.asarray(list(dict.fromkeys(self._index(each, where) for each in chosen)), dtype=np.int32)
+        graded = () if set(grades.values()) == {1} else tuple(grades.values())
+        return np.fromiter(grades, dtype=np.int32), group, graded
 
     def _index(self, given: object, where: str) -> int:
         if isinstance(given, str):
@@ -184,7 +193,11 @@ def _digest(data: TaskData) -> str:
     return fingerprint(
         {
             "queries": [
-                [query.id, *_fields(query.item), query.positives.tolist(), *([query.group] if query.group else [])]
+                [
+                    *(query.id, *_fields(query.item), query.positives.tolist()),
+                    *([query.group] if query.group else []),
+                    *([list(query.grades)] if query.grades else []),
+                ]
                 for query in data.queries
             ],
             "candidates": [_fields(item) for item in data.targets],

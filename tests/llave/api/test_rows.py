@@ -226,6 +226,8 @@ class TestWrongRows:
             ({"positives": [0, 1, -1]}, "query 2: there is no candidate at position -1"),
             ({"positives": [0, 1, True]}, "query 2: there is no candidate at position True"),
             ({"positives": [0, 1, []]}, "query 2 has no positive"),
+            ({"positives": [0, 1, {2: 0}]}, "query 2 has no positive"),
+            ({"positives": [0, 1, {2: 0.5}]}, "query 2: a grade is a whole number, not 0.5"),
             ({"positives": [0, 1, 1.5]}, "query 2: a positive is a position or an id, not 1.5"),
             ({"positives": [0, 1, "z"]}, "query 2: there is no candidate with the id 'z'"),
             ({"queries": [*QUERIES[:2], ""]}, "t, query 2: it has no text, no image and no video"),
@@ -251,3 +253,21 @@ class TestWrongRows:
 
     def test_metrics_can_be_chosen(self, place):
         assert [*_scores(_task(metrics=["recall@2", "mrr"]), place)[0]] == ["recall@2", "mrr"]
+
+
+def test_grades_are_those_of_the_same_rows_in_a_file(place, tmp_path):
+    grades = [{0: 2, 1: 1, 3: 0}, {1: 3}, {2: 1, 3: 2}]
+    graded = _task(positives=grades, metrics=["ndcg@3", "ndcg-exp@3", "hit@1"])
+    lines = [{"target": str(number), "text": text} for number, text in enumerate(CANDIDATES)]
+    lines += [
+        {"query": str(number), "text": text, "positives": {str(each): grade for each, grade in own.items()}}
+        for number, (text, own) in enumerate(zip(QUERIES, grades, strict=True))
+    ]
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    from_file = front.evaluate(Hashed(), tmp_path / "t.jsonl", out=tmp_path / "out", store=place.store, progress=False)
+    scores = _scores(graded, place)[0]
+    assert scores["hit@1"] == from_file["t"].metrics["hit@1"]
+    assert scores["ndcg@3"].value != scores["ndcg-exp@3"].value
+    ones = [{each: 1 for each, grade in own.items() if grade} for own in grades]
+    assert _same(_task(positives=ones), _task(positives=[[*each] for each in ones]))
+    assert not _same(_task(positives=grades), _task(positives=ones))
