@@ -18,6 +18,7 @@ from harness.files.kinds import not_a
 from harness.files.paths import cache_dir
 from harness.identity import fingerprint, library_version
 from harness.media.containers import check_video, is_animation
+from harness.media.frame_folder import frames_of, joined_digest
 from harness.media.images import MediaInfo, inspect_image
 from harness.media.pixels import VERSION
 from harness.media.places import about, resolve, walk
@@ -63,12 +64,15 @@ class Digests:
         """Returns the digest and size of a medium. Raises: BadMedia.
 
         Images are checked as in `image`. Of videos only the structure is checked; models decode them. The notes on an
-        animated image are those on its first frame.
+        animated image are those on its first frame. If a video is a folder of frames, each of them is checked as an
+        image.
         """
         if media.kind == "image":
             return self.image(media)
         with about(media):
             path = resolve(media)
+            if path.is_dir():
+                return self._frames(media, path)
             check_video(path)
             try:
                 digest, stamp = self._of_file("file", path, _sha256)
@@ -79,6 +83,13 @@ class Digests:
                 notes = self._image(path).notes if is_animation(path) else ()
             version = str(VERSION) if "deep_greys_scaled" in notes else ""  # of an animation, version 1 clipped them
             return MediaInfo(digest, 0, 0, notes, version, stamp)
+
+    def _frames(self, media: Media, folder: Path) -> MediaInfo:
+        stamp = stamp_of(folder)
+        infos = [self.image(frame) for frame in frames_of(media, folder)]
+        notes = dict.fromkeys(note for info in infos for note in info.notes)
+        version = next((info.version for info in infos if info.version), "")
+        return MediaInfo(joined_digest(info.digest for info in infos), 0, 0, tuple(notes), version, stamp)
 
     def receipt(self, key: str) -> Mapping[str, object] | None:
         """Returns the value that `leave_receipt` stored under `key`, or None."""

@@ -12,15 +12,16 @@ import numpy as np
 from harness.errors import UserError
 
 _FORM = re.compile(
-    r"(?P<all>all)|uniform:(?P<count>[1-9]\d{0,5})|fps:(?P<fps>\d+(?:\.\d+)?)(?::(?P<most>[1-9]\d{0,5}))?"
+    r"(?P<all>all)|uniform:(?P<count>[1-9]\d{0,5})(?P<padded>:padded)?|fps:(?P<fps>\d+(?:\.\d+)?)(?::(?P<most>[1-9]\d{0,5}))?"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class FramePolicy:
-    """A rule that chooses frames: `all`, `uniform:8` (evenly spaced), or `fps:3:32`.
+    """A rule that chooses frames: `all`, `uniform:8` (evenly spaced), `uniform:8:padded`, or `fps:3:32`.
 
-    `fps:3:32` is three frames per second, or 32 evenly spaced frames where that would be more than 32.
+    `fps:3:32` is three frames per second, or 32 evenly spaced frames where that would be more than 32. A video with
+    fewer frames than `uniform:8` asks for gives all that it has. With `padded` its last frame is repeated up to 8.
     `str(FramePolicy.parse(text))` is the canonical form of `text`.
     """
 
@@ -29,6 +30,8 @@ class FramePolicy:
     """Maximum number of frames; 0 for no limit."""
     fps: float = 0.0
     """Frames per second; used only by `fps`."""
+    padded: bool = False
+    """Whether a shorter video repeats its last frame up to `most`; used only by `uniform`."""
 
     @staticmethod
     def parse(text: str) -> FramePolicy:
@@ -37,24 +40,30 @@ class FramePolicy:
         if match is None or (match["fps"] and not float(match["fps"])):
             raise UserError(
                 f"Frames of a video cannot be chosen by {text!r}.",
-                "Write all, uniform:8 (eight, evenly spaced), fps:3 (three per second) or fps:3:32 (at most 32).",
+                "Write all, uniform:8 (eight, evenly spaced), uniform:8:padded (never fewer), fps:3 (three per second) "
+                "or fps:3:32 (at most 32).",
             )
         if match["fps"]:
             return FramePolicy("fps", int(match["most"] or 0), float(match["fps"]))
-        return FramePolicy("uniform", int(match["count"])) if match["count"] else FramePolicy("all")
+        if match["count"]:
+            return FramePolicy("uniform", int(match["count"]), padded=bool(match["padded"]))
+        return FramePolicy("all")
 
     def __str__(self) -> str:
         if self.kind == "fps":
             return f"fps:{self.fps:g}:{self.most}" if self.most else f"fps:{self.fps:g}"
-        return f"uniform:{self.most}" if self.kind == "uniform" else "all"
+        return f"uniform:{self.most}{':padded' * self.padded}" if self.kind == "uniform" else "all"
 
     def choose(self, total: int, rate: float) -> list[int]:
-        """Returns the ascending indexes of the frames to see, of a video of `total` frames at `rate` per second."""
+        """Returns the ascending indexes of the frames to see, of a video of `total` frames at `rate` per second.
+
+        Only the last index of a padded video is repeated.
+        """
         if self.kind == "fps":
             return frame_indices(total, rate, self.fps, self.most)
         if self.kind == "uniform" and total > self.most:
             return _spread(total, self.most)
-        return list(range(total))
+        return [*range(total), *[total - 1] * (self.most - total if self.padded else 0)]
 
 
 def frame_indices(total: int, rate: float, fps: float, most: int, *, resample: bool = False) -> list[int]:

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from harness.errors import BadMedia, UserError, shortened
 from harness.files.kinds import MISSING, not_a, what_is
+from harness.media.frame_folder import ENDINGS, frame_names
 from harness.media.spellings import in_another_form, name_below, refuse_address, why_missing
 from harness.types import Media
 
@@ -32,7 +33,7 @@ def about(media: Media) -> Iterator[None]:
 
 
 def resolve(media: Media) -> Path:
-    """Returns the path of a medium's file, with links followed.
+    """Returns the path of a medium's file, with links followed. A video may also be a folder of its frames.
 
     The very name counts first. Then `\\` may stand for `/`, and letters may be in another Unicode form.
 
@@ -45,11 +46,25 @@ def resolve(media: Media) -> Path:
         path, real = _found(media, path)
         _refuse_outside(path, real, roots)
         status = real.stat()
+        if media.kind == "video" and stat.S_ISDIR(status.st_mode):
+            _check_frames(path)
+            return real
         if not stat.S_ISREG(status.st_mode):
             raise BadMedia(not_a(path, "a file"), "A media path must name a file. Correct the data file.")
         if not status.st_size:
             raise BadMedia(f"{path} is empty (0 bytes).", "Fetch the file again.")
         return real
+
+
+def _check_frames(folder: Path) -> None:
+    """Raises BadMedia for a folder without frames."""
+    try:
+        names = frame_names(folder)
+    except OSError as error:
+        raise BadMedia(f"{folder} cannot be read: {error.strerror}.", "Check its permissions.") from None
+    if not names:
+        what = f"{folder} is a folder without a frame: none of its files ends with {', '.join(ENDINGS)}."
+        raise BadMedia(what, "Fetch the frames again, or name the file of the video.")
 
 
 def _found(media: Media, path: Path) -> tuple[Path, Path]:

@@ -6,6 +6,7 @@ A vector's key holds the digest of its media. So a picture that changed since wo
 - **Videos** are read by other libraries. The size, times and number of the file must be the same before and after it is
   decoded. Up to `DIGESTED` bytes it is digested again afterwards. So a change that leaves no trace in the times is
   found, such as one through shared memory. A larger file is digested again only if its times changed since its check.
+  The same holds for a folder of frames, of which the frames are read.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import BadMedia, UserError
+from harness.media.frame_folder import frame_names, joined_digest
 from harness.media.places import resolve
 from harness.types import Media, Seen
 
@@ -25,7 +27,14 @@ DIGESTED = 64 * 1024 * 1024
 
 
 def stamp_of(path: Path) -> str:
-    """Returns the size, times and number of a file as one text, which changes with the file. Raises: OSError."""
+    """Returns the size, times and number of a file as one text, which changes with the file. Raises: OSError.
+
+    The text of a folder of frames begins with their size too, and changes with each of them.
+    """
+    if path.is_dir():
+        stamps = [stamp_of(path / name) for name in frame_names(path)]
+        size = sum(int(stamp.partition("|")[0]) for stamp in stamps)
+        return f"{size}|{joined_digest(stamps)}"
     status = os.stat(path)
     return f"{status.st_size}|{status.st_mtime_ns}|{status.st_ctime_ns}|{status.st_ino}"
 
@@ -100,12 +109,18 @@ def _is_large(stamp: str) -> bool:
 
 def _check_bytes(path: Path, seen: Seen) -> None:
     try:
-        with path.open("rb") as file:
-            same = hashlib.file_digest(file, "sha256").hexdigest() == seen.digest
+        same = _digest_of(path) == seen.digest
     except OSError:
         same = False
     if not same:
         raise _changed(path)
+
+
+def _digest_of(path: Path) -> str:
+    if path.is_dir():
+        return joined_digest(_digest_of(path / name) for name in frame_names(path))
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _stamp(path: Path) -> str:

@@ -7,6 +7,7 @@ frames are in memory at once. The pictures that a caller keeps have at most `ima
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from PIL import Image
@@ -14,8 +15,9 @@ from PIL import Image
 from harness.errors import BadMedia
 from harness.media.containers import check_video
 from harness.media.decode_pool import decode
+from harness.media.frame_folder import frames_of
 from harness.media.frame_policy import FramePolicy
-from harness.media.images import MAX_PIXELS
+from harness.media.images import MAX_PIXELS, open_image
 from harness.media.places import about
 from harness.media.unchanged import unchanged
 from harness.types import Media
@@ -29,7 +31,7 @@ def map_frames(
     """Decodes the frames of a video that `choose(number of frames, frames per second)` names.
 
     Args:
-        media: the video.
+        media: the video: a file, or a folder of frames, whose rate is 0.
         choose: returns indexes of frames. It may be called twice: the second call counts.
         keep: gets each frame as RGB, and returns what to keep of it, such as a small picture. So many large frames take
             little memory.
@@ -62,12 +64,24 @@ def map_frames(
     with about(media):
         try:
             with unchanged(media) as path:
+                if path.is_dir():
+                    return _of_folder(media, path, chosen, kept)
                 check_video(path)
                 return decode(path, chosen, kept)
         except BadMedia as error:
             if not media.where:
                 raise
             raise BadMedia(f"{error.what} It is named in {media.where}.", error.hint) from None
+
+
+def _of_folder(
+    media: Media, folder: Path, choose: Callable[[int, float], Sequence[int]], keep: Callable[[Image.Image], T]
+) -> list[T]:
+    """The frames of a folder. Each is opened like any image, also where sizes differ."""
+    frames = frames_of(media, folder)
+    chosen = choose(len(frames), 0.0)
+    kept = {number: keep(open_image(frames[number])) for number in dict.fromkeys(chosen)}
+    return [kept[number] for number in chosen]
 
 
 def read_frames(media: Media, choose: Callable[[int, float], Sequence[int]]) -> list[Image.Image]:

@@ -17,7 +17,7 @@ from tests.helpers.mmeb_files import shared
 
 policies = st.one_of(
     st.just(FramePolicy("all")),
-    st.builds(FramePolicy, st.just("uniform"), st.integers(1, 64)),
+    st.builds(FramePolicy, st.just("uniform"), st.integers(1, 64), padded=st.booleans()),
     st.builds(FramePolicy, st.just("fps"), st.integers(0, 64), st.sampled_from([0.5, 1.0, 3.0, 12.5])),
 )
 
@@ -43,11 +43,20 @@ def test_the_choice_is_that_of_the_public_code() -> None:
 @given(policies, st.integers(1, 2000), st.floats(0, 240))
 def test_frames_are_there_ascend_and_begin_with_the_first(policy: FramePolicy, total: int, rate: float) -> None:
     chosen = policy.choose(total, rate)
-    assert chosen == sorted(set(chosen))
+    assert chosen == sorted(chosen)
+    assert len(set(chosen)) == len(chosen) or policy.padded
     assert chosen[0] == 0
     assert chosen[-1] < total
     assert len(chosen) <= (policy.most or total)
-    assert len(chosen) == min(policy.most, total) or policy.kind != "uniform"
+    assert len(set(chosen)) == min(policy.most, total) or policy.kind != "uniform"
+
+
+@given(st.integers(1, 64), st.integers(1, 2000))
+def test_padding_only_repeats_the_last_frame_of_a_shorter_video(most: int, total: int) -> None:
+    plain, padded = (FramePolicy("uniform", most, padded=each).choose(total, 0.0) for each in (False, True))
+    assert len(padded) == most
+    assert padded[: len(plain)] == plain
+    assert set(padded[len(plain) :]) <= {total - 1}
 
 
 @given(policies)
