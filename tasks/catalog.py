@@ -17,6 +17,9 @@ from tasks.jsonl import jsonl_task
 from tasks.mmeb.datasets import ROWS as MMEB_ROWS
 from tasks.mmeb.folder import FolderSource
 from tasks.mmeb.local import local_tasks
+from tasks.mmeb_v2.local import ROWS as V2_ROWS
+from tasks.mmeb_v2.local import V2Folder
+from tasks.mmeb_v2.retrieval import retrieval_sets
 from tasks.names import parse_name
 from tasks.suites import find_suite
 from tasks.video.files import VideoSet, video_sets
@@ -31,13 +34,13 @@ ALL = "all"
 
 
 def all_tasks() -> dict[str, Task]:
-    """Every registered task by name: MMEB, text-video retrieval, the demo, and the tasks of other packages.
+    """Every registered task by name: MMEB, text-video retrieval, MMEB-V2, the demo, and the tasks of other packages.
 
     Raises UserError if another package's tasks cannot be loaded, or if a name is taken.
     """
     from tasks.demo.suite import demo_tasks
 
-    tasks = {task.name: task for task in (*MMEB_ROWS, *VIDEO_ROWS, *demo_tasks())}
+    tasks = {task.name: task for task in (*MMEB_ROWS, *VIDEO_ROWS, *V2_ROWS, *demo_tasks())}
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             added: tuple[Task, ...] = entry.load()()
@@ -108,12 +111,12 @@ def _registered(wanted: Sequence[str], suite: str | None) -> Iterable[Task]:
 
 
 def _in_folder(wanted: Sequence[str], suite: str | None, source: FolderSource) -> Iterable[Task]:
-    data, sets = source.data, video_sets(source.data, source.images, source.roots)
-    local = _local(source, sets)
-    registered = {
-        name: with_data(task, sets) if isinstance(task.source, VideoSource) else replace(task, source=source)
-        for name, task in all_tasks().items()
-    }
+    data, v2 = source.data, V2Folder(source.data, source.roots)
+    sets = (*video_sets(data, source.images, source.roots), *retrieval_sets(data, source.roots))
+    corpora = corpus_tasks(data, source.images, source.roots)
+    others = {task.name: task for task in (*corpora, *v2.tasks())}  # a set of MMEB-V2 is a corpus too
+    local = _local(source, sets, tuple(others.values()))
+    registered = {name: _attached(task, source, sets, v2) for name, task in all_tasks().items()}
     where = f"{data} holds {', '.join(local)}."
     known, every = {**local, **registered}, list(local.values())
     names = _names(wanted, known) or [ALL]
@@ -130,6 +133,13 @@ def _in_folder(wanted: Sequence[str], suite: str | None, source: FolderSource) -
         else:
             task.source.info(task)
     return picked
+
+
+def _attached(task: Task, source: FolderSource, sets: tuple[VideoSet, ...], v2: V2Folder) -> Task:
+    """A registered task with the folder as its data, whether it has the task or not."""
+    if isinstance(task.source, VideoSource):
+        return with_data(task, sets)
+    return v2.attach(task) if v2.has_layout_of(task) else replace(task, source=source)
 
 
 def _names(wanted: Sequence[str], known: Mapping[str, Task]) -> list[str]:
@@ -151,9 +161,9 @@ def _check_members(
             raise UserError(f"{dataset} is not in suite {suite}.", f"{suite} has {', '.join(members)}.")
 
 
-def _local(source: FolderSource, sets: tuple[VideoSet, ...]) -> dict[str, Task]:
+def _local(source: FolderSource, sets: tuple[VideoSet, ...], corpora: tuple[Task, ...]) -> dict[str, Task]:
     """All tasks of a folder by name: subsets in MMEB's layouts, text-video datasets, and corpora."""
-    others = (*local_video_tasks(sets), *corpus_tasks(source.data, source.images, source.roots))
+    others = (*local_video_tasks(sets), *corpora)
     pairs = () if others else pair_tasks(source.data, source.images, source.roots)
     others = (*others, *pairs)
     try:  # the hub's folder `data` with a table of pairs is no subset

@@ -9,6 +9,8 @@ from typing import Protocol
 
 from harness.errors import unknown_name
 from tasks.mmeb.datasets import META_TASKS, ROWS
+from tasks.mmeb_v2.parts import VIDEO, VISDOC
+from tasks.mmeb_v2.parts import names as v2_names
 from tasks.video.retrieval import LLAVE, MMEB_V2, task_names
 
 OVERALL = "overall"
@@ -19,6 +21,17 @@ MMEB's overall score is `overall`.
 """
 _SPLITS = ("IND", "OOD")
 _CUTS = (1, 5, 10)
+_V2_NAMES = {"vqa": "qa", "visual_grounding": "grounding"}
+_V2_PARTS = {
+    "video-classification": ("v-cls", "classification of videos"),
+    "video-qa": ("v-qa", "questions about videos"),
+    "video-moment-retrieval": ("v-mret", "retrieval of moments in videos"),
+    "visdoc-vidore-v1": ("vidore-v1", "ViDoRe V1"),
+    "visdoc-vidore-v2": ("vidore-v2", "ViDoRe V2"),
+    "visdoc-visrag": ("visrag", "VisRAG"),
+    "visdoc-ood": ("ood", "documents out of distribution"),
+}
+"""The suites of parts. Video retrieval has one already, `video-retrieval-v2`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +144,31 @@ def suites() -> dict[str, Suite]:
         every.append(suite_of(name, f"MMEB, only {words}", [r for r in ROWS if r.meta_task == meta]))
     every.append(_video_suite(LLAVE, "MSR-VTT (1k-A) and MSVD as LLaVE measures them, in both directions"))
     every.append(_video_suite(MMEB_V2, "text to video as MMEB-V2 measures it"))
+    every += _v2_suites()
     every.append(suite_of("demo", "small drawn scenes and clips; no download", demo_tasks()))
     return {suite.name: suite for suite in every}
+
+
+def _v2_suites() -> list[Suite]:
+    """MMEB-V2, its modalities, and the parts of each."""
+    image = {f"image-{_V2_NAMES.get(meta, meta)}": _of_meta_task(meta) for meta in META_TASKS}
+    video, visdoc = dict(VIDEO), dict(VISDOC)
+    modalities = {"image": image, "video": video, "visdoc": visdoc}
+    whole = {modality: v2_names(parts) for modality, parts in modalities.items()}
+    groups = (*whole.items(), *((name, part) for parts in modalities.values() for name, part in parts.items()))
+    every = tuple(row.name for row in ROWS), whole["video"], whole["visdoc"]
+    suites = [
+        Suite("mmeb-v2", "MMEB-V2, all 78 tasks", tuple(name for names in every for name in names), groups),
+        Suite("mmeb-v2-video", "MMEB-V2, the 18 video tasks", whole["video"], tuple(video.items())),
+        Suite("mmeb-v2-visdoc", "MMEB-V2, the 24 tasks of visual documents", whole["visdoc"], tuple(visdoc.items())),
+    ]
+    for name, (short, words) in _V2_PARTS.items():
+        suites.append(Suite(f"mmeb-v2-{short}", f"MMEB-V2, only {words}", {**video, **visdoc}[name], ()))
+    return suites
+
+
+def _of_meta_task(meta: str) -> tuple[str, ...]:
+    return tuple(row.name for row in ROWS if row.meta_task == meta)
 
 
 def _video_suite(protocol: str, summary: str) -> Suite:

@@ -41,7 +41,14 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
         {"dual", "vlm"},
         {"recognition"},
     ),
-    "tasks": ({"names", "jsonl", "video", "embedded"}, {"corpus", "mmeb"}, {"demo"}, {"suites"}, {"catalog"}),
+    "tasks": (
+        {"names", "jsonl", "video", "embedded"},
+        {"corpus", "mmeb"},
+        {"mmeb_v2"},
+        {"demo"},
+        {"suites"},
+        {"catalog"},
+    ),
     "leaderboards": (
         {"layout"},
         {"stats", "tables", "published"},

@@ -109,16 +109,17 @@ def _is_large(stamp: str) -> bool:
 
 def _check_bytes(path: Path, seen: Seen) -> None:
     try:
-        same = _digest_of(path) == seen.digest
+        same = content_digest(path) == seen.digest
     except OSError:
         same = False
     if not same:
         raise _changed(path)
 
 
-def _digest_of(path: Path) -> str:
+def content_digest(path: Path) -> str:
+    """Returns the SHA-256 of a resolved file, or that of a folder of frames. Raises: OSError."""
     if path.is_dir():
-        return joined_digest(_digest_of(path / name) for name in frame_names(path))
+        return joined_digest(content_digest(path / name) for name in frame_names(path))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

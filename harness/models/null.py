@@ -16,6 +16,7 @@ import numpy as np
 
 from harness.identity import fingerprint, item_key
 from harness.media.places import resolve
+from harness.media.unchanged import content_digest
 from harness.models.common import cpu_only, handle, no_options
 from harness.types import (
     Embedder,
@@ -81,11 +82,7 @@ class OracleEmbedder(NullEmbedder):
 
 
 def _content(item: Item, role: Role) -> Content:
-    digests = []
-    for medium in item.media:
-        with resolve(medium).open("rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return item_key("null", item, role, digests)
+    return item_key("null", item, role, [content_digest(resolve(medium)) for medium in item.media])
 
 
 def _noise(content: bytes) -> FloatArray:

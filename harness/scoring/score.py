@@ -63,7 +63,7 @@ def score(dataset: Dataset, keys: DatasetKeys, store: Store, spec: ModelSpec, *,
     if any(ranking.depends_on_protocol for ranking in rankings):
         public = {metric: [metric.score_official(ranking) for ranking in rankings] for metric in metrics}
     both = {"strict": _scores(strict, rankings, clusters, "strict")}
-    both["official"] = both["strict"] if public == strict else _scores(public, rankings, clusters, "official")
+    both["official"] = both["strict"] if public is strict else _scores(public, rankings, clusters, "official")
     main = (public if protocol == "official" else strict)[metrics[0]]
     return Scored(
         tuple(rankings),

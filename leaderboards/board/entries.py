@@ -53,13 +53,13 @@ class Entry:
 
     def metric(self, task: str) -> str:
         """The main metric of a task that has a score."""
-        return self.published.metric if self.published else self.records[task].result.main_metric
+        return self.published.metric_of(task) if self.published else self.records[task].result.main_metric
 
     def others(self, task: str) -> Mapping[str, float]:
         """All metrics of a task, by name; empty if it has no score."""
         if self.published:
             more = {metric: scores[task] for metric, scores in self.published.more.items() if task in scores}
-            return {self.published.metric: self.published.scores[task], **more} if task in self.scores else more
+            return {self.metric(task): self.published.scores[task], **more} if task in self.scores else more
         record = self.records.get(task)
         return {name: score.value for name, score in record.result.metrics.items()} if record else {}
 

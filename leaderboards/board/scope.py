@@ -11,13 +11,13 @@ from harness.results.verified import Record
 from leaderboards.board.board import Board
 from leaderboards.board.standings import mean_weights
 from leaderboards.load import is_separate, load
-from leaderboards.published.rows import PublishedRow
+from leaderboards.published.mmeb_v2 import part_suites
+from leaderboards.published.rows import TEXT_TO_VIDEO, PublishedRow
 from leaderboards.tables import some
 from tasks.suites import Suite, column_of, find_suite, smallest_suite, suite_of, suites
 from tasks.video.retrieval import VIDEO_FOLDER
 
 DEFAULT_SUITE = "mmeb"
-_TEXT_TO_VIDEO = "text-to-video"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +52,40 @@ def rows_for(suite: Suite, rows: Iterable[PublishedRow]) -> list[PublishedRow]:
 
 
 def of_suite(row: PublishedRow, suite: Suite) -> PublishedRow:
-    """The row with only those of its means that are means of `suite`.
+    """The row with only those of its means that are means of `suite`, by the names of that suite.
 
-    If the suite equals a group of the row's own suite, such as OOD, that group's mean becomes `overall`.
+    Two means are the same if they are over the same tasks. So the printed mean of OOD is the `overall` of MMEB-OOD.
     """
     if row.suite == suite.name:
         return row
-    own = suites().get(row.suite)
-    same = next((name for name, tasks in own.groups if set(tasks) == set(suite.tasks)), None) if own else None
-    means = {"overall": row.means[same]} if same and same in row.means else {}
-    marks = tuple(replace(mark, cell="overall") for mark in row.marks if mark.cell == same)
+    printed = _tasks_of_means(row.suite)
+    wanted = {"overall": suite.tasks, **dict(suite.groups)}
+    same = {
+        name: next((mean for mean in row.means if printed.get(mean) == set(tasks)), None)
+        for name, tasks in wanted.items()
+    }
+    means = {name: row.means[mean] for name, mean in same.items() if mean is not None}
+    marks = tuple(replace(mark, cell=name) for mark in row.marks for name, mean in same.items() if mark.cell == mean)
     return replace(row, suite=suite.name, means=means, marks=marks)
+
+
+def _tasks_of_means(name: str) -> dict[str, set[str]]:
+    """The tasks of each printed mean of rows of a suite. Rows of MMEB have means of MMEB-V2 too."""
+    suite = suites().get(name)
+    if suite is None:
+        return {}
+    found = {mean: set(tasks) for mean, tasks in suite.groups} | {"overall": set(suite.tasks)}
+    for each in part_suites() if name == DEFAULT_SUITE else ():
+        found |= {mean: set(tasks) for mean, tasks in each.groups if mean not in found}
+        found[each.name] = set(each.tasks)
+    return found
 
 
 def every_published() -> list[PublishedRow]:
     """All published rows, with the names of datasets and metrics that the tasks use."""
     from leaderboards.published import published_rows
 
-    return [_named_as_here(row) if row.suite == _TEXT_TO_VIDEO else row for row in published_rows()]
+    return [_named_as_here(row) if row.suite == TEXT_TO_VIDEO else row for row in published_rows()]
 
 
 def _named_as_here(row: PublishedRow) -> PublishedRow:

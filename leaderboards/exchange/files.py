@@ -22,6 +22,7 @@ from harness.files.writing import write_atomic
 from harness.identity import fingerprint
 from harness.results.shape import is_number
 from leaderboards.published.rows import Citation, PublishedRow
+from tasks.mmeb_v2.parts import VISDOC, names, task_name
 from tasks.suites import find_suite
 
 FORMAT = 1
@@ -35,6 +36,9 @@ _NO_SCORES = re.compile("[A-Z]+[_/][A-Z_/]+")
 SHOWN = "hit@1"
 """The metric that a board shows of imported scores."""
 _AS_FRACTIONS = 'Write scores as fractions, such as {"hit@1": 0.572}.'
+
+_LINEAR = "ndcg_linear@5"
+"""The board's name of the metric of visual documents."""
 
 Origin = Literal["mmeb", "acc", "mteb"]
 Json = Mapping[str, object]
@@ -83,7 +87,7 @@ def check_content(path: Path, content: Json) -> None:
             elif not (isinstance(scores, str) and _NO_SCORES.fullmatch(scores)):
                 what = f"{path}: {dataset} has neither scores nor {ABSENT}, but {scores!r}."
                 raise UserError(what, _AS_FRACTIONS)
-    if not _column(part(metrics, "image"), SHOWN):
+    if not _shown(metrics).keys() & set(find_suite("mmeb-v2").tasks):
         raise UserError(f"{path} has no {SHOWN} of a dataset of MMEB, so no board can show it.", _AS_FRACTIONS)
 
 
@@ -138,8 +142,8 @@ def imported_rows(places: Sequence[Path]) -> tuple[PublishedRow, ...]:
 def row_of(imported: Imported, path: Path) -> PublishedRow:
     """Imported scores in the form of a published row."""
     metadata, metrics = part(imported.content, "metadata"), part(imported.content, "metrics")
-    datasets = {name: scores for modality in metrics for name, scores in part(metrics, modality).items()}
-    by_metric = {metric: _column(datasets, metric) for metric in (SHOWN, "hit@5", "hit@10", "ndcg_linear@5")}
+    datasets = _datasets(metrics)
+    by_metric = {metric: _column(datasets, metric) for metric in ("hit@5", "hit@10", _LINEAR)}
     date = str(metadata.get("report_generated_date") or "")[:10]
     width = metadata.get("embedding_dimension")
     return PublishedRow(
@@ -151,15 +155,26 @@ def row_of(imported: Imported, path: Path) -> PublishedRow:
         evaluator="",
         size=_size(metadata.get("model_size")),
         width=width if isinstance(width, int) and width > 0 else None,
-        scores=by_metric.pop(SHOWN),
+        scores=_shown(metrics),
         more={metric: column for metric, column in by_metric.items() if column},
         notes=(f"data source: {metadata['data_source']}",) if metadata.get("data_source") else (),
     )
 
 
+def _datasets(metrics: Json) -> Json:
+    return {name: scores for modality in metrics for name, scores in part(metrics, modality).items()}
+
+
+def _shown(metrics: Json) -> dict[str, float]:
+    """The main scores of tasks of MMEB-V2 by the names of the tasks. Documents have another metric than the others."""
+    hits, documents = (_column(_datasets(metrics), metric) for metric in (SHOWN, _LINEAR))
+    scores = {task: (documents if task in names(VISDOC) else hits).get(task) for task in {**hits, **documents}}
+    return {task: score for task, score in scores.items() if score is not None}
+
+
 def _column(datasets: Json, metric: str) -> dict[str, float]:
     values = {name: part(datasets, name).get(metric) for name in datasets}
-    return {name: value for name, value in values.items() if isinstance(value, int | float)}
+    return {task_name(name): value for name, value in values.items() if isinstance(value, int | float)}
 
 
 def _size(stated: object) -> int | None:

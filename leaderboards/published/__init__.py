@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TypedDict, cast
 
 from harness.files.reading import read_object
-from leaderboards.published.rows import Citation, Kind, MeanMismatch, PublishedRow
+from leaderboards.published.rows import TEXT_TO_VIDEO, Citation, Kind, MeanMismatch, PublishedRow
+from tasks.mmeb_v2.parts import task_name
 
 __all__ = ["Citation", "Kind", "MeanMismatch", "PublishedRow", "printed_rows", "published_rows"]
 
@@ -64,6 +65,7 @@ def printed_rows() -> tuple[PublishedRow, ...]:
 
 def _read(table: _Table) -> list[PublishedRow]:
     sources = [Citation(**each) for each in table["sources"]]
+    named = _fractions if table["suite"] == TEXT_TO_VIDEO else _fractions_by_task
     return [
         PublishedRow(
             model=row["model"],
@@ -74,14 +76,19 @@ def _read(table: _Table) -> list[PublishedRow]:
             evaluator=table["evaluator"],
             group=row.get("group", ""),
             size=row.get("size"),
-            scores=_fractions(row.get("scores", {})),
+            scores=named(row.get("scores", {})),
             means=_fractions(row.get("means", {})),
             means_source=sources[row["means_source"]] if "means_source" in row else None,
-            more={metric: _fractions(scores) for metric, scores in row.get("more", {}).items()},
+            more={metric: named(scores) for metric, scores in row.get("more", {}).items()},
             notes=tuple(row.get("notes", ())),
         )
         for row in table["rows"]
     ]
+
+
+def _fractions_by_task(percents: Mapping[str, float]) -> dict[str, float]:
+    """The fractions by the names of the tasks, which are not always those of the public board."""
+    return {task_name(name): value for name, value in _fractions(percents).items()}
 
 
 def _fractions(percents: Mapping[str, float]) -> dict[str, float]:

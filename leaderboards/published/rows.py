@@ -7,9 +7,17 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from tasks.mmeb_v2.parts import VISDOC, names
+
+TEXT_TO_VIDEO = "text-to-video"
+"""The suite of rows with only text-to-video scores."""
+DOCUMENTS = "ndcg@5"
+"""The metric of visual documents on the public board of MMEB-V2, which calls it ndcg_linear@5."""
+
 Kind = Literal["published", "self-reported", "imported"]
 """Who reports the scores: others, the model's authors, or a score file that `llave import` read."""
 
+_DOCUMENT_TASKS = frozenset(names(VISDOC))
 _NOTHING: Mapping[str, float] = MappingProxyType({})
 
 
@@ -48,7 +56,7 @@ class PublishedRow:
     suite: str
     """`mmeb`, or `text-to-video` for rows with only text-to-video scores."""
     metric: str
-    """The metric of `scores` and `means`: `hit@1`, or `recall@1` for text-to-video."""
+    """The metric of `scores` and `means`: `hit@1`, or `recall@1` for text-to-video. `metric_of` knows documents too."""
     evaluator: str
     """The evaluation code, if stated: `MMEB v1`, `MMEB v2`, `CLIP4Clip`."""
     group: str = ""
@@ -70,3 +78,7 @@ class PublishedRow:
     """The audit's findings: means that contradict their parts."""
     protocol: Literal["official"] = "official"
     """The protocol of all public code: a tie counts as won."""
+
+    def metric_of(self, task: str) -> str:
+        """The metric of the score of a task."""
+        return DOCUMENTS if task in _DOCUMENT_TASKS else self.metric

@@ -13,10 +13,10 @@ from harness.results.verified import Record
 from harness.scoring.metrics import Metric
 from harness.scoring.ranking import Ranking
 from harness.settings import pairs_of, read_settings
-from harness.types import ProtocolName
+from harness.types import ProtocolName, Task
 from leaderboards.exchange.files import ABSENT, Json
-from leaderboards.published.mmeb_v2 import VIDEO, VISDOC, names
-from tasks.mmeb.datasets import NUM_QUERIES
+from tasks.catalog import all_tasks
+from tasks.mmeb_v2.parts import VIDEO, VISDOC, board_name, names
 from tasks.suites import find_suite
 
 
@@ -36,15 +36,22 @@ class SubmissionMetadata:
 
 _CUTS = (1, 5, 10)
 _KINDS = ("hit", "ndcg_linear", "ndcg_exponential", "precision", "recall", "f1", "map", "mrr")
+_NAMES = {"ndcg_linear": "ndcg", "ndcg_exponential": "ndcg-exp"}
 
 
-def score_file(records: Sequence[Record], rule: ProtocolName, given: Sequence[str]) -> dict[str, object]:
+def score_file(
+    records: Sequence[Record], rule: ProtocolName, given: Sequence[str], suite: str = "mmeb"
+) -> dict[str, object]:
     """The score file of one model. Scores are fractions under the protocol `rule`.
 
-    `given` is metadata that results do not have, each as `KEY=VALUE`. Datasets without a result are `FILE_N/A`. So are
-    MMEB v2's video and document datasets, since they are not measured here under its protocol.
+    Args:
+        records: results of the model.
+        rule: the protocol.
+        given: metadata that results do not have, each as `KEY=VALUE`.
+        suite: `mmeb`, or `mmeb-v2` for the video and document tasks too. All else in the file is `FILE_N/A`.
 
-    Raises: UserError for unknown metadata, for results of part of a dataset, and for damaged rows.
+    Raises:
+        UserError: for unknown metadata, for results of part of a dataset, and for damaged rows.
     """
     by_task = {record.result.task: record for record in records}
     model = records[0].result.model
@@ -53,30 +60,36 @@ def score_file(records: Sequence[Record], rule: ProtocolName, given: Sequence[st
     read = read_settings(SubmissionMetadata(), written, "metadata")
     metadata |= {"data_source": "Self-Reported", **{name: getattr(read, name) for name in written}}
     metadata["report_generated_date"] = datetime.now().astimezone().isoformat()
-    image = {task: _scores(by_task[task], rule) if task in by_task else ABSENT for task in find_suite("mmeb").tasks}
-    if all(scores == ABSENT for scores in image.values()):
-        raise UserError(f"{model['name']} has no result of an MMEB dataset.", "Run it with --suite mmeb.")
-    others = {suite: dict.fromkeys(names(groups), ABSENT) for suite, groups in (("video", VIDEO), ("visdoc", VISDOC))}
-    return {"metadata": metadata, "metrics": {"image": image, **others}}
+    wanted = find_suite(suite).tasks
+    modalities = {"image": find_suite("mmeb").tasks, "video": names(VIDEO), "visdoc": names(VISDOC)}
+    known = all_tasks()
+    measured = {task: _scores(by_task[task], rule, known[task]) for task in wanted if task in by_task}
+    metrics = {
+        modality: {board_name(task): measured.get(task, ABSENT) for task in tasks}
+        for modality, tasks in modalities.items()
+    }
+    if not measured:
+        raise UserError(f"{model['name']} has no result of a dataset of {suite}.", f"Run it with --suite {suite}.")
+    return {"metadata": metadata, "metrics": metrics}
 
 
-def _scores(record: Record, rule: ProtocolName) -> Json:
+def _scores(record: Record, rule: ProtocolName, task: Task) -> Json:
     result = record.result
     if result.settings.get("limit") is not None:
         raise UserError(f"{record.path} has only the first queries.", "Run it again without --limit.")
-    if result.num_queries != NUM_QUERIES:
-        what = f"{record.path} has {counted(result.num_queries, 'query')}; MMEB's {result.task} has {NUM_QUERIES}."
-        raise UserError(what, "Run the dataset itself: --suite mmeb.")
+    if result.num_queries != task.num_queries:
+        what = f"{record.path} has {counted(result.num_queries, 'query')}; {task.name} has {task.num_queries:,}."
+        raise UserError(what, "Run the dataset itself: --suite mmeb or --suite mmeb-v2.")
     rankings = read_figures(record.path, result).every_ranking
     scores: dict[str, object] = {f"{kind}@{cut}": _mean(kind, cut, rankings, rule) for kind in _KINDS for cut in _CUTS}
     return {**scores, "num_pred": len(rankings), "num_data": result.num_queries}
 
 
 def _mean(kind: str, cut: int, rankings: Sequence[Ranking], rule: ProtocolName) -> float:
-    """The mean of a metric. Relevance is binary here, so linear and exponential gains are the same."""
+    """The mean of a metric, by its name on the board."""
     if kind == "f1":
         precision, recall = Metric("precision", cut), Metric("recall", cut)
         pairs = [(value(precision, each, rule), value(recall, each, rule)) for each in rankings]
         return precision.aggregate(2 * p * r / (p + r) if p + r else 0.0 for p, r in pairs)
-    metric = Metric(kind.removesuffix("_linear").removesuffix("_exponential"), cut)
+    metric = Metric(_NAMES.get(kind, kind), cut)
     return metric.aggregate(value(metric, each, rule) for each in rankings)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 ABOUT = "write results as a score file of the public MMEB leaderboard, or for a model card"
 
+_CARD = "model-card"
+
 
 class _Export(NamedTuple):
     model: str
@@ -30,9 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "-f",
         "--format",
-        choices=("mmeb", "model-card"),
+        choices=("mmeb", "mmeb-v2", "model-card"),
         default="mmeb",
-        help="mmeb: the leaderboard's score file; model-card: Markdown",
+        help="mmeb: the leaderboard's score file, images only; mmeb-v2: all 78 tasks; model-card: Markdown",
     )
     add("-o", "--output", type=Path, required=True, metavar="FILE", help="file to write; a folder for several models")
     add("--model", metavar="NAME", help="export only this model (default: all)")
@@ -61,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     models = [each.model for each in exports]
     if not exports:
         raise UserError("There is nothing to export.", "Check --model." if options.model else "Give other results.")
-    suffix = ".json" if options.format == "mmeb" else ".md"
+    suffix = ".md" if options.format == _CARD else ".json"
     folder = len(exports) > 1 or options.output.is_dir()
     if len(set(models)) < len(models) or (folder and options.output.suffix == suffix):
         raise UserError(f"These are several results: {', '.join(models)}.", "Choose a --model, or a folder as -o.")
@@ -80,7 +82,7 @@ def _exports(options: argparse.Namespace) -> Iterator[_Export]:
     from tasks.suites import find_suite
 
     imported = imported_files(options.results)
-    if imported and options.format != "mmeb":
+    if imported and options.format == _CARD:
         raise UserError("A model card cannot have imported scores.", "Give results of `llave run`.")
     for path in imported:
         scores = load_imported(path)
@@ -95,8 +97,8 @@ def _exports(options: argparse.Namespace) -> Iterator[_Export]:
     for model, records in models.items():
         if options.model in (None, model):
             _check_one(model, records)
-            if options.format == "mmeb":
-                yield _Export(model, _json(score_file(records, options.protocol, options.meta)))
+            if options.format != _CARD:
+                yield _Export(model, _json(score_file(records, options.protocol, options.meta, options.format)))
             else:
                 yield _Export(model, model_card([each.result for each in records], find_suite(options.suite)))
 

@@ -28,24 +28,30 @@ class Judgements:
 
     grades: dict[str, dict[str, int]] = field(default_factory=dict)
     repeated: int = 0
-    """Number of judgements that were there before, with the same grade."""
+    """Number of judgements that were there before, with the same grade or with another one that `highest` allows."""
+    highest: bool = False
+    """Whether the highest grade of a pair counts. Otherwise two grades of one pair are an error."""
 
     def add(self, place: str, query: str, target: str, grade: int) -> None:
         """Adds a judgement. Raises: UserError if the same pair was judged differently before."""
         known = self.grades.setdefault(query, {})
         if target not in known:
             known[target] = grade
-        elif known[target] == grade:
+        elif known[target] == grade or self.highest:
             self.repeated += 1
+            known[target] = max(grade, known[target])
         else:
             pair = f"query {shortened(query)} and target {shortened(target)}"
             what = f"{place}: {pair} have the grade {grade} here and {known[target]} before."
             raise UserError(what, "Keep one of the two judgements.")
 
 
-def read_judgements(files: Sequence[Path]) -> Judgements:
-    """Reads judgements from tables or TREC files. Raises: UserError that names file and line."""
-    found = Judgements()
+def read_judgements(files: Sequence[Path], *, highest: bool = False) -> Judgements:
+    """Reads judgements from tables or TREC files. Raises: UserError that names file and line.
+
+    With `highest` a pair may have several grades, of which the highest counts.
+    """
+    found = Judgements(highest=highest)
     for file in files:
         for row in RowTable((file,)).rows() if _has_header(file) else _trec_rows(file):
             query, target = (identifier(row, keys) for keys in (QUERY_KEYS, TARGET_KEYS))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import TypeAlias
 
 import numpy as np
 
@@ -15,14 +16,16 @@ from harness.media.places import check_inside
 from harness.types import DataInfo, IndexArray, Item, Query, Task, TaskData
 from tasks.corpus.judgements import Judgements, identifier, read_judgements
 from tasks.corpus.layout import CorpusFiles, find_corpora
-from tasks.corpus.rows import ID_KEYS, ItemReader
-from tasks.corpus.tables import RowTable
+from tasks.corpus.rows import ID_KEYS, ItemReader, ItemRow
+from tasks.corpus.tables import Row, RowTable
 
 METRICS = (
     *("ndcg@10", "ndcg@5", "ndcg-exp@10", "recall@1", "recall@5", "recall@10", "recall@100"),
     *("hit@1", "hit@5", "hit@10", "map", "mrr", "mean_rank", "median_rank"),
 )
 """Metrics of a corpus. The first is the main one of BEIR, MTEB, MIEB and ViDoRe V3."""
+ReadItem: TypeAlias = Callable[[Row, str], ItemRow]
+"""Makes an item of a row and its id."""
 _NOTHING: IndexArray = np.empty(0, dtype=np.int32)
 
 
@@ -73,30 +76,10 @@ class CorpusSource:
         return DataInfo("corpus", "local", self.found.files, self._root, content=content, roots=self._roots)
 
     def load(self, task: Task) -> TaskData:
-        """Reads targets, judgements and queries. Queries without a judgement, or without a right target, are left out.
-
-        The notes count what was left out: `queries_not_judged`, `queries_without_right_target`,
-        `judgements_outside_the_pool`, `judgements_of_no_query`. They also count `repeated_judgements`,
-        `repeated_targets`, `targets_of_equal_content`, and `queries_left_out_of_their_pools`: such a query is a target
-        itself, and does not rank that.
-
-        Raises: UserError that names file and row.
-        """
+        """Reads targets, judgements and queries, as `load_corpus` does. Raises: UserError that names file and row."""
         self.info(task)
-        reader, pool = ItemReader(self._root, self._roots), _Pool()
-        for row in self.found.corpus.rows():
-            name = identifier(row, ID_KEYS)
-            pool.add(*reader.read(row, name))
-        pool.targets = list(pool.items)
-        judged = read_judgements(self.found.judgements)
-        queries = _queries(self.found.queries, reader, pool, judged)
-        if not queries:
-            what = f"{self.found.folder}: no query has a right target in the corpus."
-            raise UserError(what, "Check that the ids of queries, corpus and judgements are the same.")
-        pool.notes["targets_of_equal_content"] += len(pool.ids) - len(pool.items)
-        pool.notes["repeated_judgements"] += judged.repeated
-        notes = {name: count for name, count in pool.notes.items() if count}
-        return TaskData(queries, tuple(pool.items), MappingProxyType(notes))
+        read = ItemReader(self._root, self._roots).read
+        return load_corpus(self.found, read, read, read_judgements(self.found.judgements))
 
     @property
     def _root(self) -> Path:
@@ -110,7 +93,31 @@ class CorpusSource:
         return (self.found.folder, *self.roots)
 
 
-def _queries(table: RowTable, reader: ItemReader, pool: _Pool, judged: Judgements) -> tuple[Query, ...]:
+def load_corpus(found: CorpusFiles, read_query: ReadItem, read_target: ReadItem, judged: Judgements) -> TaskData:
+    """Reads a corpus and its queries. Queries without a judgement, or without a right target, are left out.
+
+    The notes count what was left out: `queries_not_judged`, `queries_without_right_target`,
+    `judgements_outside_the_pool`, `judgements_of_no_query`. They also count `repeated_judgements`,
+    `repeated_targets`, `targets_of_equal_content`, and `queries_left_out_of_their_pools`: such a query is a target
+    itself, and does not rank that.
+
+    Raises: UserError that names file and row.
+    """
+    pool = _Pool()
+    for row in found.corpus.rows():
+        pool.add(*read_target(row, identifier(row, ID_KEYS)))
+    pool.targets = list(pool.items)
+    queries = _queries(found.queries, read_query, pool, judged)
+    if not queries:
+        what = f"{found.folder}: no query has a right target in the corpus."
+        raise UserError(what, "Check that the ids of queries, corpus and judgements are the same.")
+    pool.notes["targets_of_equal_content"] += len(pool.ids) - len(pool.items)
+    pool.notes["repeated_judgements"] += judged.repeated
+    notes = {name: count for name, count in pool.notes.items() if count}
+    return TaskData(queries, tuple(pool.items), MappingProxyType(notes))
+
+
+def _queries(table: RowTable, read: ReadItem, pool: _Pool, judged: Judgements) -> tuple[Query, ...]:
     """The queries that have a right target. `pool.notes` count the others."""
     queries: dict[str, Query] = {}
     seen: set[str] = set()
@@ -122,7 +129,7 @@ def _queries(table: RowTable, reader: ItemReader, pool: _Pool, judged: Judgement
         if name not in judged.grades:
             pool.notes["queries_not_judged"] += 1
             continue
-        item = reader.read(row, name).item
+        item = read(row, name).item
         itself = _itself(name, item, pool)
         grades = {index: grade for index, grade in _right(judged.grades[name], pool).items() if index not in itself}
         if not grades:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from harness.errors import UserError, counted
+from harness.media.frame_folder import frame_names
 from harness.media.places import walk
 from tasks.video.captions import FORMATS, Caption, read_captions, read_ids
 
@@ -46,10 +47,14 @@ class VideoSet:
     videos: Path
     roots: tuple[Path, ...] = ()
     """Other folders that links may lead into."""
+    protocol: str = ""
+    """The one protocol whose rows these are. Empty: rows of the dataset itself."""
+    reader: Callable[[Path], list[Caption]] = read_captions
+    """Reads the file of captions."""
 
     def captions(self) -> tuple[Caption, ...]:
         """The captions, in the order of the file or of the list. Raises UserError that names file and row."""
-        return _captions(self.files, tuple(_stamp(file) for file in self.files))
+        return _captions(self.files, tuple(_stamp(file) for file in self.files), self.reader)
 
 
 def annotated(dataset: str) -> str:
@@ -76,10 +81,14 @@ def video_sets(data: Path, videos: Path | None = None, roots: tuple[Path, ...] =
 def find_videos(root: Path, ids: Sequence[str]) -> dict[str, str]:
     """The path of each video's file relative to `root`, at any depth and with any extension of `EXTENSIONS`.
 
+    A folder of frames in `root` that has the name of a video comes before all files.
     An id is the name of the file, with or without its extension, and with any folders before it. A letter may be
     composed or decomposed (Unicode's NFC and NFD), because systems store both. For an id without a file the path is
     where the file is expected. Raises UserError if several files match one id.
     """
+    found = {video: folder for video in ids if (folder := _frames_of(root, video))}
+    if len(found) == len(ids):
+        return found
     files = list(_video_files(root))
     known: dict[tuple[bool, str], list[str]] = {}
     for file in files:
@@ -87,8 +96,7 @@ def find_videos(root: Path, ids: Sequence[str]) -> dict[str, str]:
             known.setdefault(key, []).append(file)
     usual = Counter((str(PurePosixPath(file).parent), PurePosixPath(file).suffix) for file in files).most_common(1)
     folder, suffix = usual[0][0] if usual else (".", EXTENSIONS[0])
-    found = {}
-    for video in ids:
+    for video in (each for each in ids if each not in found):
         name = PurePosixPath(video.replace("\\", "/")).name
         expected = [str(PurePosixPath(folder, _stem(name) + suffix))]
         matches = next((known[key] for key in _keys(name) if key in known), expected)
@@ -101,10 +109,21 @@ def find_videos(root: Path, ids: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def _frames_of(root: Path, video: str) -> str:
+    """The name of the folder of a video's frames. Empty if there is none."""
+    name = _stem(PurePosixPath(video.replace("\\", "/")).name)
+    try:
+        return name if name and (root / name).is_dir() and frame_names(root / name) else ""
+    except OSError:
+        return ""
+
+
 @lru_cache(maxsize=16)
-def _captions(files: tuple[Path, ...], _stamps: tuple[tuple[int, int], ...]) -> tuple[Caption, ...]:
+def _captions(
+    files: tuple[Path, ...], _stamps: tuple[tuple[int, int], ...], reader: Callable[[Path], list[Caption]]
+) -> tuple[Caption, ...]:
     """Reads captions once in a process, although each direction and each protocol needs them."""
-    captions = tuple(read_captions(files[0]))
+    captions = tuple(reader(files[0]))
     if len(files) == 1:
         return captions
     by_video: dict[str, list[Caption]] = {}

@@ -117,7 +117,7 @@ def test_an_imported_row_says_what_the_file_says(tmp_path, command):
     )
     assert row.scores["N24News"] == content["metrics"]["image"]["N24News"]["hit@1"]
     assert {"GQA", "EDIS"} & row.scores.keys() == set()
-    assert row.more["hit@10"] == {"MSR-VTT": 1e-05}
+    assert row.more["hit@10"] == {"MSR-VTT-v2": 1e-05}
 
 
 def test_older_files_become_one_row(tmp_path, command):
@@ -295,7 +295,7 @@ def test_what_is_no_submission_is_refused(tmp_path):
     with pytest.raises(UserError, match="12 queries"):
         score_file(short, "official", [])
     other = load([_measured(tmp_path / "other", {"Other": places})]).records
-    with pytest.raises(UserError, match="no result of an MMEB dataset"):
+    with pytest.raises(UserError, match="no result of a dataset of mmeb"):
         score_file(other, "official", [])
     whole = load([_measured(tmp_path / "whole", {"GQA": places})]).records
     with pytest.raises(UserError, match="Did you mean model_size"):
