@@ -111,9 +111,10 @@ def _registered(wanted: Sequence[str], suite: str | None) -> Iterable[Task]:
 
 
 def _in_folder(wanted: Sequence[str], suite: str | None, source: FolderSource) -> Iterable[Task]:
-    data, v2 = source.data, V2Folder(source.data, source.roots)
+    data, v2 = source.data, V2Folder(source.data, source.images, source.roots)
+    source = v2.image_rows() or source
     sets = (*video_sets(data, source.images, source.roots), *retrieval_sets(data, source.roots))
-    corpora = corpus_tasks(data, source.images, source.roots)
+    corpora = () if v2.is_archive() else corpus_tasks(data, source.images, source.roots)
     others = {task.name: task for task in (*corpora, *v2.tasks())}  # a set of MMEB-V2 is a corpus too
     local = _local(source, sets, tuple(others.values()))
     registered = {name: _attached(task, source, sets, v2) for name, task in all_tasks().items()}

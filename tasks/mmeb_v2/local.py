@@ -7,22 +7,39 @@ from pathlib import Path
 
 from harness.errors import counted
 from harness.types import Task
+from tasks.mmeb.folder import FolderSource
 from tasks.mmeb_v2.documents import ROWS as DOCUMENT_ROWS
 from tasks.mmeb_v2.documents import V2DocumentSource
 from tasks.mmeb_v2.video import ROWS as VIDEO_ROWS
 from tasks.mmeb_v2.video import V2VideoSource
 
+_IMAGE_ROWS, _IMAGES = "image-query", "image-tasks"
 ROWS = (*VIDEO_ROWS, *DOCUMENT_ROWS)
 """The tasks of MMEB-V2 that no other module has, without data."""
 
 
 @dataclass(frozen=True, slots=True)
 class V2Folder:
-    """A folder with MMEB-V2's data, as its archives unpack it: `video-tasks` and `visdoc-tasks`."""
+    """A folder with MMEB-V2's data, as its archives unpack it: `video-tasks` and `visdoc-tasks`.
+
+    It may also have the rows of the image tasks, in `image-query`, and their images, in `image-tasks`.
+    """
 
     data: Path
+    images: Path | None = None
     roots: tuple[Path, ...] = ()
     """Other folders that links may lead into."""
+
+    def is_archive(self) -> bool:
+        """Whether a folder of the archives lies here. Then nothing else is looked for."""
+        return any((self.data / name).is_dir() for name in ("video-tasks", "visdoc-tasks", _IMAGE_ROWS))
+
+    def image_rows(self) -> FolderSource | None:
+        """The rows of image tasks in this folder. None: it has none."""
+        rows, images = self.data / _IMAGE_ROWS, self.data / _IMAGES
+        if not rows.is_dir():
+            return None
+        return FolderSource(rows, self.images or (images if images.is_dir() else None), (self.data, *self.roots))
 
     @staticmethod
     def has_layout_of(task: Task) -> bool:

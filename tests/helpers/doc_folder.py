@@ -15,6 +15,7 @@ from llave.cli.main import main
 from tests.helpers.clips import write_clip
 from tests.helpers.doc_pages import Block, blocks
 from tests.helpers.mmeb_files import columns, write_subset
+from tests.helpers.v2_files import write_whole
 
 SHORT_TRAINING = ("--set", "steps=1", "--set", "batch=2", "--set", "datasets=demo-object", "--set", "device=cpu")
 """Settings that make a step of training short."""
@@ -61,7 +62,7 @@ MADE = (
 
 
 def write_data(folder: Path) -> None:
-    """Media, JSON Lines of the pages, and a folder with one whole dataset of MMEB and one of videos."""
+    """Media, JSON Lines of the pages, and a folder with whole datasets of MMEB and MMEB-V2, and one of videos."""
     for name in ("photos/1.jpg", "photos/2.jpg", "photos/cat.jpg", "cat.jpg", "a.png", "b.png"):
         _picture(folder / name, len(name))
     (folder / "clips").mkdir()
@@ -75,6 +76,7 @@ def write_data(folder: Path) -> None:
         (f"<|image_1|>\nColour {at}?\n", f"{at % 4}.png", labels[at % 4 :] + labels[: at % 4]) for at in range(1000)
     ]
     write_subset(folder / "data", "ImageNet-1K", columns(asked))
+    write_whole(folder / "data")
     (folder / "eval_images").symlink_to(folder / "data/images")
     videos = folder / "data/clips"
     videos.mkdir()

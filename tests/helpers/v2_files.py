@@ -150,6 +150,14 @@ def write_v2(folder: Path) -> Path:
     return folder
 
 
+def write_whole(folder: Path) -> Path:
+    """Two sets with their published numbers of rows, of one video task and of one set of documents."""
+    write_document_set(folder, "VisRAG_ChartQA", 63, 20)
+    write_rows(folder, "breakfast.jsonl", [{"video_id": f"clip{n % 7}", "pos_text": "friedegg"} for n in range(433)])
+    _frames(folder, "video_cls", "Breakfast", [f"clip{n}" for n in range(7)])
+    return folder
+
+
 def _page_file(name: object) -> str:
     path = PurePosixPath(str(name))
     if not path.suffix:

@@ -16,8 +16,7 @@ from leaderboards.load import load
 from leaderboards.submission.mmeb import score_file
 from llave.cli.main import main
 from tasks.mmeb_v2.parts import VIDEO, VISDOC, board_name, names
-from tests.helpers.frame_files import write_frames
-from tests.helpers.v2_files import FRAMES, write_document_set, write_rows, write_v2
+from tests.helpers.v2_files import write_v2, write_whole
 
 MODELS = ["null/constant", "null/oracle", "classical"]
 
@@ -57,12 +56,7 @@ def test_a_video_is_found_by_a_model_that_sees_its_frames(results: dict[str, dic
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of results of two sets that have the published number of rows."""
     place = tmp_path_factory.mktemp("whole")
-    data = place / "data"
-    write_document_set(data, "VisRAG_ChartQA", 63, 20)
-    rows = [{"video_id": f"clip{number % 7}", "pos_text": "friedegg"} for number in range(433)]
-    write_rows(data, "breakfast.jsonl", rows)
-    for number in range(7):
-        write_frames(data / FRAMES / "video_cls" / "Breakfast" / f"clip{number}", 3, clip=str(number))
+    data = write_whole(place / "data")
     llave.evaluate("null/oracle", "mmeb-v2", data=data, out=place / "out", store=place / "store", progress=False)
     return place / "out"
 
