@@ -68,7 +68,7 @@ def _corpora_in(folder: Path) -> tuple[CorpusFiles, ...]:
     """The corpora of one folder. MTEB puts a language and a hyphen before the names of the three tables."""
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     prefixes = sorted({prefix for entry in entries if (prefix := _prefix(entry)) is not None})
-    return tuple(_corpus(folder, entries, prefix) for prefix in prefixes)
+    return tuple(found for prefix in prefixes if (found := _corpus(folder, entries, prefix)))
 
 
 def _prefix(entry: Path) -> str | None:
@@ -84,11 +84,13 @@ def _is_table(path: Path) -> bool:
     return path.suffix.lower() in FILE_FORMATS
 
 
-def _corpus(folder: Path, entries: Iterable[Path], prefix: str) -> CorpusFiles:
+def _corpus(folder: Path, entries: Iterable[Path], prefix: str) -> CorpusFiles | None:
     entries = list(entries)
     queries = _part(entries, prefix, _QUERIES, FORMATS)
     corpus = _part(entries, prefix, _CORPUS, FORMATS) or _part(entries, "", _CORPUS, FORMATS)
     judged = _part(entries, prefix, _JUDGED, (*FORMATS, *_TREC_FORMATS))
+    if not corpus and not judged:  # a folder with such a name means something else elsewhere
+        return None
     for what, found, names in (("corpus", corpus, _CORPUS), ("judgements", judged, _JUDGED)):
         if not found:
             raise UserError(

@@ -139,7 +139,7 @@ class TestWrongNames:
             (("run", "no_such_module:Model", "--suite", "demo"), ("There is no module 'no_such_module'",)),
             (("run", "sentence-transformers/./nowhere", "--suite", "demo"), ("There is no folder './nowhere'.",)),
             (("run", "classical", "--data", "nowhere"), ("nowhere does not exist.", "--data")),
-            (("run", "classical", "--data", "README.md"), ("neither a folder nor a .jsonl file",)),
+            (("run", "classical", "--data", "README.md"), ("neither a folder nor a table or JSON Lines",)),
             (("run", "classical", "--suite", "demo", "--device", "cuda"), ("runs in cpu only",)),
             (
                 ("run", "classical", "--suite", "demo", "--trust-remote-code"),

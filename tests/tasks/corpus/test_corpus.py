@@ -214,3 +214,9 @@ def test_a_query_does_not_rank_itself(tmp_path: Path) -> None:
     data = load(tmp_path)
     assert [query.excluded.tolist() for query in data.queries] == [[5], [], [], []]
     assert data.notes == {"queries_not_judged": 1, "queries_left_out_of_their_pools": 1}
+
+
+def test_a_folder_that_is_only_named_like_queries_is_no_corpus(tmp_path: Path) -> None:
+    (tmp_path / "image-query").mkdir()
+    (tmp_path / "other/queries").mkdir(parents=True)
+    assert corpus_tasks(tmp_path) == ()
