@@ -86,11 +86,11 @@ def _is_table(path: Path) -> bool:
 
 def _corpus(folder: Path, entries: Iterable[Path], prefix: str) -> CorpusFiles | None:
     entries = list(entries)
-    queries = _part(entries, prefix, _QUERIES, FORMATS)
     corpus = _part(entries, prefix, _CORPUS, FORMATS) or _part(entries, "", _CORPUS, FORMATS)
     judged = _part(entries, prefix, _JUDGED, (*FORMATS, *_TREC_FORMATS))
     if not corpus and not judged:  # a folder with such a name means something else elsewhere
         return None
+    queries = _part(entries, prefix, _QUERIES, FORMATS)
     for what, found, names in (("corpus", corpus, _CORPUS), ("judgements", judged, _JUDGED)):
         if not found:
             raise UserError(
