@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters except tab and newline, separators of lines, what reverses text, and lone surrogates."""
 _WORD = re.compile(r"\S{401,}")
-_SHOWN, _END = 80, 40
 _LONGEST = 2_000
 
 
@@ -31,8 +30,8 @@ def brief(text: str) -> str:
 
     The longest name of a file has 255 characters, so it stays whole.
     """
-    words = _WORD.sub(lambda found: f"{found[0][:_SHOWN]}…{found[0][-_END:]} ({len(found[0]):,} characters)", text)
-    return words if len(words) <= _LONGEST else f"{words[:_LONGEST]}… ({len(words):,} characters)"
+    words = _WORD.sub(lambda found: f"{shortened(found[0])} ({len(found[0]):,} characters)", text)
+    return words if len(words) <= _LONGEST else f"{shortened(words, _LONGEST)} ({len(words):,} characters)"
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:

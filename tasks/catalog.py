@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from harness.errors import UnknownName, UserError, unknown_name
-from harness.files.reading import is_json_lines
+from harness.files.reading import is_json_lines, named_reason
 from harness.types import Task
 from tasks.corpus.pairs import CAPTION_KEYS, LABEL_KEYS, pair_tasks
 from tasks.corpus.source import corpus_tasks
@@ -44,8 +44,9 @@ def all_tasks() -> dict[str, Task]:
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             added: tuple[Task, ...] = entry.load()()
-        except (ImportError, AttributeError) as error:
-            raise UserError(f"The tasks of {entry.value} cannot be loaded: {error}.", "Repair that package.") from error
+        except Exception as error:
+            what = f"The tasks of {entry.value} cannot be loaded: {named_reason(error)}."
+            raise UserError(what, "Update, repair or uninstall that package.") from error
         for task in added:
             if task.name in tasks:
                 raise UserError(f"{entry.value} adds a task {task.name}, but there is one already.", "Rename it there.")

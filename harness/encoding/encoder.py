@@ -20,7 +20,7 @@ from harness.encoding.oom import is_out_of_memory, release_memory
 from harness.encoding.store import Store
 from harness.encoding.vectors import Work, as_matrix, check_vectors, describe, describe_all
 from harness.errors import BadMedia, ModelFailed, UserError
-from harness.files.reading import reason
+from harness.files.reading import named_reason
 from harness.progress import Progress
 from harness.types import Embedder, Features, FloatArray
 
@@ -247,11 +247,8 @@ class Encoder:
 
     def _failed(self, method: str, work: Sequence[Work], error: Exception) -> ModelFailed:
         """What the model's own code raised, with the items at work."""
-        name, kind = self._embedder.spec.name, type(error).__name__
-        why = reason(error)
-        said = why if why == kind else f"{kind}: {why}"
         return ModelFailed(
-            f"The {method} of {name} failed on {describe_all(work)}: {said}.",
+            f"The {method} of {self._embedder.spec.name} failed on {describe_all(work)}: {named_reason(error)}.",
             "This is an error in the model's own code; its traceback is above. What was embedded before is kept.",
         )
 

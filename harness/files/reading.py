@@ -91,6 +91,12 @@ def reason(error: BaseException, most: int = 200) -> str:
     return (text if len(text) <= most else f"{text[: most - 1]}…").rstrip(".")
 
 
+def named_reason(error: BaseException) -> str:
+    """Returns the kind of an error and its message: `KeyError: 'width'`. An error without a message is its kind."""
+    why, kind = reason(error), type(error).__name__
+    return why if why == kind else f"{kind}: {why}"
+
+
 def read_text(path: Path, hint: str = "") -> str:
     """Reads a text in UTF-8. Raises: UnreadableFile if it cannot be read or is in another encoding."""
     with explain_reading(path, "a text file", hint):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 
 from harness.errors import UserError, unknown_name
+from harness.files.reading import named_reason
 from harness.models import classical, custom, null
 from harness.models.dual.checkpoints import ROWS as DUAL_ROWS
 from harness.models.dual.uniir import ROWS as UNIIR_ROWS
@@ -89,8 +90,10 @@ def _load_rows(point: EntryPoint) -> tuple[ModelRow, ...]:
     origin = f"The plug-in {point.value!r} of {point.dist.name if point.dist else 'an installed package'}"
     try:
         found = point.load()
-    except (ImportError, AttributeError) as error:
-        raise UserError(f"{origin} cannot be loaded: {error}", "Update or uninstall that package.") from error
+    except Exception as error:
+        raise UserError(
+            f"{origin} cannot be loaded: {named_reason(error)}.", "Update or uninstall that package."
+        ) from error
     rows = found if isinstance(found, tuple) else (found,)
     if not all(isinstance(row, ModelRow) for row in rows):
         raise UserError(f"{origin} is not a ModelRow or a tuple of them.", "Update or uninstall that package.")

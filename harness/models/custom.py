@@ -7,13 +7,16 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import CodeType, ModuleType, NoneType
 from typing import cast
 
-from harness.errors import UserError, unknown_name
+from harness.encoding.oom import enough_to_load
+from harness.errors import ModelFailed, UserError, unknown_name
+from harness.files.reading import named_reason
 from harness.models.common import handle
 from harness.settings import read_value
 from harness.types import Embedder, ModelHandle, ModelRow, ModelSettings, ModelSpec, Scalar
@@ -29,6 +32,7 @@ def open_custom(name: str, settings: ModelSettings) -> ModelHandle:
 
     Raises:
         UserError: if the class cannot be found, lacks a member, or does not take the settings.
+        ModelFailed: if its file or its constructor raises.
     """
     module_name, _, class_name = name.partition(":")
     found = getattr(_import(module_name), class_name, None)
@@ -43,12 +47,14 @@ def open_class(name: str, found: type, settings: ModelSettings) -> ModelHandle:
 
     Raises:
         UserError: for a class without `prepare`, `embed` or `spec`, and for an option that its constructor lacks.
+        ModelFailed: if the constructor raises.
     """
     _check_methods(name, found)
     arguments = _arguments(name, found, settings)
 
     def load() -> Embedder[object]:
-        return cast("Embedder[object]", found(**arguments))
+        with _blamed_on(name, "constructor"), enough_to_load(name):
+            return cast("Embedder[object]", found(**arguments))
 
     spec = getattr(found, "spec", None)
     if isinstance(spec, ModelSpec):
@@ -65,16 +71,31 @@ def _import(name: str) -> ModuleType:
     if here not in sys.path:
         sys.path.append(here)
     importlib.invalidate_caches()
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        missing = error.name or name
-        if f"{name}.".startswith(f"{missing}."):
+    with _blamed_on(name, "import"):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise
             raise UserError(
-                f"There is no module {missing!r} in {here} or among the installed packages.",
+                f"There is no module {error.name!r} in {here} or among the installed packages.",
                 "Write package.module:Class, without .py, from the folder that holds the package.",
             ) from None
-        raise UserError(f"{name} imports {missing!r}, which is not installed.", f"pip install {missing}") from error
+
+
+@contextmanager
+def _blamed_on(name: str, work: str) -> Iterator[None]:
+    """Turns what a user's own code raises into a ModelFailed, and the lack of a package into a UserError."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            what = f"{name} imports {error.name!r}, which is not installed."
+            raise UserError(what, f"pip install {error.name}") from error
+        why = "This is an error in the model's own code; its traceback is above."
+        raise ModelFailed(f"The {work} of {name} failed: {named_reason(error)}.", why) from error
 
 
 def _check_methods(name: str, found: type) -> None:

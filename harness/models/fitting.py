@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar
 
 from harness.errors import UserError
-from harness.files.reading import reason
+from harness.files.reading import named_reason
 from harness.models.checkpoint_files import is_of_library, opening
 from harness.types import MEDIA_TOKEN, Embedder, Item, Media
 
@@ -119,7 +119,7 @@ def try_out(embedder: Embedder[T], folder: Path) -> None:
                 if not is_of_library(error):
                     raise
                 what = "a blank image" if item.media else "a short text"
-                why = error.what if isinstance(error, UserError) else f"{type(error).__name__}: {reason(error)}"
+                why = error.what if isinstance(error, UserError) else named_reason(error)
                 raise UserError(
                     f"The files of {folder} do not fit together, so {what} cannot be embedded: {why.rstrip('.')}.",
                     f"Compare {', '.join(_settings(folder))} with where the weights came from. {_ONE_CHECKPOINT}",

@@ -157,8 +157,9 @@ def test_other_packages_add_tasks(monkeypatch: pytest.MonkeyPatch, name: str, cl
         all_tasks()
 
 
-def test_a_package_whose_tasks_do_not_load_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = EntryPoint("x", "no_such_package:tasks", catalog.ENTRY_POINTS)
+@pytest.mark.parametrize("value", ["no_such_package:tasks", "json:nothing", "json:loads", "os:abort.__get__"])
+def test_a_package_whose_tasks_do_not_load_is_named(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    entry = EntryPoint("x", value, catalog.ENTRY_POINTS)
     monkeypatch.setattr(catalog, "entry_points", lambda group: [entry])
-    with pytest.raises(UserError, match="no_such_package:tasks cannot be loaded"):
+    with pytest.raises(UserError, match=f"{value} cannot be loaded"):
         all_tasks()

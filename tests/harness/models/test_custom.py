@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from harness.errors import UserError
+from harness.errors import ModelFailed, UserError, model_traceback
 from harness.models import open_model
 from harness.types import Item, Media, ModelSettings
+from llave.cli.main import main
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/add-a-model.md"
 HEAD = "from harness.types import Features, ModelSpec\n"
@@ -70,7 +72,7 @@ def test_the_example_of_the_page_is_short_and_works(write, tmp_path):
 def test_a_spec_on_the_class_is_read_without_making_the_model(write):
     write("mine_module", model(given="1 / 0"))
     handle = opened()
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ModelFailed):
         handle.load()
 
 
@@ -137,10 +139,67 @@ def test_mistakes_are_named(write, name, text, says):
         opened(name)
 
 
-def test_an_error_inside_the_users_module_keeps_its_traceback(write):
-    write("mine_module", "1 / 0")
-    with pytest.raises(ZeroDivisionError):
+FAULTS = {
+    "1 / 0": "ZeroDivisionError: division by zero",
+    "from json import no_such_name": "ImportError: cannot import name 'no_such_name'",
+    "raise ModuleNotFoundError": "ModuleNotFoundError",
+    "raise OSError(2, 'gone', 'a.bin')": "FileNotFoundError: .*'a.bin'",
+    "{}['width']": "KeyError: 'width'",
+}
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, "x = = 1"])
+def test_an_error_inside_the_users_file_is_told_as_its_own_with_its_traceback(write, fault):
+    write("mine_module", fault)
+    with pytest.raises(ModelFailed, match=f"The import of mine_module failed: {FAULTS.get(fault, 'SyntaxError')}"):
         opened()
+    with pytest.raises(ModelFailed) as caught:
+        opened()
+    assert "mine_module.py" in model_traceback(caught.value)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("spec_of_class", [True, False])
+def test_an_error_inside_the_constructor_is_told_as_the_models_own(write, fault, spec_of_class):
+    text = model().replace("self.given = None", fault)
+    write("mine_module", text if spec_of_class else text.replace("    spec", "    later"))
+    with pytest.raises(ModelFailed, match=f"The constructor of mine_module:Model failed: {FAULTS[fault]}") as caught:
+        opened().load()
+    assert ", in __init__" in model_traceback(caught.value)
+
+
+def test_a_package_that_the_constructor_needs_is_named(write):
+    write("mine_module", model().replace("self.given = None", "import not_installed_anywhere"))
+    with pytest.raises(UserError, match="mine_module:Model imports 'not_installed_anywhere'") as caught:
+        opened().load()
+    assert not isinstance(caught.value, ModelFailed)
+
+
+@pytest.mark.parametrize("spec", ["spec", "later"])
+def test_a_lack_of_memory_in_the_constructor_is_told_as_one(write, spec):
+    text = (
+        model().replace("self.given = None", "raise RuntimeError('CUDA out of memory')").replace("spec =", f"{spec} =")
+    )
+    write("mine_module", text)
+    with pytest.raises(UserError, match="not enough memory to load mine"):
+        opened().load()
+
+
+def test_the_command_shows_the_traceback_of_a_file_that_fails(write, capsys):
+    write("mine_module", "def inner():\n    return 1 / 0\ninner()")
+    assert main(["run", "mine_module:Model", "--suite", "demo"]) == 2
+    said = capsys.readouterr().err
+    assert "in inner\n" in said
+    assert "error: The import of mine_module failed: ZeroDivisionError: division by zero." in said
+    assert "llave made a mistake" not in said
+
+
+def test_the_door_for_models_loads_nothing_until_it_is_used():
+    code = "import sys, harness.media; assert 'PIL' not in sys.modules, 'heavy'; "
+    code += "from harness.media import map_frames, open_image, read_frames; import harness.media.images as i; "
+    code += "import harness.media.video as v; assert open_image is i.open_image; assert read_frames is v.read_frames; "
+    code += "assert map_frames is v.map_frames; assert not hasattr(harness.media, 'other')"
+    subprocess.run([sys.executable, "-c", code], cwd=PAGE.parents[1], check=True)
 
 
 def test_the_current_folder_never_hides_an_installed_module(write):

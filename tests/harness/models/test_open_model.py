@@ -19,6 +19,15 @@ ROW = ModelRow("plug/", "a plug-in", ("text",), lambda name, _: open_model("null
 NOT_ROWS = ("plug",)
 
 
+class _Failing:
+    @property
+    def rows(self):
+        raise ValueError("of its own")
+
+
+FAILING = _Failing()
+
+
 @pytest.fixture
 def plug_in(monkeypatch):
     def install(value: str) -> None:
@@ -41,7 +50,7 @@ def test_a_row_that_ends_in_a_slash_takes_the_rest(plug_in):
     assert open_model("plug/anything:7b", ModelSettings()).spec.name == "null/constant"
 
 
-@pytest.mark.parametrize("value", ["NOT_ROWS", "MISSING"])
+@pytest.mark.parametrize("value", ["NOT_ROWS", "MISSING", "FAILING.rows"])
 def test_a_broken_plug_in_is_named_but_does_not_stop_what_is_built_in(plug_in, value):
     plug_in(value)
     assert open_model("null/constant", ModelSettings()).spec.name == "null/constant"
