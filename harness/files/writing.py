@@ -14,6 +14,8 @@ from harness.errors import UserError
 
 _KEPT = "Free some space and run the same command again; finished work is kept."
 _ELSEWHERE = "Choose a folder that you may write to."
+_swept: set[Path] = set()
+"""Folders without temporary files of killed processes."""
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -29,22 +31,52 @@ def write_atomic(path: Path, text: str) -> None:
 def atomic_file(path: Path) -> Iterator[BinaryIO]:
     """Opens a file that is there completely after the block, or not at all if the block raises.
 
-    It is a temporary file in the same folder, which is synced and then moved into place. Raises: UserError if the disk
-    refuses.
+    It is a temporary file in the same folder, which is synced and then moved into place. A process that is killed
+    leaves it, and the next process that writes to the folder removes it. Raises: UserError if the disk refuses.
     """
     with explain_os_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}.tmp")
-        try:
-            with temporary.open("xb") as file:
+        _sweep(path.parent)
+        with _temporary(path) as file:
+            temporary = Path(file.name)
+            try:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
+                temporary.replace(path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    temporary.unlink()
+                raise
+
+
+def _temporary(path: Path) -> BinaryIO:
+    """Opens a new temporary file for a path, and locks it as one that a living process writes."""
+    while True:
+        file = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}.tmp").open("xb")
+        with contextlib.suppress(OSError, ImportError):
+            _lock(file, wait=True)
+        if os.path.exists(file.name):  # else another process swept it away before it was locked
+            return file
+        file.close()
+
+
+def _sweep(folder: Path) -> None:
+    """Removes the temporary files of killed processes from a folder, once in the life of this process."""
+    if folder in _swept:
+        return
+    _swept.add(folder)
+    for path in folder.glob(f".*.{'[0-9a-f]' * 32}.tmp"):
+        with contextlib.suppress(OSError, ImportError), path.open("r+b") as file:
+            _lock(file, wait=False)
+            path.unlink()
+
+
+def _lock(file: BinaryIO, *, wait: bool) -> None:
+    """Locks a file until it is closed. Raises: ImportError on Windows; OSError if it is locked, or on some disks."""
+    import fcntl
+
+    fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextlib.contextmanager

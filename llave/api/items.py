@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import os
 import re
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePath
@@ -16,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from harness.data.items import parse_item, unknown_keys
 from harness.errors import UserError
 from harness.files.paths import cache_dir
-from harness.files.writing import explain_os_errors
+from harness.files.writing import atomic_file
 from harness.types import Item, Media
 
 if TYPE_CHECKING:
@@ -168,13 +166,6 @@ def _write(data: bytes, key: str, suffix: str) -> Path:
     path = _place(key, suffix)
     if path.is_file():
         return path
-    with explain_os_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
-        try:
-            temporary.write_bytes(data)
-            temporary.replace(path)
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
+    with atomic_file(path) as file:
+        file.write(data)
     return path

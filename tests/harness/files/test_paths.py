@@ -5,18 +5,24 @@ from __future__ import annotations
 import errno
 import json
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
+from subprocess import PIPE
+from typing import BinaryIO
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from harness.errors import UserError
+from harness.files import writing
 from harness.files.paths import cache_dir, safe_name
 from harness.files.writing import explain_os_errors, write_atomic
 from tests.helpers.image_files import without_rights
 
+ROOT = Path(__file__).resolve().parents[3]
 names = st.text(alphabet="aA/-.~_ :é\\\x00\n\ud800", max_size=6) | st.text(max_size=200)
 
 
@@ -84,6 +90,71 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
     while any(writer.is_alive() for writer in writers):
         assert path.read_text() in contents
     assert list(tmp_path.iterdir()) == [path]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from harness.files.writing import atomic_file
+with atomic_file(Path(sys.argv[1])) as file:
+    file.write(b"half")
+    file.flush()
+    print("begun", flush=True)
+    sys.stdin.read()
+"""
+
+
+def _writer(path: Path) -> subprocess.Popen[str]:
+    """A process that is in the middle of a file."""
+    child = subprocess.Popen([sys.executable, "-c", WRITER, path], stdin=PIPE, stdout=PIPE, text=True, cwd=ROOT)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "begun\n"
+    return child
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_and_nothing_else(tmp_path: Path) -> None:
+    mine = tmp_path / ".mine.tmp"
+    mine.touch()
+    killed, alive = _writer(tmp_path / "a.json"), _writer(tmp_path / "b.json")
+    killed.kill()
+    killed.wait()
+    assert len(list(tmp_path.iterdir())) == 3
+    write_atomic(tmp_path / "c.json", "c")
+    left = sorted(path.name[:3] for path in tmp_path.iterdir())
+    assert left == [".b.", ".mi", "c.j"]
+    alive.communicate("")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".mine.tmp", "b.json", "c.json"]
+    assert (tmp_path / "b.json").read_bytes() == b"half"
+
+
+def test_a_file_that_was_swept_away_before_it_was_locked_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, swept = writing._lock, []
+
+    def lock(file: BinaryIO, *, wait: bool) -> None:
+        if not swept:
+            swept.append(file.name)
+            Path(file.name).unlink()
+        real(file, wait=wait)
+
+    monkeypatch.setattr(writing, "_lock", lock)
+    write_atomic(tmp_path / "a", "whole")
+    assert swept
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "whole")]
+
+
+def test_a_disk_without_locks_is_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = tmp_path / f".a.{'0' * 32}.tmp"
+    left.touch()
+
+    def lock(file: BinaryIO, *, wait: bool) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(writing, "_lock", lock)
+    write_atomic(tmp_path / "a", "whole")
+    assert (tmp_path / "a").read_text() == "whole"
+    assert left.exists()
 
 
 def test_a_new_file_has_the_rights_that_the_user_gives_new_files(tmp_path: Path) -> None:
