@@ -78,12 +78,12 @@ def join(device: str = "auto", minutes: float | None = None) -> World:
 
     `minutes` are how long a process may stand still before the others give up (default: `peers.patience`).
     """
-    limit = patience(minutes)
-    if launched().size <= 1:
-        return World(0, 1)
+    limit, world = patience(minutes), launched()
+    if world.size <= 1:
+        return world
     import torch
     from accelerate import PartialState
 
+    start_watch(world.rank, world.size, limit)  # before the others are waited for
     state = PartialState(cpu=device == "cpu" or not torch.cuda.is_available(), timeout=_TIMEOUT)
-    start_watch(state.process_index, state.num_processes, limit)
     return World(state.process_index, state.num_processes)

@@ -16,9 +16,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 _BEAT, _NOTICE = 5.0, 60.0
 """Seconds between two signs of life, and after which a wait is said. Both are less where the limit is short."""
@@ -139,32 +142,41 @@ def meeting() -> Iterator[None]:
 
 def _beat(watch: Watch) -> None:
     """Gives signs and looks for them, until the store has gone with the process that keeps it."""
-    from torch.distributed import DistNetworkError, DistStoreError, TCPStore  # type: ignore[attr-defined]
+    from torch.distributed import DistNetworkError, DistStoreError
 
     pause = min(_BEAT, watch.limit / 6)
-    address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    try:
-        store = TCPStore(*address, is_master=False, wait_for_workers=False, timeout=timedelta(seconds=pause + 1))
-    except (DistNetworkError, DistStoreError):
-        return
     keys = [f"llave/{attempt}/{rank}" for rank in range(watch.size)]
-    atexit.register(lambda: store.set(keys[watch.rank], "-1 0"))
+    store: TCPStore | None = None
     while True:
         watch.own = Sign(watch.own.beats + 1, watch.own.meetings)
         try:
+            store = store or _join_store(keys[watch.rank], timedelta(seconds=pause + 1))
             store.set(keys[watch.rank], f"{watch.own.beats} {watch.own.meetings}")
-            signs = {rank: Sign(*map(int, text.split())) for rank, text in enumerate(store.multi_get(keys))}
-        except DistStoreError:  # process 0 may keep the store, and stand still
+            known = keys if store.check(keys) else [key for key in keys if store.check([key])]
+            texts = dict(zip(known, store.multi_get(known), strict=True))
+            signs = {rank: Sign(*map(int, texts[key].split())) for rank, key in enumerate(keys) if key in texts}
+        except (DistStoreError, DistNetworkError) as error:
+            if store is not None and isinstance(error, DistNetworkError):
+                return
+            # process 0 may keep the store, and stand still
             signs = {rank: Sign(watch.own.beats, watch.own.meetings) for rank in range(1, watch.size)}
-        except DistNetworkError:
-            return
         now = time.monotonic()
         for line in watch.look(signs, now):
             sys.stderr.write(f"{line}\n")
         if lost := watch.still(now, watch.limit):
             _give_up(watch, lost)
         time.sleep(pause)
+
+
+def _join_store(key: str, timeout: timedelta) -> TCPStore:
+    """Opens the store of the launcher, in which `key` will say that this process has ended."""
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+    address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = TCPStore(*address, is_master=False, wait_for_workers=False, timeout=timeout)
+    atexit.register(lambda: store.set(key, "-1 0"))
+    return store
 
 
 def _give_up(watch: Watch, lost: Sequence[int]) -> NoReturn:

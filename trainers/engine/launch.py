@@ -17,6 +17,7 @@ import torch.distributed as dist
 from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.utils import DistributedType
 
+from harness.encoding.distributed import launched
 from harness.encoding.peers import patience, start_watch
 from harness.errors import RunFailed, UserError
 from trainers.config import TrainingConfig
@@ -33,12 +34,11 @@ def join(config: TrainingConfig, minutes: float | None = None) -> Accelerator:
     `minutes` are how long a process may stand still before the others give up (default: `peers.patience`).
     Raises UserError.
     """
-    limit = patience(minutes)
+    limit, world = patience(minutes), launched()
+    if world.size > 1:
+        start_watch(world.rank, world.size, limit)  # before the others are waited for
     deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
-    accelerator = (_join_deepspeed if deepspeed else _join)(config, limit + _LATER)
-    if accelerator.num_processes > 1:
-        start_watch(accelerator.process_index, accelerator.num_processes, limit)
-    return accelerator
+    return (_join_deepspeed if deepspeed else _join)(config, limit + _LATER)
 
 
 def _join(config: TrainingConfig, timeout: timedelta) -> Accelerator:

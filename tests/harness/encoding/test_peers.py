@@ -121,18 +121,19 @@ def test_the_limit_is_half_an_hour_or_what_the_variable_says(monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("at_work", [True, False], ids=["at work", "at its start"])
 @pytest.mark.parametrize("stopped", [0, 1])
-def test_a_run_whose_process_was_stopped_says_which_and_ends(tmp_path, stopped):
+def test_a_run_whose_process_was_stopped_says_which_and_ends(tmp_path, stopped, at_work):
     command = ("-m", "llave", "train", "demo", "--set", "steps=100000", "--set", "batch=32", "--patience", "0.2")
     launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
     log = tmp_path / "log"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     with log.open("wb") as file:
         run = subprocess.Popen([*launcher, *command], cwd=tmp_path, env=environment, stdout=file, stderr=file)
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
     try:
-        _until(lambda: "training" in log.read_text(), 120)
-        children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
-        rank_of = {_variable(child, "RANK"): int(child) for child in children}
+        _until(lambda: "training" in log.read_text() if at_work else len(children.read_text().split()) == 2, 120)
+        rank_of = {_variable(child, "RANK"): int(child) for child in children.read_text().split()}
         os.kill(rank_of[str(stopped)], signal.SIGSTOP)
         error = f"error (process {1 - stopped}): process {stopped} gave no sign of life for 0.2 minutes."
         _until(lambda: error in log.read_text(), 60)
