@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 TRAINED := runs/demo-infonce/checkpoint-300 runs/demo/checkpoint-300
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart test check format docs clean
+.PHONY: help install quickstart test exhaustive check format docs clean
 
 help:  ## list what make can do
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ quickstart: $(VENV)/.installed  ## train two small models, evaluate and compare 
 
 test: $(VENV)/.installed-dev  ## run all tests
 	$(BIN)/python -m pytest -n 2
+
+exhaustive: $(VENV)/.installed-dev  ## run the laws that are tested by samples on every case, which takes long
+	$(BIN)/python -m pytest -n 2 -m exhaustive
 
 check: $(VENV)/.installed-dev  ## run the linter, the formatter and the type checker
 	$(BIN)/ruff check .

@@ -17,7 +17,7 @@ from tests.helpers.llave_files import copied, embed
 
 one_thread = pytest.fixture(autouse=True, scope="module")(llave_files.one_thread)
 pytestmark = pytest.mark.usefixtures("offline_cache")
-SAMPLE = 40
+SAMPLE = 20
 ITEM = Item("a red cube")
 NAMED_FAULTS = [
     ("config.json", {"vocab_size": float("inf")}, "vocab_size = Infinity, which is not an integer"),
@@ -79,7 +79,7 @@ def test_a_sample_of_faults_loads_or_is_named(whole, tmp_path):
     assert _breaches(whole, tmp_path, random.Random(0).sample(every, SAMPLE)) == []
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_every_fault_loads_or_is_named(whole, tmp_path):
     assert _breaches(whole, tmp_path, faults(whole[1])) == []
 
