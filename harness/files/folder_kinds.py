@@ -15,16 +15,23 @@ from harness.errors import shortened
 from harness.files.signatures import Kind
 
 _MOST_NAMES, _MOST_FOLDERS, _MOST_BYTES = 1000, 20, 1 << 20
-_READABLE = "What is read: JSON Lines, folders <subset>/test-*.parquet, and videos with captions.*: docs/protocol.md"
+_READABLE = (
+    "What is read: JSON Lines, tables with labels or captions, corpora, MMEB's folders, videos: docs/protocol.md"
+)
 _OF_MODEL = "Name it where a model is wanted."
 
 EMPTY = Kind("an empty folder", "Fill it, or name another one.", "folder")
 FOLDER = Kind("a folder", "Name what is wanted inside it.", "folder")
 SHUT = Kind("a folder that may not be listed", "Check its permissions.", "folder")
-BEIR = Kind("a dataset in BEIR's layout (corpus.jsonl, queries.jsonl, qrels)", _READABLE, "folder")
+BEIR = Kind(
+    "a dataset in BEIR's layout (corpus.jsonl, queries.jsonl, qrels)",
+    "Name its folder where data is wanted: --data FOLDER, see docs/protocol.md",
+    "folder",
+)
 SAVED = Kind(
     "a dataset that `save_to_disk` of the library datasets wrote",
-    f"Write it as Parquet: load_from_disk(FOLDER)[SPLIT].to_parquet(FILE). {_READABLE}",
+    "With a column of labels or captions it is read: --data FOLDER. "
+    f"Others: load_from_disk(FOLDER)[SPLIT].to_parquet(FILE). {_READABLE}",
     "folder",
 )
 MMEB = Kind("data in MMEB's layout (<subset>/test-*.parquet)", "Name it where data is wanted: --data FOLDER", "folder")

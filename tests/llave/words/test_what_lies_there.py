@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.corpus_files import write_beir
+
 LAYOUTS: dict[str, tuple[Sequence[str], str, str]] = {
     "webdataset": (("test/0.tar", "test/1.tar", "classnames.txt"), "a webdataset (tar files)", "JSON Lines"),
-    "beir": (("corpus.jsonl", "queries.jsonl", "qrels/test.tsv"), "a dataset in BEIR's layout", "JSON Lines"),
     "saved": (("dataset_dict.json", "test/state.json"), "a dataset that `save_to_disk`", "to_parquet"),
     "images": (("cat/1.jpg", "dog/2.jpg"), "a folder of images", "JSON Lines"),
     "gguf": (("model.gguf",), "a folder with GGUF weights", "config.json"),
     "onnx": (("model.onnx",), "a folder with an ONNX model", "docs/add-a-model.md"),
-    "models--acme--tiny": (("snapshots/0a/README.md",), "the hub's cache of the model acme/tiny", "snapshots/0a"),
+    "models--acme--tiny": (("snapshots/0a/README.md",), "the hub's cache", "snapshots/0a"),
     "none": ((), "an empty folder", "name another"),
 }
 
@@ -31,8 +32,16 @@ def test_a_folder_of_another_layout_is_named_with_what_to_do(
         (tmp_path / name / each).write_text("x")
     done = llave(*(flag.format(tmp_path / name) for flag in flags))
     assert done.code == 2
-    assert f"It is {said}" in done.err
+    assert said in done.err
     assert remedy in done.err
+
+
+def test_data_where_a_model_is_wanted_is_named(tmp_path: Path, llave) -> None:
+    write_beir(tmp_path / "mini")
+    done = llave("run", tmp_path / "mini", "--suite", "demo")
+    assert done.code == 2
+    assert f"{tmp_path / 'mini'} is data, not a model." in done.err
+    assert "--data" in done.err
 
 
 @pytest.mark.parametrize(
