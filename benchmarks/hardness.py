@@ -13,9 +13,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
-import hardness_sketch as sketch
 import lib.common as common
 import lib.hardness_report as report
+import lib.hardness_sketch as sketch
 
 from harness.data.cache import DatasetCache
 from harness.embed import EmbedSettings

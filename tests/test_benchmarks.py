@@ -126,7 +126,7 @@ def test_hardness_pairs_runs_by_seed(tmp_path: Path) -> None:
 @pytest.fixture
 def sketch(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("hardness_sketch")
+    return importlib.import_module("lib.hardness_sketch")
 
 
 def _differences(scene: Scene, other: Scene) -> int:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args, get_origin, get_type_hints
 
 from harness.errors import UserError
 from harness.results.renamed import current_setting, current_settings
@@ -36,8 +36,8 @@ class TrainingConfig:
     """Folder that image paths are relative to. None: it is looked for beside the data."""
     allow_roots: tuple[str, ...] = ()
     """Other folders that links in the data may lead into."""
-    split: str = "original"
-    """Split of MMEB-train: `original` or `diverse_instruction`."""
+    split: Literal["original", "diverse_instruction"] = "original"
+    """Split of MMEB-train."""
     datasets: tuple[str, ...] = ()
     """Names of datasets in `data`. Empty: all of them."""
     max_rows_per_dataset: int | None = None
@@ -64,6 +64,11 @@ class TrainingConfig:
 
     alpha: float = 9.0
     """Hardness weight of the loss. 0 is InfoNCE."""
+    hardness: Literal["llave", "relative", "total", "unstopped"] = "llave"
+    """What `alpha` changes. `llave`: the total of the negatives and the share of each. `relative`: only the shares.
+    `total`: only the total. `unstopped`: as `llave`, with gradients through the weights."""
+    margin: float = 0.0
+    """Is added to the logits of all negatives, which then count exp(margin) times as much."""
     temperature: float = 0.02
     """Cosines are divided by it."""
     learn_temperature: bool = False
@@ -126,6 +131,7 @@ class TrainingConfig:
     tensorboard: bool = False
 
     def __post_init__(self) -> None:
+        _check_choices(self)
         _check_numbers(self)
         _check_combinations(self)
 
@@ -158,6 +164,9 @@ CHANGEABLE = frozenset(
     }
 )
 """Settings that do not affect the weights, and so may change when a run is resumed."""
+
+ADDED: Mapping[str, object] = MappingProxyType({"hardness": "llave", "margin": 0.0})
+"""Settings that files of older versions lack, and the values that those runs had."""
 
 _POSITIVE = (
     "batch",
@@ -203,7 +212,7 @@ def differences(config: TrainingConfig, saved: Mapping[str, object]) -> dict[str
 
     Returns the saved value and the present one, by name.
     """
-    now, before = json.loads(to_json(config)), current_settings(saved)
+    now, before = json.loads(to_json(config)), {**ADDED, **current_settings(saved)}
     names = dict.fromkeys([*now, *before])
     return {
         name: (before.get(name), now.get(name))
@@ -216,12 +225,21 @@ def _refuse(config: TrainingConfig, what: str, hint: str) -> None:
     raise UserError(f"{config.recipe}: {what}.", hint)
 
 
+def _check_choices(config: TrainingConfig) -> None:
+    for name, kind in get_type_hints(TrainingConfig).items():
+        if get_origin(kind) is Literal and getattr(config, name) not in get_args(kind):
+            choices = ", ".join(get_args(kind))
+            _refuse(config, f"{name} is {getattr(config, name)!r}", f"Choose from {choices}.")
+
+
 def _check_numbers(config: TrainingConfig) -> None:
     for names, least in ((_POSITIVE, "above zero"), (_POSITIVE_OR_NONE, "above zero"), (_FROM_ZERO, "zero or more")):
         for name in names:
             value = getattr(config, name)
             if value is not None and not (0 < value < math.inf or (names is _FROM_ZERO and value == 0)):
                 _refuse(config, f"{name} is {value}", f"It must be a number {least}.")
+    if not math.isfinite(config.margin):
+        _refuse(config, f"margin is {config.margin}", "It must be a finite number.")
     if not 0 <= config.warmup_ratio < 1:
         _refuse(config, f"warmup_ratio is {config.warmup_ratio}", "It is a share of the steps, from 0 to below 1.")
     if len(config.betas) != 2 or not all(0 <= beta < 1 for beta in config.betas):
@@ -243,8 +261,6 @@ def _check_combinations(config: TrainingConfig) -> None:
     if config.contrasted < 2:
         hint = "Raise batch, or lower gradient_accumulation_steps."
         _refuse(config, "a batch of one pair has no negatives", hint)
-    if config.split not in ("original", "diverse_instruction"):
-        _refuse(config, f"split is {config.split!r}", "MMEB-train has original and diverse_instruction.")
     if weights and len(weights) != len(dims):
         hint = "Give one weight for each, or no weights."
         _refuse(config, f"matryoshka_dims has {len(dims)} values and matryoshka_weights {len(weights)}", hint)

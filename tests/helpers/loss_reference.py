@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,9 +62,11 @@ def dense(
     *,
     scale: float | Tensor,
     alpha: float,
+    hardness: str = "llave",
+    margin: float = 0.0,
     direction: str = "both",
     same: Tensor | None = None,
-    margin: float | None = None,
+    false_negative_margin: float | None = None,
     negatives: Tensor | None = None,
     allowed: Tensor | None = None,
 ) -> Tensor:
@@ -77,11 +80,15 @@ def dense(
         if wrong is not None:
             cosines = torch.cat([cosines, asking @ wrong.T], 1)
             keep = torch.cat([keep, torch.ones(n, len(wrong), dtype=torch.bool) if allowed is None else allowed], 1)
-        if margin is not None:
-            keep = keep & (cosines.detach() <= positive.detach()[:, None] + margin)
-        weights = torch.exp(alpha * cosines.detach()) * keep
+        if false_negative_margin is not None:
+            keep = keep & (cosines.detach() <= positive.detach()[:, None] + false_negative_margin)
+        plain = torch.exp(scale * cosines) * keep
+        weights = torch.exp(alpha * (cosines if hardness == "unstopped" else cosines.detach()))
+        # by how much the weights change each total; the same for all negatives of a query, and without a gradient
+        factor = (((weights * plain).sum(1) + 1e-300) / (plain.sum(1) + 1e-300)).detach()[:, None]
+        weights = {"relative": weights / factor, "total": factor}.get(hardness, weights)
         right = torch.exp(scale * positive)
-        return -torch.log(right / (right + (weights * torch.exp(scale * cosines)).sum(1))).mean()
+        return -torch.log(right / (right + math.exp(margin) * (weights * plain).sum(1))).mean()
 
     forward, backward = one_way(query, target, negatives), one_way(target, query, None)
     return {"query": forward, "target": backward, "both": (forward + backward) / 2}[direction]

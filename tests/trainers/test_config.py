@@ -6,6 +6,7 @@ import json
 import re
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Literal, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from harness.errors import UserError
 from harness.results.renamed import RENAMED
 from tests.helpers.mmeb_files import shared
-from trainers.config import CHANGEABLE, TrainingConfig, differences, override, to_json
+from trainers.config import ADDED, CHANGEABLE, TrainingConfig, differences, override, to_json
 from trainers.estimate import estimate
 from trainers.recipes import RECIPES, find_recipe
 
@@ -90,6 +91,10 @@ def test_a_setting_is_read_as_its_kind(setting: str, name: str, value: object):
         ("alfa=3", "alpha"),
         ("alpha", "NAME=VALUE"),
         ("alpha=-1", "alpha is -1"),
+        ("hardness=hard", "llave, relative, total, unstopped"),
+        ("margin=inf", "margin is inf"),
+        ("margin=nan", "margin is nan"),
+        ("margin=x", "Write a number"),
         ("batch=x", "whole number"),
         ("batch=0", "batch is 0"),
         ("gradient_accumulation_steps=3", "3 equal parts"),
@@ -184,6 +189,25 @@ def test_a_file_with_old_names_is_the_same_run():
     assert saved.pop("temperature") == 0.05
     assert differences(config, {**saved, **old, "scale": 20.0}) == {}
     assert differences(config, {**saved, **old, "scale": 50.0}) == {"temperature": (0.02, 0.05)}
+
+
+def test_a_file_from_before_a_setting_was_added_is_the_same_run():
+    config = find_recipe("demo")
+    saved = {name: value for name, value in json.loads(to_json(config)).items() if name not in ADDED}
+    assert differences(config, saved) == {}
+    assert differences(replace(config, margin=1.0), saved) == {"margin": (0.0, 1.0)}
+    assert {name: getattr(config, name) for name in ADDED} == dict(ADDED)
+
+
+CHOICES = [name for name, kind in get_type_hints(TrainingConfig).items() if get_origin(kind) is Literal]
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_choice_is_checked_however_the_config_is_made(name: str):
+    assert {"hardness", "direction", "split"} <= set(CHOICES)
+    with pytest.raises(UserError, match=f"{name} is 'other'") as refused:
+        replace(find_recipe("demo"), **{name: "other"})
+    assert str(getattr(find_recipe("demo"), name)) in refused.value.hint
 
 
 @given(st.sampled_from(sorted(each.name for each in fields(TrainingConfig))))

@@ -115,6 +115,8 @@ class Stepper:
                 target,
                 scale=config.logit_scale if self.temperature is None else self.temperature(),
                 alpha=config.alpha,
+                hardness=config.hardness,
+                margin=config.margin,
                 direction=config.direction,
                 matryoshka_dims=config.matryoshka_dims,
                 matryoshka_weights=config.matryoshka_weights,

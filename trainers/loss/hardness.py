@@ -3,14 +3,17 @@
 A pair's logit is `scale * s`, where similarity s is a dot product. A negative's logit is `scale * s + alpha * sg(s)`,
 which weights the negative by exp(alpha * s); sg stops the gradient. The loss is the mean over pairs of
 -log p(the positive), computed in fp32 or wider. It is finite wherever the logits are. `alpha` 0 is InfoNCE.
+
+Such weights change two things: the total of a query's negatives, and the share of each. `hardness` can leave out one.
+docs/method.md derives both.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -19,6 +22,7 @@ from harness.errors import UserError
 from trainers.loss.tiles import TILE, ContentKeys, Limits, Rule, negative_sums
 
 Direction: TypeAlias = Literal["both", "query", "target"]
+Hardness: TypeAlias = Literal["llave", "relative", "total", "unstopped"]
 
 
 def hardness_weighted_infonce(
@@ -27,6 +31,8 @@ def hardness_weighted_infonce(
     *,
     scale: float | Tensor,
     alpha: float,
+    hardness: Hardness = "llave",
+    margin: float = 0.0,
     direction: Direction = "both",
     query_ids: Tensor | None = None,
     target_ids: Tensor | None = None,
@@ -44,6 +50,10 @@ def hardness_weighted_infonce(
     Args:
         query, target: (n, d) vectors. Row i of the targets is the positive of query i.
         scale: one over the temperature. A tensor gets its gradient.
+        hardness: what alpha changes. "llave": the total of a query's negatives and the share of each. "relative": the
+            shares; the total is that of InfoNCE. "total": the total; the shares are those of InfoNCE. "unstopped": as
+            "llave", with gradients through the weights too.
+        margin: is added to the logits of all negatives, so that they count exp(margin) times as much.
         direction: "query": each query picks its target. "target": each target picks its query. "both": the mean.
         query_ids, target_ids: (n,) integers. Pairs with an equal query or target are not each other's negatives.
         false_negative_margin: negatives that exceed the pair's own similarity by more than this are left out.
@@ -63,8 +73,10 @@ def hardness_weighted_infonce(
     wrong = None if negatives is None else _wide(negatives)
     batch = _Batch(_wide(query), _wide(target), wrong, negative_rows)
     _check(batch, keys, direction, matryoshka_dims, matryoshka_weights)
+    weighting = _Weighting(alpha, hardness, margin)
     inside = slice(0, len(query)) if rows is None else slice(rows.start, rows.stop)
-    how = _Settings(torch.as_tensor(scale).to(batch.query), alpha, direction, false_negative_margin, keys, inside, tile)
+    scale = torch.as_tensor(scale).to(batch.query)
+    how = _Settings(scale, weighting, direction, false_negative_margin, keys, inside, tile)
     if not matryoshka_dims:
         return _loss(batch, how)
     weights = matryoshka_weights or [1.0] * len(matryoshka_dims)
@@ -92,28 +104,77 @@ class _Batch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Weighting:
+    """How much negatives count."""
+
+    alpha: float
+    hardness: Hardness
+    margin: float
+
+    def __post_init__(self) -> None:
+        if self.hardness not in get_args(Hardness):
+            known = ", ".join(get_args(Hardness))
+            raise UserError(f"hardness is {self.hardness!r}.", f"Use one of: {known}.")
+        if not (math.isfinite(self.alpha) and math.isfinite(self.margin)):
+            raise UserError(f"alpha is {self.alpha} and margin {self.margin}.", "Give finite numbers.")
+
+    @property
+    def in_shares(self) -> float:
+        """The weight that decides the share of each negative."""
+        return 0.0 if self.hardness == "total" else self.alpha
+
+    @property
+    def in_total(self) -> float:
+        """The weight that decides the total of the negatives."""
+        return 0.0 if self.hardness == "relative" else self.alpha
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Settings:
     scale: Tensor
-    alpha: float
+    weighting: _Weighting
     direction: Direction
-    margin: float | None
+    false_negative_margin: float | None
     ids: _Ids
     rows: slice[int, int, None]
     tile: int
+
+    def weighted(self, alpha: float) -> _Settings:
+        """The same with LLaVE's weights, or with weights that have a gradient, of this alpha."""
+        if self.weighting.hardness == "unstopped":
+            return replace(self, scale=self.scale + alpha, weighting=_Weighting(0.0, "llave", 0.0))
+        return replace(self, weighting=_Weighting(alpha, "llave", 0.0))
 
 
 def _loss(batch: _Batch, how: _Settings) -> Tensor:
     similarity = (batch.query * batch.target).sum(1)
     positive = how.scale * similarity[how.rows]
     # the limit only selects negatives, so it has no gradient
-    limit = None if how.margin is None else similarity.detach() + how.margin
-    by_query, by_target = _in_batch(batch, how, limit)
-    losses = []
-    if by_query is not None:
-        losses.append(_cross_entropy(positive, [by_query, *_explicit(batch, how, limit)]))
-    if by_target is not None:
-        losses.append(_cross_entropy(positive, [by_target]))
+    limit = None if how.false_negative_margin is None else similarity.detach() + how.false_negative_margin
+    weighting = how.weighting
+    sides = _sums(batch, how.weighted(weighting.in_shares), limit)
+    shifts: list[Tensor | float] = [weighting.margin] * len(sides)
+    if weighting.in_total != weighting.in_shares:
+        with torch.no_grad():
+            totals = _sums(batch, how.weighted(weighting.in_total), limit)
+            shifts = [weighting.margin + _log_ratio(*each) for each in zip(totals, sides, strict=True)]
+    losses = [
+        _cross_entropy(positive, [each + shift for each in side]) for side, shift in zip(sides, shifts, strict=True)
+    ]
     return torch.stack(losses).mean()
+
+
+def _log_ratio(total: Sequence[Tensor], other: Sequence[Tensor]) -> Tensor:
+    """(k,) logarithms of how many times as large one sum is, from the log-sum-exps of its parts. No negative: 0."""
+    ratio = torch.stack(list(total)).logsumexp(0) - torch.stack(list(other)).logsumexp(0)
+    return ratio.nan_to_num(nan=0.0)
+
+
+def _sums(batch: _Batch, how: _Settings, limit: Tensor | None) -> list[list[Tensor]]:
+    """Log-sum-exps (k,) over negatives, for each direction that is wanted: of other pairs, and of explicit ones."""
+    by_query, by_target = _in_batch(batch, how, limit)
+    sides = [] if by_query is None else [[by_query, *_explicit(batch, how, limit)]]
+    return sides if by_target is None else [*sides, [by_target]]
 
 
 def _cross_entropy(positive: Tensor, negatives: Sequence[Tensor]) -> Tensor:
@@ -133,7 +194,7 @@ def _in_batch(batch: _Batch, how: _Settings, limit: Tensor | None) -> tuple[Tens
     both = how.direction == "both" and every
     keys = [ContentKeys(each[rows], each) for each in (how.ids.query, how.ids.target) if each is not None]
     limits = None if limit is None else Limits(limit[rows], limit)
-    rule = Rule(how.alpha, rows.start, keys, limits, columns_too=both)
+    rule = Rule(how.weighting.alpha, rows.start, keys, limits, columns_too=both)
     if both:
         sums = negative_sums(batch.query, batch.target, how.scale, rule, how.tile)
         return sums.rows, sums.columns
@@ -155,7 +216,7 @@ def _explicit(batch: _Batch, how: _Settings, limit: Tensor | None) -> list[Tenso
     query, ids = batch.query[how.rows], how.ids
     same = [] if ids.negative is None or ids.target is None else [ContentKeys(ids.target[how.rows], ids.negative)]
     limits = None if limit is None else Limits(limit[how.rows], limit)
-    return [negative_sums(query, wrong, how.scale, Rule(how.alpha, None, same, limits), how.tile).rows]
+    return [negative_sums(query, wrong, how.scale, Rule(how.weighting.alpha, None, same, limits), how.tile).rows]
 
 
 def _owned(query: Tensor, wrong: Tensor, owners: Tensor, how: _Settings, limit: Tensor | None) -> Tensor:
@@ -168,7 +229,7 @@ def _owned(query: Tensor, wrong: Tensor, owners: Tensor, how: _Settings, limit: 
     if limit is not None:
         allowed = similarity <= limit[owners]
         owners, similarity = owners[allowed], similarity[allowed]
-    logits = how.scale * similarity + how.alpha * similarity.detach()
+    logits = how.scale * similarity + how.weighting.alpha * similarity.detach()
     # the highest logit of each query is subtracted before exp, so that nothing overflows
     peak = logits.new_full((len(query),), -math.inf).scatter_reduce(0, owners, logits.detach(), "amax")
     total = torch.zeros_like(peak).index_add(0, owners, (logits - peak[owners]).exp())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -12,9 +13,10 @@ from torch import Tensor
 
 from tests.helpers.loss_reference import recorded, vectors
 from tests.helpers.processes import in_processes
-from trainers.loss.gather import gather, global_loss, mean_over_processes, world_size
-from trainers.loss.hardness import hardness_weighted_infonce
+from trainers.loss.gather import PairLoss, gather, global_loss, mean_over_processes, world_size
+from trainers.loss.hardness import Hardness, hardness_weighted_infonce
 
+HARDNESS = get_args(Hardness)
 SHARES = {2: [1, 4], 4: [2, 1, 3, 1]}
 """How many pairs each process holds, unlike the reference's."""
 
@@ -30,11 +32,18 @@ def _work() -> dict[str, Tensor]:
     wrong = _uneven(size)[2][rank : rank + 1 + rank % 2].detach().requires_grad_()
     if rank == 0:
         wrong = wrong[:0].detach().requires_grad_()
-    scale = torch.tensor(20.0, dtype=torch.float64, requires_grad=True)
-    loss = global_loss(partial(hardness_weighted_infonce, scale=scale, alpha=9.0, target_ids=_ids(size)), *own, wrong)
-    names = ("loss", "query", "target", "wrong", "scale")
-    found |= dict(zip(names, _after(loss, [*own, wrong, scale]), strict=True))
+    for hardness in HARDNESS:
+        scale = torch.tensor(20.0, dtype=torch.float64, requires_grad=True)
+        loss = global_loss(_loss(size, scale, hardness), *own, wrong)
+        names = (f"{hardness}/{each}" for each in ("loss", "query", "target", "wrong", "scale"))
+        found |= dict(zip(names, _after(loss, [*own, wrong, scale]), strict=True))
     return found | {"ids": gather(torch.arange(rank)), "mean": mean_over_processes(torch.tensor(float(rank)))}
+
+
+def _loss(size: int, scale: Tensor, hardness: str) -> PairLoss:
+    margin = 1.0 if hardness == "total" else 0.0
+    options = {"alpha": 9.0, "hardness": hardness, "margin": margin, "target_ids": _ids(size)}
+    return partial(hardness_weighted_infonce, scale=scale, **options)
 
 
 def _after(loss: Tensor, leaves: list[Tensor]) -> list[Tensor]:
@@ -71,19 +80,20 @@ def test_each_process_has_the_references_loss_and_gradients(processes: list[dict
             torch.testing.assert_close(found, torch.tensor(gradient), rtol=0, atol=1e-10)
 
 
-def test_shares_of_any_size_make_up_the_loss_of_one_process(processes: list[dict[str, Tensor]]) -> None:
+@pytest.mark.parametrize("hardness", HARDNESS)
+def test_shares_of_any_size_make_up_the_loss_of_one_process(processes: list[dict[str, Tensor]], hardness: str) -> None:
     """The mean of the losses is the loss; each process's gradient is its part, times the number of processes."""
     size = len(processes)
     query, target, pool = _uneven(size)
     wrong = torch.cat([pool[rank : rank + 1 + rank % 2] for rank in range(1, size)]).detach().requires_grad_()
     scale = torch.tensor(20.0, dtype=torch.float64, requires_grad=True)
-    whole = hardness_weighted_infonce(query, target, scale=scale, alpha=9.0, target_ids=_ids(size), negatives=wrong)
+    whole = _loss(size, scale, hardness)(query, target, negatives=wrong)
     *expected, to_scale = torch.autograd.grad(whole, [query, target, wrong, scale])
     close = partial(torch.testing.assert_close, rtol=0, atol=1e-10)
-    close(torch.stack([each["loss"] for each in processes]).mean(), whole.detach())
-    close(torch.stack([each["scale"] for each in processes]).mean(), to_scale)
+    close(torch.stack([each[f"{hardness}/loss"] for each in processes]).mean(), whole.detach())
+    close(torch.stack([each[f"{hardness}/scale"] for each in processes]).mean(), to_scale)
     for name, gradient in zip(("query", "target", "wrong"), expected, strict=True):
-        close(_all(processes, name), gradient * size)
+        close(_all(processes, f"{hardness}/{name}"), gradient * size)
 
 
 def test_what_has_no_gradient_is_gathered_too(processes: list[dict[str, Tensor]]) -> None:

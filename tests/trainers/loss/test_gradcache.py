@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -19,15 +20,15 @@ from tests.helpers.mixed_model import Chunk, Mixed, cut, items
 from tests.helpers.processes import Work, in_processes
 from trainers.loss.gather import PairLoss
 from trainers.loss.gradcache import cached_step
-from trainers.loss.hardness import hardness_weighted_infonce
+from trainers.loss.hardness import Hardness, hardness_weighted_infonce
 
 QUERIES, TARGETS, WRONG = items(8, 1), items(8, 2), items(3, 3)
 CUTS = [([8], [8], [3]), ([3, 1, 4], [5, 3], [1, 2]), ([1] * 8, [2, 2, 2, 2], [3])]
 _close = partial(torch.testing.assert_close, rtol=0, atol=1e-12)
 
 
-def _loss(scale: float | Tensor = 20.0) -> PairLoss:
-    return partial(hardness_weighted_infonce, scale=scale, alpha=9.0, target_ids=torch.arange(8) % 6)
+def _loss(scale: float | Tensor = 20.0, **options: object) -> PairLoss:
+    return partial(hardness_weighted_infonce, scale=scale, alpha=9.0, target_ids=torch.arange(8) % 6, **options)
 
 
 def _plain(model: Mixed, sides: Sequence[Sequence[Chunk]], loss: PairLoss) -> Tensor:
@@ -66,11 +67,13 @@ def test_it_is_the_plain_step(sizes: tuple[list[int], ...], dropout: float) -> N
     assert all((each != 0).any() for each in _gradients(cached).values())
 
 
-def test_without_dropout_cuts_change_nothing_and_steps_add_up() -> None:
+@pytest.mark.parametrize("hardness", get_args(Hardness))
+def test_without_dropout_cuts_change_nothing_and_steps_add_up(hardness: str) -> None:
     plain, cached = Mixed(), Mixed()
+    loss = _loss(hardness=hardness, margin=1.0)
     for _ in range(2):
-        _plain(plain, [[QUERIES], [TARGETS]], _loss())
-        cached_step(cached, cut(QUERIES, 3, 5), cut(TARGETS, 1, 7), _loss(), parameters=cached.parameters())
+        _plain(plain, [[QUERIES], [TARGETS]], loss)
+        cached_step(cached, cut(QUERIES, 3, 5), cut(TARGETS, 1, 7), loss, parameters=cached.parameters())
     _close(_gradients(cached), _gradients(plain))
 
 

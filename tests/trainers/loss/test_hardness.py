@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import math
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,7 +19,9 @@ from torch.nn.functional import cross_entropy, normalize
 
 from harness.errors import UserError
 from tests.helpers.loss_reference import HERE, RECORDED, Case, all_recorded, dense, recorded, vectors
-from trainers.loss.hardness import hardness_weighted_infonce
+from trainers.loss.hardness import Hardness, hardness_weighted_infonce
+
+HARDNESS = get_args(Hardness)
 
 
 def _gradients(loss: Callable[[], Tensor], *leaves: Tensor) -> list[Tensor]:
@@ -64,22 +68,26 @@ def test_the_record_is_small() -> None:
     seed=st.integers(0, 99),
     scale=st.floats(0.5, 20),
     alpha=st.floats(0, 9),
+    hardness=st.sampled_from(HARDNESS),
+    margin=st.sampled_from([0.0, -2.0, 4.5]),
     direction=st.sampled_from(["both", "query"]),
     contents=st.integers(1, 9),
-    margin=st.none() | st.floats(-0.2, 0.2),
+    false_negative_margin=st.none() | st.floats(-0.2, 0.2),
     owned=st.booleans(),
     tile=st.sampled_from([2, 3, 64]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_options_combine_as_the_formula_says(
     n: int,
     m: int,
     seed: int,
     scale: float,
     alpha: float,
+    hardness: str,
+    margin: float,
     direction: str,
     contents: int,
-    margin: float | None,
+    false_negative_margin: float | None,
     owned: bool,
     tile: int,
 ) -> None:
@@ -99,10 +107,12 @@ def test_options_combine_as_the_formula_says(
             target,
             scale=learnt,
             alpha=alpha,
+            hardness=hardness,
+            margin=margin,
             direction=direction,
             query_ids=query_ids,
             target_ids=target_ids,
-            false_negative_margin=margin,
+            false_negative_margin=false_negative_margin,
             negatives=wrong,
             negative_rows=owners if owned else None,
             negative_ids=negative_ids,
@@ -116,9 +126,11 @@ def test_options_combine_as_the_formula_says(
             target,
             scale=learnt,
             alpha=alpha,
+            hardness=hardness,
+            margin=margin,
             direction=direction,
             same=same,
-            margin=margin,
+            false_negative_margin=false_negative_margin,
             negatives=wrong,
             allowed=allowed,
         )
@@ -133,14 +145,73 @@ def test_options_combine_as_the_formula_says(
     _same(in_parts, theirs, *leaves)
 
 
-def test_without_weights_it_is_infonce() -> None:
+@pytest.mark.parametrize("hardness", HARDNESS)
+def test_without_weights_it_is_infonce(hardness: str) -> None:
     query, target = vectors(7, 5, 0), vectors(7, 5, 1)
 
     def plain() -> Tensor:
         logits = 20 * query @ target.T
         return (cross_entropy(logits, torch.arange(7)) + cross_entropy(logits.T, torch.arange(7))) / 2
 
-    _same(lambda: hardness_weighted_infonce(query, target, scale=20.0, alpha=0), plain, query, target)
+    _same(
+        lambda: hardness_weighted_infonce(query, target, scale=20.0, alpha=0, hardness=hardness), plain, query, target
+    )
+
+
+def _of_one_query(loss: Callable[..., Tensor], **options: object) -> tuple[Tensor, Tensor, Tensor]:
+    """The loss of the first query, and its derivatives by the similarities of its positive and of its negatives."""
+    target = torch.eye(6, dtype=torch.float64)
+    similarities = vectors(1, 6, 3).detach().requires_grad_()
+    query = torch.cat([similarities, target[1:]])
+    value = loss(query, target, scale=10.0, direction="query", rows=range(1), **options)
+    (found,) = torch.autograd.grad(value, similarities)
+    return value.detach(), found[0, 0], found[0, 1:]
+
+
+@pytest.mark.parametrize("alpha", [0.5, 9.0])
+def test_weights_are_a_total_and_shares(alpha: float) -> None:
+    """The total decides the value and the positive's gradient, the shares how that of the negatives is divided."""
+    loss = hardness_weighted_infonce
+    plain, llave, relative, total = (
+        _of_one_query(loss, alpha=each, hardness=kind)
+        for each, kind in ((0.0, "llave"), (alpha, "llave"), (alpha, "relative"), (alpha, "total"))
+    )
+    close = functools.partial(torch.testing.assert_close, rtol=1e-12, atol=1e-14)
+    for own, other in ((relative, plain), (total, llave)):
+        close(own[0], other[0])
+        close(own[1], other[1])
+    for own, other in ((relative, llave), (total, plain)):
+        close(own[2] / own[2].sum(), other[2] / other[2].sum())
+    # what the negatives get, the positive loses
+    for each in (plain, llave, relative, total):
+        close(each[2].sum(), -each[1])
+
+
+@pytest.mark.parametrize("margin", [-1.0, 4.5])
+def test_a_margin_is_a_lower_logit_of_the_positive(margin: float) -> None:
+    query, target = vectors(7, 5, 0), vectors(7, 5, 1)
+
+    def lower() -> Tensor:
+        logits = 20 * query @ target.T - margin * torch.eye(7, dtype=torch.float64)
+        return (cross_entropy(logits, torch.arange(7)) + cross_entropy(logits.T, torch.arange(7))) / 2
+
+    _same(lambda: hardness_weighted_infonce(query, target, scale=20.0, alpha=0, margin=margin), lower, query, target)
+
+
+def test_weights_with_a_gradient_are_a_higher_scale_of_the_negatives() -> None:
+    query, target = vectors(7, 5, 0), vectors(7, 5, 1)
+
+    def scaled() -> Tensor:
+        cosines = query @ target.T
+        logits = 29 * cosines - 9 * cosines.diagonal().diag()
+        return (cross_entropy(logits, torch.arange(7)) + cross_entropy(logits.T, torch.arange(7))) / 2
+
+    _same(
+        lambda: hardness_weighted_infonce(query, target, scale=20.0, alpha=9.0, hardness="unstopped"),
+        scaled,
+        query,
+        target,
+    )
 
 
 @pytest.mark.parametrize("alpha", [0.5, 9.0])
@@ -166,11 +237,16 @@ def test_each_direction_is_that_of_sentence_transformers(alpha: float) -> None:
     _same(ours(direction="query", negatives=wrong), lambda: theirs(query, target, wrong), *leaves, wrong)
 
 
+@pytest.mark.parametrize("hardness", HARDNESS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_it_is_finite_where_the_weights_overflow(dtype: torch.dtype) -> None:
+def test_it_is_finite_where_the_weights_overflow(dtype: torch.dtype, hardness: str) -> None:
     query, target = (each.detach().to(dtype).mul(30).requires_grad_() for each in (vectors(8, 4, 0), vectors(8, 4, 1)))
     assert torch.exp(9 * (query @ target.T).max()).isinf() or dtype == torch.float64
-    for each in _gradients(lambda: hardness_weighted_infonce(query, target, scale=50.0, alpha=9.0), query, target):
+
+    def loss() -> Tensor:
+        return hardness_weighted_infonce(query, target, scale=50.0, alpha=9.0, hardness=hardness, margin=4.5)
+
+    for each in _gradients(loss, query, target):
         assert each.isfinite().all()
 
 
@@ -181,7 +257,8 @@ def test_one_point_for_everything_costs_what_the_formula_says(alpha: float) -> N
     assert loss.item() == pytest.approx(math.log1p(7 * math.exp(alpha)), abs=1e-10)
 
 
-def test_no_negative_means_no_loss_and_no_gradient() -> None:
+@pytest.mark.parametrize("hardness", HARDNESS)
+def test_no_negative_means_no_loss_and_no_gradient(hardness: str) -> None:
     query, target, wrong = vectors(5, 4, 0), vectors(5, 4, 1), vectors(2, 4, 2)
     one_content = torch.zeros(5, dtype=torch.long)
     everything = {"target_ids": one_content, "negatives": wrong, "negative_ids": one_content[:2]}
@@ -192,6 +269,8 @@ def test_no_negative_means_no_loss_and_no_gradient() -> None:
                 target,
                 scale=50.0,
                 alpha=9.0,
+                hardness=hardness,
+                margin=4.5,
                 rows=rows,  # noqa: B023
                 **everything,
                 **extra,  # noqa: B023
@@ -268,6 +347,9 @@ def test_half_precision_is_computed_in_single_also_under_autocast() -> None:
         ({"negatives": torch.ones(2, 5)}, "Explicit negatives"),
         ({"negatives": torch.ones(2, 4), "direction": "target"}, "Explicit negatives"),
         ({"negatives": torch.ones(2, 4), "negative_rows": torch.arange(3)}, "Ids do not match"),
+        ({"hardness": "hard"}, "hardness is 'hard'"),
+        ({"margin": math.inf}, "margin inf"),
+        ({"alpha": math.nan}, "alpha is nan"),
         ({"matryoshka_dims": (2, 5)}, "cannot be cut to"),
         ({"matryoshka_dims": (2, 4), "matryoshka_weights": (1,)}, "has 2 values"),
     ],

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from tests.helpers.loss_reference import dense, vectors
-from trainers.loss.hardness import hardness_weighted_infonce
+from trainers.loss.hardness import Hardness, hardness_weighted_infonce
 from trainers.loss.tiles import Rule, negative_sums
 
 
@@ -27,7 +29,16 @@ class _Largest(TorchDispatchMode):
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"false_negative_margin": 0.1}, {"matryoshka_dims": (2, 4)}, {"rows": range(10, 90)}]
+    "options",
+    [
+        {},
+        {"hardness": "relative"},
+        {"hardness": "total", "margin": 1.0},
+        {"hardness": "unstopped"},
+        {"false_negative_margin": 0.1},
+        {"matryoshka_dims": (2, 4)},
+        {"rows": range(10, 90)},
+    ],
 )
 def test_nothing_larger_than_a_tile_is_made(options: dict[str, object]) -> None:
     query, target = vectors(100, 4, 0), vectors(100, 4, 1)
@@ -40,13 +51,14 @@ def test_nothing_larger_than_a_tile_is_made(options: dict[str, object]) -> None:
         assert largest.elements <= 120 * 4
 
 
+@pytest.mark.parametrize("hardness", get_args(Hardness))
 @pytest.mark.parametrize("tile", [1, 7, 64])
-def test_tiles_change_nothing(tile: int) -> None:
+def test_tiles_change_nothing(tile: int, hardness: str) -> None:
     query = vectors(50, 6, 0)
     target, scale = vectors(50, 6, 1, like=query), torch.tensor(30.0, dtype=torch.float64, requires_grad=True)
     leaves = (query, target, scale)
-    ours = hardness_weighted_infonce(query, target, scale=scale, alpha=9.0, tile=tile)
-    theirs = dense(query, target, scale=scale, alpha=9.0)
+    ours = hardness_weighted_infonce(query, target, scale=scale, alpha=9.0, hardness=hardness, margin=1.0, tile=tile)
+    theirs = dense(query, target, scale=scale, alpha=9.0, hardness=hardness, margin=1.0)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
     for own, other in zip(torch.autograd.grad(ours, leaves), torch.autograd.grad(theirs, leaves), strict=True):
         torch.testing.assert_close(own, other, rtol=0, atol=1e-12)
