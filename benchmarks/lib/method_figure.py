@@ -36,7 +36,7 @@ def draw(found: Mapping[str, Mapping[str, object]], out: Path) -> None:
         figure = Figure(figsize=(3.5, sum(heights)), layout="constrained")
         axes = list(figure.subplots(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0])
         for axis, setting in zip(axes, parts, strict=False):
-            title = "a  Head on frozen vectors, batch 128" if setting == HEAD else "b  Last layer, batch 64"
+            title = "a  Head on frozen vectors, batch 128" if setting == HEAD else "b  Last layer, batch 32"
             _forest(axis, found[setting][MAIN]["differences"], title)
         if HEAD in parts:
             _by_batch(axes[-1], found[HEAD], f"{'c' if LAST in parts else 'b'}  Head, by batch size")
