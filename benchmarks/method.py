@@ -67,6 +67,7 @@ FEW = (report.BASE, "alpha 9", "total only", "margin 4.5", "relative only")
 FEWEST = (report.BASE, "alpha 9", "margin 4.5")
 CONDITIONS: Mapping[str, tuple[Mapping[str, float], tuple[str, ...]]] = {
     report.MAIN: ({}, tuple(METHODS)),
+    "no training": ({"steps": 0}, (report.BASE,)),
     "batch 32": ({"batch": 32}, FEW),
     "batch 64": ({"batch": 64}, FEW),
     "batch 512": ({"batch": 512}, FEWEST),

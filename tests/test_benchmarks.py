@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -173,12 +174,21 @@ def test_the_sketch_asks_both_ways(sketch: ModuleType, tmp_path: Path, monkeypat
             assert (image.media[0].root / image.media[0].name).is_file()
 
 
-def test_the_page_on_the_method_has_the_committed_tables() -> None:
+DIFFERENCE = re.compile(r"[+-]\d+\.\d+ \[-?\d+\.\d+, -?\d+\.\d+\]")
+"""A difference in points with its interval."""
+
+
+def test_the_page_on_the_method_has_the_committed_tables_and_no_other_difference() -> None:
     report = BENCHMARKS / "results/method.json"
     command = [sys.executable, str(BENCHMARKS / "method.py"), "--markdown", str(report)]
     tables = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    assert tables.strip()
-    assert tables in (BENCHMARKS.parent / "docs" / "method.md").read_text(encoding="utf-8")
+    known = set(DIFFERENCE.findall(tables))
+    assert len(known) > 20
+    page, readme = ((BENCHMARKS.parent / name).read_text(encoding="utf-8") for name in ("docs/method.md", "README.md"))
+    assert tables in page
+    said = set(DIFFERENCE.findall(" ".join(page.split()))) | set(DIFFERENCE.findall(" ".join(readme.split())))
+    assert said - known == set()
+    assert DIFFERENCE.search(" ".join(readme.split()))
 
 
 def test_the_method_has_sixteen_paired_seeds_of_every_main_arm() -> None:
