@@ -111,6 +111,11 @@ class Case:
         text = repr((self.setting, self.arm, RATES[self.setting], self.seed))
         return f"{self.setting}-{hashlib.sha256(text.encode()).hexdigest()[:16]}".replace(" ", "-")
 
+    @property
+    def label(self) -> str:
+        """The arm in words."""
+        return f"{self.setting}, {self.condition}, {self.method}"
+
 
 @cache
 def _captions(data: Path) -> Captions:
@@ -215,12 +220,16 @@ def run(options: argparse.Namespace) -> None:
     place = options.runs / hashlib.sha256("\n".join(captions.texts).encode()).hexdigest()[:16]
     prepare(captions.texts, place)
     every = cases(options.settings, options.conditions, options.seeds, options.most_steps)
-    with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
-        waiting = [pool.submit(measure, case, options.data, place, place) for case in every]
-        for number, each in enumerate(as_completed(waiting), start=1):
-            each.result()
-            if number % 50 == 0 or number == len(every):
-                print(f"{number} of {len(every)} runs", flush=True)
+    if not options.finished:
+        with ProcessPoolExecutor(options.processes, mp_context=get_context("spawn")) as pool:
+            waiting = [pool.submit(measure, case, options.data, place, place) for case in every]
+            for number, each in enumerate(as_completed(waiting), start=1):
+                each.result()
+                if number % 50 == 0 or number == len(every):
+                    print(f"{number} of {len(every)} runs", flush=True)
+    arms_of = {case: replace(case, seed=0) for case in every}
+    missing = {arm for case, arm in arms_of.items() if not (place / f"{case.name}.json").exists()}
+    every = [case for case in every if arms_of[case] not in missing]
     runs = [
         report.Finished(case.setting, case.condition, case.method, case.seed, **json.loads(file.read_text()))
         for case in every
@@ -236,10 +245,8 @@ def run(options: argparse.Namespace) -> None:
         "videos": int(captions.videos.max() + 1),
         "folds": FOLDS,
         "learning rates": RATES,
-        "arms": {
-            f"{case.setting}, {case.condition}, {case.method}": asdict(case.arm)
-            for case in dict.fromkeys(replace(case, seed=0) for case in every)
-        },
+        "arms": {arm.label: asdict(arm.arm) for arm in arms_of.values() if arm not in missing},
+        "not run": sorted(arm.label for arm in missing),
     }
     report.write(runs, settings, options.out)
 
@@ -255,6 +262,7 @@ def main() -> None:
     add("--most-steps", type=int, help="cuts every run short, for a trial")
     add("--processes", type=int, default=2, help="number of runs at a time, each with one thread (2)")
     add("--runs", type=Path, default=cache_dir() / "method", help="folder of finished runs, which are not repeated")
+    add("--finished", action="store_true", help="only report the arms of which every run is finished")
     add("--markdown", type=Path, metavar="REPORT", help="print the tables of a report instead of running")
     add("--out", type=Path, default=common.RESULTS / "method.json", help="file for the results, with figures beside it")
     options = parser.parse_args()

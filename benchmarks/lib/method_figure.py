@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lib.method_report import BASE, HEAD, LAST, MAIN
+from lib.method_report import BASE, HEAD, LAST, MAIN, SHOWN
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,6 @@ _LOOKS = {
     "not stopped": ("#555555", "v"),
 }
 """Colours of Okabe and Ito, which the colour-blind can tell apart, and a marker for each."""
-_SHOWN = ("alpha 9", "total only", "margin 4.5", "relative only")
 _BATCHES = {"batch 32": 32, "batch 64": 64, MAIN: 128, "batch 512": 512}
 
 
@@ -65,7 +64,7 @@ def _forest(axis: Axes, differences: Mapping[str, object], title: str) -> None:
 
 def _by_batch(axis: Axes, of: Mapping[str, object], title: str) -> None:
     sizes = {name: size for name, size in _BATCHES.items() if name in of}
-    for number, method in enumerate(_SHOWN):
+    for number, method in enumerate(SHOWN):
         label = f"{method} less {BASE}"
         gains = {
             place + 0.12 * (number - 1.5): of[name]["differences"][label]["P@1"]
@@ -78,7 +77,9 @@ def _by_batch(axis: Axes, of: Mapping[str, object], title: str) -> None:
     axis.axhline(0, color="black", linewidth=0.8)
     axis.set_xlabel("batch size")
     axis.set_ylabel("P@1 less InfoNCE, points")
-    axis.legend(frameon=False, fontsize=7, ncols=2)
+    axis.set_xlim(-0.5, len(sizes) - 0.5)
+    axis.margins(y=0.25)
+    axis.legend(frameon=False, fontsize=7, ncols=2, loc="upper center")
     axis.set_title(title, loc="left", fontsize=8, fontweight="bold")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -20,8 +21,16 @@ PAIRS = (("alpha 9", "total only"), ("alpha 9", "margin 4.5"), ("total only", "m
 """Losses that are compared with each other too."""
 SCALES = ("scale 20", "scale 59")
 """Conditions whose InfoNCE is compared with that of the base."""
+AT_50 = f"{BASE} less {BASE} at scale 50"
+SHOWN = ("alpha 9", "total only", "margin 4.5", "relative only")
+"""Losses that are tried in several conditions."""
 
+Arm: TypeAlias = tuple[str, str]
+"""Condition and loss."""
+Scores: TypeAlias = dict[int, Mapping[str, float]]
+"""Outcomes by seed."""
 Gains: TypeAlias = Mapping[str, Mapping[str, float]]
+"""Differences by outcome."""
 
 
 class Finished(NamedTuple):
@@ -45,48 +54,38 @@ def _names(runs: Sequence[Finished], place: int) -> list[str]:
 
 
 def _of_setting(runs: Sequence[Finished]) -> dict[str, object]:
-    of = {(run.condition, run.method, run.seed): run.scores for run in runs}
-    seeds = sorted({run.seed for run in runs})
-
-    def less(arm: tuple[str, str], other: tuple[str, str]) -> Gains:
-        return {
-            what: gain([of[*arm, seed][what] - of[*other, seed][what] for seed in seeds])._asdict() for what in OUTCOMES
-        }
-
-    found: dict[str, object] = {
+    by_arm: dict[Arm, Scores] = defaultdict(dict)
+    for run in runs:
+        by_arm[run.condition, run.method][run.seed] = run.scores
+    return {
         "runs": len(runs),
         "seconds of a run": round(statistics.median(run.seconds for run in runs), 1),
+        **{condition: _of_condition(condition, by_arm) for condition in _names(runs, 1)},
     }
-    for condition in _names(runs, 1):
-        methods = _names([run for run in runs if run.condition == condition], 2)
-        found[condition] = {
-            "means": {
-                method: {
-                    what: round(statistics.fmean(of[condition, method, seed][what] for seed in seeds), 4)
-                    for what in OUTCOMES
-                }
-                for method in methods
-            },
-            "P@1 by seed": {
-                method: [round(of[condition, method, seed]["P@1"], 4) for seed in seeds] for method in methods
-            },
-            "differences": {
-                f"{method} less {BASE}": less((condition, method), (condition, BASE))
-                for method in methods
-                if method != BASE
-            }
-            | {
-                f"{one} less {other}": less((condition, one), (condition, other))
-                for one, other in PAIRS
-                if {one, other} <= set(methods)
-            }
-            | (
-                {f"{BASE} less {BASE} at scale 50": less((condition, BASE), (MAIN, BASE))}
-                if condition in SCALES
-                else {}
-            ),
-        }
-    return found
+
+
+def _of_condition(condition: str, by_arm: Mapping[Arm, Scores]) -> dict[str, object]:
+    of = {method: scores for (name, method), scores in by_arm.items() if name == condition}
+    pairs = [(method, BASE) for method in of if method != BASE]
+    pairs += [pair for pair in PAIRS if set(pair) <= set(of)]
+    differences = {f"{one} less {other}": _gains(of[one], of[other]) for one, other in pairs}
+    if condition in SCALES:
+        differences[AT_50] = _gains(of[BASE], by_arm[MAIN, BASE])
+    return {
+        "means": {
+            method: {what: round(statistics.fmean(each[what] for each in scores.values()), 4) for what in OUTCOMES}
+            for method, scores in of.items()
+        },
+        "P@1 by seed": {
+            method: [round(each["P@1"], 4) for _, each in sorted(scores.items())] for method, scores in of.items()
+        },
+        "differences": differences,
+    }
+
+
+def _gains(one: Scores, other: Scores) -> Gains:
+    assert one.keys() == other.keys(), "runs are not paired"
+    return {what: gain([one[seed][what] - other[seed][what] for seed in one])._asdict() for what in OUTCOMES}
 
 
 def tables(found: Mapping[str, Mapping[str, object]]) -> str:
@@ -94,31 +93,27 @@ def tables(found: Mapping[str, Mapping[str, object]]) -> str:
     parts = []
     for setting, of in found.items():
         conditions = {name: each for name, each in of.items() if isinstance(each, Mapping)}
-        main = conditions.pop(MAIN)
-        parts.append(_table(f"{setting}, difference", main["differences"]))
-        parts.append(_means(f"{setting}, mean", main["means"]))
-        if conditions:
-            lines = [
-                "| P@1, less InfoNCE | InfoNCE | alpha 9 | total only | margin 4.5 | relative only |",
-                "|---|---:|---:|---:|---:|---:|",
-            ]
-            shown = {MAIN: main, **conditions}
-            for name, each in shown.items():
-                gains = [
-                    each["differences"].get(f"{method} less {BASE}")
-                    for method in ("alpha 9", "total only", "margin 4.5", "relative only")
-                ]
-                cells = [_points(one["P@1"]) if one else "" for one in gains]
-                lines.append(f"| {name} | {100 * each['means'][BASE]['P@1']:.1f} | {' | '.join(cells)} |")
-            parts.append("\n".join(lines))
-            between = {
+        main = conditions[MAIN]
+        parts += [_table(f"{setting}, difference", main["differences"]), _means(f"{setting}, mean", main["means"])]
+        if len(conditions) > 1:
+            parts += [_by_condition(setting, what, conditions) for what in ("P@1", "hard P@1")]
+            others = {
                 f"{name}: {label}": gains
                 for name, each in conditions.items()
                 for label, gains in each["differences"].items()
-                if label in (f"{BASE} less {BASE} at scale 50", "alpha 9 less total only", "alpha 9 less margin 4.5")
+                if name != MAIN and (label == AT_50 or not label.endswith(f" less {BASE}"))
             }
-            parts.append(_table(f"{setting}, other differences", between))
+            parts.append(_table(f"{setting}, other differences", others))
     return "\n\n".join(parts) + "\n"
+
+
+def _by_condition(setting: str, what: str, conditions: Mapping[str, Mapping[str, object]]) -> str:
+    lines = [f"| {setting}, {what} | {BASE} | {' | '.join(SHOWN)} |", f"|---|---:|{'---:|' * len(SHOWN)}"]
+    for name, each in conditions.items():
+        gains = [each["differences"].get(f"{method} less {BASE}") for method in SHOWN]
+        cells = " | ".join(_points(one[what]) if one else "" for one in gains)
+        lines.append(f"| {name} | {100 * each['means'][BASE][what]:.2f} | {cells} |")
+    return "\n".join(lines)
 
 
 def _table(title: str, differences: Mapping[str, Gains]) -> str:
@@ -136,7 +131,9 @@ def _means(title: str, means: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _points(each: Mapping[str, float]) -> str:
-    return f"{100 * each['mean']:+.2f} [{100 * each['low']:.2f}, {100 * each['high']:.2f}]"
+    # adding zero turns minus zero into zero
+    mean, low, high = (round(100 * each[name], 2) + 0.0 for name in ("mean", "low", "high"))
+    return f"{mean:+.2f} [{low:.2f}, {high:.2f}]"
 
 
 def write(runs: Sequence[Finished], settings: Mapping[str, object], out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -85,6 +86,18 @@ def test_other_settings_under_one_name_are_told_apart_and_those_that_decide_no_w
     ]
     one, two, other = [(folder / "llave_training.json").read_text() for folder in found]
     assert one == two != other
+
+
+def test_a_part_of_the_weights_is_trained_and_recorded(place: Path, plain: Path):
+    """Each part gives other weights of the network, unless alpha is 0: then each is InfoNCE."""
+    parts = [run(place, name, f"hardness={name}") for name in ("relative", "total", "unstopped")]
+    parts += [plain, run(place, "margin", "margin=1.5")]
+    assert not any(same(one, other, 1e-7) for one, other in itertools.combinations(parts, 2))
+    saved = [json.loads((folder / "llave_training.json").read_text())["settings"] for folder in parts]
+    assert [each["hardness"] for each in saved] == ["relative", "total", "unstopped", "llave", "llave"]
+    assert [each["margin"] for each in saved] == [0, 0, 0, 0, 1.5]
+    infonce, relative = (run(place, f"infonce-{kind}", "alpha=0", f"hardness={kind}") for kind in ("llave", "relative"))
+    assert same(infonce, relative)
 
 
 def test_the_identity_does_not_depend_on_the_training_state(plain: Path, tmp_path: Path):
