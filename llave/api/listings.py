@@ -145,7 +145,7 @@ def _need(task: Task) -> str:
 
     if isinstance(task.source, DemoSource):
         return "nothing"
-    return f"{task.source.repo}, or --data" if isinstance(task.source, HubSource) else "its videos: --data"
+    return f"{task.source.repo}, or --data" if isinstance(task.source, HubSource) else "its data: --data"
 
 
 def _text(value: object) -> str:

@@ -73,6 +73,8 @@ class CommandParser(argparse.ArgumentParser):
     ) -> tuple[argparse.Namespace, list[str]]:
         """Parses, and refuses what no flag takes with the flags that are like it."""
         given = list(self.expand(self, args or ()))
+        if any(each.nargs == "*" and not each.option_strings for each in self._actions):
+            given = positionals_first(self, given)
         found, extra = super().parse_known_args(single_before_positionals(self, given), namespace)
         if extra and not self.commands:
             close = close_names(extra[0].partition("=")[0], self.flags())
@@ -144,6 +146,18 @@ def single_before_positionals(parser: CommandParser, given: Sequence[str]) -> li
         else:
             rewritten += [word] if value is None else [word, value]
     return rewritten
+
+
+def positionals_first(parser: CommandParser, given: Sequence[str]) -> list[str]:
+    """The arguments with the positional ones in front: argparse takes `*` of them from their first place alone."""
+    named = positionals(parser, given)
+    waiting, others = list(named), []
+    for word in given:
+        if waiting and word == waiting[0]:
+            waiting.pop(0)
+        else:
+            others.append(word)
+    return [*named, *others]
 
 
 def positionals(parser: CommandParser, given: Sequence[str]) -> list[str]:

@@ -55,6 +55,13 @@ def test_list_and_size_say_the_same_in_a_table_and_in_json(store: Command, fille
     assert json.loads(store("size", "--json").out) == models
 
 
+def test_models_may_stand_after_flags(llave: Command, filled: Place) -> None:
+    first = llave("store", "list", "hashed", "--store", filled.store)
+    assert first.code == 0
+    assert llave("store", "--store", filled.store, "list", "hashed").out == first.out
+    assert llave("store", "list", "--store", filled.store, "hashed").out == first.out
+
+
 def test_check_names_the_damaged_file_and_fails(store: Command, filled: Place) -> None:
     good = store("check")
     assert (good.code, good.err) == (0, "Every vector was read, and no file is damaged.\n")
