@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ from llave.cli.main import main
 from tests.helpers.mmeb_files import Row, columns, write_subset
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# A job in the background of a shell ignores Ctrl-C, and its children inherit that. The tests of Ctrl-C do not want it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 
 # How long a test takes on a busy machine is not what it is about.

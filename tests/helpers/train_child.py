@@ -122,8 +122,8 @@ def _fsdp2() -> None:
     from accelerate import Accelerator, FullyShardedDataParallelPlugin
     from accelerate.utils import DistributedType
 
-    def joined(made: TrainingConfig) -> Accelerator:
-        accelerator = launch.join(made)
+    def joined(made: TrainingConfig, patience: float | None) -> Accelerator:
+        accelerator = launch.join(made, patience)
         accelerator.state.distributed_type = DistributedType.FSDP
         accelerator.state.fsdp_plugin = FullyShardedDataParallelPlugin(
             fsdp_version=2,

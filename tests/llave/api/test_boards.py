@@ -39,7 +39,7 @@ class TestBoard:
 
     def test_what_cannot_be_used_is_a_warning(self, run, place):
         (place.out / "broken.json").write_text('{"format": 1')
-        with pytest.warns(UserWarning, match=r"broken\.json is not a result"):
+        with pytest.warns(UserWarning, match=r"broken\.json is not valid JSON"):
             assert len(front.board(place.out).frame()) == 3
 
     def test_wrong_names(self, run, tmp_path):
