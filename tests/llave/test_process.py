@@ -107,7 +107,7 @@ class TestInterrupts:
     def test_one_at_any_moment_ends_the_run(self, tiny, tmp_path):
         self._law(tmp_path / "run", tiny.data, 12)
 
-    @pytest.mark.slow
+    @pytest.mark.exhaustive
     @pytest.mark.timeout(1800)
     def test_a_hundred_at_any_moment_end_the_run(self, tiny, tmp_path):
         self._law(tmp_path / "run", tiny.data, 100)

@@ -121,8 +121,14 @@ def test_the_limit_is_half_an_hour_or_what_the_variable_says(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("at_work", [True, False], ids=["at work", "at its start"])
-@pytest.mark.parametrize("stopped", [0, 1])
+@pytest.mark.parametrize(
+    ("stopped", "at_work"),
+    [
+        (0, True),
+        (1, False),
+        *(pytest.param(*case, marks=pytest.mark.exhaustive) for case in ((1, True), (0, False))),
+    ],
+)
 def test_a_run_whose_process_was_stopped_says_which_and_ends(tmp_path, stopped, at_work):
     command = ("-m", "llave", "train", "demo", "--set", "steps=100000", "--set", "batch=32", "--patience", "0.2")
     launcher = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
