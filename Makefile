@@ -26,7 +26,7 @@ test: $(VENV)/.installed-dev  ## run all tests
 	$(BIN)/python -m pytest -n 2
 
 exhaustive: $(VENV)/.installed-dev  ## run the laws that are tested by samples on every case, which takes long
-	$(BIN)/python -m pytest -n 2 -m exhaustive
+	HYPOTHESIS_PROFILE=exhaustive $(BIN)/python -m pytest -n 2 -m exhaustive
 
 check: $(VENV)/.installed-dev  ## run the linter, the formatter and the type checker
 	$(BIN)/ruff check .

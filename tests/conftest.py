@@ -29,9 +29,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ["TRANSFORMERS_VERBOSITY"] = "error"
 
-# How long a test takes on a busy machine is not what it is about.
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
+# How long a test takes on a busy machine is not what it is about. `make exhaustive` tries many more examples.
+settings.register_profile("patient", deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("exhaustive", settings.get_profile("patient"), max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patient"))
 
 COLOURS = ("red", "green", "blue", "yellow", "purple", "orange")
 

@@ -124,9 +124,8 @@ def test_the_limit_is_half_an_hour_or_what_the_variable_says(monkeypatch):
 @pytest.mark.parametrize(
     ("stopped", "at_work"),
     [
-        (0, True),
         (1, False),
-        *(pytest.param(*case, marks=pytest.mark.exhaustive) for case in ((1, True), (0, False))),
+        *(pytest.param(*case, marks=pytest.mark.exhaustive) for case in ((0, True), (1, True), (0, False))),
     ],
 )
 def test_a_run_whose_process_was_stopped_says_which_and_ends(tmp_path, stopped, at_work):

@@ -26,7 +26,7 @@ BOXES = {
 }
 """Containers of each codec."""
 QUICK = {("whole", 0), ("whole", 1), ("edit list", 0), ("edit list", 1), ("mid-group", 0)}
-"""Cuts that are not slow, each with the place of the container in `BOXES`."""
+"""Cuts that the suite tries, each with the place of the container in `BOXES`. `make exhaustive` tries all."""
 OTHER_PLAYERS = {
     ("av1", "closed", "edit list", "mp4"): 13,
     ("av1", "intra", "edit list", "mp4"): 13,
@@ -69,7 +69,7 @@ def cases() -> Iterator[object]:
         for group in ENCODERS[codec]:
             for place, box in enumerate(boxes):
                 for name in CUTS:
-                    marks = [] if (name, place) in QUICK or (name, box) == ("whole", "ts") else [pytest.mark.slow]
+                    marks = [] if (name, place) in QUICK or (name, box) == ("whole", "ts") else [pytest.mark.exhaustive]
                     yield pytest.param(codec, group, box, name, id=f"{codec}-{group}-{box}-{name}", marks=marks)
 
 

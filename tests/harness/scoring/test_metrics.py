@@ -237,6 +237,7 @@ print(json.dumps({name: list(map(float, values)) for name, values in found.items
 """
 
 
+@pytest.mark.parametrize("runs", ["graded", pytest.param("binary", marks=pytest.mark.exhaustive)], indirect=True)
 def test_untied_scores_are_those_of_ranx(runs: list[list[int]]) -> None:
     pytest.importorskip("ranx")
     kinds = ("hit_rate", "recall", "precision", "ndcg", "ndcg_burges", "map", "mrr")
