@@ -11,8 +11,9 @@ from harness.errors import UnknownName, UserError, unknown_name
 from harness.files.reading import is_json_lines, named_reason
 from harness.types import Task
 from tasks.corpus.pairs import CAPTION_KEYS, LABEL_KEYS, pair_tasks
-from tasks.corpus.source import corpus_tasks
+from tasks.corpus.source import CorpusSource, corpus_tasks
 from tasks.corpus.tables import FILE_FORMATS
+from tasks.hub_set import FromHub, hub_set
 from tasks.jsonl import jsonl_task
 from tasks.mmeb.datasets import ROWS as MMEB_ROWS
 from tasks.mmeb.folder import FolderSource
@@ -70,7 +71,8 @@ def resolve_tasks(
         suite: the name of a suite. Of a folder, those of its tasks that are there, so its means may be incomplete.
         data: a folder in a layout of MMEB, of text-video retrieval, of a corpus, or of a table with labels or captions;
             a JSON Lines file, which is one task; or such a table. With a folder, subsets need not be registered, and
-            `all` is the default. None: the registered sources.
+            `all` is the default. `ORG/NAME`, which is no path that is there, is a dataset of the hub. None: the
+            registered sources.
         images: the folder that paths of images and videos are relative to.
         roots: other folders that links in the data may lead into.
         columns: columns of a table by the names that they are read under, where they have names of their own.
@@ -79,6 +81,10 @@ def resolve_tasks(
         UserError: for an unknown name, for no choice without data, for a task that is not in the suite, and for a suite
             of which nothing is there.
     """
+    if data is not None and (found := hub_set(data)):
+        tasks = resolve_tasks(names, suite, found.fetch(), images, roots, columns)
+        commit = found.dataset.commit()
+        return tuple(replace(task, source=FromHub(task.source, found.repo, commit)) for task in tasks)
     given = [names] if isinstance(names, str) else names or ()
     wanted = [name for name in given if name.strip(" ,")]
     if data is None:
@@ -170,6 +176,7 @@ def _local(source: FolderSource, sets: tuple[VideoSet, ...], corpora: tuple[Task
     others = (*others, *pairs)
     try:  # the hub's folder `data` with a table of pairs is no subset
         subsets = () if pairs else local_tasks(source.data, source.images, source.roots)
+        subsets = tuple(task for task in subsets if task.name not in _table_folders(corpora))
     except UserError:
         if not others:
             raise
@@ -180,6 +187,12 @@ def _local(source: FolderSource, sets: tuple[VideoSet, ...], corpora: tuple[Task
             raise UserError(f"{source.data} has {task.name} twice.", "Name one of the two folders with --data.")
         local[task.name] = task
     return local
+
+
+def _table_folders(corpora: tuple[Task, ...]) -> set[str]:
+    """The folders with the tables of corpora, which are no subsets of MMEB, whatever their files are named."""
+    found = [task.source.found for task in corpora if isinstance(task.source, CorpusSource)]
+    return {file.relative_to(each.folder).parts[0] for each in found for file in each.files}
 
 
 def _members(name: str, local: Mapping[str, Task], registered: Mapping[str, Task]) -> list[Task]:

@@ -19,7 +19,8 @@ _READABLE = (
     "What is read: JSON Lines, tables with labels or captions, corpora, MMEB's folders, videos: docs/protocol.md"
 )
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
-"""Extensions of images, in lower case."""
+VIDEOS = (".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg")
+"""Extensions of images and of videos, in lower case."""
 _OF_MODEL = "Name it where a model is wanted."
 
 EMPTY = Kind("an empty folder", "Fill it, or name another one.", "folder")
@@ -59,7 +60,7 @@ _BY_ENDING: Mapping[str, tuple[tuple[str, ...], str]] = {
     "a folder of Parquet files": ((".parquet",), _READABLE),
     "a folder of images": (IMAGES, f"Put them in a folder for each class, or name them in metadata.csv. {_READABLE}"),
     "a folder of videos": (
-        (".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg"),
+        VIDEOS,
         f"Put captions.csv in it. {_READABLE}",
     ),
     "a folder of JSON Lines files": ((".jsonl",), "Name one of the files."),

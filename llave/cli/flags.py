@@ -151,7 +151,7 @@ def add_task_flags(parser: argparse.ArgumentParser, *, recipe: bool = False) -> 
         "--data",
         type=Path,
         metavar="DIR",
-        help="a folder in a layout of MMEB or BEIR, a .jsonl file, or a table with labels or captions"
+        help="a folder in a layout of MMEB or BEIR, a .jsonl file, a table with labels or captions, or ORG/NAME on the hub"
         + ("; with --recipe, as `llave train` reads it" if recipe else "")
         + " (default: where the tasks come from, such as the hub)",
     )

@@ -1,7 +1,7 @@
 """Finds the tables of a corpus in a folder: the corpus, its queries and their judgements.
 
 Each is a file, a folder of files, or a configuration of the folder's card. They are named as in BEIR, MTEB, MIEB, ViDoRe
-or wikiHow-TIIR. Of several splits of a table, `test` is taken. A folder whose subfolders are such corpora has one task for
+or wikiHow-TIIR. Of several splits of a table, the first of `SPLITS` is taken. A folder whose subfolders are such corpora has one task for
 each.
 """
 
@@ -22,8 +22,8 @@ _CORPUS = ("corpus", "docs", "documents")
 _QUERIES = ("queries", "query")
 _JUDGED = ("qrels", "judgements", "default")
 _TREC_FORMATS = (".txt", ".qrels", ".qrel", ".trec")
-SPLIT = "test"
-"""The split that is taken of several."""
+SPLITS = ("test", "validation", "valid", "val", "dev", "eval", "train")
+"""Names of splits. Of several the first is taken, but never `train`."""
 _ENDS = "-_."
 
 
@@ -133,11 +133,11 @@ def _part(tables: Iterable[_Named], prefix: str, names: tuple[str, ...], formats
 
 
 def split_files(folder: Path, formats: tuple[str, ...]) -> tuple[Path, ...]:
-    """Returns the files of the test split, or of the only one. Shards are named `SPLIT-00000-of-00002`.
+    """Returns the files of one split, as `chosen_split` does. Shards are named `SPLIT-00000-of-00002`.
 
     A split may also be a folder in it, as `save_to_disk` writes a DatasetDict.
 
-    Raises: UserError if there is no table, or if none of several splits is named `test`.
+    Raises: UserError if there is no table, or as `chosen_split` does.
     """
     splits = tables_in(folder, formats)
     if not splits:
@@ -163,11 +163,14 @@ def tables_in(folder: Path, formats: tuple[str, ...]) -> dict[str, tuple[Path, .
 
 
 def chosen_split(splits: Mapping[str, tuple[Path, ...]], where: str) -> tuple[Path, ...]:
-    """Returns the files of the test split, or of the only one. Raises: UserError that lists the splits."""
-    if len(splits) > 1 and SPLIT not in splits:
-        what = f"{where} has the splits {', '.join(sorted(splits))}, and none is named {SPLIT}."
-        raise UserError(what, f"Move the others away, or rename the one that is meant to {SPLIT}.")
-    return splits[SPLIT if SPLIT in splits else next(iter(splits))]
+    """Returns the files of the first of `SPLITS`, or of the only one. Raises: UserError that lists the splits."""
+    if len(splits) == 1:
+        return next(iter(splits.values()))
+    found = next((name for name in SPLITS[:-1] if name in splits), None)
+    if found is None:
+        what = f"{where} has the splits {', '.join(sorted(splits))}, and none is named {SPLITS[0]}."
+        raise UserError(what, f"Move the others away, or rename the one that is meant to {SPLITS[0]}.")
+    return splits[found]
 
 
 def _split_of(path: Path) -> str:

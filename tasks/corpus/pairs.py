@@ -27,16 +27,14 @@ from harness.media.places import check_inside
 from harness.types import DataInfo, IndexArray, Item, Query, Task, TaskData
 from tasks.corpus.card import CardTable, card_tables
 from tasks.corpus.class_folders import ClassFolders, class_folders
-from tasks.corpus.layout import chosen_split, split_folders, tables_in
+from tasks.corpus.layout import SPLITS, chosen_split, split_folders, tables_in
 from tasks.corpus.rows import ID_KEYS, IMAGE_KEYS, VIDEO_KEYS, ItemReader
 from tasks.corpus.tables import ARROW, FILE_FORMATS, FORMATS, TAR, Row, RowTable
 
 LABEL_KEYS = ("label", "labels", "fine_label", "class", "category")
 CAPTION_KEYS = ("captions", "caption", "sentences", "text")
 METRICS = ("hit@1", "hit@5", "hit@10", "mrr", "ndcg@10", "recall@5", "recall@10", "mean_rank", "median_rank")
-SPLITS = ("test", "validation", "valid", "val", "dev", "eval", "train")
-"""Names of folders that hold a split each."""
-_CLASSES, _DESCRIBED = "classnames.txt", "metadata"
+CLASS_NAMES, _DESCRIBED = "classnames.txt", "metadata"
 _NOTHING: IndexArray = np.empty(0, dtype=np.int32)
 Pairing: TypeAlias = Literal["label", "image to text", "text to image"]
 _ENDINGS: Mapping[Pairing, str] = {"label": "", "image to text": "-i2t", "text to image": "-t2i"}
@@ -142,7 +140,7 @@ def label_names(file: Path, column: str) -> tuple[str, ...]:
     Those of a shard of a webdataset are in `classnames.txt` beside it, or in the folder above, one a line.
     """
     if file.suffix.lower() == TAR:
-        places = (folder / _CLASSES for folder in (file.parent, file.parent.parent))
+        places = (folder / CLASS_NAMES for folder in (file.parent, file.parent.parent))
         return next((tuple(read_text(place).splitlines()) for place in places if place.is_file()), ())
     if file.suffix.lower() == ARROW:
         from datasets import Dataset
@@ -196,7 +194,7 @@ def _task(name: str, source: PairSource) -> Task:
 
 def _found(data: Path, columns: Mapping[str, str]) -> tuple[RowTable | ClassFolders, Path] | None:
     """The table of a file or a folder, and the folder that its media are relative to."""
-    files = _files_of(data)
+    files = table_files(data)
     if files:
         beside = data.is_file() or files[0].stem == _DESCRIBED
         return RowTable(files, MappingProxyType(dict(columns))), files[0].parent if beside else data
@@ -210,8 +208,8 @@ def _found(data: Path, columns: Mapping[str, str]) -> tuple[RowTable | ClassFold
     return (whole, data) if whole else None
 
 
-def _files_of(data: Path) -> tuple[Path, ...]:
-    """The files of a table: one file, those of a card, or those in a folder, its folder `data` or those of splits."""
+def table_files(data: Path) -> tuple[Path, ...]:
+    """Returns the files of a table: one file, those of a card, or those of a folder, its `data` or its splits."""
     if data.is_file():
         return (data,) if data.suffix.lower() in FILE_FORMATS else ()
     if table := main_table(card_tables(data)):

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from harness.errors import shortened
-from harness.files.folder_kinds import IMAGES
+from harness.files.folder_kinds import IMAGES, VIDEOS
 from harness.files.reading import UnreadableFile, explain_reading
 from harness.files.strict_json import parse_json
 
-_VIDEOS = ("mp4", "avi", "mkv", "webm", "mov", "m4v", "mpg")
 _LARGEST = 1 << 30
 _BLOCK = 512
 
@@ -77,7 +76,7 @@ def _add(sample: dict[str, object], kind: str, data: bytes, place: str) -> None:
         images = sample.setdefault("image", [])
         assert isinstance(images, list)
         images.append({"bytes": data, "path": None})
-    elif kind in _VIDEOS:
+    elif f".{kind}" in VIDEOS:
         raise UnreadableFile(f"{place}: videos inside of tar files are not read.", "Unpack them beside a captions.csv.")
     elif kind in ("txt", "caption"):
         sample["caption"] = [line for line in _text(data, place).splitlines() if line.strip()]

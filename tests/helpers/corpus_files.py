@@ -182,3 +182,14 @@ def write_interleaved(folder: Path) -> None:
     _lines(folder / "docs.jsonl", [{"id": number, "data": data} for number, data in enumerate(documents)])
     _lines(folder / "queries.jsonl", [{"qid": 0, "data": ["how do I", "2.png", "boil this"]}])
     _lines(folder / "qrels.jsonl", [{"qid": 0, "did": 1}])
+
+
+def write_card(folder: Path) -> None:
+    """NanoBEIR: a card names the configurations, the one split is `train`, and judgements have no grade."""
+    tables = {"corpus": _texts("d", "_id", False), "queries": _texts("q", "_id", False)}
+    right = [{key: row[key] for key in ("query-id", "corpus-id")} for row in judgements() if int(str(row["score"])) > 0]
+    configs = ""
+    for number, (name, rows) in enumerate({**tables, "qrels": right}.items()):
+        _parquet(folder / f"data/part{number}.parquet", rows)
+        configs += f"- config_name: {name}\n  data_files:\n  - split: train\n    path: data/part{number}.parquet\n"
+    (folder / "README.md").write_text(f"---\nconfigs:\n{configs}---\n\n# A small corpus\n")

@@ -25,6 +25,8 @@ class Hub:
     """Number of bytes after which the next download breaks off."""
     status: int | None = None
     """The HTTP status with which every request is answered, if any."""
+    sizes: dict[str, int] = field(default_factory=dict)
+    """Sizes of files that are told instead of the true ones."""
     requests: list[str] = field(default_factory=list)
     ranges: list[str] = field(default_factory=list)
 
@@ -43,6 +45,9 @@ class Hub:
     @property
     def endpoint(self) -> str:
         return f"http://127.0.0.1:{self.server.server_port}"
+
+    def sizes_of(self, commit: str) -> dict[str, int]:
+        return {name: len(data) for name, data in self.commits[commit].items()} | self.sizes
 
     def blob(self, digest: str) -> bytes:
         return next(
@@ -76,10 +81,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self.resolve(revision, name)
         if path == f"/api/{hub.kind}/{hub.repo}" or path.startswith(f"/api/{hub.kind}/{hub.repo}/revision/"):
             sha = self.commit(path.split("/revision/")[1] if "/revision/" in path else "main")
-            return self.json({"id": hub.repo, "sha": sha, "private": False, "tags": []}) if sha else None
+            return self.information(sha) if sha else None
         if path.startswith(f"/api/{hub.kind}/{hub.repo}/tree/"):
             sha = self.commit(path.split("/tree/")[1])
-            return self.tree(hub.commits[sha]) if sha else None
+            return self.tree(hub.commits[sha], recursive="recursive=true" in self.path.lower()) if sha else None
         return self.reply(404, {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"})
 
     def commit(self, revision: str) -> str | None:
@@ -88,6 +93,10 @@ class _Handler(BaseHTTPRequestHandler):
             return sha
         self.reply(404, {"X-Error-Code": "RevisionNotFound", "X-Error-Message": f"Invalid rev id: {revision}"})
         return None
+
+    def information(self, sha: str) -> None:
+        files = [{"rfilename": name, "size": size} for name, size in self.hub.sizes_of(sha).items()]
+        self.json({"id": self.hub.repo, "sha": sha, "private": False, "tags": [], "siblings": files})
 
     def resolve(self, revision: str, name: str) -> None:
         if self.hub.gated:
@@ -119,13 +128,13 @@ class _Handler(BaseHTTPRequestHandler):
         cut, self.hub.cut = self.hub.cut, None
         self.reply(206 if wanted else 200, headers, data[start:], cut)
 
-    def tree(self, files: dict[str, bytes]) -> None:
+    def tree(self, files: dict[str, bytes], *, recursive: bool) -> None:
         folders = sorted({name.split("/")[0] for name in files if "/" in name})
         entries: list[dict[str, object]] = [{"type": "directory", "path": each, "oid": "0" * 40} for each in folders]
         entries += [
             {"type": "file", "path": name, "oid": "0" * 40, "size": len(data)}
             for name, data in files.items()
-            if "/" not in name or self.hub.kind == "models"  # models are listed with all that is below
+            if "/" not in name or self.hub.kind == "models" or recursive
         ]
         self.json(entries)
 
