@@ -17,7 +17,7 @@ Scalar: TypeAlias = str | int | float | bool | None
 
 Role: TypeAlias = Literal["query", "target"]
 MediaKind: TypeAlias = Literal["image", "video"]
-Scope: TypeAlias = Literal["local", "global"]
+Scope: TypeAlias = Literal["local", "global", "union"]
 ProtocolName: TypeAlias = Literal["strict", "official"]
 
 MEDIA_TOKEN = "<|media|>"

@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.errors import UnknownName, UserError, unknown_name
 from harness.files.reading import is_json_lines, named_reason
 from harness.types import Task
+from tasks.corpus.mbeir import mbeir_tasks
 from tasks.corpus.pairs import CAPTION_KEYS, LABEL_KEYS, pair_tasks
 from tasks.corpus.source import CorpusSource, corpus_tasks
 from tasks.corpus.tables import FILE_FORMATS
@@ -23,6 +24,7 @@ from tasks.mmeb_v2.local import V2Folder
 from tasks.mmeb_v2.retrieval import retrieval_sets
 from tasks.names import parse_name
 from tasks.suites import find_suite
+from tasks.union import in_union
 from tasks.video.files import VideoSet, video_sets
 from tasks.video.retrieval import ROWS as VIDEO_ROWS
 from tasks.video.retrieval import VideoSource, local_video_tasks, published_name, with_data
@@ -66,8 +68,9 @@ def resolve_tasks(
     """The tasks with the given names, each once. A suite gives all of its tasks, or those that are named.
 
     Args:
-        names: names of tasks, alone or with commas between them. `NAME@global` overrides the scope. `all` is every
-            subset of a folder, or the task of a file. A name that has a comma itself is written alone.
+        names: names of tasks, alone or with commas between them. `NAME@global` overrides the scope. `NAME@union`
+            ranks the targets of the whole suite or folder, or of all names with @union. `all` is every subset of a
+            folder, or the task of a file. A name that has a comma itself is written alone.
         suite: the name of a suite. Of a folder, those of its tasks that are there, so its means may be incomplete.
         data: a folder in a layout of MMEB, of text-video retrieval, of a corpus, or of a table with labels or captions;
             a JSON Lines file, which is one task; or such a table. With a folder, subsets need not be registered, and
@@ -114,14 +117,15 @@ def _registered(wanted: Sequence[str], suite: str | None) -> Iterable[Task]:
     if any(parse_name(name).dataset == ALL for name in names):
         raise UserError("`all` means every subset of a folder.", "Name the folder with --data, or use --suite mmeb.")
     _check_members(names, suite, members, tasks)
-    return _pick(names, tasks, (), "`llave tasks` lists them.")
+    return _pick(names, tasks, [tasks[name] for name in members or ()], "`llave tasks` lists them.")
 
 
 def _in_folder(wanted: Sequence[str], suite: str | None, source: FolderSource) -> Iterable[Task]:
     data, v2 = source.data, V2Folder(source.data, source.images, source.roots)
     source = v2.image_rows() or source
     sets = (*video_sets(data, source.images, source.roots), *retrieval_sets(data, source.roots))
-    corpora = () if v2.is_archive() else corpus_tasks(data, source.images, source.roots)
+    places = (data, source.images, source.roots)
+    corpora = () if v2.is_archive() else mbeir_tasks(*places) or corpus_tasks(*places)
     others = {task.name: task for task in (*corpora, *v2.tasks())}  # a set of MMEB-V2 is a corpus too
     local = _local(source, sets, tuple(others.values()))
     registered = {name: _attached(task, source, sets, v2) for name, task in all_tasks().items()}
@@ -235,10 +239,16 @@ def _in_file(
 def _pick(wanted: Iterable[str], known: dict[str, Task], every: Iterable[Task], where: str) -> list[Task]:
     """The tasks with the given names. `every` are the tasks that `all` stands for."""
     picked: list[Task] = []
+    wanted, every = list(wanted), tuple(every)
+    named = (parse_name(name) for name in wanted)
+    pool = every or tuple(known[dataset] for dataset, scope in named if scope == "union" and dataset in known)
     for name in wanted:
         dataset, scope = parse_name(name)
         if dataset != ALL and dataset not in known:
             raise unknown_name("task", dataset, known, where)
         tasks = every if dataset == ALL else (known[dataset],)
-        picked += [replace(task, name=f"{task.name}@{scope}", scope=scope) if scope else task for task in tasks]
+        if scope == "union":
+            picked += [in_union(task, pool) for task in tasks]
+        else:
+            picked += [replace(task, name=f"{task.name}@{scope}", scope=scope) if scope else task for task in tasks]
     return picked

@@ -106,7 +106,7 @@ class HubSet:
             )
 
     def _wanted(self, folder: Path, sizes: Mapping[str, int]) -> set[str]:
-        """The names of the files that are read: tables of the split that is taken, and media that lie beside them."""
+        """The names of the files that are read: tables of one split, and media that lie beside them."""
         with tempfile.TemporaryDirectory() as temporary:
             sketch = Path(temporary) / folder.name
             for name in sizes:

@@ -26,12 +26,14 @@ from harness.files.folder_kinds import BEIR, kind_of_folder
 from harness.files.kinds import not_a
 from harness.files.reading import bad_line, explain_reading, place_of, read_lines
 from harness.types import DataInfo, IndexArray, Item, Query, Task, TaskData
+from tasks.corpus.source import METRICS
 
 _KEYS = {"target": ("target", *ITEM_FIELDS), "query": ("query", *ITEM_FIELDS, "positives", "candidates", "group")}
 _LINES = 'A line is {"target": ID, "text": TEXT} or {"query": ID, "text": TEXT, "positives": [ID]}.'
 _OWN_KEYS = ("id", *ITEM_FIELDS, "role")
 
-_CANDIDATES_KEY = re.compile(rb'"candidates"\s*:')  # inside a JSON string the quotation marks would be escaped
+# Inside a JSON string the quotation marks would be escaped.
+_CANDIDATES_KEY, _GRADES = re.compile(rb'"candidates"\s*:'), re.compile(rb'"positives"\s*:\s*\{')
 
 
 class _Draft(NamedTuple):
@@ -148,13 +150,16 @@ class JsonlSource:
 def jsonl_task(path: Path, images: Path | None = None, roots: tuple[Path, ...] = ()) -> Task:
     """The task of a file, with the name of the file. Its scope is global if no query lists candidates.
 
+    Its metrics are those of a corpus if a query has grades of relevance.
+
     Raises UserError if the file or the folder of media is missing.
     """
     task = Task(path.stem, None, None, None, None, JsonlSource(path, images, roots), scope="local")
     task.source.info(task)
     with explain_reading(path), path.open("rb") as file:
-        scope_is_local = any(_CANDIDATES_KEY.search(line) for line in file)
-    return task if scope_is_local else replace(task, scope="global")
+        found = {key for line in file for key in (_CANDIDATES_KEY, _GRADES) if key.search(line)}
+    task = task if _CANDIDATES_KEY in found else replace(task, scope="global")
+    return replace(task, metrics=METRICS) if _GRADES in found else task
 
 
 def read_items(path: Path, root: Path | None = None, roots: tuple[Path, ...] = ()) -> tuple[OwnItem, ...]:

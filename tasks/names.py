@@ -1,4 +1,4 @@
-"""Names of tasks: the name of a dataset, and `@local` or `@global` if the scope is not the registered one."""
+"""Names of tasks: a dataset, and its scope if that is not the registered one: `@local`, `@global`, `@union`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def is_variant(name: str) -> bool:
 
 def parse_name(name: str) -> TaskName:
     """Splits a task's name. `MSCOCO_t2i@global` is the dataset MSCOCO_t2i with global scope."""
-    scopes: tuple[Scope, ...] = ("local", "global")
+    scopes: tuple[Scope, ...] = ("local", "global", "union")
     for scope in scopes:
         if name.endswith(f"@{scope}"):
             return TaskName(name.removesuffix(f"@{scope}"), scope)

@@ -70,7 +70,7 @@ def load_dataset(
     """Reads a task's rows and checks every medium. Raises UserError listing bad media unless they are skipped."""
     data = task.source.load(task)
     if limit is not None:
-        data = first_queries(data, limit, whole_pool=task.scope == "global")
+        data = first_queries(data, limit, whole_pool=task.scope != "local")
     media = list(dict.fromkeys(medium for item in _items(data) for medium in item.media))
     progress.phase(f"checking {task.name}", len(media))
     looks = check_media(media, digests, progress, workers=workers)

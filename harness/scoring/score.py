@@ -94,7 +94,7 @@ def rank_dataset(dataset: Dataset, keys: DatasetKeys, store: Store, spec: ModelS
     queries: list[RankQuery] = []
     rankable: list[int] = []
     for index, query in enumerate(_candidates_for_targets(dataset.data)):
-        whole_pool = dataset.task.scope == "global" or not len(query.candidates)
+        whole_pool = dataset.task.scope != "local" or not len(query.candidates)
         candidates = _NONE if whole_pool else _kept(place, query.candidates)
         positives, grades = _kept(place, query.positives), _grades(place, query)
         excluded = np.unique(_kept(place, query.excluded)) if whole_pool else _NONE

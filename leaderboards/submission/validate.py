@@ -127,7 +127,7 @@ def _identity(result: Result, tasks: Mapping[str, Task]) -> Iterator[str]:
         return
     if fingerprint != model["fingerprint"]:
         yield "Its model's name, revision or options do not match its fingerprint."
-    scope: Scope = "global" if result.scope == "global" else "local"
+    scope = cast("Scope", result.scope)
     known = tasks.get(result.task) or replace(next(iter(tasks.values())), query_role="query")
     task = replace(known, name=result.task, scope=scope, metrics=tuple(result.strict))
     config = EvalConfig(rule_of(result), limit, skips)

@@ -67,7 +67,7 @@ def task(
         groups: for each of the Q queries the name of its group. A group, such as wordings of one question, is one
             cluster in intervals and tests. Empty: queries that share a picture or a right candidate are.
         metrics: names of metrics, such as `hit@1`, `recall@5`, `ndcg@10`; the first is the main one. Empty: those of
-            MMEB, with `hit@1` (P@1) as the main one.
+            MMEB, with `hit@1` (P@1) as the main one; with grades, those of corpora, with `ndcg@10`.
         root: the folder that relative paths start from; the working folder if None.
         allow_roots: other folders that links may lead into.
 
@@ -84,6 +84,7 @@ def task(
         ... )
     """
     from harness.scoring.metrics import Metric
+    from tasks.corpus.source import METRICS
 
     if not name.strip():
         raise UserError("A task needs a name.", "Give one, such as 'animals'.")
@@ -101,7 +102,8 @@ def task(
     )
     data = TaskData(rows, tuple(pool.items))
     made = Task(name, None, None, None, None, PythonRows(_digest(data), data, places[1:]), scope="global")
-    return replace(made, metrics=tuple(metrics)) if metrics else made
+    chosen = tuple(metrics) or (METRICS if any(row.grades for row in rows) else made.metrics)
+    return replace(made, metrics=chosen)
 
 
 def _groups(task_name: str, groups: Sequence[str], asked: Sequence[object]) -> Sequence[str]:

@@ -142,7 +142,8 @@ def add_task_flags(parser: argparse.ArgumentParser, *, recipe: bool = False) -> 
         action="extend",
         nargs="+",
         metavar="TASK",
-        help="these tasks; of a suite, only these; TASK@global ranks the whole pool; `all` is every subset of --data"
+        help="these tasks; of a suite, only these; TASK@global ranks the whole pool, TASK@union "
+        + "that of all tasks; `all` is every subset of --data"
         + ("; with --recipe, datasets" if recipe else "")
         + " (default: all of the suite or the data)",
     )
@@ -151,7 +152,8 @@ def add_task_flags(parser: argparse.ArgumentParser, *, recipe: bool = False) -> 
         "--data",
         type=Path,
         metavar="DIR",
-        help="a folder in a layout of MMEB or BEIR, a .jsonl file, a table with labels or captions, or ORG/NAME on the hub"
+        help="a folder in a layout of MMEB or BEIR, a .jsonl file, a table with labels or captions, or ORG/NAME "
+        + "on the hub"
         + ("; with --recipe, as `llave train` reads it" if recipe else "")
         + " (default: where the tasks come from, such as the hub)",
     )

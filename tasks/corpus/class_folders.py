@@ -35,7 +35,7 @@ class ClassFolders:
 
 
 def class_folders(folder: Path) -> ClassFolders | None:
-    """Returns the images of a folder by class; None unless two or more subfolders, and all, hold images and no folder."""
+    """Returns the images by class; None unless there are two or more subfolders, each with images and no folder."""
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     names: list[str] = []
     for place in classes if len(classes) > 1 else ():

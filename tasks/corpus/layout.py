@@ -1,8 +1,8 @@
 """Finds the tables of a corpus in a folder: the corpus, its queries and their judgements.
 
-Each is a file, a folder of files, or a configuration of the folder's card. They are named as in BEIR, MTEB, MIEB, ViDoRe
-or wikiHow-TIIR. Of several splits of a table, the first of `SPLITS` is taken. A folder whose subfolders are such corpora has one task for
-each.
+Each is a file, a folder of files, or a configuration of the folder's card. They are named as in BEIR, MTEB, MIEB,
+ViDoRe or wikiHow-TIIR. Of several splits of a table, the first of `SPLITS` is taken. A folder whose subfolders are such
+corpora has one task for each.
 """
 
 from __future__ import annotations

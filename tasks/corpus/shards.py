@@ -51,7 +51,7 @@ def _entries(path: Path) -> Iterator[tuple[str, bytes]]:
             with explain_reading(path, "a whole tar archive"):
                 entry = archive.next()
                 data = _content(archive, entry, path) if entry is not None and not entry.isdir() else b""
-            archive.members = []  # type: ignore[attr-defined] -- else all headers stay in memory
+            vars(archive)["members"] = []  # else all headers stay in memory
             if entry is None:
                 break
             if not entry.isdir():

@@ -193,3 +193,39 @@ def write_card(folder: Path) -> None:
         _parquet(folder / f"data/part{number}.parquet", rows)
         configs += f"- config_name: {name}\n  data_files:\n  - split: train\n    path: data/part{number}.parquet\n"
     (folder / "README.md").write_text(f"---\nconfigs:\n{configs}---\n\n# A small corpus\n")
+
+
+def write_mbeir(folder: Path) -> None:
+    """M-BEIR: texts that ask for images with MSCOCO's test pool, and images with a text that ask for images."""
+    images = folder / "mbeir_images"
+    images.mkdir(parents=True)
+    for number in range(len(WORDS)):
+        (images / f"{number}.png").write_bytes(picture(number))
+    shown = [f"mbeir_images/{number}.png" for number in range(len(WORDS))]
+    asked: dict[str, tuple[int, list[dict[str, object]]]] = {
+        "mscoco_task0": (
+            9,
+            [{"query_txt": word, "query_img_path": None, "query_modality": "text"} for word in WORDS],
+        ),
+        "cirr_task7": (
+            7,
+            [{"query_txt": "in red", "query_img_path": path, "query_modality": "image,text"} for path in shown],
+        ),
+    }
+    for name, (number, queries) in asked.items():
+        pool = f"{name}_test" if name.startswith("mscoco") else name
+        rows = [{"qid": f"{number}:{turn}", **query, "pos_cand_list": []} for turn, query in enumerate(queries)]
+        _lines(folder / f"query/test/mbeir_{name}_test.jsonl", rows)
+        found = [
+            {"did": f"{number}:{turn}", "txt": None, "img_path": path, "modality": "image"}
+            for turn, path in enumerate(shown[:3] if number == 7 else shown)
+        ]
+        _lines(folder / f"cand_pool/local/mbeir_{pool}_cand_pool.jsonl", found)
+        judged = [f"{number}:{turn} 0 {number}:{(turn + 1) % 3} 1 {number}\n" for turn in range(len(WORDS))]
+        (folder / "qrels/test").mkdir(parents=True, exist_ok=True)
+        (folder / f"qrels/test/mbeir_{name}_test_qrels.txt").write_text("".join(judged))
+    prompts = [
+        {"dataset_id": number, "query_modality": kind, "cand_modality": "image", "prompt_1": text, "prompt_2": "No."}
+        for number, kind, text in ((9, "text", "Find the image."), (7, "image,text", "Find it changed."))
+    ]
+    _tsv(folder / "instructions/query_instructions.tsv", prompts)

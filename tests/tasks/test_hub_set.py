@@ -95,7 +95,8 @@ def test_pictures_beside_a_table_come_with_it(hub: Hub, tmp_path: Path) -> None:
     upload(hub, place)
     [task] = resolve_tasks(data=NAME)
     data = task.source.load(task)
-    assert [(query.item.media[0].root / query.item.media[0].name).read_bytes() for query in data.queries] == [files.picture(each) for each in range(4)]
+    media = [query.item.media[0] for query in data.queries]
+    assert [(each.root / each.name).read_bytes() for each in media] == [files.picture(number) for number in range(4)]
 
 
 def test_a_set_too_large_for_the_disk_is_refused_before_a_byte_of_it(hub: Hub, tmp_path: Path) -> None:

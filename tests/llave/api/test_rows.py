@@ -271,3 +271,4 @@ def test_grades_are_those_of_the_same_rows_in_a_file(place, tmp_path):
     ones = [{each: 1 for each, grade in own.items() if grade} for own in grades]
     assert _same(_task(positives=ones), _task(positives=[[*each] for each in ones]))
     assert not _same(_task(positives=grades), _task(positives=ones))
+    assert (_task(positives=grades).metrics[0], _task(positives=ones).metrics[0]) == ("ndcg@10", "hit@1")
