@@ -31,6 +31,7 @@ _KEYS = {"target": ("target", *ITEM_FIELDS), "query": ("query", *ITEM_FIELDS, "p
 _LINES = 'A line is {"target": ID, "text": TEXT} or {"query": ID, "text": TEXT, "positives": [ID]}.'
 _OWN_KEYS = ("id", *ITEM_FIELDS, "role")
 
+_GRADES_KEY = re.compile(rb'"positives"\s*:\s*\{')
 _CANDIDATES_KEY = re.compile(rb'"candidates"\s*:')  # inside a JSON string the quotation marks would be escaped
 
 
@@ -148,13 +149,17 @@ class JsonlSource:
 def jsonl_task(path: Path, images: Path | None = None, roots: tuple[Path, ...] = ()) -> Task:
     """The task of a file, with the name of the file. Its scope is global if no query lists candidates.
 
+    Its main metric is that of a corpus, ndcg@10, if a query has grades.
+
     Raises UserError if the file or the folder of media is missing.
     """
     task = Task(path.stem, None, None, None, None, JsonlSource(path, images, roots), scope="local")
     task.source.info(task)
     with explain_reading(path), path.open("rb") as file:
-        scope_is_local = any(_CANDIDATES_KEY.search(line) for line in file)
-    return task if scope_is_local else replace(task, scope="global")
+        lines = [(bool(_CANDIDATES_KEY.search(line)), bool(_GRADES_KEY.search(line))) for line in file]
+    if any(graded for _, graded in lines):
+        task = replace(task, metrics=tuple(dict.fromkeys(("ndcg@10", *task.metrics))))
+    return task if any(lists for lists, _ in lines) else replace(task, scope="global")
 
 
 def read_items(path: Path, root: Path | None = None, roots: tuple[Path, ...] = ()) -> tuple[OwnItem, ...]:

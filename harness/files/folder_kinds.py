@@ -18,6 +18,8 @@ _MOST_NAMES, _MOST_FOLDERS, _MOST_BYTES = 1000, 20, 1 << 20
 _READABLE = (
     "What is read: JSON Lines, tables with labels or captions, corpora, MMEB's folders, videos: docs/protocol.md"
 )
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif")
+"""Extensions of images, in lower case."""
 _OF_MODEL = "Name it where a model is wanted."
 
 EMPTY = Kind("an empty folder", "Fill it, or name another one.", "folder")
@@ -38,7 +40,10 @@ MMEB = Kind("data in MMEB's layout (<subset>/test-*.parquet)", "Name it where da
 RESULTS = Kind("a folder of results", "Name it where results are wanted, as in `llave board FOLDER`.", "folder")
 STORE = Kind("an embedding store", "Name it with --store.", "folder")
 _BY_ENDING: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "a webdataset (tar files)": ((".tar",), f"Unpack the tar files. {_READABLE}"),
+    "a webdataset (tar files)": (
+        (".tar",),
+        f"Shards named NAME-000000.tar with .cls or .txt entries are read. Unpack others. {_READABLE}",
+    ),
     "a folder with GGUF weights, which are for llama.cpp": (
         (".gguf",),
         "Name the checkpoint that they were made from: a folder with config.json and safetensors.",
@@ -52,7 +57,7 @@ _BY_ENDING: Mapping[str, tuple[tuple[str, ...], str]] = {
         "Name the folder of the whole checkpoint.",
     ),
     "a folder of Parquet files": ((".parquet",), _READABLE),
-    "a folder of images": ((".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"), _READABLE),
+    "a folder of images": (IMAGES, f"Put them in a folder for each class, or name them in metadata.csv. {_READABLE}"),
     "a folder of videos": (
         (".mp4", ".avi", ".mkv", ".webm", ".mov", ".m4v", ".mpg"),
         f"Put captions.csv in it. {_READABLE}",

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 
 from harness.errors import UserError, unknown_name
+from harness.files.hub import COMMIT
 from harness.files.reading import named_reason
 from harness.models import classical, custom, null
 from harness.models.dual.checkpoints import ROWS as DUAL_ROWS
 from harness.models.dual.uniir import ROWS as UNIIR_ROWS
-from harness.models.hub import COMMIT
 from harness.models.libraries.mteb import ROWS as MTEB_ROWS
 from harness.models.libraries.remote_code import check_trust
 from harness.models.libraries.sentence_transformers import ROWS as SENTENCE_TRANSFORMERS_ROWS

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from harness.errors import UnknownName, UserError
-
-COMMIT = re.compile(r"[0-9a-f]{40}")
-"""A full commit on the hub."""
+from harness.files.hub import COMMIT
 
 
 class HubName(NamedTuple):

@@ -1,23 +1,29 @@
 """Finds the tables of a corpus in a folder: the corpus, its queries and their judgements.
 
-Each is a file or a folder of files, named as in BEIR, MTEB, MIEB, ViDoRe or wikiHow-TIIR. Of several splits of a table,
-`test` is taken. A folder whose subfolders are such corpora has one task for each.
+Each is a file, a folder of files, or a configuration of the folder's card, named as in BEIR, MTEB, MIEB, ViDoRe or
+wikiHow-TIIR. Of several splits of a table, `test` is taken. A folder whose subfolders are such corpora has one task for
+each.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 
 from harness.errors import UserError
-from tasks.corpus.tables import FILE_FORMATS, FORMATS, RowTable
+from tasks.corpus.card import card_tables
+from tasks.corpus.tables import FILE_FORMATS, FORMATS, TAR, RowTable
 
 _CORPUS = ("corpus", "docs", "documents")
 _QUERIES = ("queries", "query")
 _JUDGED = ("qrels", "judgements", "default")
 _TREC_FORMATS = (".txt", ".qrels", ".qrel", ".trec")
-_SPLIT = "test"
+SPLIT = "test"
+"""The split that is taken of several."""
 _ENDS = "-_."
 
 
@@ -64,33 +70,49 @@ def _has_queries(folder: Path) -> bool:
     return any((folder / f"{name}{ending}").exists() for name in _QUERIES for ending in ("", *FILE_FORMATS))
 
 
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A table by name: a file, a folder of files, or a configuration of a card, whose splits are known."""
+
+    name: str
+    place: Path
+    splits: Mapping[str, tuple[Path, ...]] = field(default_factory=lambda: MappingProxyType({}))
+
+    def is_in(self, formats: tuple[str, ...]) -> bool:
+        """Whether it may hold a table in one of these formats."""
+        return bool(self.splits) or self.place.is_dir() or self.place.suffix.lower() in formats
+
+    def files(self, formats: tuple[str, ...]) -> tuple[Path, ...]:
+        if self.splits:
+            return chosen_split(self.splits, f"The configuration {self.name} of {self.place}")
+        return split_files(self.place, formats) if self.place.is_dir() else (self.place,)
+
+
 def _corpora_in(folder: Path) -> tuple[CorpusFiles, ...]:
     """The corpora of one folder. MTEB puts a language and a hyphen before the names of the three tables."""
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    prefixes = sorted({prefix for entry in entries if (prefix := _prefix(entry)) is not None})
-    return tuple(found for prefix in prefixes if (found := _corpus(folder, entries, prefix)))
+    tables = [_Named(entry.name if entry.is_dir() else entry.stem, entry) for entry in entries]
+    named = [_Named(name, folder, table.splits) for name, table in card_tables(folder).items() if table.splits]
+    tables = [*named, *(table for table in tables if table.name not in {each.name for each in named})]
+    prefixes = sorted({prefix for table in tables if (prefix := _prefix(table)) is not None})
+    return tuple(found for prefix in prefixes if (found := _corpus(folder, tables, prefix)))
 
 
-def _prefix(entry: Path) -> str | None:
-    """What stands before `queries` in the name of an entry; None if the entry holds no queries."""
-    name = entry.name if entry.is_dir() else entry.name[: -len(entry.suffix)] if entry.suffix else ""
+def _prefix(table: _Named) -> str | None:
+    """What stands before `queries` in the name of a table; None if it holds no queries."""
     for queries in _QUERIES:
-        if (name == queries or name.endswith(f"-{queries}")) and (entry.is_dir() or _is_table(entry)):
-            return name.removesuffix(queries)
+        if (table.name == queries or table.name.endswith(f"-{queries}")) and table.is_in(FILE_FORMATS):
+            return table.name.removesuffix(queries)
     return None
 
 
-def _is_table(path: Path) -> bool:
-    return path.suffix.lower() in FILE_FORMATS
-
-
-def _corpus(folder: Path, entries: Iterable[Path], prefix: str) -> CorpusFiles | None:
-    entries = list(entries)
-    corpus = _part(entries, prefix, _CORPUS, FORMATS) or _part(entries, "", _CORPUS, FORMATS)
-    judged = _part(entries, prefix, _JUDGED, (*FORMATS, *_TREC_FORMATS))
+def _corpus(folder: Path, tables: Iterable[_Named], prefix: str) -> CorpusFiles | None:
+    tables = list(tables)
+    corpus = _part(tables, prefix, _CORPUS, FORMATS) or _part(tables, "", _CORPUS, FORMATS)
+    judged = _part(tables, prefix, _JUDGED, (*FORMATS, *_TREC_FORMATS))
     if not corpus and not judged:  # a folder with such a name means something else elsewhere
         return None
-    queries = _part(entries, prefix, _QUERIES, FORMATS)
+    queries = _part(tables, prefix, _QUERIES, FORMATS)
     for what, found, names in (("corpus", corpus, _CORPUS), ("judgements", judged, _JUDGED)):
         if not found:
             raise UserError(
@@ -101,33 +123,56 @@ def _corpus(folder: Path, entries: Iterable[Path], prefix: str) -> CorpusFiles |
     return CorpusFiles(name, folder, RowTable(corpus), RowTable(queries), judged)
 
 
-def _part(entries: Iterable[Path], prefix: str, names: tuple[str, ...], formats: tuple[str, ...]) -> tuple[Path, ...]:
-    """The files of one table: `NAME.EXTENSION`, or the files of one split in the folder `NAME`."""
+def _part(tables: Iterable[_Named], prefix: str, names: tuple[str, ...], formats: tuple[str, ...]) -> tuple[Path, ...]:
+    """The files of one table: those of a card, `NAME.EXTENSION`, or the files of one split in the folder `NAME`."""
     for name in names:
-        for entry in entries:
-            if entry.is_dir() and entry.name == prefix + name:
-                return split_files(entry, formats)
-            if entry.is_file() and entry.stem == prefix + name and entry.suffix.lower() in (*formats, *FILE_FORMATS):
-                return (entry,)
+        for table in tables:
+            if table.name == prefix + name and table.is_in((*formats, *FILE_FORMATS)):
+                return table.files(formats)
     return ()
 
 
 def split_files(folder: Path, formats: tuple[str, ...]) -> tuple[Path, ...]:
     """Returns the files of the test split, or of the only one. Shards are named `SPLIT-00000-of-00002`.
 
+    A split may also be a folder in it, as `save_to_disk` writes a DatasetDict.
+
     Raises: UserError if there is no table, or if none of several splits is named `test`.
     """
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in formats)
-    splits = sorted({_split_of(path) for path in files})
+    splits = tables_in(folder, formats)
+    if not splits:
+        splits = split_folders(sorted(path for path in folder.iterdir() if not path.name.startswith(".")), formats)
     if not splits:
         raise UserError(f"{folder} holds no table.", f"Tables end with {', '.join(formats)}.")
-    if len(splits) > 1 and _SPLIT not in splits:
-        what = f"{folder} has the splits {', '.join(splits)}, and none is named {_SPLIT}."
-        raise UserError(what, f"Move the others away, or rename the one that is meant to {_SPLIT}.")
-    wanted = _SPLIT if _SPLIT in splits else splits[0]
-    return tuple(path for path in files if _split_of(path) == wanted)
+    return chosen_split(splits, str(folder))
+
+
+def split_folders(places: Iterable[Path], formats: tuple[str, ...]) -> dict[str, tuple[Path, ...]]:
+    """Returns the tables of those of the folders that hold any, by the name of the folder, which is that of a split."""
+    held = {place.name: tables_in(place, formats) for place in places if place.is_dir()}
+    return {name: tuple(chain.from_iterable(found.values())) for name, found in held.items() if found}
+
+
+def tables_in(folder: Path, formats: tuple[str, ...]) -> dict[str, tuple[Path, ...]]:
+    """Returns the tables that lie in a folder, by split. A tar file without the number of a shard is no table."""
+    splits: dict[str, list[Path]] = {}
+    for path in sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in formats):
+        if path.suffix.lower() != TAR or path.stem[-1].isdecimal():
+            splits.setdefault(_split_of(path), []).append(path)
+    return {split: tuple(files) for split, files in splits.items()}
+
+
+def chosen_split(splits: Mapping[str, tuple[Path, ...]], where: str) -> tuple[Path, ...]:
+    """Returns the files of the test split, or of the only one. Raises: UserError that lists the splits."""
+    if len(splits) > 1 and SPLIT not in splits:
+        what = f"{where} has the splits {', '.join(sorted(splits))}, and none is named {SPLIT}."
+        raise UserError(what, f"Move the others away, or rename the one that is meant to {SPLIT}.")
+    return splits[SPLIT if SPLIT in splits else next(iter(splits))]
 
 
 def _split_of(path: Path) -> str:
+    """The split of a file: its name without the number of its shard, which is all of the name of many tar files."""
+    if path.suffix.lower() == TAR:
+        return re.sub(r"[-_.]?\d+$", "", path.stem)
     head, _, count = path.stem.rpartition("-of-")
     return head.rpartition("-")[0] if count.isdigit() and head else path.stem

@@ -4,7 +4,8 @@
 - **A caption column** makes two tasks of retrieval, from image to text and from text to image. Each caption of an image
   is right for it, and `hit@k` is what is called R@k for COCO and Flickr30K.
 
-A table is a file, or a folder of shards as the hub and `save_to_disk` store them.
+A table is a file, or a folder of shards as the hub, `save_to_disk` and webdataset store them. Images in a folder for
+each class are such a table too.
 """
 
 from __future__ import annotations
@@ -21,16 +22,21 @@ import numpy as np
 
 from harness.errors import UserError, shortened
 from harness.files.parquet import read_schema
-from harness.files.reading import explain_reading
+from harness.files.reading import explain_reading, read_text
 from harness.media.places import check_inside
 from harness.types import DataInfo, IndexArray, Item, Query, Task, TaskData
-from tasks.corpus.layout import split_files
+from tasks.corpus.card import CardTable, card_tables
+from tasks.corpus.class_folders import ClassFolders, class_folders
+from tasks.corpus.layout import chosen_split, split_folders, tables_in
 from tasks.corpus.rows import ID_KEYS, IMAGE_KEYS, VIDEO_KEYS, ItemReader
-from tasks.corpus.tables import ARROW, FILE_FORMATS, FORMATS, Row, RowTable
+from tasks.corpus.tables import ARROW, FILE_FORMATS, FORMATS, TAR, Row, RowTable
 
 LABEL_KEYS = ("label", "labels", "fine_label", "class", "category")
-CAPTION_KEYS = ("captions", "caption", "sentences")
+CAPTION_KEYS = ("captions", "caption", "sentences", "text")
 METRICS = ("hit@1", "hit@5", "hit@10", "mrr", "ndcg@10", "recall@5", "recall@10", "mean_rank", "median_rank")
+SPLITS = ("test", "validation", "valid", "val", "dev", "eval", "train")
+"""Names of folders that hold a split each."""
+_CLASSES, _DESCRIBED = "classnames.txt", "metadata"
 _NOTHING: IndexArray = np.empty(0, dtype=np.int32)
 Pairing: TypeAlias = Literal["label", "image to text", "text to image"]
 _ENDINGS: Mapping[Pairing, str] = {"label": "", "image to text": "-i2t", "text to image": "-t2i"}
@@ -40,7 +46,7 @@ _ENDINGS: Mapping[Pairing, str] = {"label": "", "image to text": "-i2t", "text t
 class PairSource:
     """Reads one table of pairs. It is in `folder`, and its media too, unless `images` says otherwise."""
 
-    table: RowTable
+    table: RowTable | ClassFolders
     folder: Path
     pairing: Pairing
     column: str
@@ -50,7 +56,7 @@ class PairSource:
 
     def describe(self) -> str:
         """Says where the data comes from, in one line."""
-        return f"{self.pairing}, the column {self.column} of {self.table.files[0]}"
+        return f"{self.pairing}, the column {self.column} of {self.table.place}"
 
     def info(self, task: Task) -> DataInfo:  # noqa: ARG002 -- the table is the task
         """Names the files. Raises UserError if one lies outside of the folder, or the folder of media is missing."""
@@ -63,7 +69,7 @@ class PairSource:
             "local",
             self.table.files,
             self.images or self.folder,
-            content=f"{self.pairing} {self.column} {sorted(self.table.renamed.items())}",
+            content=f"{self.pairing} {self.column} {self.table.content}",
             roots=(self.folder, *self.roots),
         )
 
@@ -75,7 +81,7 @@ class PairSource:
         self.info(task)
         reader = ItemReader(self.images or self.folder, (self.folder, *self.roots))
         notes: Counter[str] = Counter()
-        names = label_names(self.table.files[0], self.column) if self.pairing == "label" else ()
+        names = label_names(self.table.place, self.column) if self.pairing == "label" else ()
         pairs: list[tuple[str, Item, list[str]]] = []
         for number, row in enumerate(self.table.rows()):
             texts = _texts(row, self.column, names)
@@ -85,7 +91,7 @@ class PairSource:
             bare = row._replace(fields={key: value for key, value in row.fields.items() if key != self.column})
             pairs.append((_name(row, number), reader.read(bare, "").item, texts))
         if not pairs:
-            raise UserError(f"{self.table.files[0]} has no row with {self.column}.", "Name another column: --columns.")
+            raise UserError(f"{self.table.place} has no row with {self.column}.", "Name another column: --columns.")
         queries, targets = (_reversed if self.pairing == "text to image" else _forward)(pairs)
         return TaskData(tuple(queries), tuple(targets), MappingProxyType(dict(notes)))
 
@@ -131,7 +137,13 @@ def _texts(row: Row, column: str, names: tuple[str, ...]) -> list[str]:
 
 
 def label_names(file: Path, column: str) -> tuple[str, ...]:
-    """The names of the classes that the library `datasets` stores with a table; empty if there are none."""
+    """Returns the names of the classes that `datasets` stores with a table; empty if there are none.
+
+    Those of a shard of a webdataset are in `classnames.txt` beside it, or in the folder above, one a line.
+    """
+    if file.suffix.lower() == TAR:
+        places = (folder / _CLASSES for folder in (file.parent, file.parent.parent))
+        return next((tuple(read_text(place).splitlines()) for place in places if place.is_file()), ())
     if file.suffix.lower() == ARROW:
         from datasets import Dataset
 
@@ -152,14 +164,16 @@ def pair_tasks(
 
     Raises: UserError if the table cannot be read.
     """
-    files = _files_of(data)
-    if not files:
-        return ()
-    table = RowTable(files, MappingProxyType(dict(columns or {})))
-    first = next(table.rows(), None)
-    folder = data if data.is_dir() else data.parent
+    found = _found(data, columns or {})
     name = data.stem if data.is_file() else data.resolve().name
-    pairings, column = _pairings(first)
+    return tasks_of_table(name, *found, images, roots) if found else ()
+
+
+def tasks_of_table(
+    name: str, table: RowTable | ClassFolders, folder: Path, images: Path | None, roots: tuple[Path, ...]
+) -> tuple[Task, ...]:
+    """Returns the tasks of a table whose media lie in `folder`, or in `images`; none without labels or captions."""
+    pairings, column = _pairings(next(table.rows(), None))
     sources = [PairSource(table, folder, pairing, column, images, roots) for pairing in pairings]
     return tuple(_task(name, source) for source in sources)
 
@@ -180,12 +194,36 @@ def _task(name: str, source: PairSource) -> Task:
     return replace(task, query_role="target") if source.pairing == "text to image" else task
 
 
+def _found(data: Path, columns: Mapping[str, str]) -> tuple[RowTable | ClassFolders, Path] | None:
+    """The table of a file or a folder, and the folder that its media are relative to."""
+    files = _files_of(data)
+    if files:
+        beside = data.is_file() or files[0].stem == _DESCRIBED
+        return RowTable(files, MappingProxyType(dict(columns))), files[0].parent if beside else data
+    if data.is_file():
+        return None
+    splits = {name: found for name in SPLITS if (data / name).is_dir() and (found := class_folders(data / name))}
+    if splits:
+        place = chosen_split({name: (found.place,) for name, found in splits.items()}, str(data))[0]
+        return splits[place.name], place
+    whole = class_folders(data)
+    return (whole, data) if whole else None
+
+
 def _files_of(data: Path) -> tuple[Path, ...]:
-    """The files of a table: one file, the shards in a folder, or those in its folder `data`."""
+    """The files of a table: one file, those of a card, or those in a folder, its folder `data` or those of splits."""
     if data.is_file():
         return (data,) if data.suffix.lower() in FILE_FORMATS else ()
+    if table := main_table(card_tables(data)):
+        return chosen_split(table.splits, str(data))
     for folder in (data, data / "data"):
-        tables = [path for path in folder.iterdir() if path.suffix.lower() in FORMATS] if folder.is_dir() else []
-        if tables:
-            return split_files(folder, FORMATS)
-    return ()
+        if folder.is_dir() and (splits := tables_in(folder, FORMATS)):
+            return chosen_split(splits, str(folder))
+    splits = split_folders([data / name for name in SPLITS], FORMATS)
+    return chosen_split(splits, str(data)) if splits else ()
+
+
+def main_table(tables: Mapping[str, CardTable]) -> CardTable | None:
+    """Returns the table of a card that is read without being named: `default`, or the only one."""
+    held = {name: table for name, table in tables.items() if table.splits}
+    return held.get("default") or (next(iter(held.values())) if len(held) == 1 else None)

@@ -1,4 +1,4 @@
-"""Rows of a table, whatever its format: JSON Lines, Parquet, CSV, TSV, or Arrow as the library `datasets` saves it."""
+"""Rows of a table in any format: JSON Lines, Parquet, CSV, TSV, Arrow as `datasets` saves it, or a webdataset's tar."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from harness.errors import shortened
 from harness.files.parquet import read_schema, row_groups
 from harness.files.reading import JSON_LINES, UnreadableFile, explain_reading, place_of, read_json, read_lines
 from harness.files.tables import read_table
+from tasks.corpus.shards import read_samples
 
-ARROW = ".arrow"
-FORMATS = (*JSON_LINES, ".parquet", ".csv", ".tsv", ARROW)
+ARROW, TAR = ".arrow", ".tar"
+FORMATS = (*JSON_LINES, ".parquet", ".csv", ".tsv", ARROW, TAR)
 """Extensions of tables that have named columns, in lower or upper case."""
 FILE_FORMATS = (*FORMATS, ".json")
 """Extensions of tables that are named as a file. In a folder of tables, a .json holds something about them."""
@@ -38,6 +40,16 @@ class RowTable:
     files: tuple[Path, ...]
     renamed: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}), hash=False)
     """Columns of one's own by the names that they are read under: `{"image": "pixel_file"}`."""
+
+    @property
+    def place(self) -> Path:
+        """The first file, for messages."""
+        return self.files[0]
+
+    @property
+    def content(self) -> str:
+        """What decides the rows beside the files."""
+        return str(sorted(self.renamed.items()))
 
     def rows(self) -> Iterator[Row]:
         """Reads all rows. Raises: UnreadableFile that names file and place."""
@@ -121,6 +133,11 @@ def _array(path: Path) -> Iterator[Row]:
         yield Row(f"{path}, row {number:,}", each)
 
 
+def _samples(path: Path) -> Iterator[Row]:
+    for sample in read_samples(path):
+        yield Row(f"{path}, sample {shortened(str(sample['id']))}", sample)
+
+
 _READERS = {
     **dict.fromkeys(JSON_LINES, _lines),
     ".json": _array,
@@ -128,4 +145,5 @@ _READERS = {
     ".csv": _cells,
     ".tsv": _cells,
     ARROW: _saved,
+    TAR: _samples,
 }

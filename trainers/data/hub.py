@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.files.hub import hub_page
 from harness.files.paths import cache_dir
 from harness.files.writing import explain_os_errors
 from tasks.mmeb.archive import is_unpacked, unpack
@@ -36,16 +37,12 @@ class TrainSource(HubSource):
         """The folder in the cache that holds all commits."""
         return (self.cache or cache_dir()) / "mmeb-train"
 
-    def commit(self) -> str:
-        """The commit that is used. Raises UserError if the hub must be asked for it and does not answer."""
-        return self._pinned() or self._pin_now()
-
     def fetch(self, split: str, datasets: Sequence[str], *, images: bool) -> Path:
         """A folder with the rows of these datasets (empty: all of MMEB-train), and their images if wanted.
 
         Missing files are fetched and unpacked: all rows first, then images. Raises UserError.
         """
-        commit = self.commit()
+        commit = self.dataset.commit()
         names = tuple(datasets) or tuple(TRAIN_ROWS)
         folder = self.folder / commit
         for name in names:
@@ -57,12 +54,9 @@ class TrainSource(HubSource):
         return folder
 
     def _by_hand(self, revision: str) -> str:
-        from huggingface_hub import HfApi
-
-        page = f"{HfApi().endpoint}/datasets/{self.repo}/tree/{revision}"
         return (
-            f"Without the hub library: download the files of {page} into a folder DIR, unpack each zip of {_IMAGES} "
-            "into DIR/images, and use --data DIR."
+            f"Without the hub library: download the files of {hub_page(self.repo, revision)} into a folder DIR, unpack "
+            f"each zip of {_IMAGES} into DIR/images, and use --data DIR."
         )
 
 

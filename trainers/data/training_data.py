@@ -96,7 +96,7 @@ def pinned(config: TrainingConfig) -> TrainingConfig:
     from trainers.data.hub import TrainSource
 
     source = TrainSource.named(config.data)
-    return replace(config, data=f"{source.repo}@{source.commit()}")
+    return replace(config, data=f"{source.repo}@{source.dataset.commit()}")
 
 
 def check_shares(config: TrainingConfig, processes: int) -> None:

@@ -8,8 +8,9 @@ from importlib.metadata import version
 from typing import Literal, Protocol, cast
 
 from harness.errors import UserError, unknown_name
+from harness.files.hub import COMMIT
 from harness.models.checkpoints import SETTINGS
-from harness.models.hub import COMMIT, download, split_commit
+from harness.models.hub import download, split_commit
 from harness.settings import read_settings
 
 PREFIX = "mteb/"
