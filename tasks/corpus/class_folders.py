@@ -14,7 +14,7 @@ from tasks.corpus.tables import Row
 
 @dataclass(frozen=True, slots=True)
 class ClassFolders:
-    """The rows of such a folder: an id, a path and the name of the class, in the order of names."""
+    """The rows of such a folder: id, path and class, in the order of names."""
 
     place: Path
     names: tuple[str, ...]
