@@ -1,8 +1,8 @@
 """Finds the tables of a corpus in a folder: the corpus, its queries and their judgements.
 
 Each is a file, a folder of files, or a configuration of the folder's card. Names are those of BEIR, MTEB, MIEB, ViDoRe
-and wikiHow-TIIR. Of several splits of a table, `test` is taken. A folder whose subfolders are such corpora has one task for
-each.
+and wikiHow-TIIR. Of several splits of a table, `test` is taken. A folder whose subfolders are such corpora has one task
+for each.
 """
 
 from __future__ import annotations
