@@ -26,14 +26,13 @@ from harness.files.folder_kinds import BEIR, kind_of_folder
 from harness.files.kinds import not_a
 from harness.files.reading import bad_line, explain_reading, place_of, read_lines
 from harness.types import DataInfo, IndexArray, Item, Query, Task, TaskData
-from tasks.corpus.source import METRICS
 
 _KEYS = {"target": ("target", *ITEM_FIELDS), "query": ("query", *ITEM_FIELDS, "positives", "candidates", "group")}
 _LINES = 'A line is {"target": ID, "text": TEXT} or {"query": ID, "text": TEXT, "positives": [ID]}.'
 _OWN_KEYS = ("id", *ITEM_FIELDS, "role")
 
-# Inside a JSON string the quotation marks would be escaped.
-_CANDIDATES_KEY, _GRADES = re.compile(rb'"candidates"\s*:'), re.compile(rb'"positives"\s*:\s*\{')
+_GRADES_KEY = re.compile(rb'"positives"\s*:\s*\{')
+_CANDIDATES_KEY = re.compile(rb'"candidates"\s*:')  # inside a JSON string the quotation marks would be escaped
 
 
 class _Draft(NamedTuple):
@@ -150,16 +149,17 @@ class JsonlSource:
 def jsonl_task(path: Path, images: Path | None = None, roots: tuple[Path, ...] = ()) -> Task:
     """The task of a file, with the name of the file. Its scope is global if no query lists candidates.
 
-    Its metrics are those of a corpus if a query has grades of relevance.
+    Its main metric is that of a corpus, ndcg@10, if a query has grades.
 
     Raises UserError if the file or the folder of media is missing.
     """
     task = Task(path.stem, None, None, None, None, JsonlSource(path, images, roots), scope="local")
     task.source.info(task)
     with explain_reading(path), path.open("rb") as file:
-        found = {key for line in file for key in (_CANDIDATES_KEY, _GRADES) if key.search(line)}
-    task = task if _CANDIDATES_KEY in found else replace(task, scope="global")
-    return replace(task, metrics=METRICS) if _GRADES in found else task
+        lines = [(bool(_CANDIDATES_KEY.search(line)), bool(_GRADES_KEY.search(line))) for line in file]
+    if any(graded for _, graded in lines):
+        task = replace(task, metrics=tuple(dict.fromkeys(("ndcg@10", *task.metrics))))
+    return task if any(lists for lists, _ in lines) else replace(task, scope="global")
 
 
 def read_items(path: Path, root: Path | None = None, roots: tuple[Path, ...] = ()) -> tuple[OwnItem, ...]:

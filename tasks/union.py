@@ -59,6 +59,10 @@ class UnionSource:
 def in_union(task: Task, others: tuple[Task, ...]) -> Task:
     """Returns a task with the targets of itself and others as its pool. Raises: UserError if there are no others."""
     members = {each.name: each for each in (task, *others)}
+    odd = next((each for each in members.values() if each.query_role != task.query_role), None)
+    if odd is not None:
+        what = f"{odd.name} embeds its targets as queries, and {task.name} does not, so they have no union."
+        raise UserError(what, "Name the tasks of one direction with @union.")
     if len(members) == 1:
         what = f"{task.name}@union is only {task.name}@global: there is no other task."
         raise UserError(what, "Name several tasks with @union, or a suite or a folder of several tasks.")

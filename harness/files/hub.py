@@ -1,4 +1,4 @@
-"""Datasets of the Hugging Face hub: a name pinned to a commit, its files, and what it means that the hub gives none."""
+"""Datasets of the Hugging Face hub: names pinned to a commit, and what errors of the hub mean."""
 
 from __future__ import annotations
 

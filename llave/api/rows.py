@@ -67,7 +67,7 @@ def task(
         groups: for each of the Q queries the name of its group. A group, such as wordings of one question, is one
             cluster in intervals and tests. Empty: queries that share a picture or a right candidate are.
         metrics: names of metrics, such as `hit@1`, `recall@5`, `ndcg@10`; the first is the main one. Empty: those of
-            MMEB, with `hit@1` (P@1) as the main one; with grades, those of corpora, with `ndcg@10`.
+            MMEB, with `hit@1` (P@1) as the main one; with grades, `ndcg@10` comes first.
         root: the folder that relative paths start from; the working folder if None.
         allow_roots: other folders that links may lead into.
 
@@ -84,7 +84,6 @@ def task(
         ... )
     """
     from harness.scoring.metrics import Metric
-    from tasks.corpus.source import METRICS
 
     if not name.strip():
         raise UserError("A task needs a name.", "Give one, such as 'animals'.")
@@ -102,7 +101,8 @@ def task(
     )
     data = TaskData(rows, tuple(pool.items))
     made = Task(name, None, None, None, None, PythonRows(_digest(data), data, places[1:]), scope="global")
-    chosen = tuple(metrics) or (METRICS if any(row.grades for row in rows) else made.metrics)
+    graded = ("ndcg@10",) if any(row.grades for row in rows) else ()
+    chosen = tuple(metrics) or tuple(dict.fromkeys((*graded, *made.metrics)))
     return replace(made, metrics=chosen)
 
 

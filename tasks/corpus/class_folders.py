@@ -14,7 +14,7 @@ from tasks.corpus.tables import Row
 
 @dataclass(frozen=True, slots=True)
 class ClassFolders:
-    """The rows of such a folder: an id, a path and the name of the class, in the order of names."""
+    """The rows of such a folder: id, path and class, in the order of names."""
 
     place: Path
     names: tuple[str, ...]
@@ -35,7 +35,7 @@ class ClassFolders:
 
 
 def class_folders(folder: Path) -> ClassFolders | None:
-    """Returns the images by class; None unless there are two or more subfolders, each with images and no folder."""
+    """Returns the images of a folder by class; None unless it has two or more subfolders, all with images alone."""
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     names: list[str] = []
     for place in classes if len(classes) > 1 else ():

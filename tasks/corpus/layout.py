@@ -148,7 +148,7 @@ def split_files(folder: Path, formats: tuple[str, ...]) -> tuple[Path, ...]:
 
 
 def split_folders(places: Iterable[Path], formats: tuple[str, ...]) -> dict[str, tuple[Path, ...]]:
-    """Returns the tables of those of the folders that hold any, by the name of the folder, which is that of a split."""
+    """Returns the tables of the folders that hold any. The name of a folder is that of a split."""
     held = {place.name: tables_in(place, formats) for place in places if place.is_dir()}
     return {name: tuple(chain.from_iterable(found.values())) for name, found in held.items() if found}
 
@@ -174,7 +174,7 @@ def chosen_split(splits: Mapping[str, tuple[Path, ...]], where: str) -> tuple[Pa
 
 
 def _split_of(path: Path) -> str:
-    """The split of a file: its name without the number of its shard, which is all of the name of many tar files."""
+    """The split of a file: its name without the number of its shard. Many tar files have no other name."""
     if path.suffix.lower() == TAR:
         return re.sub(r"[-_.]?\d+$", "", path.stem)
     head, _, count = path.stem.rpartition("-of-")

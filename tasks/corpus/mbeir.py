@@ -1,8 +1,8 @@
 """M-BEIR's own folders: queries, local pools of candidates, judgements, and instructions in one table.
 
-Source: the dataset TIGER-Lab/M-BEIR, and Wei et al., UniIR, ECCV 2024. What it calls recall is whether any right candidate
-is among the first k: `hit@5`, and `hit@10` for Fashion200K and FashionIQ. Its union pool is that of all tasks:
-`--tasks all@union`.
+Source: the dataset TIGER-Lab/M-BEIR, and Wei et al., UniIR, ECCV 2024. What it calls recall is
+whether any right candidate is among the first k: `hit@5`, and `hit@10` for Fashion200K and FashionIQ. Its union pool is
+that of all tasks: `--tasks all@union`.
 """
 
 from __future__ import annotations

@@ -209,7 +209,7 @@ def _found(data: Path, columns: Mapping[str, str]) -> tuple[RowTable | ClassFold
 
 
 def table_files(data: Path) -> tuple[Path, ...]:
-    """Returns the files of a table: one file, those of a card, or those of a folder, its `data` or its splits."""
+    """Returns the files of a table: one file, those of a card, or those in a folder or its splits."""
     if data.is_file():
         return (data,) if data.suffix.lower() in FILE_FORMATS else ()
     if table := main_table(card_tables(data)):

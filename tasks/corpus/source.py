@@ -183,8 +183,11 @@ def corpus_tasks(
 
     Raises: UserError as `find_corpora` does.
     """
-    return tuple(_task(CorpusSource(found.with_columns(columns or {}), images, roots)) for found in find_corpora(data))
+    found = (each.with_columns(columns or {}) for each in find_corpora(data))
+    return tuple(task_of_corpus(each, images, roots) for each in found)
 
 
-def _task(source: CorpusSource) -> Task:
-    return Task(source.found.name, "retrieval", None, None, None, source, scope="global", metrics=METRICS)
+def task_of_corpus(found: CorpusFiles, images: Path | None = None, roots: tuple[Path, ...] = ()) -> Task:
+    """Returns the task of a corpus."""
+    source = CorpusSource(found, images, roots)
+    return Task(found.name, "retrieval", None, None, None, source, scope="global", metrics=METRICS)

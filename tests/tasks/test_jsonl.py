@@ -232,3 +232,11 @@ def test_a_doubled_key_is_named(tmp_path: Path) -> None:
     assert "line 2: it is not valid JSON: the key 'text' occurs twice" in said(
         write(tmp_path, R, '{"target": "a", "text": "b", "text": "c"}')
     )
+
+
+@pytest.mark.parametrize(("positives", "main"), [(["a"], "hit@1"), ({"a": 2}, "ndcg@10")])
+def test_grades_decide_the_main_metric(tmp_path: Path, positives: object, main: str) -> None:
+    path = write(tmp_path, {"target": "a", "text": "x"}, {"query": "q", "text": "y", "positives": positives})
+    (task,) = resolve_tasks(data=path)
+    assert task.metrics[0] == main
+    assert len(set(task.metrics)) == len(task.metrics)

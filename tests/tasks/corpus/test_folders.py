@@ -8,6 +8,7 @@ import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import datasets
 import pytest
 
 from harness.errors import UserError
@@ -154,3 +155,18 @@ def test_a_card_that_cannot_be_read_is_named(tmp_path: Path, old: str, new: str,
     with pytest.raises(UserError, match=said) as caught:
         resolve_tasks(data=tmp_path / "nano")
     assert "README.md" in str(caught.value)
+
+
+def test_a_saved_dict_of_splits_is_read(tmp_path: Path) -> None:
+    rows = datasets.Dataset.from_list([{"text": f"t{number}", "label": "ab"[number % 2]} for number in range(4)])
+    datasets.DatasetDict({"train": rows, "test": rows.select([0])}).save_to_disk(str(tmp_path / "own"))
+    assert right(only(tmp_path / "own")) == ["a"]
+
+
+def test_a_renamed_class_is_another_dataset(tmp_path: Path) -> None:
+    write_classes(tmp_path / "birds")
+    [task] = resolve_tasks(data=tmp_path / "birds")
+    before = task.source.info(task).content
+    (tmp_path / "birds" / "cat").rename(tmp_path / "birds" / "eel")
+    [task] = resolve_tasks(data=tmp_path / "birds")
+    assert task.source.info(task).content != before
