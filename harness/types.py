@@ -245,6 +245,8 @@ class ModelSettings:
     """Values of `--model-option`. An adapter refuses names that it does not know."""
     trust_remote_code: bool = False
     """Whether code of a checkpoint may run. Even then the checkpoint must be at a pinned revision."""
+    memory: Path | None = None
+    """The folder of the embedding store, where the model of a server keeps what it answered to a probe before."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -257,6 +259,8 @@ class ModelHandle:
     """Whether the model is a `Learner`, which must get the right answers before it embeds."""
     check: Callable[[], None] = lambda: None
     """Raises UserError if the files that the model was loaded from have changed. Called before vectors are stored."""
+    remote: bool = False
+    """Whether items are sent to a server. Then a run says how many before it starts."""
 
 
 @dataclass(frozen=True, slots=True)
