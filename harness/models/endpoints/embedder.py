@@ -105,7 +105,7 @@ class EndpointEmbedder:
                     except Refused as refusal:
                         smaller = self._smaller(request, refusal)
                         again.extend(smaller)
-                        failure = failure or (None if smaller else _about(request, refusal))
+                        failure = failure or (None if smaller else self._about(request, refusal))
                     except UserError as error:
                         failure = failure or error
                     else:
@@ -158,6 +158,13 @@ class EndpointEmbedder:
             return (replace(request, cut=True),)
         return ()
 
+    def _about(self, request: _Request, refusal: Refused) -> UserError:
+        """The refusal of one item, by its name."""
+        can_cut = self._dialect.cuts and self._options.too_long == "stop"
+        cut = "If it is too long: --model-option too_long=cut. Such items are counted."
+        hint = cut if can_cut else "Leave it out, or make it shorter if it is too long."
+        return UserError(f"The server refuses {request.members[0][1].label}: {refusal.what}", hint)
+
     def _check(self, message: Message) -> None:
         """Raises UserError for an item that the dialect cannot carry."""
         dialect, files = self._dialect, message.files
@@ -175,10 +182,3 @@ class EndpointEmbedder:
         else:
             return
         raise UserError(f"{what}: {message.label}.", "Use another dialect, or leave out such items.")
-
-
-def _about(request: _Request, refusal: Refused) -> UserError:
-    """The refusal of one item, by its name."""
-    label = request.members[0][1].label
-    hint = "If it is too long: --model-option too_long=cut, where the dialect can cut. Such items are counted."
-    return UserError(f"The server refuses {label}: {refusal.what}", hint)

@@ -62,7 +62,7 @@ class Pace:
         with self._lock:
             now = self._clock.now()
             self._until = max(self._until, now + seconds)
-            if self._troubled is None or began >= self._troubled:
+            if self._troubled is None or began > self._troubled:
                 self.limit, self._good, self._troubled = max(1, self.limit // 2), 0, now
 
 
