@@ -37,7 +37,7 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
         {"fitting", "network_config", "tokenizer"},
         {"weights"},
         {"checkpoints"},
-        {"null", "classical", "custom", "llave", "libraries"},
+        {"baselines", "custom", "llave", "libraries", "endpoints"},
         {"dual", "vlm"},
         {"recognition"},
     ),

@@ -1,4 +1,4 @@
-"""The vectors of two models compared item by item, such as those of a server with those of the same weights here."""
+"""The vectors of two models compared item by item, such as those of a server and of its weights here."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class PartialAnswer:
     """The vectors of some of the items that were asked for."""
 
     positions: Sequence[int]
@@ -27,7 +27,7 @@ class Answer:
 class Streaming(Protocol[T]):
     """An embedder whose answers are stored one by one, so that nothing that was answered is asked for again."""
 
-    def stream(self, features: Iterable[Features[T]], budget: int) -> Iterator[Answer]:
+    def stream(self, features: Iterable[Features[T]], budget: int) -> Iterator[PartialAnswer]:
         """Yields answers until every item has its vector. Several requests are under way at once.
 
         Args:

@@ -13,7 +13,7 @@ EXAMPLE = "For example: http://localhost:8000/v1#Qwen/Qwen3-VL-Embedding-2B"
 _SCHEME = re.compile(r"https?://", re.IGNORECASE)
 _VERSION = re.compile(r"/v\d\w*\Z")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
-"""Capitals only, as most keys are not: a key that is written in place of a name must not be taken for one."""
+"""Capitals only, as most keys are not. A key that is written in place of a name must not be taken for one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A model behind a server: items are sent in requests, several at once, and each answer is handed on as it comes."""
+"""A model behind a server. Several requests are under way at once, and each answer is handed on as it comes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from harness.encoding import DEFAULT_BUDGET
-from harness.encoding.streaming import Answer
+from harness.encoding.streaming import PartialAnswer
 from harness.encoding.vectors import Work, as_matrix, describe
 from harness.errors import UserError, counted
 from harness.media.frame_policy import FramePolicy
@@ -83,7 +83,7 @@ class EndpointEmbedder:
             raise UserError(f"{self._client.url} gives vectors of several widths.", "Look at what that server runs.")
         return np.stack([rows[at] for at in range(len(rows))])
 
-    def stream(self, features: Iterable[Features[Message]], budget: int) -> Iterator[Answer]:
+    def stream(self, features: Iterable[Features[Message]], budget: int) -> Iterator[PartialAnswer]:
         """Yields the server's answers, as `Streaming` says. A refused request is split until one item is left."""
         fresh, again = self._requests(features, budget), deque[_Request]()
         flying: dict[Future[FloatArray], _Request] = {}
@@ -110,7 +110,7 @@ class EndpointEmbedder:
                         failure = failure or error
                     else:
                         positions = [at for at, _ in request.members]
-                        yield Answer(positions, vectors, len(positions) if request.cut else 0)
+                        yield PartialAnswer(positions, vectors, len(positions) if request.cut else 0)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
         if failure:

@@ -32,7 +32,7 @@ _KEPT = "What was embedded before is kept: the same command continues there."
 
 
 class Refused(UserError):
-    """A request that the server will not take as it is: one of its items may be wrong or too long."""
+    """A request that the server does not take as it is. An item of it may be wrong or too long."""
 
 
 class _Trouble(Exception):

@@ -1,4 +1,4 @@
-"""How many requests are under way at once, and how long to wait before the next: both follow from what comes back."""
+"""How many requests are under way at once, and how long to wait. Both follow from what comes back."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Pace:
 
 
 def pause(tries: int) -> float:
-    """Seconds to wait after so many troubles, without a word of the server: from half of a doubling time to all."""
+    """Seconds to wait after so many troubles, if the server does not say: from half of a doubling time to all."""
     longest: float = min(_LONGEST, _SHORTEST * 2 ** (tries - 1))
     return longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
 

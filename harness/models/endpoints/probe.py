@@ -1,4 +1,4 @@
-"""Whether a server is still the model that it was: a few fixed items are embedded at the start of every run.
+"""Whether a server is still the model that it was. A few fixed items are embedded at the start of every run.
 
 Servers are not exact to the bit, so their vectors are compared, and not a digest of them. A server is the model whose
 probe is within `TOLERANCE` of its own for every item. That model keeps the digest of the probe that was seen first.
@@ -44,7 +44,7 @@ _SIDE = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class PastProbe:
     """A probe that was seen before."""
 
     digest: str
@@ -72,7 +72,7 @@ def probe(embedder: EndpointEmbedder) -> FloatArray:
 
 
 def digest_of(vectors: FloatArray, embedder: EndpointEmbedder, memory: Path | None, note: Callable[[str], None]) -> str:
-    """The digest that stands for a server with this probe: that of an earlier probe that is near, if there is one.
+    """The digest that stands for a server with this probe. That of an earlier probe is taken if it is near.
 
     Args:
         vectors: the probe `(n, d)`.
@@ -82,7 +82,7 @@ def digest_of(vectors: FloatArray, embedder: EndpointEmbedder, memory: Path | No
 
     Raises: UserError if the disk refuses.
     """
-    fresh = Seen(_digest(vectors), f"{datetime.now(UTC):%Y-%m-%d}", vectors)
+    fresh = PastProbe(_digest(vectors), f"{datetime.now(UTC):%Y-%m-%d}", vectors)
     if memory is None:
         return fresh.digest
     path = memory / FOLDER / f"{model_fingerprint(embedder.spec)[:16]}.json"
@@ -117,18 +117,18 @@ def _digest(vectors: FloatArray) -> str:
     return hashlib.sha256(np.ascontiguousarray(vectors, dtype="<f4").tobytes()).hexdigest()[:12]
 
 
-def _read(path: Path) -> list[Seen]:
+def _read(path: Path) -> list[PastProbe]:
     if not path.exists():
         return []
     try:
         entries = read_object(path)["probes"]
         assert isinstance(entries, list)
-        return [Seen(each["digest"], each["date"], np.array(each["vectors"], np.float32)) for each in entries]
+        return [PastProbe(each["digest"], each["date"], np.array(each["vectors"], np.float32)) for each in entries]
     except (KeyError, TypeError, ValueError, AssertionError):
         raise UserError(f"{path} does not hold probes of a server.", "Remove it: the server is asked anew.") from None
 
 
-def _write(path: Path, name: str, probes: Sequence[Seen]) -> None:
+def _write(path: Path, name: str, probes: Sequence[PastProbe]) -> None:
     entries = [{"digest": each.digest, "date": each.date, "vectors": each.vectors.tolist()} for each in probes]
     write_atomic(path, json.dumps({"name": name, "probes": entries}) + "\n")
 

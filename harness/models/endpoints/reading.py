@@ -1,4 +1,4 @@
-"""The answers of servers: vectors in the order of the items, or a ValueError that says what is wrong with them."""
+"""The answers of servers as vectors in the order of the items. A ValueError says what is wrong with an answer."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ def test_an_item_that_is_too_long_is_named(opened, server):
     handle = opened("vllm", batch="8")
     server.limit = 30
     items = [*ITEMS[:12], Item("long " * 20), *ITEMS[12:]]
-    with pytest.raises(UserError, match="refuses the query with text 'long long.*maximum context length") as caught:
+    with pytest.raises(UserError, match=r"refuses the query with text 'long long.*maximum context length") as caught:
         embed(handle, items)
     assert "too_long=cut" in caught.value.hint
 
@@ -146,9 +146,8 @@ def test_items_that_are_cut_are_counted_and_share_the_store_with_those_before(di
     texts = [*ITEMS[:6], Item("long " * 100), Item("long, too " * 80)]
     handle, cutting = opened(dialect, batch="4"), opened(dialect, batch="4", too_long="cut")
     server.limit = 320
-    with Store(tmp_path, handle.spec) as store:
-        with pytest.raises(UserError, match="refuses"):
-            Encoder(handle.load(), store).run(work(texts), NoProgress())
+    with Store(tmp_path, handle.spec) as store, pytest.raises(UserError, match="refuses"):
+        Encoder(handle.load(), store).run(work(texts), NoProgress())
     with Store(tmp_path, cutting.spec) as store:
         rest = [each for each in work(texts) if store.missing([each.key])]
         report = Encoder(cutting.load(), store).run(rest, NoProgress())
@@ -188,7 +187,7 @@ def test_no_more_requests_are_under_way_than_asked_for(opened, server):
 
 
 def test_a_server_that_is_not_there_is_said_at_once(waits):
-    with pytest.raises(UserError, match="http://127.0.0.1:9/v1/embeddings cannot be reached"):
+    with pytest.raises(UserError, match=r"http://127\.0\.0\.1:9/v1/embeddings cannot be reached"):
         open_model("http://127.0.0.1:9#m", ModelSettings())
     assert waits == []
 

@@ -191,7 +191,7 @@ def test_gemini_gets_its_key_in_its_own_header(server, monkeypatch):
 def test_a_redirect_to_another_server_is_refused_and_gets_nothing(server):
     with EndpointServer() as other:
         server.faults = [Fault(307, {"location": f"{other.url}/v1/embeddings"})]
-        with pytest.raises(UserError, match="redirects to .*another server"):
+        with pytest.raises(UserError, match=r"redirects to .*another server"):
             open_here(server, None)
         assert other.bodies == []
 
