@@ -1,4 +1,4 @@
-"""The dialects. A row says where a request goes, what it may hold, how it is written and how its answer is read.
+"""The dialects. A row says where a request goes, what it holds, and how it is written and answered.
 
 The shapes are those of the vendors' documented interfaces: OpenAI, vLLM (text, chat and pooling), SGLang, Text
 Embeddings Inference (TEI), Cohere v2, Jina, Voyage and Gemini.

@@ -67,7 +67,7 @@ class Pace:
 
 
 def pause(tries: int) -> float:
-    """Seconds to wait after so many troubles, if the server does not say: from half of a doubling time to all."""
+    """Seconds to wait after so many troubles, if the server does not say: half of a doubling time or more."""
     longest: float = min(_LONGEST, _SHORTEST * 2 ** (tries - 1))
     return longest * random.uniform(0.5, 1)  # noqa: S311 - no secret
 
