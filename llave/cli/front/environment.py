@@ -62,7 +62,8 @@ PAGE = "environment"
 
 def page() -> str:
     """All variables as text of at most 80 columns."""
-    return f"Read by llave:\n\n{_listed(READ)}\n\nRead by libraries:\n\n{_listed(OF_LIBRARIES)}\n\nKeys:\n\n{_listed(KEYS)}"
+    groups = {"Read by llave": READ, "Read by libraries": OF_LIBRARIES, "Keys of servers": KEYS}
+    return "\n\n".join(f"{title}:\n\n{_listed(variables)}" for title, variables in groups.items())
 
 
 def _listed(variables: tuple[Variable, ...]) -> str:
