@@ -14,7 +14,7 @@ from harness.media.images import encode_image, png_of
 from harness.media.unchanged import read_bytes, unchanged
 from harness.media.video import map_frames
 from harness.models.common import plain_text, without_media
-from harness.types import MEDIA_TOKEN, Media, MediaKind, Role
+from harness.types import MEDIA_TOKEN, Media, Role
 
 PartKind: TypeAlias = Literal["text", "image", "video"]
 
@@ -131,8 +131,3 @@ def _video(medium: Media, taken: Sequence[str]) -> Part:
         known = ", ".join(each for each in taken if each.startswith("video/"))
         raise BadMedia(f"{path} is {kind.name}, and the server takes {known}.", hint, medium)
     return Part("video", "", mime, base64.b64encode(data).decode(), _VIDEO_TOKENS)
-
-
-def count_kind(parts: Sequence[Part], kind: MediaKind) -> int:
-    """Number of parts of a kind."""
-    return sum(part.kind == kind for part in parts)
