@@ -81,7 +81,8 @@ def models() -> Listing:
     """The models that can be named. A name that ends in `/` takes a name on the hub or a folder after it.
 
     Returns:
-        A table with name, summary, modalities and verified (how far the adapter is known to be right) of each model.
+        A table with name, summary, modalities, several_media (what an item of several images comes to) and verified
+        (how far the adapter is known to be right) of each model.
 
     Raises:
         UserError: if a plug-in that brings models cannot be loaded.
@@ -122,6 +123,7 @@ def model_fields(row: ModelRow) -> dict[str, object]:
         "name": row.name,
         "summary": row.summary,
         "modalities": list(row.modalities),
+        "several_media": list(row.several_media),
         "verified": row.verified,
     }
 

@@ -25,6 +25,7 @@ from harness.models.libraries.sentence_files import (
     modalities_of,
     read_configs,
     references,
+    several_media_of,
     similarity_of,
     width_of,
 )
@@ -284,6 +285,7 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
         options=options,
         modalities=modalities,
         similarity=similarity_of(name, checkpoint.folder, configs),
+        several_media=several_media_of(checkpoint.folder, configs),
         about={"parameters": parameters} if (parameters := count_parameters(checkpoint.folder)) else {},
     )
     return checkpoint_handle(spec, checkpoint, lambda: SentenceEmbedder(spec, checkpoint, torch_device(settings)))
@@ -296,5 +298,6 @@ ROWS = (
         ("text", "image"),
         _open,
         "documented: the library's own vectors, of MiniLM and of small random CLIP and LLaVA",
+        several_media=("interleaved", "mean"),
     ),
 )
