@@ -130,7 +130,7 @@ def model_fields(row: ModelRow) -> dict[str, object]:
 
 def suite_fields(suite: Suite, known: Mapping[str, Task]) -> dict[str, object]:
     """A suite as plain data. `known` has its tasks."""
-    members = [known[name] for name in suite.tasks]
+    members = [known[name] for name in suite.tasks if name in known]
     return {
         "name": suite.name,
         "summary": suite.summary,
