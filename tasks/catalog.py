@@ -37,7 +37,7 @@ ALL = "all"
 
 
 def all_tasks() -> dict[str, Task]:
-    """Every registered task by name: MMEB, text-video retrieval, MMEB-V2, MMEB-V3, the demo, and the tasks of other packages.
+    """Every registered task by name: MMEB, text-video retrieval, MMEB-V2 and V3, the demo, those of other packages.
 
     Raises UserError if another package's tasks cannot be loaded, or if a name is taken.
     """

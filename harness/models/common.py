@@ -115,11 +115,11 @@ def map_pictures(
 
 def side_by_side(images: Sequence[Image]) -> Image:
     """Returns one picture of several, from left to right, each at the height of the lowest."""
-    from PIL import Image as pillow
+    from PIL import Image as Pillow
 
     height = min(image.height for image in images)
     sized = [image.resize((max(1, image.width * height // image.height), height)) for image in images]
-    joined = pillow.new("RGB", (sum(image.width for image in sized), height))
+    joined = Pillow.new("RGB", (sum(image.width for image in sized), height))
     left = 0
     for image in sized:
         joined.paste(image, (left, 0))

@@ -1,7 +1,8 @@
 """Finds the tables of a corpus in a folder: the corpus, its queries and their judgements.
 
-Each is a file or a folder of files, named as in BEIR, MTEB, MIEB, ViDoRe or wikiHow-TIIR. MTEB's `top_ranked` gives each
-query candidates of its own. Of several splits of a table, `test` is taken. A folder whose subfolders are such corpora has one task for each.
+Each is a file or a folder of files, named as in BEIR, MTEB, MIEB, ViDoRe or wikiHow-TIIR. MTEB's `top_ranked` gives
+each query candidates of its own. Of several splits of a table, `test` is taken. A folder whose subfolders are such
+corpora has one task for each.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@
 - **images**: `image`, `images`, `img_path` and the like, then `image 1` to `image N`. A value is a path, a
   {bytes, path}, or a list of these.
 - **videos**: `video`, `video_path`.
-- **in order**: `data`, a list of texts and paths of images, as in wikiHow-TIIR. Or `content`, a list of texts and media
-  as `harness.data.items` reads it.
+- **in order**: `data`, a list of texts and paths of images, as in wikiHow-TIIR. Or `content`, a list of texts and
+  media as `harness.data.items` reads it.
 
 `<|media|>`, `<image>`, `<image N>` and `<|image_N|>` in a text mark the places of its media. In MRMR, N is the number of
 the column `image N`.

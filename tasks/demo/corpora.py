@@ -3,7 +3,8 @@
 - **demo-order**: two pictures in order. The candidates are the two orders, so who ignores the order scores chance.
 - **demo-second**: two pictures in order. All candidates of a query have the first picture, and differ in the second.
   So who sees only the first picture scores chance.
-- **demo-graded**: pictures of a caption. Grade 3 is right, 2 differs in size or texture, 1 in colour, 0 in shape or order.
+- **demo-graded**: pictures of a caption. Grade 3 is right, 2 differs in size or texture, 1 in colour, 0 in shape or
+  order.
 - **demo-document**: pages with a title and words below it, for two words. Grade 3 has the first as its title and the
   second below, 2 has them the other way round, and 1 has the first as its title alone.
 """

@@ -1,4 +1,4 @@
-"""Writes the demo suite: Parquet tables in the layouts of MMEB-eval and MMEB-train, images, clips, corpora, and a manifest."""
+"""Writes the demo suite: tables in the layouts of MMEB-eval and MMEB-train, images, clips, corpora, and a manifest."""
 
 from __future__ import annotations
 

@@ -17,8 +17,8 @@ from harness.types import DataInfo, Source, Task, TaskData
 from tasks.corpus.layout import find_corpora
 from tasks.corpus.source import METRICS, CorpusSource
 from tasks.demo.clips import CAPTIONS, demo_clips
-from tasks.demo.datasets import eval_questions, query_side, target_side, train_questions, words_of
 from tasks.demo.corpora import IMAGES, NUM_GRADED, NUM_ORDERED, ORDERS, SECONDS
+from tasks.demo.datasets import eval_questions, query_side, target_side, train_questions, words_of
 from tasks.demo.files import CORPORA, MANIFEST, VIDEO, write_demo
 from tasks.mmeb.datasets import mmeb_task
 from tasks.video.files import VideoSet

@@ -37,9 +37,7 @@ _TOOLS: Mapping[str, tuple[str, ...]] = {
         for number in range(1, count + 1)
     )
 }
-_GUI: Mapping[str, tuple[str, ...]] = {
-    name: ("q2t", "q2s", "s2s", "t2s") for name in ("GAE-GUIAct", "GAE-Mind2Web")
-}
+_GUI: Mapping[str, tuple[str, ...]] = dict.fromkeys(("GAE-GUIAct", "GAE-Mind2Web"), ("q2t", "q2s", "s2s", "t2s"))
 _MEMORY: Mapping[str, tuple[str, ...]] = {"LMEB": ("KnowMeBench", "REALTALK", "PeerQA", "DeepPlanning")}
 AUDIO = (
     *("NSynth", "ESC-50", "UrbanSound8K", "SpeechCommands", "CREMA-D", "SoundDescs", "Clotho", "AVE", "SpeechCOCO"),

@@ -113,7 +113,7 @@ class DualEmbedder:
                 sides = [next(texts)] if each.text else []
                 if each.pictures:
                     seen = torch.stack([next(pictures) for _ in each.pictures])
-                    unit = self._options.several_media == "unit-mean"
+                    unit = self._options.several_media == "unit-mean" and len(seen) > 1
                     sides.append((torch.nn.functional.normalize(seen, dim=1) if unit else seen).mean(dim=0))
                 vectors.append(self._fuse(sides))
         return torch.stack(vectors)

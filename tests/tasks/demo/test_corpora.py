@@ -73,8 +73,7 @@ def _colours(pixels: FloatArray) -> FloatArray:
     bright = pixels.astype(np.float64) * (1 if pixels.max() > 230 else 8 / 7)
     thing = bright[np.abs(bright - bright[0, 0]).sum(axis=-1) > 60]
     found = np.zeros(192)
-    for value in thing:
-        found[:3] += value / 255 / len(thing)
+    found[:3] = thing.mean(axis=0) / 255
     codes = (thing // 64).clip(0, 3) @ np.array([16, 4, 1])
     found[3:67] = np.bincount(codes.astype(int), minlength=64)[:64] / max(1, len(thing))
     return found
