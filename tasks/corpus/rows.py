@@ -8,8 +8,8 @@
 - **in order**: `data`, a list of texts and paths of images, as in wikiHow-TIIR. Or `content`, a list of texts and
   media as `harness.data.items` reads it.
 
-`<|media|>`, `<image>`, `<image N>` and `<|image_N|>` in a text mark the places of its media. In MRMR, N is the number of
-the column `image N`.
+`<|media|>`, `<image>`, `<image N>` and `<|image_N|>` in a text mark the places of its media. In MRMR, N is the number
+of the column `image N`.
 """
 
 from __future__ import annotations

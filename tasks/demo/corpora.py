@@ -5,8 +5,8 @@
   So who sees only the first picture scores chance.
 - **demo-graded**: pictures of a caption. Grade 3 is right, 2 differs in size or texture, 1 in colour, 0 in shape or
   order.
-- **demo-document**: pages with a title and words below it, for two words. Grade 3 has the first as its title and the
-  second below, 2 has them the other way round, and 1 has the first as its title alone.
+- **demo-document**: pages with a title and words below it, for two words. Grade 3 has the first word as its title and
+  the second below. Grade 2 has them the other way round, and grade 1 has the first word alone as its title.
 """
 
 from __future__ import annotations
