@@ -90,7 +90,7 @@ class ItemReader:
     def _numbered_media(self, row: Row) -> tuple[bool, list[tuple[int, Media]]]:
         """Whether columns have numbers, and all media with the number of their column or, without any, their place."""
         fields = row.fields
-        numbered = {int(found[1]): key for key in fields if (found := _NUMBERED.fullmatch(key))}
+        numbered = {int(match[1]): key for key in fields if (match := _NUMBERED.fullmatch(key))}
         plain = next(([key] for key in IMAGE_KEYS if key in fields), [])
         first = [medium for key in plain for medium in self._media(row, key)]
         found = [(0 if numbered else place, medium) for place, medium in enumerate(first, start=1)]

@@ -28,7 +28,7 @@ from tasks.demo.scenes import HARD_EDITS, WORDS, Edit, Picture, Scene, caption, 
 
 IMAGES = "images"
 """The folder of the pictures of all corpora."""
-NUM_ORDERED, NUM_GRADED = 50, 40
+NUM_ORDERED, NUM_GRADED = 30, 25
 """Queries of each task with pictures in order, and of each with grades."""
 ORDERS, SECONDS = 2, 4
 """Candidates of a query."""
@@ -87,7 +87,8 @@ def draw_page(page: Page) -> NDArray[np.uint8]:
 def write_corpora(folder: Path, seed: int) -> bytes:
     """Writes the tables as JSON Lines and the pictures as PNG. Returns the content of both as bytes, for a digest."""
     (folder / IMAGES).mkdir(parents=True)
-    content, pictures = [], {}
+    content: list[bytes] = []
+    pictures: dict[str, Picture | Page] = {}
     for name, corpus in demo_corpora(seed).items():
         (folder / name).mkdir()
         pictures |= corpus.pictures
@@ -160,7 +161,7 @@ def _document(rng: Random) -> DemoCorpus:
             titles = first, second, first, others[3]
             bodies = (second, *others[:2]), (first, *others[1:3]), others[1:], (first, second, others[2])
             pages |= {Page(title, tuple(sorted(body))): None for title, body in zip(titles, bodies, strict=True)}
-    judged = {
+    judged: dict[str, dict[Picture | Page, int]] = {
         f"{first} {second}": {page: grade for page in pages if (grade := page.grade(first, second))}
         for first, second in asked
     }
@@ -170,9 +171,9 @@ def _document(rng: Random) -> DemoCorpus:
 def _judged(judged: Mapping[str, Mapping[Picture | Page, int]], pool: Sequence[Picture | Page] = ()) -> DemoCorpus:
     """Texts that rank a pool of pictures: those that are judged, unless it is given."""
     pool = pool or [*dict.fromkeys(picture for each in judged.values() for picture in each)]
-    queries = [{"_id": f"q{at}", "text": text, "instruction": _FIND} for at, text in enumerate(judged)]
-    corpus = [{"_id": picture.name, "image": picture.name, "instruction": _SHOW} for picture in pool]
-    qrels = [
+    queries: list[Line] = [{"_id": f"q{at}", "text": text, "instruction": _FIND} for at, text in enumerate(judged)]
+    corpus: list[Line] = [{"_id": picture.name, "image": picture.name, "instruction": _SHOW} for picture in pool]
+    qrels: list[Line] = [
         {"query-id": f"q{at}", "corpus-id": picture.name, "score": grade}
         for at, each in enumerate(judged.values())
         for picture, grade in each.items()
