@@ -38,8 +38,8 @@ class Probes:
     videos: tuple[Probe, ...]
     """A video, the same with its frames in reverse, and another video."""
     several: tuple[Probe, ...]
-    """Two images with a text between them, the same in the other order, the first with a third image, and the two
-    images before the text."""
+    """Two images with a text between them, and the same in the other order. Then the first with a third image, and
+    the two images before the text."""
     instructed: tuple[Probe, ...]
     """One text with two different instructions, then without an instruction."""
 

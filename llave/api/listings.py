@@ -81,8 +81,8 @@ def models() -> Listing:
     """The models that can be named. A name that ends in `/` takes a name on the hub or a folder after it.
 
     Returns:
-        A table with name, summary, modalities, several_media (what an item of several images comes to) and verified
-        (how far the adapter is known to be right) of each model.
+        A table with name, summary, modalities, several_media and verified of each model. `several_media` is what an
+        item of several images comes to. `verified` says how far the adapter is known to be right.
 
     Raises:
         UserError: if a plug-in that brings models cannot be loaded.

@@ -181,7 +181,10 @@ def _shards(folder: Path, name: str) -> tuple[Path, ...]:
 
 
 def _task(family: V3Family, member: str) -> Task:
-    notes: tuple[str, ...] = ("Queries without a right target are left out and counted; the public code keeps them.", TRIED)
+    notes: tuple[str, ...] = (
+        "Queries without a right target are left out and counted; the public code keeps them.",
+        TRIED,
+    )
     if not family.judgements:
         notes = ("Its excluded_ids are not applied, as in the public code.", *notes)
     return Task(
