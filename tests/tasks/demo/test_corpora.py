@@ -112,7 +112,7 @@ def test_the_recorded_checkpoint_runs(demo: Path, tmp_path: Path) -> None:
         pytest.skip("the recorded checkpoint is not here")
     tasks = tasks_in(demo, NAMES[:2])
     results = llave.evaluate(
-        str(GOLDEN), tasks, progress=False, out=tmp_path / "out", store=tmp_path / "s", limit=2, device="cpu"
+        str(GOLDEN), tasks, progress=False, out=tmp_path / "out", store=tmp_path / "s", limit=1, device="cpu"
     )
     assert open_model(str(GOLDEN), ModelSettings(device="cpu")).spec.several_media == "interleaved"
     assert [result.task for result in results] == [*NAMES[:2]]
