@@ -42,7 +42,7 @@ def test_every_task_of_every_suite_is_registered() -> None:
     assert {row.name for row in ROWS} <= set(known)
     for suite in suites().values():
         assert set(suite.tasks) - LACKING.keys() <= set(known), suite.name
-        assert names(resolve_tasks(suite=suite.name)) == list(suite.tasks)
+        assert names(resolve_tasks(suite=suite.name)) == [name for name in suite.tasks if name not in LACKING]
 
 
 def test_names_narrow_a_suite() -> None:
