@@ -44,7 +44,7 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
     "tasks": (
         {"names", "jsonl", "video", "embedded"},
         {"corpus", "mmeb"},
-        {"mmeb_v2"},
+        {"mmeb_v2", "mmeb_v3"},
         {"demo"},
         {"suites"},
         {"catalog"},

@@ -1,7 +1,8 @@
 """Finds the tables of a corpus in a folder: the corpus, its queries and their judgements.
 
-Each is a file or a folder of files, named as in BEIR, MTEB, MIEB, ViDoRe or wikiHow-TIIR. Of several splits of a table,
-`test` is taken. A folder whose subfolders are such corpora has one task for each.
+Each is a file or a folder of files, named as in BEIR, MTEB, MIEB, ViDoRe or wikiHow-TIIR. MTEB's `top_ranked` gives
+each query candidates of its own. Of several splits of a table, `test` is taken. A folder whose subfolders are such
+corpora has one task for each.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from tasks.corpus.tables import FILE_FORMATS, FORMATS, RowTable
 _CORPUS = ("corpus", "docs", "documents")
 _QUERIES = ("queries", "query")
 _JUDGED = ("qrels", "judgements", "default")
+_RANKED = ("top_ranked",)
 _TREC_FORMATS = (".txt", ".qrels", ".qrel", ".trec")
 _SPLIT = "test"
 _ENDS = "-_."
@@ -30,6 +32,8 @@ class CorpusFiles:
     corpus: RowTable
     queries: RowTable
     judgements: tuple[Path, ...]
+    ranked: tuple[Path, ...] = ()
+    """The files that say which targets each query ranks. Empty: every query ranks all."""
 
     def with_columns(self, renamed: Mapping[str, str]) -> CorpusFiles:
         """Returns the same with columns of corpus and queries under other names. Either may lack some of them."""
@@ -44,7 +48,7 @@ class CorpusFiles:
     @property
     def files(self) -> tuple[Path, ...]:
         """All files, which together decide the rows."""
-        return (*self.corpus.files, *self.queries.files, *self.judgements)
+        return (*self.corpus.files, *self.queries.files, *self.judgements, *self.ranked)
 
 
 def find_corpora(data: Path) -> tuple[CorpusFiles, ...]:
@@ -98,7 +102,8 @@ def _corpus(folder: Path, entries: Iterable[Path], prefix: str) -> CorpusFiles |
                 f"Add {' or '.join(prefix + each for each in names)}, such as {prefix}{names[0]}.jsonl, or a folder.",
             )
     name = f"{folder.resolve().name}-{prefix.rstrip(_ENDS)}" if prefix else folder.resolve().name
-    return CorpusFiles(name, folder, RowTable(corpus), RowTable(queries), judged)
+    ranked = _part(entries, prefix, _RANKED, FORMATS)
+    return CorpusFiles(name, folder, RowTable(corpus), RowTable(queries), judged, ranked)
 
 
 def _part(entries: Iterable[Path], prefix: str, names: tuple[str, ...], formats: tuple[str, ...]) -> tuple[Path, ...]:
