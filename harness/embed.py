@@ -14,7 +14,7 @@ from harness.encoding import DEFAULT_BUDGET
 from harness.encoding.distributed import World
 from harness.encoding.missing import EncodeSettings, amount, encode_missing, failures_of, missing_work
 from harness.encoding.store import Store
-from harness.encoding.vectors import Work
+from harness.encoding.vectors import Load, Work
 from harness.errors import BadMedia, UserError, hints_of
 from harness.files.writing import atomic_file
 from harness.identity import model_fingerprint
@@ -98,6 +98,8 @@ def embed_items(
     with Store(settings.store, spec) as store:
         missing = missing_work(groups, store)
         progress.expect(spec.name, amount(missing, world))
+        if handle.remote and missing[spec.name]:
+            progress.note(f"{spec.name}: to be sent: {Load.of(missing[spec.name])}.")
         how = EncodeSettings(settings.budget, settings.workers, settings.skip_bad_media)
         (report,) = encode_missing(groups, missing, handle, store, how, world, progress)
         if not world.is_main:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import cast
 
@@ -20,7 +21,7 @@ from harness.encoding.distributed import World
 from harness.encoding.encoder import EncodeReport
 from harness.encoding.missing import EncodeSettings, amount, encode_missing, failures_of, missing_work
 from harness.encoding.store import Store
-from harness.encoding.vectors import Work
+from harness.encoding.vectors import Load, Work
 from harness.errors import RunFailed, UserError
 from harness.plan import TaskPlan, find_or_plan, without
 from harness.progress import SCORING, Progress
@@ -72,6 +73,23 @@ class Evaluation:
     """Why the run ended before the last task. What was done until then is kept."""
 
 
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a run would do for a model."""
+
+    tasks: int
+    found: int
+    """Number of tasks that have a finished result."""
+    counts: EncodeCounts
+    load: Load
+    """The items that would be embedded. An item of several tasks counts once."""
+
+    def __add__(self, other: Forecast) -> Forecast:
+        return Forecast(
+            self.tasks + other.tasks, self.found + other.found, self.counts + other.counts, self.load + other.load
+        )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Run:
     """The parts of a run that do not change from model to model."""
@@ -108,6 +126,8 @@ class Run:
             missing = missing_work(groups, store)
             self._expect(handle, plans, missing)
             counts = _counts(plans.values(), sum(map(len, missing.values())))
+            if handle.remote and any(missing.values()):
+                self.progress.note(f"{handle.spec.name}: to be sent: {_load(missing)}.")
             how = EncodeSettings(self.settings.budget, self.settings.workers, self.config.skip_bad_media)
             reports = encode_missing(groups, missing, handle, store, how, self.world, self.progress)
             try:
@@ -137,6 +157,26 @@ class Run:
                 planned = self._plan(handle, tasks, result_folder(self.settings.out, handle.spec), lambda _: None)
                 plans = {name: each for name, each in planned.items() if isinstance(each, TaskPlan)}
                 self._expect(handle, plans, missing_work({name: plan.work for name, plan in plans.items()}, store))
+
+    def forecast(self, handle: ModelHandle, tasks: Sequence[Task]) -> Forecast:
+        """What `evaluate` would do. The data is read and checked, and nothing is embedded or written.
+
+        Raises:
+            UserError: for data that cannot be used.
+        """
+        if handle.needs_answers:  # it learns each task apart, so no vector is shared
+            parts = [self._forecast(self._with_answers(handle, task), [task]) for task in tasks]
+            return reduce(Forecast.__add__, parts)
+        return self._forecast(handle, tasks)
+
+    def _forecast(self, handle: ModelHandle, tasks: Sequence[Task]) -> Forecast:
+        folder = result_folder(self.settings.out, handle.spec)
+        planned = self._plan(handle, tasks, folder, self.progress.note)
+        plans = {name: each for name, each in planned.items() if isinstance(each, TaskPlan)}
+        with Store(self.settings.store, handle.spec) as store:
+            missing = missing_work({name: plan.work for name, plan in plans.items()}, store)
+        load = _load(missing)
+        return Forecast(len(planned), len(planned) - len(plans), _counts(plans.values(), load.items), load)
 
     def _expect(
         self, handle: ModelHandle, plans: Mapping[str, TaskPlan], missing: Mapping[str, Sequence[Work]]
@@ -189,6 +229,10 @@ class Run:
         embedder = handle.load()
         assert isinstance(embedder, Learner)
         return ModelHandle(embedder.learn(usable), lambda: cast("Embedder[object]", embedder))
+
+
+def _load(missing: Mapping[str, Sequence[Work]]) -> Load:
+    return Load.of([each for work in missing.values() for each in work])
 
 
 def _counts(plans: Iterable[TaskPlan], missing: int) -> EncodeCounts:

@@ -19,6 +19,16 @@ Role: TypeAlias = Literal["query", "target"]
 MediaKind: TypeAlias = Literal["image", "video"]
 Scope: TypeAlias = Literal["local", "global", "union"]
 ProtocolName: TypeAlias = Literal["strict", "official"]
+SeveralMedia: TypeAlias = Literal["interleaved", "in-order", "mean", "side-by-side", "refused", "ignored"]
+"""What a model does with an item of several media.
+
+- `interleaved`: they stay at their places in the text.
+- `in-order`: they come together, before or after the text.
+- `mean`: the mean of their vectors, in which their order is lost.
+- `side-by-side`: one picture is made of them.
+- `refused`: such an item is an error.
+- `ignored`: no medium changes the vector.
+"""
 
 MEDIA_TOKEN = "<|media|>"
 """The place of a medium in a text: one token for each medium, in order. A model replaces it by its own token."""
@@ -188,6 +198,8 @@ class ModelSpec:
     modalities: tuple[str, ...] = ("text", "image")
     """Kinds of input that the model takes. Media of other kinds are removed from items, and the result says so."""
     similarity: Literal["cosine", "dot"] = "cosine"
+    several_media: SeveralMedia | None = None
+    """What the model does with an item of several media; None: it does not say. The adapter decides it."""
     about: Mapping[str, object] = field(default_factory=dict)
     """Facts for the record that do not change a vector: `parameters`, `step`, `training`."""
 
@@ -245,6 +257,8 @@ class ModelSettings:
     """Values of `--model-option`. An adapter refuses names that it does not know."""
     trust_remote_code: bool = False
     """Whether code of a checkpoint may run. Even then the checkpoint must be at a pinned revision."""
+    memory: Path | None = None
+    """The folder of the embedding store, where the model of a server keeps what it answered to a probe before."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -257,6 +271,8 @@ class ModelHandle:
     """Whether the model is a `Learner`, which must get the right answers before it embeds."""
     check: Callable[[], None] = lambda: None
     """Raises UserError if the files that the model was loaded from have changed. Called before vectors are stored."""
+    remote: bool = False
+    """Whether items are sent to a server. Then a run says how many before it starts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,3 +290,5 @@ class ModelRow:
     """The `model_type` in the config.json of folders that this adapter opens."""
     hub: str = ""
     """The name on the hub of the one checkpoint that the row stands for, if it does."""
+    several_media: tuple[SeveralMedia, ...] = ()
+    """What the model can do with several media, by its options. The first is the default."""

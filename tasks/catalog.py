@@ -22,6 +22,9 @@ from tasks.mmeb.local import local_tasks
 from tasks.mmeb_v2.local import ROWS as V2_ROWS
 from tasks.mmeb_v2.local import V2Folder
 from tasks.mmeb_v2.retrieval import retrieval_sets
+from tasks.mmeb_v3.parts import LACKING
+from tasks.mmeb_v3.texts import ROWS as V3_ROWS
+from tasks.mmeb_v3.texts import V3TextSource
 from tasks.names import parse_name
 from tasks.suites import find_suite
 from tasks.union import in_union
@@ -37,13 +40,13 @@ ALL = "all"
 
 
 def all_tasks() -> dict[str, Task]:
-    """Every registered task by name: MMEB, text-video retrieval, MMEB-V2, the demo, and the tasks of other packages.
+    """Every registered task by name: MMEB, text-video retrieval, MMEB-V2 and V3, the demo, those of other packages.
 
     Raises UserError if another package's tasks cannot be loaded, or if a name is taken.
     """
     from tasks.demo.suite import demo_tasks
 
-    tasks = {task.name: task for task in (*MMEB_ROWS, *VIDEO_ROWS, *V2_ROWS, *demo_tasks())}
+    tasks = {task.name: task for task in (*MMEB_ROWS, *VIDEO_ROWS, *V2_ROWS, *V3_ROWS, *demo_tasks())}
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             added: tuple[Task, ...] = entry.load()()
@@ -112,7 +115,7 @@ def _registered(wanted: Sequence[str], suite: str | None) -> Iterable[Task]:
     tasks = all_tasks()
     members = find_suite(suite).tasks if suite is not None else None
     if not wanted and members is not None:
-        return [tasks[name] for name in members]
+        return [tasks[name] for name in members if name in tasks]  # some of MMEB-V3 cannot be run
     names = _names(wanted, tasks)
     if any(parse_name(name).dataset == ALL for name in names):
         raise UserError("`all` means every subset of a folder.", "Name the folder with --data, or use --suite mmeb.")
@@ -126,7 +129,9 @@ def _in_folder(wanted: Sequence[str], suite: str | None, source: FolderSource) -
     sets = (*video_sets(data, source.images, source.roots), *retrieval_sets(data, source.roots))
     places = (data, source.images, source.roots)
     corpora = () if v2.is_archive() else mbeir_tasks(*places) or corpus_tasks(*places)
-    others = {task.name: task for task in (*corpora, *v2.tasks())}  # a set of MMEB-V2 is a corpus too
+    v3 = (_attached(task, source, sets, v2) for task in V3_ROWS)
+    found = (*corpora, *v2.tasks(), *(task for task in v3 if _is_there(task)))
+    others = {task.name: task for task in found}  # a set of MMEB-V2 is a corpus too
     local = _local(source, sets, tuple(others.values()))
     registered = {name: _attached(task, source, sets, v2) for name, task in all_tasks().items()}
     where = f"{data} holds {', '.join(local)}."
@@ -151,7 +156,13 @@ def _attached(task: Task, source: FolderSource, sets: tuple[VideoSet, ...], v2: 
     """A registered task with the folder as its data, whether it has the task or not."""
     if isinstance(task.source, VideoSource):
         return with_data(task, sets)
+    if isinstance(task.source, V3TextSource):
+        return replace(task, source=replace(task.source, data=source.data, roots=source.roots))
     return v2.attach(task) if v2.has_layout_of(task) else replace(task, source=source)
+
+
+def _is_there(task: Task) -> bool:
+    return isinstance(task.source, V3TextSource) and bool(task.source.files())
 
 
 def _names(wanted: Sequence[str], known: Mapping[str, Task]) -> list[str]:
@@ -244,6 +255,9 @@ def _pick(wanted: Iterable[str], known: dict[str, Task], every: Iterable[Task], 
     pool = every or tuple(known[dataset] for dataset, scope in named if scope == "union" and dataset in known)
     for name in wanted:
         dataset, scope = parse_name(name)
+        if dataset in LACKING:
+            what = f"{dataset} of MMEB-V3 cannot be run: {LACKING[dataset]}."
+            raise UserError(what, "docs/mmeb-v2.md lists what is missing of MMEB-V3.")
         if dataset != ALL and dataset not in known:
             raise unknown_name("task", dataset, known, where)
         tasks = every if dataset == ALL else (known[dataset],)

@@ -11,6 +11,8 @@ from harness.errors import unknown_name
 from tasks.mmeb.datasets import META_TASKS, ROWS
 from tasks.mmeb_v2.parts import VIDEO, VISDOC
 from tasks.mmeb_v2.parts import names as v2_names
+from tasks.mmeb_v3.parts import GROUPS as V3
+from tasks.mmeb_v3.parts import LACKING
 from tasks.video.retrieval import LLAVE, MMEB_V2, task_names
 
 OVERALL = "overall"
@@ -162,9 +164,22 @@ def _v2_suites() -> list[Suite]:
         Suite("mmeb-v2-video", "MMEB-V2, the 18 video tasks", whole["video"], tuple(video.items())),
         Suite("mmeb-v2-visdoc", "MMEB-V2, the 24 tasks of visual documents", whole["visdoc"], tuple(visdoc.items())),
     ]
+    suites += _v3_suites(suites[0])
     for name, (short, words) in _V2_PARTS.items():
         suites.append(Suite(f"mmeb-v2-{short}", f"MMEB-V2, only {words}", {**video, **visdoc}[name], ()))
     return suites
+
+
+def _v3_suites(v2: Suite) -> list[Suite]:
+    """MMEB-V3 with all of its 190 tasks, and its texts. Those that cannot be run have no score, so no mean is whole."""
+    tasks = (*v2.tasks, *(name for names in V3.values() for name in names))
+    ready = len(tasks) - len(LACKING)
+    summary = f"MMEB-V3: {ready} of its {len(tasks)} tasks can be run, so its overall mean is never whole"
+    texts = f"MMEB-V3, only texts: {len(set(V3['text']) - set(LACKING))} of {len(V3['text'])} can be run"
+    return [
+        Suite("mmeb-v3", summary, tasks, (*v2.groups, *V3.items())),
+        Suite("mmeb-v3-text", texts, V3["text"], ()),
+    ]
 
 
 def _of_meta_task(meta: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.doctor import batches, content
+from harness.doctor import batches, content, several
 from harness.doctor.finding import Finding, ModelUnderTest
 from harness.doctor.probes import Probes, draw_probes
 from harness.doctor.state import pooled_state
@@ -46,6 +46,9 @@ CHECKS = (
     Check("image", content.image, needs=("spread",)),
     Check("video", content.video, needs=("spread",)),
     Check("frame order", content.frame_order, needs=("video",)),
+    Check("several images", several.several_images, needs=("image",)),
+    Check("image order", several.image_order, needs=("several images",)),
+    Check("image place", several.image_place, needs=("several images", "text")),
     Check("instruction", content.instruction, needs=("text",)),
     Check("role", content.role, needs=("repeatable",)),
     Check("truncation", content.truncation, needs=("text",)),
@@ -91,9 +94,9 @@ def _admit(model: ModelUnderTest, probes: Probes) -> tuple[Probes, Finding]:
     refusals = {kind: why for kind in _KINDS if kind in declared and (why := _refusal(model, probes, kind))}
     taken = [kind for kind in _KINDS if kind in declared and kind not in refusals]
     if "text" not in taken:
-        probes = replace(probes, texts=(), captioned=(), instructed=())
+        probes = replace(probes, texts=(), captioned=(), instructed=(), several=())
     if "image" not in taken:
-        probes = replace(probes, images=(), captioned=())
+        probes = replace(probes, images=(), captioned=(), several=())
     if "video" not in taken:
         probes = replace(probes, videos=())
     return probes, _modalities(declared, refusals)

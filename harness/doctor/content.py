@@ -10,7 +10,10 @@ import numpy as np
 
 from harness.doctor.finding import Finding, ModelUnderTest, Probe, Verdict
 from harness.doctor.probes import Probes, words
+from harness.encoding import DEFAULT_BUDGET
 from harness.encoding.oom import is_out_of_memory
+from harness.encoding.streaming import Streaming
+from harness.errors import UserError
 from harness.types import FloatArray, Item
 
 _NARROW = 0.99
@@ -196,9 +199,14 @@ def truncation(model: ModelUnderTest, probes: Probes) -> Finding:
                 raise
             says = f"Texts of {read:,} words are read to the end. Longer ones need more memory."
             return Finding("truncation", "note", says)
+        except UserError as error:
+            if not read:
+                raise
+            says = f"Texts of {read:,} words are read to the end. Of {count:,} words one is refused: {error.what}"
+            return Finding("truncation", "note", says)
         if distance <= model.tolerance:
             says = f"Texts of {read:,} words are read to the end. Of {count:,} words the last quarter has no effect"
-            if model.embedder.prepare(*long).truncated:
+            if _reports_cut(model, long):
                 return Finding("truncation", "note", f"{says}, and the model reports the cut.")
             remedy = "Set `truncated` in the Features of such items, so that a run can report how many were cut."
             return Finding("truncation", "note", f"{says}, and the model does not report the cut.", remedy)
@@ -207,6 +215,13 @@ def truncation(model: ModelUnderTest, probes: Probes) -> Finding:
             break
     says = f"Texts of up to {read:,} words are read to the end. Longer ones were not tried."
     return Finding("truncation", "note", says)
+
+
+def _reports_cut(model: ModelUnderTest, probe: Probe) -> bool:
+    features = model.embedder.prepare(*probe)
+    if not isinstance(model.embedder, Streaming):
+        return features.truncated
+    return any(answer.truncated for answer in model.embedder.stream([features], DEFAULT_BUDGET))
 
 
 def _matters(model: ModelUnderTest, kind: str, pairs: Sequence[tuple[Probe, Probe]], remedy: str) -> Finding:

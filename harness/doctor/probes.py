@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from harness.data.items import in_order
 from harness.doctor.finding import Probe
 from harness.types import MEDIA_TOKEN, Item, Media, MediaKind
 
@@ -19,6 +20,7 @@ _COMMON = (
 )
 WORDS = _COMMON.split()
 FRAMES, RATE, SIDE = 8, 3, 96
+_BETWEEN = "and after that"
 _SAME_TEXT = "What is in this picture?"
 _COLOURS = ("crimson", "royalblue", "gold", "seagreen")
 
@@ -35,6 +37,9 @@ class Probes:
     """The same images with the same text, then the first image with another text."""
     videos: tuple[Probe, ...]
     """A video, the same with its frames in reverse, and another video."""
+    several: tuple[Probe, ...]
+    """Two images with a text between them, and the same in the other order. Then the first with a third image, and
+    the two images before the text."""
     instructed: tuple[Probe, ...]
     """One text with two different instructions, then without an instruction."""
 
@@ -55,6 +60,7 @@ def draw_probes(folder: Path) -> Probes:
         texts=tuple(Probe(Item(words(count, start))) for start, count in enumerate((60, 24, 6, 2))),
         images=tuple(Probe(Item(media=(image,))) for image in images),
         captioned=tuple(captioned),
+        several=_several(images[:3]),
         videos=tuple(Probe(Item(media=(video,))) for video in _videos(folder)),
         instructed=(*(Probe(Item(question.text, (), each)) for each in instructions), Probe(question)),
     )
@@ -67,6 +73,12 @@ def words(count: int, start: int = 0) -> str:
 
 def _with_text(image: Media, text: str) -> Probe:
     return Probe(Item(f"{MEDIA_TOKEN}\n{text}", (image,)))
+
+
+def _several(images: Sequence[Media]) -> tuple[Probe, ...]:
+    first, second, third = images
+    contents = (first, _BETWEEN, second), (second, _BETWEEN, first), (first, _BETWEEN, third), (first, second, _BETWEEN)
+    return tuple(Probe(Item(*in_order(parts))) for parts in contents)
 
 
 def _image(folder: Path, number: int, size: tuple[int, int]) -> Media:

@@ -7,28 +7,23 @@ is embedded, checked and stored. Batches depend on the items, their costs and th
 from __future__ import annotations
 
 import time
-from bisect import insort_left
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from harness.encoding import DEFAULT_BUDGET
 from harness.encoding.oom import is_out_of_memory, release_memory
 from harness.encoding.store import Store
+from harness.encoding.streaming import Streaming
 from harness.encoding.vectors import Work, as_matrix, check_vectors, describe, describe_all
+from harness.encoding.window import Bad, Prepared, Ready, Window
 from harness.errors import BadMedia, ModelFailed, UserError
 from harness.files.reading import named_reason
 from harness.progress import Progress
 from harness.types import Embedder, Features, FloatArray
 
-_MOST_ITEMS = 256
-_ALIKE = 0.75
-"""Share of the cost of a batch's costliest item below which another item is mostly padding."""
-_SMALL = 16
-"""A batch below this fraction of the budget would cost more than the padding that it saves."""
 _WINDOW = 4
 """Number of batches whose prepared items are sorted together. The same number may be waiting."""
 _TEXTS_AT_ONCE = 64
@@ -70,58 +65,6 @@ class EncodeReport:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    work: Work
-    features: Features[object]
-
-    @property
-    def cost(self) -> int:
-        return max(1, self.features.cost)
-
-
-@dataclass(frozen=True, slots=True)
-class _Bad:
-    work: Work
-    error: BadMedia
-
-
-_Prepared: TypeAlias = _Ready | _Bad
-
-
-class _Window:
-    """Prepared items by cost, the costliest last."""
-
-    def __init__(self) -> None:
-        self._items: list[_Ready] = []
-        self._cost = 0
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def add(self, ready: _Ready) -> None:
-        insort_left(self._items, ready, key=lambda each: each.cost)
-        self._cost += ready.cost
-
-    def holds(self, batches: int, budget: int) -> bool:
-        return self._cost >= batches * budget or len(self._items) >= batches * _MOST_ITEMS
-
-    def batch(self, budget: int) -> list[_Ready]:
-        """The costliest first, as many as fit: the first sets what each of them takes up.
-
-        Much cheaper ones wait for company of their own, unless that would leave the batch small.
-        """
-        most = self._items[-1].cost
-        size = max(1, min(budget // most, _MOST_ITEMS))
-        batch = self._items[: -size - 1 : -1]
-        alike = sum(ready.cost >= _ALIKE * most for ready in batch)
-        return batch[: max(alike, budget // _SMALL // most)]
-
-    def drop(self, batch: Sequence[_Ready]) -> None:
-        del self._items[-len(batch) :]
-        self._cost -= sum(ready.cost for ready in batch)
-
-
 class Encoder:
     """Embeds work with one model into one store. Keeps what it learns about memory from call to call."""
 
@@ -146,27 +89,68 @@ class Encoder:
         """Embeds all of `work`. Raises UserError for bad media (unless they are to be skipped) and bad vectors."""
         report = EncodeReport()
         start = time.perf_counter()
-        window = _Window()
         with closing(self._prepared(work, report)) as prepared:
-            for one in prepared:
-                if isinstance(one, _Bad):
-                    if not skip_bad_media:
-                        raise one.error
-                    report.bad[one.work.key] = one.error
-                    progress.advance()
-                    progress.finish(self._embedder.spec.name, {one.work.kind: 1})
-                    continue
-                window.add(one)
-                if window.holds(_WINDOW, self._budget):
-                    # Not one batch for each that comes: the cheap ones would stay, and leave no choice among the rest.
-                    while window.holds(_WINDOW // 2, self._budget):
-                        self._embed_batch(window, report, progress)
-        while len(window):
-            self._embed_batch(window, report, progress)
+            usable = self._usable(prepared, report, progress, skip_bad_media)
+            if isinstance(self._embedder, Streaming):
+                self._stream(usable, self._embedder, report, progress)
+            else:
+                self._fill_batches(usable, report, progress)
         report.seconds = time.perf_counter() - start
         return report
 
-    def _prepared(self, work: Sequence[Work], report: EncodeReport) -> Generator[_Prepared, None, None]:
+    def _usable(
+        self, prepared: Iterator[Prepared], report: EncodeReport, progress: Progress, skip_bad_media: bool
+    ) -> Iterator[Ready]:
+        """The prepared items without those whose media are bad, which are skipped or raised."""
+        for one in prepared:
+            if isinstance(one, Ready):
+                yield one
+                continue
+            if not skip_bad_media:
+                raise one.error
+            report.bad[one.work.key] = one.error
+            progress.advance()
+            progress.finish(self._embedder.spec.name, {one.work.kind: 1})
+
+    def _fill_batches(self, usable: Iterator[Ready], report: EncodeReport, progress: Progress) -> None:
+        window = Window()
+        for one in usable:
+            window.add(one)
+            if window.holds(_WINDOW, self._budget):
+                # Not one batch for each that comes: the cheap ones would stay, and leave no choice among the rest.
+                while window.holds(_WINDOW // 2, self._budget):
+                    self._embed_batch(window, report, progress)
+        while len(window):
+            self._embed_batch(window, report, progress)
+
+    def _stream(
+        self, usable: Iterator[Ready], embedder: Streaming[object], report: EncodeReport, progress: Progress
+    ) -> None:
+        """Stores each answer as it comes. After an error nothing more is sent; what is under way is still stored."""
+        asked: dict[int, Ready] = {}
+        failures: list[UserError] = []
+
+        def features() -> Iterator[Features[object]]:
+            try:
+                for number, one in enumerate(usable):
+                    asked[number] = one
+                    yield one.features
+                    if failures:
+                        return
+            except UserError as error:
+                failures.append(error)
+
+        for answer in embedder.stream(features(), self._budget):
+            batch = [asked.pop(at) for at in answer.positions]
+            try:
+                self._keep(batch, self._checked(answer.vectors, batch), report, progress)
+            except UserError as error:
+                failures.append(error)
+            report.truncated += answer.truncated
+        if failures:
+            raise failures[0]
+
+    def _prepared(self, work: Sequence[Work], report: EncodeReport) -> Generator[Prepared, None, None]:
         """Prepared items, made ahead by threads, roughly the costliest first: if memory is short it shows at once."""
         chunks = _chunks(sorted(work, key=lambda each: (each.rough_cost, each.key), reverse=True))
         if self._workers == 0:
@@ -174,7 +158,7 @@ class Encoder:
                 yield from self._prepare(chunk)
             return
         with ThreadPoolExecutor(self._workers, thread_name_prefix="prepare") as pool:
-            ahead: deque[Future[list[_Prepared]]] = deque()
+            ahead: deque[Future[list[Prepared]]] = deque()
             try:
                 for chunk in chunks:
                     ahead.append(pool.submit(self._prepare, chunk))
@@ -187,13 +171,13 @@ class Encoder:
                 for future in ahead:
                     future.cancel()
 
-    def _prepare(self, chunk: Sequence[Work]) -> list[_Prepared]:
-        prepared: list[_Prepared] = []
+    def _prepare(self, chunk: Sequence[Work]) -> list[Prepared]:
+        prepared: list[Prepared] = []
         for work in chunk:
             try:
-                prepared.append(_Ready(work, self._embedder.prepare(work.item, work.role)))
+                prepared.append(Ready(work, self._embedder.prepare(work.item, work.role)))
             except BadMedia as error:
-                prepared.append(_Bad(work, error))
+                prepared.append(Bad(work, error))
             except MemoryError as error:
                 what = f"There is not enough memory to prepare {describe(work)}."
                 raise UserError(what, "Use fewer --workers or a smaller --budget.") from error
@@ -203,7 +187,7 @@ class Encoder:
                 raise self._failed("prepare", [work], error) from error
         return prepared
 
-    def _embed_batch(self, window: _Window, report: EncodeReport, progress: Progress) -> None:
+    def _embed_batch(self, window: Window, report: EncodeReport, progress: Progress) -> None:
         """Embeds the costliest items of the window, or halves the budget if they do not fit into memory."""
         batch = window.batch(self._budget)
         padded_cost = batch[0].cost * len(batch)
@@ -214,22 +198,32 @@ class Encoder:
             report.backoffs += 1
             progress.note(f"Out of memory with {len(batch)} items: continuing with a budget of {self._budget:,}.")
             return
-        self._check()
-        self._store.put([ready.work.key for ready in batch], vectors)
+        self._keep(batch, vectors, report, progress)
         window.drop(batch)
         self._last_batch = len(batch)
+        report.padded_cost += padded_cost
+
+    def _keep(self, batch: Sequence[Ready], vectors: FloatArray, report: EncodeReport, progress: Progress) -> None:
+        """Stores checked vectors, and counts them."""
+        self._check()
+        self._store.put([ready.work.key for ready in batch], vectors)
         report.items += len(batch)
         report.batches += 1
         report.cost += sum(ready.cost for ready in batch)
         report.truncated += sum(ready.features.truncated for ready in batch)
-        report.padded_cost += padded_cost
         progress.advance(len(batch))
         progress.finish(self._embedder.spec.name, Counter(ready.work.kind for ready in batch))
 
-    def _embed(self, batch: Sequence[_Ready]) -> FloatArray | None:
+    def _checked(self, output: object, batch: Sequence[Ready]) -> FloatArray:
+        """What the model returned as a matrix. Raises UserError for vectors that cannot be stored."""
+        vectors = as_matrix(output)
+        self._width = check_vectors(vectors, [ready.work for ready in batch], self._width)
+        return vectors
+
+    def _embed(self, batch: Sequence[Ready]) -> FloatArray | None:
         """Checked vectors of a batch; None if it did not fit into memory."""
         try:
-            vectors = as_matrix(self._embedder.embed([ready.features for ready in batch]))
+            output = as_matrix(self._embedder.embed([ready.features for ready in batch]))
         except UserError:
             raise
         except Exception as error:
@@ -242,8 +236,7 @@ class Encoder:
                     "What was embedded before is kept.",
                 ) from error
             return None
-        self._width = check_vectors(vectors, [ready.work for ready in batch], self._width)
-        return vectors
+        return self._checked(output, batch)
 
     def _failed(self, method: str, work: Sequence[Work], error: Exception) -> ModelFailed:
         """What the model's own code raised, with the items at work."""
@@ -260,7 +253,7 @@ def _chunks(work: Sequence[Work]) -> Iterator[Sequence[Work]]:
     yield from (texts[start : start + _TEXTS_AT_ONCE] for start in range(0, len(texts), _TEXTS_AT_ONCE))
 
 
-def _waited(future: Future[list[_Prepared]], report: EncodeReport) -> list[_Prepared]:
+def _waited(future: Future[list[Prepared]], report: EncodeReport) -> list[Prepared]:
     start = time.perf_counter()
     result = future.result()
     report.waiting += time.perf_counter() - start

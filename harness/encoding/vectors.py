@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 
@@ -38,6 +39,32 @@ class Work:
         if self.item.media:
             return WorkKind("video", videos) if videos else WorkKind("image", pixels.bit_length() // 2)
         return WorkKind("text", length.bit_length() // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What has to be embedded: numbers of items, of their images and videos, and of characters of text."""
+
+    items: int
+    images: int
+    videos: int
+    characters: int
+
+    @staticmethod
+    def of(work: Sequence[Work]) -> Load:
+        """The load of some items."""
+        kinds = Counter(medium.kind for each in work for medium in each.item.media)
+        return Load(len(work), kinds["image"], kinds["video"], sum(len(each.item.full_text) for each in work))
+
+    def __add__(self, other: Load) -> Load:
+        return Load(*(one + two for one, two in zip(astuple(self), astuple(other), strict=True)))
+
+    def __str__(self) -> str:
+        media = [counted(self.images, "image")] * (self.images > 0) + [counted(self.videos, "video")] * (
+            self.videos > 0
+        )
+        tokens = -(-self.characters // 4)
+        return ", ".join([counted(self.items, "item"), *media, f"about {counted(tokens, 'token')} of text"])
 
 
 def as_matrix(output: object) -> FloatArray:

@@ -7,7 +7,7 @@ import hashlib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,6 +90,28 @@ def open_image(media: Media) -> Image.Image:
         path, data = read_unchanged(media)
         with _opened(data, path) as image:
             return as_rgb(image)
+
+
+def encode_image(media: Media, formats: Collection[str]) -> tuple[str, bytes, int]:
+    """Returns the format, the bytes and the number of pixels of an image as a file.
+
+    They are those of its own file if that is in one of `formats` (Pillow's names). Else they are a PNG of what
+    `open_image` gives. Raises: as `open_image`.
+    """
+    with about(media):
+        path, data = read_unchanged(media)
+        with _opened(data, path) as image:
+            pixels = image.width * image.height
+            if image.format in formats:
+                return str(image.format), data, pixels
+            return "PNG", png_of(as_rgb(image)), pixels
+
+
+def png_of(image: Image.Image) -> bytes:
+    """Returns a picture as the bytes of a PNG, which loses nothing."""
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
 
 
 def _size_in_file(image: ImageFile.ImageFile) -> tuple[int, int]:

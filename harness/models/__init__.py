@@ -8,9 +8,12 @@ from importlib.metadata import EntryPoint, entry_points
 from harness.errors import UserError, unknown_name
 from harness.files.hub import COMMIT
 from harness.files.reading import named_reason
-from harness.models import classical, custom, null
+from harness.models import custom
+from harness.models.baselines import classical, null
 from harness.models.dual.checkpoints import ROWS as DUAL_ROWS
 from harness.models.dual.uniir import ROWS as UNIIR_ROWS
+from harness.models.endpoints import server
+from harness.models.endpoints.address import is_address
 from harness.models.libraries.mteb import ROWS as MTEB_ROWS
 from harness.models.libraries.remote_code import check_trust
 from harness.models.libraries.sentence_transformers import ROWS as SENTENCE_TRANSFORMERS_ROWS
@@ -32,6 +35,7 @@ ROWS: tuple[ModelRow, ...] = (
     *SENTENCE_TRANSFORMERS_ROWS,
     *MTEB_ROWS,
     custom.ROW,
+    server.ROW,
 )
 
 
@@ -42,14 +46,16 @@ def open_model(name: str, settings: ModelSettings, note: Callable[[str], None] =
     Any other folder or name on the hub is recognized by its files.
 
     Args:
-        name: a name from `llave models`, `ORG/NAME` or `ORG/NAME@COMMIT` on the hub, a folder, or
-            `package.module:Class`.
+        name: a name from `llave models`, `ORG/NAME` or `ORG/NAME@COMMIT` on the hub, a folder,
+            `package.module:Class`, or `http://HOST/v1#MODEL`.
         settings: how the model is loaded.
-        note: receives the sentence that says how a folder or a name on the hub was recognized.
+        note: receives sentences: how a folder or a name on the hub was recognized, or that a server has changed.
 
     Raises:
         UserError: if there is no such model, or if its row refuses the settings.
     """
+    if is_address(name):
+        return server.open_endpoint(name, settings, note)
     row = _match(name, ROWS) or (custom.ROW if custom.NAME.fullmatch(name) else None) or _match(name, installed_rows())
     if row is None and (row := row_of_hub(name, ROWS)):
         name = row.name + name.removeprefix(row.hub)

@@ -113,6 +113,20 @@ def map_pictures(
     return [keep(open_image(medium))] if medium.kind == "image" else map_frames(medium, choose, keep)
 
 
+def side_by_side(images: Sequence[Image]) -> Image:
+    """Returns one picture of several, from left to right, each at the height of the lowest."""
+    from PIL import Image as Pillow
+
+    height = min(image.height for image in images)
+    sized = [image.resize((max(1, image.width * height // image.height), height)) for image in images]
+    joined = Pillow.new("RGB", (sum(image.width for image in sized), height))
+    left = 0
+    for image in sized:
+        joined.paste(image, (left, 0))
+        left += image.width
+    return joined
+
+
 def plain_text(text: str) -> str:
     """Returns the text without media tokens and the newline after each, for models that have no media tokens."""
     return without_media(text.replace(f"{MEDIA_TOKEN}\n", ""))

@@ -83,6 +83,7 @@ def _model(made: Provenance, kinds: set[str]) -> dict[str, object]:
         "dtype": spec.dtype,
         "options": dict(spec.options),
         "modalities": list(spec.modalities),
+        "several_media": spec.several_media,
         "not_seen": sorted(kinds - set(spec.modalities)),
         "similarity": spec.similarity,
         "width": made.width,

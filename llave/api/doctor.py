@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.types import Scalar
+from harness.types import ModelSettings, Scalar
 from llave.api.models import Model, model_settings, open_one
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ def doctor(
     model: Model,
     *,
     known_answers: str | Path | None = None,
+    against: Model | None = None,
     device: str = "auto",
     dtype: str = "auto",
     seed: int = 0,
@@ -77,6 +78,7 @@ def doctor(
 
     Args:
         model: as for `evaluate`, one of them.
+        against: another model, whose vectors are compared item by item: a server with its weights here.
         known_answers: an image; for LLaVE checkpoints, published similarities are checked on it too.
         device: `cpu`, `cuda`, `cuda:1`, or `auto`.
         dtype: `float32`, `bfloat16`, `float16`, or `auto`.
@@ -97,6 +99,7 @@ def doctor(
         True
     """
     from harness.doctor import examine
+    from harness.doctor.against import compare_models
     from harness.doctor.answers import check_known
     from harness.doctor.answers import known_answers as answers_of
     from harness.doctor.finding import ModelUnderTest
@@ -111,4 +114,8 @@ def doctor(
         bar.phase(f"loading {handle.spec.name}", 0)
         tested = ModelUnderTest(handle.load())
         answers = answers_of(tested, image) if image else []
-        return DoctorReport(handle.spec.name, (*examine(tested, bar), *answers))
+        findings = [*examine(tested, bar), *answers]
+        if against is not None:
+            other = open_one(against, ModelSettings(device, trust_remote_code=trust_remote_code), bar.note)
+            findings += compare_models(tested, ModelUnderTest(other.load()), bar)
+        return DoctorReport(handle.spec.name, tuple(findings))

@@ -80,7 +80,7 @@ def embed(
     own = _own_items(items, role, Path(root or "").absolute(), tuple(map(Path, allow_roots)))
     world = join(device)
     with shown(progress and world.is_main) as bar:
-        handle = open_one(model, model_settings(device, dtype, seed, model_options, trust_remote_code), bar.note)
+        handle = open_one(model, model_settings(device, dtype, seed, model_options, trust_remote_code, store), bar.note)
         found = embed_items(own, handle, EmbedSettings(Path(store), budget, worker_count(workers)), bar, world)
     return np.empty((0, 0), dtype=np.float32) if found is None else found.vectors
 

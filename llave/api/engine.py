@@ -11,7 +11,7 @@ from harness.errors import UserError
 
 if TYPE_CHECKING:
     from harness.encoding.distributed import World
-    from harness.evaluate import Evaluation, RunSettings
+    from harness.evaluate import Evaluation, Forecast, RunSettings
     from harness.progress import Progress
     from harness.types import EvalConfig, ModelHandle, Task
 
@@ -62,6 +62,23 @@ def evaluate_models(
             done.append((handle, evaluation))
             failures += [evaluation.failure] if evaluation.failure else []
     return Outcome(tuple(done), tuple(failures))
+
+
+def forecast_models(
+    handles: Sequence[ModelHandle],
+    tasks: Sequence[Task],
+    config: EvalConfig,
+    settings: RunSettings,
+    world: World,
+    progress: Progress,
+) -> list[Forecast]:
+    """What `evaluate_models` would do for each model. Raises UserError for data that cannot be used."""
+    from harness.data.cache import DatasetCache
+    from harness.evaluate import Run
+    from harness.media.digests import Digests
+
+    run = Run(config, settings, DatasetCache(Digests(), progress, settings.workers), world, progress)
+    return [run.forecast(handle, tasks) for handle in handles]
 
 
 def worker_count(workers: int | None) -> int:

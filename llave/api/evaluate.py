@@ -43,7 +43,8 @@ def evaluate(
     """Evaluates a model, or several, on tasks. The result files are those that `llave run` writes.
 
     Args:
-        model: a name from `models()`, `ORG/NAME` on the hub, a folder, `package.module:Class`, an object, or a list.
+        model: a name from `models()`, `ORG/NAME` on the hub, a folder, `http://HOST/v1#MODEL`,
+            `package.module:Class`, an object, or a list.
         tasks: names of tasks and suites with commas between, a folder, a .jsonl file, or a `Task`. Or a list.
         data: a folder, a .jsonl file, or a table with labels or captions, which the named tasks are read from.
         images: the folder that image paths are relative to.
@@ -75,7 +76,7 @@ def evaluate(
         True
     """
     config, settings = _config(protocol, limit, on_bad_media), _run_settings(out, store, budget, workers, device)
-    load = model_settings(device, dtype, seed, model_options, trust_remote_code)
+    load = model_settings(device, dtype, seed, model_options, trust_remote_code, store)
     return _evaluate(model, choose_tasks(tasks, data, images, allow_roots, columns), load, config, settings, progress)
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, TypeAlias
 
-from harness.data.items import parse_item, unknown_keys
+from harness.data.items import parse_item, part_value, unknown_keys
 from harness.errors import UserError
 from harness.files.paths import cache_dir
 from harness.files.writing import atomic_file
@@ -73,10 +73,7 @@ def to_item(record: object, folder: Path, known: tuple[str, ...], where: str, ro
         record = {"image": record}
     if isinstance(record, Mapping):
         unknown_keys(record, known, "an item")
-        record = {
-            key: _media_of(value, folder) if key in _MEDIA and value is not None else value
-            for key, value in record.items()
-        }
+        record = {key: _on_disk(str(key), value, folder) for key, value in record.items()}
     item = parse_item(record, folder, where, roots)
     return replace(item, media=tuple(map(_placed, item.media)))
 
@@ -108,6 +105,20 @@ def _of_dataset(dataset: object) -> Iterator[object]:
         if isinstance(feature, datasets.Image | datasets.Video):
             dataset = dataset.cast_column(name, type(feature)(decode=False))  # type: ignore[attr-defined]
     return iter(dataset)  # type: ignore[call-overload,no-any-return]
+
+
+def _on_disk(key: str, value: object, folder: Path) -> object:
+    """The value of a field, with paths in place of images that are in no file."""
+    if key in _MEDIA and value is not None:
+        return _media_of(value, folder)
+    if key == "content" and isinstance(value, list | tuple):
+        return [_part_on_disk(part, folder) for part in value]
+    return value
+
+
+def _part_on_disk(part: object, folder: Path) -> object:
+    kind, value = ("image", part) if _is_image(part) else part_value(part)
+    return {kind: _path_of(value, folder) if kind in _MEDIA else value}
 
 
 def _media_of(value: object, folder: Path) -> list[str]:

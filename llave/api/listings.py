@@ -81,7 +81,8 @@ def models() -> Listing:
     """The models that can be named. A name that ends in `/` takes a name on the hub or a folder after it.
 
     Returns:
-        A table with name, summary, modalities and verified (how far the adapter is known to be right) of each model.
+        A table with name, summary, modalities, several_media and verified of each model. `several_media` is what an
+        item of several images comes to. `verified` says how far the adapter is known to be right.
 
     Raises:
         UserError: if a plug-in that brings models cannot be loaded.
@@ -122,13 +123,14 @@ def model_fields(row: ModelRow) -> dict[str, object]:
         "name": row.name,
         "summary": row.summary,
         "modalities": list(row.modalities),
+        "several_media": list(row.several_media),
         "verified": row.verified,
     }
 
 
 def suite_fields(suite: Suite, known: Mapping[str, Task]) -> dict[str, object]:
     """A suite as plain data. `known` has its tasks."""
-    members = [known[name] for name in suite.tasks]
+    members = [known[name] for name in suite.tasks if name in known]
     return {
         "name": suite.name,
         "summary": suite.summary,

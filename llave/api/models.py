@@ -21,7 +21,7 @@ class HasSpec(Protocol):
 
 
 Model: TypeAlias = str | Path | type | HasSpec | ModelHandle
-"""A name from `llave.models()` or on the hub, a folder, `package.module:Class`, a class, or an embedder object."""
+"""A name from `llave.models()` or on the hub, a folder, a server, `package.module:Class`, a class, or an embedder."""
 
 PAGE = "docs/add-a-model.md shows a complete one."
 
@@ -31,11 +31,16 @@ def _ignore(_: str) -> None:
 
 
 def model_settings(
-    device: str, dtype: str, seed: int, options: Mapping[str, Scalar] | None, trust_remote_code: bool
+    device: str,
+    dtype: str,
+    seed: int,
+    options: Mapping[str, Scalar] | None,
+    trust_remote_code: bool,
+    store: str | Path | None = None,
 ) -> ModelSettings:
     """The settings of a model, with options as the command line would give them."""
     given = {name: _written(value) for name, value in (options or {}).items()}
-    return ModelSettings(device, dtype, seed, given, trust_remote_code)
+    return ModelSettings(device, dtype, seed, given, trust_remote_code, None if store is None else Path(store))
 
 
 def open_models(
@@ -85,7 +90,7 @@ def _is_repeat(model: Model, before: Sequence[Model]) -> bool:
 
 def _changed(settings: ModelSettings) -> list[str]:
     """Settings that differ from their defaults and would be ignored."""
-    usual = ModelSettings()
+    usual = ModelSettings(memory=settings.memory)
     names = [each.name for each in fields(settings)]
     return [name for name in names if getattr(settings, name) != getattr(usual, name)]
 

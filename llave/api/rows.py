@@ -58,8 +58,8 @@ def task(
     Args:
         name: what tables and result files call the task.
         queries: Q items: texts, dictionaries with `text`, `image`, `video`, `instruction` and `id`, or PIL images. They
-            lie in a list, a mapping by id, a pandas Series or DataFrame, or a `datasets.Dataset` or its column.
-            `image` and `video` are a path, an opened PIL image, or a dictionary with `bytes` or `path`. Or a list.
+            lie in a list, a mapping by id, a pandas Series or DataFrame, or a `datasets.Dataset` or its column. A
+            medium is a path, a PIL image, or has `bytes` or `path`. `content` lists texts and media in any order.
         candidates: the items that are ranked, in any of the same forms. Candidates of equal content are one candidate.
         positives: for each of the Q queries the right candidate, or a list of them: positions, from 0, or ids. Or a
             mapping from these to grades of relevance, `{"t1": 2, "t2": 1}`, which nDCG uses. They lie in the order of

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from llave.cli.flags import DONE, FAILED, MODEL_HELP, add_model_flags, console, model_settings, say
 
 if TYPE_CHECKING:
-    from harness.doctor.finding import Finding
+    from harness.doctor.finding import Finding, ModelUnderTest
+    from harness.progress import Progress
     from harness.types import ModelSpec
     from leaderboards.tables import Table
 
@@ -31,6 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="IMAGE",
         help="check LLaVE's published similarities on this image too (default: do not)",
+    )
+    add(
+        "--against",
+        metavar="MODEL",
+        help="also compare with the vectors of this model, item by item, such as a server with its weights here "
+        "(default: do not)",
     )
     add("--json", action="store_true", help="print JSON instead of a table")
     add_model_flags(parser)
@@ -52,12 +59,26 @@ def run(options: argparse.Namespace) -> int:
         model = ModelUnderTest(handle.load())
         answers = known_answers(model, options.known_answers) if options.known_answers else []
         findings = [*examine(model, progress), *answers]
+        if options.against:
+            findings += _compared(model, options, progress)
     if options.json:
         print(json.dumps({"model": _model(handle.spec), "findings": list(map(_fields, findings))}, indent=2))
     else:
         console().print(_table(findings))
         say(console(), f"{handle.spec.name} ({handle.spec.dtype}): {_summary(findings)}")
     return FAILED if any(finding.verdict == "fail" for finding in findings) else DONE
+
+
+def _compared(model: ModelUnderTest, options: argparse.Namespace, progress: Progress) -> list[Finding]:
+    """The findings of `--against`. The other model has its own usual options, on the same device."""
+    from harness.doctor.against import compare_models
+    from harness.doctor.finding import ModelUnderTest
+    from harness.models import open_model
+    from harness.types import ModelSettings
+
+    settings = ModelSettings(options.device, trust_remote_code=options.trust_remote_code)
+    other = ModelUnderTest(open_model(options.against, settings, progress.note).load())
+    return compare_models(model, other, progress)
 
 
 def _table(findings: Sequence[Finding]) -> Table:

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "items",
         type=Path,
         metavar="ITEMS.jsonl",
-        help="a file with an item on each line: id, text, image, video, instruction, role",
+        help="a file with an item on each line: id, text, image, video, content, instruction, role",
     )
     add = parser.add_argument_group("files").add_argument
     add("-o", "--output", type=Path, required=True, metavar="VECTORS.safetensors", help="the file to write")

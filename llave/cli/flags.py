@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 DONE, FAILED, USER_ERROR = 0, 1, 2
 
-MODEL_HELP = "a name from `llave models`, ORG/NAME on the hub, the folder of a checkpoint, or package.module:Class"
+MODEL_HELP = "a name from `llave models`, ORG/NAME on the hub, the folder of a checkpoint, package.module:Class, or http://HOST/v1#MODEL"
 _SAYS: ContextVar[Literal["nothing", "what matters", "all"]] = ContextVar("says", default="what matters")
 
 
@@ -216,7 +216,8 @@ def model_settings(options: argparse.Namespace) -> ModelSettings:
     from harness.types import ModelSettings
 
     given = pairs_of(options.model_option, "--model-option", "max_length=2048")
-    return ModelSettings(options.device, options.dtype, options.seed, given, options.trust_remote_code)
+    memory = getattr(options, "store", None)
+    return ModelSettings(options.device, options.dtype, options.seed, given, options.trust_remote_code, memory)
 
 
 def add_engine_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:

@@ -35,7 +35,7 @@ from llave.words.answer import suite_names, task_names
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.evaluate import Evaluation
+    from harness.evaluate import Evaluation, Forecast
     from harness.results.result import Result
     from harness.types import ModelHandle
     from tasks.suites import Suite
@@ -72,7 +72,8 @@ def add_arguments(parser: CommandParser) -> None:
         help="a .toml file with models and flags; flags given here win (default: none)",
     )
     add_model_flags(parser)
-    add_patience_flag(add_engine_flags(parser))
+    add_patience_flag(engine := add_engine_flags(parser))
+    engine.add_argument("--dry-run", action="store_true", help="check the data, and say what would be embedded")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -82,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
     from harness.models import open_model
     from harness.types import EvalConfig
     from llave.api.console_progress import ProgressBar
-    from llave.api.engine import evaluate_models, worker_count
+    from llave.api.engine import evaluate_models, forecast_models, worker_count
     from tasks.catalog import resolve_tasks
 
     _check_words(options)
@@ -97,7 +98,15 @@ def run(options: argparse.Namespace) -> int:
     with ProgressBar(notes) as progress:
         handles = {name: open_model(name, own, progress.note) for name, own in settings.items()}
         _say_choices(options, tasks, handles.values(), progress.note)
-        outcome = evaluate_models([*handles.values()], tasks, config, where, world, progress)
+        if options.dry_run:
+            forecasts = forecast_models([*handles.values()], tasks, config, where, world, progress)
+        else:
+            outcome = evaluate_models([*handles.values()], tasks, config, where, world, progress)
+    if options.dry_run:
+        if world.is_main:
+            names = (handle.spec.name for handle in handles.values())
+            _say_forecasts(list(zip(names, forecasts, strict=True)), as_json=options.json)
+        return DONE
     if world.is_main:
         run_file.write(options, handles)
         _report(options, [(handle.spec.name, evaluation) for handle, evaluation in outcome.done], tasks, notes)
@@ -130,6 +139,17 @@ def _say_choices(
         for spec in (handle.spec for handle in handles):
             set_options = ", ".join(f"{key}={value}" for key, value in spec.options.items())
             note(f"model {spec.name}: revision {spec.revision}, {spec.dtype}, adapter {spec.adapter}; {set_options}")
+
+
+def _say_forecasts(forecasts: Sequence[tuple[str, Forecast]], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps([{"model": name, **asdict(each)} for name, each in forecasts], indent=2))
+        return
+    for name, each in forecasts:
+        parts = [f"to be embedded: {each.load}" if each.load.items else "nothing to be embedded"]
+        parts += [f"{each.counts.stored:,} in the store"] if each.counts.stored else []
+        parts += [f"{each.found:,} of {counted(each.tasks, 'result')} finished"] if each.found else []
+        say(console(), f"{name}: {'; '.join(parts)}.")
 
 
 def _report(

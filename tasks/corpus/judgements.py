@@ -6,8 +6,9 @@ TREC's format, `query iteration target grade`. M-BEIR adds a fifth column. Witho
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from harness.errors import UserError, shortened
@@ -46,17 +47,28 @@ class Judgements:
             raise UserError(what, "Keep one of the two judgements.")
 
 
-def read_judgements(files: Sequence[Path], *, highest: bool = False) -> Judgements:
+def read_judgements(
+    files: Sequence[Path], *, highest: bool = False, queries: Callable[[], Sequence[str]] = tuple
+) -> Judgements:
     """Reads judgements from tables or TREC files. Raises: UserError that names file and line.
 
-    With `highest` a pair may have several grades, of which the highest counts.
+    With `highest` a pair may have several grades, of which the highest counts. `queries` returns the ids of the queries
+    in order. It is called for rows whose query is null: row i then judges query i, as in wikiHow-TIIR.
     """
-    found = Judgements(highest=highest)
+    found, names = Judgements(highest=highest), cache(queries)
     for file in files:
-        for row in RowTable((file,)).rows() if _has_header(file) else _trec_rows(file):
-            query, target = (identifier(row, keys) for keys in (QUERY_KEYS, TARGET_KEYS))
-            found.add(row.place, query, target, _grade(row))
+        for number, row in enumerate(RowTable((file,)).rows() if _has_header(file) else _trec_rows(file)):
+            named = not any(key in row.fields and row.fields[key] is None for key in QUERY_KEYS)
+            query = identifier(row, QUERY_KEYS) if named else _in_order(row, number, names())
+            found.add(row.place, query, identifier(row, TARGET_KEYS), _grade(row))
     return found
+
+
+def _in_order(row: Row, number: int, queries: Sequence[str]) -> str:
+    if number >= len(queries):
+        what = f"{row.place}: the query is null, and there is no query number {number}."
+        raise UserError(what, "A judgement without an id belongs to the query in the same row.")
+    return queries[number]
 
 
 def identifier(row: Row, keys: Sequence[str]) -> str:

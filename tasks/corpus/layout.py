@@ -1,7 +1,8 @@
 """Finds the tables of a corpus in a folder: the corpus, its queries and their judgements.
 
 Each is a file, a folder of files, or a configuration of the folder's card. They are named as in BEIR, MTEB, MIEB,
-ViDoRe or wikiHow-TIIR. Of several splits of a table, the first of `SPLITS` is taken. A folder whose subfolders are such
+ViDoRe or wikiHow-TIIR. MTEB's `top_ranked` gives each query candidates of its own. Of several splits of a table, the
+first of `SPLITS` is taken. A folder whose subfolders are such
 corpora has one task for each.
 """
 
@@ -21,6 +22,7 @@ from tasks.corpus.tables import FILE_FORMATS, FORMATS, TAR, RowTable
 _CORPUS = ("corpus", "docs", "documents")
 _QUERIES = ("queries", "query")
 _JUDGED = ("qrels", "judgements", "default")
+_RANKED = ("top_ranked",)
 _TREC_FORMATS = (".txt", ".qrels", ".qrel", ".trec")
 SPLITS = ("test", "validation", "valid", "val", "dev", "eval", "train")
 """Names of splits. Of several the first is taken, but never `train`."""
@@ -36,6 +38,8 @@ class CorpusFiles:
     corpus: RowTable
     queries: RowTable
     judgements: tuple[Path, ...]
+    ranked: tuple[Path, ...] = ()
+    """The files that say which targets each query ranks. Empty: every query ranks all."""
 
     def with_columns(self, renamed: Mapping[str, str]) -> CorpusFiles:
         """Returns the same with columns of corpus and queries under other names. Either may lack some of them."""
@@ -50,7 +54,7 @@ class CorpusFiles:
     @property
     def files(self) -> tuple[Path, ...]:
         """All files, which together decide the rows."""
-        return (*self.corpus.files, *self.queries.files, *self.judgements)
+        return (*self.corpus.files, *self.queries.files, *self.judgements, *self.ranked)
 
 
 def find_corpora(data: Path) -> tuple[CorpusFiles, ...]:
@@ -120,7 +124,8 @@ def _corpus(folder: Path, tables: Iterable[_Named], prefix: str) -> CorpusFiles 
                 f"Add {' or '.join(prefix + each for each in names)}, such as {prefix}{names[0]}.jsonl, or a folder.",
             )
     name = f"{folder.resolve().name}-{prefix.rstrip(_ENDS)}" if prefix else folder.resolve().name
-    return CorpusFiles(name, folder, RowTable(corpus), RowTable(queries), judged)
+    ranked = _part(tables, prefix, _RANKED, FORMATS)
+    return CorpusFiles(name, folder, RowTable(corpus), RowTable(queries), judged, ranked)
 
 
 def _part(tables: Iterable[_Named], prefix: str, names: tuple[str, ...], formats: tuple[str, ...]) -> tuple[Path, ...]:

@@ -5,19 +5,21 @@
 - **images**: `image`, `images`, `img_path` and the like, then `image 1` to `image N`. A value is a path, a
   {bytes, path}, or a list of these.
 - **videos**: `video`, `video_path`.
-- **in order**: `data`, a list of texts and paths of images, as in wikiHow-TIIR.
+- **in order**: `data`, a list of texts and paths of images, as in wikiHow-TIIR. Or `content`, a list of texts and
+  media as `harness.data.items` reads it.
 
-`<|media|>`, `<image>`, `<image N>` and `<|image_N|>` in a text mark the places of its media.
+`<|media|>`, `<image>`, `<image N>` and `<|image_N|>` in a text mark the places of its media. In MRMR, N is the number
+of the column `image N`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.data.items import in_order, part_value
 from harness.errors import UserError
 from harness.types import MEDIA_TOKEN, Item, Media
 from tasks.corpus.tables import Row
@@ -27,7 +29,8 @@ ID_KEYS = ("_id", "id", "corpus-id", "query-id", "corpus_id", "query_id", "qid",
 TEXT_KEYS = ("text", "query", "txt", "query_txt", "caption", "contents", "question")
 IMAGE_KEYS = ("image", "img", "img_path", "query_img_path", "image_path", "images", "file_name")
 VIDEO_KEYS = ("video", "video_path")
-TITLE, INSTRUCTION, INTERLEAVED = "title", "instruction", "data"
+TITLE, INSTRUCTION = "title", "instruction"
+INTERLEAVED = ("data", "content")
 _NUMBERED = re.compile(r"image[ _](\d+)")
 _PLACES = re.compile(r"<\|media\|>|<image(?:[ _](\d+))?>|<\|image_(\d+)\|>")
 _PICTURE = re.compile(r"\S+\.(?:png|jpe?g|webp|gif|bmp|tiff?|avif)", re.IGNORECASE)
@@ -50,30 +53,49 @@ class ItemReader:
 
     def read(self, row: Row, name: str) -> ItemRow:
         """Returns the item of a row whose id is `name`. Raises: UserError that names place and column."""
-        parts = row.fields.get(INTERLEAVED)
-        if isinstance(parts, list) and parts:
-            return ItemRow(name, self._interleaved(row, parts), row.place)
-        media = [each for key in _media_columns(row.fields) for each in self._media(row, key)]
-        text, media = _placed(self._text(row), media)
+        key = next((key for key in INTERLEAVED if isinstance(row.fields.get(key), list) and row.fields[key]), None)
+        if key is not None:
+            text, media = in_order(self._in_order(row, key))
+        else:
+            by_column, found = self._numbered_media(row)
+            text, media = _placed(self._text(row), found, by_column)
         instruction = _string(row, INSTRUCTION)
         if instruction and text and not instruction[-1].isspace():
             instruction += " "
         if not text.replace(MEDIA_TOKEN, "").strip() and not media:
             known = ", ".join((*TEXT_KEYS, *IMAGE_KEYS, *VIDEO_KEYS))
             raise UserError(f"{row.place}: it has neither text nor media.", f"The columns that are read: {known}.")
-        return ItemRow(name, Item(text, tuple(media), instruction), row.place)
+        return ItemRow(name, Item(text, media, instruction), row.place)
 
     def _text(self, row: Row) -> str:
         key = next((key for key in TEXT_KEYS if row.fields.get(key) is not None), None)
         return f"{_string(row, TITLE)} {_string(row, key) if key else ''}".strip()
 
-    def _interleaved(self, row: Row, parts: Sequence[object]) -> Item:
-        """A list of texts and paths of images, in order."""
-        if not all(isinstance(part, str) for part in parts):
-            raise UserError(f"{row.place}: {INTERLEAVED} is not a list of texts.", "Write texts and paths of images.")
-        texts = [str(part) for part in parts]
-        media = [medium for text in texts if _PICTURE.fullmatch(text) for medium in self._one(row, INTERLEAVED, text)]
-        return Item("\n".join(MEDIA_TOKEN if _PICTURE.fullmatch(text) else text for text in texts), tuple(media))
+    def _in_order(self, row: Row, key: str) -> list[str | Media]:
+        """Texts and media of a list. In wikiHow-TIIR's `data`, a text that is a file name of an image is that image."""
+        values = row.fields[key]
+        parts: list[str | Media] = []
+        for part in values if isinstance(values, list) else []:
+            try:
+                kind, value = ("image", part) if isinstance(part, dict) and "bytes" in part else part_value(part)
+            except ValueError as error:
+                raise UserError(f"{row.place}: {key}: {error}.", "Write texts and paths of images.") from None
+            named = key == INTERLEAVED[0] and isinstance(value, str) and _PICTURE.fullmatch(value)
+            if kind == "text" and not named:
+                parts.append(str(value))
+            else:
+                parts += self._one(row, "video" if kind == "video" else "image", value)
+        return parts
+
+    def _numbered_media(self, row: Row) -> tuple[bool, list[tuple[int, Media]]]:
+        """Whether columns have numbers, and all media with the number of their column or, without any, their place."""
+        fields = row.fields
+        numbered = {int(match[1]): key for key in fields if (match := _NUMBERED.fullmatch(key))}
+        plain = next(([key] for key in IMAGE_KEYS if key in fields), [])
+        first = [medium for key in plain for medium in self._media(row, key)]
+        found = [(0 if numbered else place, medium) for place, medium in enumerate(first, start=1)]
+        found += [(each, medium) for each in sorted(numbered) for medium in self._media(row, numbered[each])]
+        return bool(numbered), [*found, *((0, medium) for key in VIDEO_KEYS for medium in self._media(row, key))]
 
     def _media(self, row: Row, key: str) -> list[Media]:
         value = row.fields.get(key)
@@ -95,24 +117,28 @@ class ItemReader:
         return image_of(path, self.root, self.roots, row.place)
 
 
-def _media_columns(fields: Mapping[str, object]) -> list[str]:
-    """The columns of media, images before videos, numbered ones in their order."""
-    numbered = {int(found[1]): key for key in fields if (found := _NUMBERED.fullmatch(key))}
-    plain = [key for key in IMAGE_KEYS if key in fields][:1]
-    return [*plain, *(numbered[each] for each in sorted(numbered)), *(key for key in VIDEO_KEYS if key in fields)]
+def _placed(text: str, media: list[tuple[int, Media]], by_column: bool) -> tuple[str, tuple[Media, ...]]:
+    """Writes the places of media as `MEDIA_TOKEN`, with the media in the order of their places.
 
-
-def _placed(text: str, media: list[Media]) -> tuple[str, list[Media]]:
-    """Writes the places of media as `MEDIA_TOKEN`. Numbered places give the order of the media."""
+    A mark with a number stands for the medium of that number, and one without for the next medium. Where a list has
+    other numbers, such as from 0, its marks stand for its media in order. A mark without a medium, or of one that has
+    a place already, is left out. Media without a place come first, with a place of their own if others have one.
+    """
     if not media:
-        return text, media
-    places = list(_PLACES.finditer(text))
-    if len(places) != len(media):
-        return _PLACES.sub("", text), media
-    numbers = [int(found[1] or found[2] or 0) for found in places]
-    if sorted(numbers) == list(range(1, len(media) + 1)):
-        media = [media[number - 1] for number in numbers]
-    return _PLACES.sub(MEDIA_TOKEN, text), media
+        return text, ()
+    marks = [int(found[1] or found[2] or 0) for found in _PLACES.finditer(text)]
+    if not by_column and not {*marks} <= {0, *(number for number, _ in media)}:
+        marks = [0] * len(marks)
+    left, placed = list(media), []
+    for mark in marks:
+        chosen = next((each for each in left if mark in (0, each[0])), None)
+        placed.append(chosen)
+        if chosen is not None:
+            left.remove(chosen)
+    tokens = iter(placed)
+    text = _PLACES.sub(lambda _: MEDIA_TOKEN if next(tokens) else "", text)
+    kept = [medium for _, medium in (*left, *(each for each in placed if each is not None))]
+    return (f"{MEDIA_TOKEN}\n" * len(left) if len(left) < len(kept) else "") + text, tuple(kept)
 
 
 def _string(row: Row, key: str) -> str:

@@ -1,10 +1,13 @@
-"""A task from a corpus with queries and graded judgements. Every query ranks the whole corpus."""
+"""A task from a corpus with queries and graded judgements.
+
+Every query ranks the whole corpus, unless `top_ranked` names its candidates.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
@@ -14,7 +17,7 @@ import numpy as np
 from harness.errors import UserError, shortened
 from harness.media.places import check_inside
 from harness.types import DataInfo, IndexArray, Item, Query, Task, TaskData
-from tasks.corpus.judgements import Judgements, identifier, read_judgements
+from tasks.corpus.judgements import QUERY_KEYS, Judgements, identifier, read_judgements
 from tasks.corpus.layout import CorpusFiles, find_corpora
 from tasks.corpus.rows import ID_KEYS, ItemReader, ItemRow
 from tasks.corpus.tables import Row, RowTable
@@ -24,8 +27,13 @@ METRICS = (
     *("hit@1", "hit@5", "hit@10", "map", "mrr", "mean_rank", "median_rank"),
 )
 """Metrics of a corpus. The first is the main one of BEIR, MTEB, MIEB and ViDoRe V3."""
+_LOCAL_METRICS = ("hit@1", *(name for name in METRICS if name != "hit@1"))
+"""The same where queries have candidates of their own, as in MRMR's negation."""
 ReadItem: TypeAlias = Callable[[Row, str], ItemRow]
 """Makes an item of a row and its id."""
+CANDIDATES_KEY = "corpus-ids"
+"""The column of `top_ranked` that lists the ids of a query's candidates."""
+_IMAGE_FOLDERS = ("images", "doc_images")
 _NOTHING: IndexArray = np.empty(0, dtype=np.int32)
 
 
@@ -79,14 +87,17 @@ class CorpusSource:
         """Reads targets, judgements and queries, as `load_corpus` does. Raises: UserError that names file and row."""
         self.info(task)
         read = ItemReader(self._root, self._roots).read
-        return load_corpus(self.found, read, read, read_judgements(self.found.judgements))
+        return load_corpus(self.found, read, read, read_judgements(self.found.judgements, queries=self._query_names))
+
+    def _query_names(self) -> Sequence[str]:
+        return [identifier(row, ID_KEYS) for row in self.found.queries.rows()]
 
     @property
     def _root(self) -> Path:
         if self.images is not None:
             return self.images
-        inside = self.found.folder / "images"
-        return inside if inside.is_dir() else self.found.folder
+        inside = (self.found.folder / name for name in _IMAGE_FOLDERS)
+        return next((folder for folder in inside if folder.is_dir()), self.found.folder)
 
     @property
     def _roots(self) -> tuple[Path, ...]:
@@ -107,7 +118,7 @@ def load_corpus(found: CorpusFiles, read_query: ReadItem, read_target: ReadItem,
     for row in found.corpus.rows():
         pool.add(*read_target(row, identifier(row, ID_KEYS)))
     pool.targets = list(pool.items)
-    queries = _queries(found.queries, read_query, pool, judged)
+    queries = _queries(found.queries, read_query, pool, judged, _candidates(found, pool))
     if not queries:
         what = f"{found.folder}: no query has a right target in the corpus."
         raise UserError(what, "Check that the ids of queries, corpus and judgements are the same.")
@@ -117,8 +128,26 @@ def load_corpus(found: CorpusFiles, read_query: ReadItem, read_target: ReadItem,
     return TaskData(queries, tuple(pool.items), MappingProxyType(notes))
 
 
-def _queries(table: RowTable, read: ReadItem, pool: _Pool, judged: Judgements) -> tuple[Query, ...]:
-    """The queries that have a right target. `pool.notes` count the others."""
+def _candidates(found: CorpusFiles, pool: _Pool) -> Mapping[str, IndexArray]:
+    """The candidates of each query that `top_ranked` names. Raises: UserError for an id that the corpus lacks."""
+    candidates: dict[str, IndexArray] = {}
+    for row in RowTable(found.ranked).rows():
+        names = row.fields.get(CANDIDATES_KEY)
+        if not isinstance(names, list) or not names:
+            what = f"{row.place}: {CANDIDATES_KEY} is no list of ids."
+            raise UserError(what, "Each row of top_ranked has query-id and the list corpus-ids.")
+        unknown = [name for name in names if str(name) not in pool.ids]
+        if unknown:
+            raise UserError(f"{row.place}: the corpus has no {shortened(repr(unknown[0]))}.", "Correct top_ranked.")
+        places = [pool.ids[str(name)] for name in names]
+        candidates[identifier(row, QUERY_KEYS)] = np.array(places, dtype=np.int32)
+    return candidates
+
+
+def _queries(
+    table: RowTable, read: ReadItem, pool: _Pool, judged: Judgements, candidates: Mapping[str, IndexArray]
+) -> tuple[Query, ...]:
+    """The queries that have a right target among their candidates. `pool.notes` count the others."""
     queries: dict[str, Query] = {}
     seen: set[str] = set()
     for row in table.rows():
@@ -130,15 +159,20 @@ def _queries(table: RowTable, read: ReadItem, pool: _Pool, judged: Judgements) -
             pool.notes["queries_not_judged"] += 1
             continue
         item = read(row, name).item
-        itself = _itself(name, item, pool)
-        grades = {index: grade for index, grade in _right(judged.grades[name], pool).items() if index not in itself}
+        if candidates and name not in candidates:
+            what = f"{row.place}: top_ranked names no candidates of the query {shortened(name)}."
+            raise UserError(what, "Name them, or take top_ranked away, so that all queries rank the whole corpus.")
+        own = candidates.get(name, _NOTHING)
+        itself = _NOTHING if own.size else _itself(name, item, pool)
+        right = _right(judged.grades[name], pool).items()
+        grades = {index: grade for index, grade in right if index not in itself and (not own.size or index in own)}
         if not grades:
             pool.notes["queries_without_right_target"] += 1
             continue
         queries[name] = Query(
             name,
             item,
-            _NOTHING,
+            own,
             np.fromiter(grades, dtype=np.int32),
             grades=() if set(grades.values()) == {1} else tuple(grades.values()),
             excluded=itself,
@@ -184,10 +218,9 @@ def corpus_tasks(
     Raises: UserError as `find_corpora` does.
     """
     found = (each.with_columns(columns or {}) for each in find_corpora(data))
-    return tuple(task_of_corpus(each, images, roots) for each in found)
+    return tuple(_task(CorpusSource(each, images, roots)) for each in found)
 
 
-def task_of_corpus(found: CorpusFiles, images: Path | None = None, roots: tuple[Path, ...] = ()) -> Task:
-    """Returns the task of a corpus."""
-    source = CorpusSource(found, images, roots)
-    return Task(found.name, "retrieval", None, None, None, source, scope="global", metrics=METRICS)
+def _task(source: CorpusSource) -> Task:
+    task = Task(source.found.name, "retrieval", None, None, None, source, scope="global", metrics=METRICS)
+    return replace(task, scope="local", metrics=_LOCAL_METRICS) if source.found.ranked else task

@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.demo.scenes import Picture, Thing, Word
+from tasks.demo.scenes import Picture, Thing
 
 SIDE = 48
 _CELL = SIDE // 2
@@ -50,7 +50,7 @@ def draw(picture: Picture) -> NDArray[np.uint8]:
         shift = noise[1 + thing.cell] % 16 if picture.variant else 5
         draw_thing(canvas, thing, shift // 4 - 1, shift % 4 - 1)
     for word in scene.words:
-        _draw_word(canvas, word)
+        draw_letters(canvas, word.text, (word.row * _CELL + 5, 5), 2, word.color)
     if picture.variant:
         canvas = canvas // 8 * 7
     if picture.cell is None:
@@ -72,11 +72,13 @@ def draw_thing(canvas: NDArray[np.uint8], thing: Thing, down: int, right: int) -
     box[mask & _texture(thing.texture, radius)] = ink // 4
 
 
-def _draw_word(canvas: NDArray[np.uint8], word: Word) -> None:
-    letters = [[[row >> bit & 1 for bit in (5, 4, 3, 2, 1, 0)] for row in _FONT[letter]] for letter in word.text]
-    mask = np.concatenate([np.array(letter, bool) for letter in letters], axis=1).repeat(2, axis=0).repeat(2, axis=1)
-    top, left = word.row * _CELL + 5, 5
-    canvas[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = _INK[word.color]
+def draw_letters(canvas: NDArray[np.uint8], text: str, place: tuple[int, int], scale: int, color: str) -> None:
+    """Draws a text whose upper left corner is at `place` (row, column). A letter is 7 x 6 dots of `scale` pixels."""
+    letters = [[[row >> bit & 1 for bit in (5, 4, 3, 2, 1, 0)] for row in _FONT[letter]] for letter in text]
+    mask = np.concatenate([np.array(letter, bool) for letter in letters], axis=1)
+    mask = mask.repeat(scale, axis=0).repeat(scale, axis=1)
+    top, left = place
+    canvas[top : top + mask.shape[0], left : left + mask.shape[1]][mask] = _INK[color]
 
 
 @cache

@@ -1,4 +1,4 @@
-"""Writes the demo suite: Parquet tables in the layouts of MMEB-eval and MMEB-train, images, clips, and a manifest."""
+"""Writes the demo suite: tables in the layouts of MMEB-eval and MMEB-train, images, clips, corpora, and a manifest."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from PIL import Image
 
 from harness.types import Task
 from tasks.demo.clips import write_clips
+from tasks.demo.corpora import write_corpora
 from tasks.demo.datasets import DemoQuestion, eval_questions, query_side, target_side, train_questions
 from tasks.demo.draw import draw
 from tasks.demo.scenes import Picture
 
 MANIFEST = "manifest.json"
-VIDEO = "video"
-"""The folder of clips and their captions."""
+VIDEO, CORPORA = "video", "corpora"
+"""The folder of clips and their captions, and that of corpora."""
 
 _Table: TypeAlias = dict[str, list[str] | list[list[str]]]
 
@@ -47,11 +48,11 @@ def demo_files(tasks: Sequence[Task], seed: int) -> DemoFiles:
 
 
 def write_demo(folder: Path, tasks: Sequence[Task], version: int, seed: int) -> None:
-    """Writes tasks of images and the clips into a folder that does not exist yet. The manifest comes last.
+    """Writes tasks of images, the clips and the corpora into a folder that does not exist yet. The manifest comes last.
 
     The manifest's digest is a SHA-256. First come the path and the columns of each table as one line of JSON. Then
-    come the name and the 48 x 48 x 3 bytes of pixels of each image. Last come each clip's line in the table of
-    captions and its frames' pixels.
+    come the name and the 48 x 48 x 3 bytes of pixels of each image. Then come each clip's line in the table of captions
+    and its frames' pixels. Last come the tables and the pictures of the corpora.
     """
     tables, pictures = demo_files(tasks, seed)
     digest = hashlib.sha256()
@@ -65,6 +66,7 @@ def write_demo(folder: Path, tasks: Sequence[Task], version: int, seed: int) -> 
         digest.update(name.encode() + pixels.tobytes())
         Image.fromarray(pixels).save(folder / "images" / name)
     digest.update(write_clips(folder / VIDEO, seed))
+    digest.update(write_corpora(folder / CORPORA, seed))
     rows = {path: len(next(iter(table.values()))) for path, table in tables.items()}
     manifest = {"version": version, "seed": seed, "images": len(pictures), "rows": rows, "digest": digest.hexdigest()}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

@@ -6,7 +6,6 @@ import shutil
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
@@ -14,18 +13,18 @@ from harness.errors import UserError
 from harness.files.paths import cache_dir
 from harness.files.reading import explain_reading, read_object
 from harness.files.writing import explain_os_errors
-from harness.types import DataInfo, Task, TaskData
+from harness.types import DataInfo, Source, Task, TaskData
+from tasks.corpus.layout import find_corpora
+from tasks.corpus.source import METRICS, CorpusSource
 from tasks.demo.clips import CAPTIONS, demo_clips
+from tasks.demo.corpora import IMAGES, NUM_GRADED, NUM_ORDERED, ORDERS, SECONDS
 from tasks.demo.datasets import eval_questions, query_side, target_side, train_questions, words_of
-from tasks.demo.files import MANIFEST, VIDEO, write_demo
+from tasks.demo.files import CORPORA, MANIFEST, VIDEO, write_demo
 from tasks.mmeb.datasets import mmeb_task
 from tasks.video.files import VideoSet
 from tasks.video.retrieval import LLAVE, VideoSource, video_tasks
 
-if TYPE_CHECKING:
-    from tasks.mmeb.folder import FolderSource
-
-DEMO_VERSION = 2
+DEMO_VERSION = 3
 """The version is part of the folder's name. A change of any row or pixel needs a new version."""
 DEMO_SEED = 0
 NUM_QUERIES, NUM_CLIPS = 100, 60
@@ -39,7 +38,9 @@ class DemoSource:
     folder: Path | None = None
     """The folder of the suite. None: a folder in the cache."""
     clips: VideoSource | None = None
-    """How the clips are read. None: the task is one of images."""
+    """How the clips are read. None: the task is not one of clips."""
+    corpus: str = ""
+    """The name of the corpus. Empty: the task is not one of a corpus."""
 
     def describe(self) -> str:
         """Says where the data comes from, in one line."""
@@ -56,13 +57,16 @@ class DemoSource:
     def _place(self) -> Path:
         return self.folder or cache_dir() / f"demo-{DEMO_VERSION}"
 
-    def _files(self) -> FolderSource | VideoSource:
+    def _files(self) -> Source:
         from tasks.mmeb.folder import FolderSource
 
         folder = ensure_demo(self._place())
         if self.clips:
             video = folder / VIDEO
             return replace(self.clips, found=VideoSet(video, "", (video / CAPTIONS,), video))
+        if self.corpus:
+            (found,) = find_corpora(folder / CORPORA / self.corpus)
+            return CorpusSource(found, folder / CORPORA / IMAGES)
         return FolderSource(data=folder / "eval", images=folder / "images")
 
 
@@ -102,11 +106,27 @@ DEMO_ROWS = tuple(replace(row, source=DemoSource(), num_queries=NUM_QUERIES) for
 """The tasks of images. Braces in an instruction are where the text of a query goes."""
 
 
+_BOTH = "image+text"
+_BLIND = "A model that does not see the {what} scores exactly chance: {chance} %."
+_CORPUS_ROWS = (
+    Task("demo-order", "retrieval", None, _BOTH, _BOTH, DemoSource(corpus="demo-order"), scope="local",
+        num_queries=NUM_ORDERED, num_candidates=ORDERS, notes=(_BLIND.format(what="order of pictures", chance=50),)),
+    Task("demo-second", "retrieval", None, _BOTH, _BOTH, DemoSource(corpus="demo-second"), scope="local",
+        num_queries=NUM_ORDERED, num_candidates=SECONDS, notes=(_BLIND.format(what="second picture", chance=25),)),
+    Task("demo-graded", "retrieval", None, "text", "image", DemoSource(corpus="demo-graded"), scope="global",
+        metrics=METRICS, num_queries=NUM_GRADED, notes=("Grades from 0 to 3.",)),
+    Task("demo-document", "retrieval", None, "text", "image", DemoSource(corpus="demo-document"), scope="global",
+        metrics=METRICS, num_queries=NUM_GRADED, notes=("Pages, with grades from 0 to 3.",)),
+)  # fmt: skip
+"""The tasks of corpora: items with two pictures in order, and graded relevance."""
+
+
 def demo_tasks(folder: Path | None = None) -> tuple[Task, ...]:
-    """The tasks of images, then those of clips. Their data lie in `folder`. None: in the cache."""
+    """The tasks of images, of clips and of corpora. Their data lie in `folder`. None: in the cache."""
     images = (replace(task, source=DemoSource(folder)) for task in DEMO_ROWS)
     clips = video_tasks("demo-video", LLAVE, _FIND_CLIP, _CLIP, (NUM_CLIPS, NUM_CLIPS))
-    return *images, *(_clip_task(task, folder) for task in clips)
+    corpora = (replace(task, source=DemoSource(folder, corpus=task.name)) for task in _CORPUS_ROWS)
+    return *images, *(_clip_task(task, folder) for task in clips), *corpora
 
 
 def _clip_task(task: Task, folder: Path | None) -> Task:
@@ -117,7 +137,7 @@ def _clip_task(task: Task, folder: Path | None) -> Task:
 def ensure_demo(folder: Path, seed: int = DEMO_SEED) -> Path:
     """Writes the suite into a folder, completely or not at all, unless it is there. Returns the folder.
 
-    The suite has the folders `eval`, `train`, `images` and `video`.
+    The suite has the folders `eval`, `train`, `images`, `video` and `corpora`.
     Raises UserError if the folder has other content, or if it cannot be written.
     """
     if not _is_there(folder, seed):

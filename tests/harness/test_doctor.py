@@ -23,7 +23,7 @@ from harness.media.images import open_image
 from harness.media.video import spread_frames
 from harness.models import open_model
 from harness.progress import NoProgress
-from harness.types import MEDIA_TOKEN, Features, FloatArray, Item, ModelSettings, ModelSpec, Role
+from harness.types import MEDIA_TOKEN, Features, FloatArray, Item, ModelSettings, ModelSpec, Role, SeveralMedia
 from llave.cli import doctor
 from tests.helpers import doctor_embedders as toys
 from tests.helpers.dual_files import write_clip
@@ -67,6 +67,10 @@ def test_a_healthy_embedder_passes_everything() -> None:
         (toys.DeafBesideImages, "text"),
         (toys.Uninstructed, "instruction"),
         (toys.Shuffled, "frame order"),
+        (toys.OnlyFirst, "several images"),
+        (toys.OneImage, "several images"),
+        (toys.Orderless, "image order"),
+        (toys.Placeless, "image place"),
         (toys.Boastful, "modalities"),
         (toys.Misspelt, "modalities"),
         (toys.Narrow, "width"),
@@ -80,6 +84,34 @@ def test_what_is_broken_is_named_and_nothing_else(broken: type[toys.Healthy], ch
     findings = _examined(broken())
     assert {name for name, finding in findings.items() if finding.verdict == "fail"} == {check}
     assert findings[check].remedy
+
+
+SEVERAL = ("several images", "image order", "image place")
+
+
+@pytest.mark.parametrize(
+    ("model", "declared", "verdicts"),
+    [
+        (toys.Healthy, "interleaved", ["pass", "pass", "pass"]),
+        (toys.Healthy, "in-order", ["pass", "pass", "fail"]),
+        (toys.Healthy, "mean", ["pass", "fail", "fail"]),
+        (toys.Healthy, "refused", ["fail", "skipped", "skipped"]),
+        (toys.Healthy, None, ["pass", "note", "note"]),
+        (toys.Placeless, "in-order", ["pass", "pass", "pass"]),
+        (toys.Placeless, "side-by-side", ["pass", "pass", "pass"]),
+        (toys.Orderless, "mean", ["pass", "pass", "fail"]),
+        (toys.OnlyFirst, None, ["fail", "skipped", "skipped"]),
+        (toys.OneImage, "refused", ["pass", "skipped", "skipped"]),
+        (toys.OneImage, None, ["note", "skipped", "skipped"]),
+    ],
+)
+def test_what_becomes_of_several_images_is_checked_against_the_spec(
+    model: type[toys.Healthy], declared: SeveralMedia | None, verdicts: list[str]
+) -> None:
+    embedder = model()
+    embedder.spec = replace(embedder.spec, several_media=declared)
+    findings = _examined(embedder)
+    assert [findings[check].verdict for check in SEVERAL] == verdicts
 
 
 def test_a_check_that_cannot_be_judged_names_the_cause() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness.errors import UserError
 from harness.models import ROWS
+from harness.models.endpoints.address import is_address, read_address
 from leaderboards.published import published_rows
 from llave.cli.main import build_parser
 from tasks.catalog import all_tasks
@@ -46,6 +47,7 @@ VERDICTS = ("compare", "doctor", "validate")
 URL = "https://github.com/llave-bench/llave-bench"
 _SHELL = ("cd", "mkdir", "rm")
 _OPTIONS = ("harness.models.dual.options", "harness.models.llave.options", "harness.models.vlm.options")
+_OPTIONS += ("harness.models.endpoints.options",)
 
 
 def arguments(command: Command) -> tuple[str, ...]:
@@ -179,6 +181,8 @@ def _check_names(options: argparse.Namespace) -> None:
 
 def _known_model(name: str) -> bool:
     """Whether a row takes the name. A recipe before a folder (`vlm/RECIPE=FOLDER`) must be a row itself."""
+    if is_address(name):
+        return bool(read_address(name).model)
     recipe = re.fullmatch(r"vlm/([^=]+)=.+", name)
     exact = {row.name for row in ROWS} | {row.hub for row in ROWS}
     if recipe:
@@ -190,7 +194,8 @@ def _known_model(name: str) -> bool:
 def _model_options() -> set[str]:
     """Names of the fields of the families' options."""
     made = (value for module in _OPTIONS for value in vars(importlib.import_module(module)).values())
-    return {each.name for value in made if isinstance(value, type) and is_dataclass(value) for each in fields(value)}
+    named = {each.name for value in made if isinstance(value, type) and is_dataclass(value) for each in fields(value)}
+    return named | {"dialect", "key"}
 
 
 def _check_launcher(program: str, words: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from PIL.Image import Image
 from harness.errors import UserError
 from harness.media.images import open_image
 from harness.media.video import spread_frames
-from harness.types import Features, FloatArray, Item, Media, ModelSpec, Role
+from harness.types import MEDIA_TOKEN, Features, FloatArray, Item, Media, ModelSpec, Role
 
 WIDTH, LIMIT = 16, 200
 _MIX = np.random.default_rng(0).standard_normal((WIDTH, WIDTH)).astype(np.float32) / 8
@@ -26,7 +26,12 @@ _EYE = np.random.default_rng(1).standard_normal((48, WIDTH)).astype(np.float32)
 
 class Healthy:
     spec = ModelSpec(
-        "healthy", "1", "toy/1", options={"width": WIDTH, "frame_order": "kept"}, modalities=("text", "image", "video")
+        "healthy",
+        "1",
+        "toy/1",
+        options={"width": WIDTH, "frame_order": "kept"},
+        modalities=("text", "image", "video"),
+        several_media="interleaved",
     )
 
     def prepare(self, item: Item, role: Role) -> Features[FloatArray]:
@@ -151,6 +156,36 @@ class Shuffled(Healthy):
 
     def frames(self, seen: Sequence[FloatArray]) -> Sequence[FloatArray]:
         return [np.mean(seen, axis=0)]
+
+
+class OnlyFirst(Healthy):
+    """Sees the first medium of an item."""
+
+    def prepare(self, item: Item, role: Role) -> Features[FloatArray]:
+        return super().prepare(replace(item, media=item.media[:1]), role)
+
+
+class Orderless(Healthy):
+    """Sees media in the order of their names."""
+
+    def prepare(self, item: Item, role: Role) -> Features[FloatArray]:
+        return super().prepare(replace(item, media=tuple(sorted(item.media, key=lambda each: each.name))), role)
+
+
+class Placeless(Healthy):
+    """Does not see where in the text the media are."""
+
+    def words(self, item: Item) -> Sequence[str]:
+        return item.full_text.replace(MEDIA_TOKEN, "").split()
+
+
+class OneImage(Healthy):
+    """Refuses several images."""
+
+    def prepare(self, item: Item, role: Role) -> Features[FloatArray]:
+        if len(item.media) > 1:
+            raise UserError("This model takes one image.", "Give it one.")
+        return super().prepare(item, role)
 
 
 class Boastful(Healthy):

@@ -17,6 +17,7 @@ from tasks import catalog
 from tasks.catalog import all_tasks, resolve_tasks
 from tasks.mmeb.datasets import NUM_QUERIES, ROWS
 from tasks.mmeb.folder import FolderSource
+from tasks.mmeb_v3.parts import LACKING
 from tasks.suites import suites
 from tests.helpers.mmeb_files import columns, write_subset
 
@@ -40,8 +41,8 @@ def test_every_task_of_every_suite_is_registered() -> None:
     known = all_tasks()
     assert {row.name for row in ROWS} <= set(known)
     for suite in suites().values():
-        assert set(suite.tasks) <= set(known), suite.name
-        assert names(resolve_tasks(suite=suite.name)) == list(suite.tasks)
+        assert set(suite.tasks) - LACKING.keys() <= set(known), suite.name
+        assert names(resolve_tasks(suite=suite.name)) == [name for name in suite.tasks if name not in LACKING]
 
 
 def test_names_narrow_a_suite() -> None:

@@ -72,6 +72,7 @@ def test_the_suites_are_the_parts_of_mmeb() -> None:
     sizes |= {"mmeb-v2": 78, "mmeb-v2-video": 18, "mmeb-v2-visdoc": 24, "video-retrieval-v2": 5}
     sizes |= {"mmeb-v2-v-cls": 5, "mmeb-v2-v-qa": 5, "mmeb-v2-v-mret": 3}
     sizes |= {"mmeb-v2-vidore-v1": 10, "mmeb-v2-vidore-v2": 4, "mmeb-v2-visrag": 6, "mmeb-v2-ood": 4}
+    sizes |= {"mmeb-v3": 190, "mmeb-v3-text": 53}
     assert {name: len(known[name].tasks) for name in sizes} == sizes
     assert set(known) == {*sizes, "text-video", "demo"}
 

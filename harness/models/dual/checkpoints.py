@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from harness.models.dual.embedder import MODALITIES, open_dual
+from harness.models.dual.embedder import MODALITIES, SEVERAL, open_dual
 from harness.models.dual.families import FAMILIES
 from harness.types import ModelRow
 
@@ -57,6 +57,7 @@ ALIASES: Mapping[str, str] = {model.name: model.hub for model in MODELS}
 _TITLES = {"clip": "CLIP or OpenCLIP", "siglip": "SigLIP or SigLIP 2", "siglip2": "SigLIP 2 NaFlex", "blip-2": "BLIP-2"}
 _VERIFIED = "documented: vendor's recipe on a small random checkpoint; released weights not run"
 
+_SEVERAL = tuple(dict.fromkeys(SEVERAL.values()))
 open_named = partial(open_dual, aliases=ALIASES)
 ROWS = (
     *(
@@ -67,8 +68,12 @@ ROWS = (
             open_named,
             _VERIFIED,
             family.model_type,
+            several_media=_SEVERAL,
         )
         for family in FAMILIES
     ),
-    *(ModelRow(model.name, model.hub, MODALITIES, open_named, _VERIFIED, hub=model.hub) for model in MODELS),
+    *(
+        ModelRow(model.name, model.hub, MODALITIES, open_named, _VERIFIED, hub=model.hub, several_media=_SEVERAL)
+        for model in MODELS
+    ),
 )

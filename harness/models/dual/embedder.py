@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from harness.errors import BadMedia, UserError
 from harness.identity import library_version
 from harness.media.frame_policy import FramePolicy
+from harness.media.images import open_image
 from harness.models.checkpoint_files import JsonFile, processor_file, read_image_processor
 from harness.models.checkpoints import FoundCheckpoint, checkpoint_handle, find_checkpoint
-from harness.models.common import float_type, map_pictures, plain_text, torch_device
+from harness.models.common import float_type, map_pictures, plain_text, side_by_side, torch_device
 from harness.models.dual.families import FAMILIES, DualFamily, Pixels
 from harness.models.dual.options import DualOptions
 from harness.models.dual.text import TextReader, TextTokens, read_tokenizer
@@ -22,7 +23,7 @@ from harness.models.fitting import check_ids, check_pixels
 from harness.models.network_config import read_network_config
 from harness.models.weights import load_network
 from harness.settings import read_settings
-from harness.types import MEDIA_TOKEN, Features, Item, Media, ModelHandle, ModelSettings, ModelSpec, Role
+from harness.types import MEDIA_TOKEN, Features, Item, Media, ModelHandle, ModelSettings, ModelSpec, Role, SeveralMedia
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
 
 _DEFAULTS = DualOptions()
 MODALITIES = ("text", "image", "video")
+SEVERAL: Mapping[str, SeveralMedia] = {
+    "mean": "mean",
+    "unit-mean": "mean",
+    "side-by-side": "side-by-side",
+    "refused": "refused",
+}
+"""What each value of the option `several_media` comes to."""
 MAX_ASPECT_RATIO = 1000
 """Images with a larger ratio of their sides are refused.
 
@@ -87,11 +95,7 @@ class DualEmbedder:
         """
         full = self._full_text(item, role)
         text = self._reader.read(full) if full.strip() or not item.media else None
-        pictures = tuple(
-            pixels
-            for medium in item.media
-            for pixels in map_pictures(medium, self._choose, partial(self._process, medium))
-        )
+        pictures = self._pictures(item.media)
         patches = sum(each["pixel_values"].numel() // (3 * self._patch**2) for each in pictures)
         cost = patches + (self._length(text) if text else 0)
         return Features(DualInput(text, pictures), cost, truncated=text is not None and text.cut)
@@ -108,7 +112,9 @@ class DualEmbedder:
             for each in parts:
                 sides = [next(texts)] if each.text else []
                 if each.pictures:
-                    sides.append(torch.stack([next(pictures) for _ in each.pictures]).mean(dim=0))
+                    seen = torch.stack([next(pictures) for _ in each.pictures])
+                    unit = self._options.several_media == "unit-mean" and len(seen) > 1
+                    sides.append((torch.nn.functional.normalize(seen, dim=1) if unit else seen).mean(dim=0))
                 vectors.append(self._fuse(sides))
         return torch.stack(vectors)
 
@@ -116,6 +122,22 @@ class DualEmbedder:
         included = {"all": True, "queries": role == "query", "none": False}[self._options.instructions]
         text = item.full_text if included else item.text
         return text.replace(MEDIA_TOKEN, self._options.media_token) if self._options.media_token else plain_text(text)
+
+    def _pictures(self, media: Sequence[Media]) -> tuple[Pixels, ...]:
+        """The pixels of each image and frame, or those of one picture of all images."""
+        option, images = self._options.several_media, [medium for medium in media if medium.kind == "image"]
+        if option == "refused" and len(media) > 1:
+            what = f"{self.spec.name} is set to take one image or video, and an item has {len(media)}."
+            raise UserError(what, "Leave several_media=refused out, or set it to mean.")
+        if option == "side-by-side" and len(images) > 1:
+            joined = self._process(images[0], side_by_side([open_image(image) for image in images]))
+            return (joined, *self._each([medium for medium in media if medium.kind != "image"]))
+        return self._each(media)
+
+    def _each(self, media: Sequence[Media]) -> tuple[Pixels, ...]:
+        return tuple(
+            pixels for medium in media for pixels in map_pictures(medium, self._choose, partial(self._process, medium))
+        )
 
     def _process(self, medium: Media, image: Image) -> Pixels:
         if max(image.size) > MAX_ASPECT_RATIO * min(image.size):
@@ -200,6 +222,7 @@ def open_dual(
             "tokenizers": library_version("tokenizers"),
         },
         modalities=MODALITIES,
+        several_media=SEVERAL[checkpoint.options.several_media],
         about=found.about(),
     )
     return checkpoint_handle(spec, found, partial(_load, spec, checkpoint, settings))

@@ -17,6 +17,9 @@ class DualOptions:
     """How image and text vectors of one item are added: as they are, or each at length 1."""
     instructions: Literal["all", "queries", "none"] = "all"
     """The items whose text includes their instruction."""
+    several_media: Literal["mean", "unit-mean", "side-by-side", "refused"] = "mean"
+    """How an item of several media is seen. The vectors of all pictures, frames included, are averaged as they are.
+    Or each is at length 1 first, the images are joined into one picture, or such an item is an error."""
     media_token: str = ""
     """Replaces `<|media|>` in a text. If it is empty, the newline after the token is removed too."""
     max_length: Annotated[int | None, whole(3)] = None

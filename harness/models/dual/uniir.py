@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.models.checkpoint_files import opening
-from harness.models.dual.embedder import MODALITIES, open_dual
+from harness.models.dual.embedder import MODALITIES, SEVERAL, open_dual
 from harness.models.dual.families import CLIP
 from harness.models.dual.options import DualOptions
 from harness.models.dual.text import TextRule, as_sentence
@@ -106,5 +106,6 @@ ROWS = (
         MODALITIES,
         open_uniir,
         "documented: vendor's recipe on a small random checkpoint; released weights not run",
+        several_media=tuple(dict.fromkeys(SEVERAL.values())),
     ),
 )

@@ -224,6 +224,7 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
         dtype=DTYPE,
         options=options,
         modalities=tuple(kind for kind in ("text", "image") if kind in meta.modalities),
+        several_media="mean" if "image" in meta.modalities else None,
         similarity="dot" if meta.similarity_fn_name == "dot" else "cosine",
     )
     return handle(spec, lambda: MtebEmbedder(spec, meta, device))
@@ -236,5 +237,6 @@ ROWS = (
         ("text", "image"),
         _open,
         "documented: the library's own vectors, of MiniLM and of small random CLIP and LLaVA",
+        several_media=("mean",),
     ),
 )

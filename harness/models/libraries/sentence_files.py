@@ -15,6 +15,7 @@ from harness.models.checkpoint_files import ADAPTER_CONFIG, JsonFile, opening, r
 from harness.models.checkpoints import FoundCheckpoint, find_checkpoint, holds_no_model
 from harness.models.network_config import check_depth, check_dtypes
 from harness.models.weights import weight_sizes
+from harness.types import SeveralMedia
 
 PREFIX = "sentence-transformers/"
 _FILES = ("*config*.json", "modules.json")
@@ -101,6 +102,19 @@ def modalities_of(configs: Configs) -> tuple[str, ...]:
         ]
         sees_images = any(key.startswith("image_") for config in processors for key in config)
     return ("text", "image") if sees_images else ("text",)
+
+
+def several_media_of(folder: Path, configs: Configs) -> SeveralMedia | None:
+    """Returns what the model does with several images; None if it takes none.
+
+    A model that takes messages of a chat has the images in their places. Of others each image has a vector. Newer
+    models declare it; for the others a chat template decides, as in the library.
+    """
+    if "image" not in modalities_of(configs):
+        return None
+    declared = [kinds for config in configs.values() if isinstance(kinds := config.get("modality_config"), dict)]
+    chats = any("chat_template" in config for config in configs.values()) or any(folder.rglob("chat_template.*"))
+    return "interleaved" if (any("message" in kinds for kinds in declared) if declared else chats) else "mean"
 
 
 def similarity_of(name: str, folder: Path, configs: Configs) -> Literal["cosine", "dot"]:

@@ -25,6 +25,7 @@ from harness.models.libraries.sentence_files import (
     modalities_of,
     read_configs,
     references,
+    several_media_of,
     similarity_of,
     width_of,
 )
@@ -252,15 +253,12 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
     try:
         library = version("sentence-transformers")
     except PackageNotFoundError:
-        raise UserError(
-            f"{name} needs sentence-transformers, which is not installed.",
-            "pip install 'llave-bench[sentence-transformers]'",
-        ) from None
+        what = f"{name} needs sentence-transformers, which is not installed."
+        raise UserError(what, "pip install 'llave-bench[sentence-transformers]'") from None
     checkpoint = find_model(name)
     configs = read_configs(checkpoint.folder)
     checkpoint = checkpoint.referring_to(references(checkpoint, configs))
     modalities = modalities_of(configs)
-    revision = checkpoint.revision
     options: dict[str, Scalar] = {
         "sentence-transformers": library,
         "roles": "encode_query, encode_document",
@@ -275,15 +273,16 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
         options["refers"] = " ".join(each.revision for each in checkpoint.refers)
     if settings.trust_remote_code:
         check_code(name, checkpoint)
-        options["remote_code"] = revision
+        options["remote_code"] = checkpoint.revision
     spec = ModelSpec(
         PREFIX + checkpoint.name.removeprefix(PREFIX),
-        revision=revision,
+        revision=checkpoint.revision,
         adapter="sentence-transformers/3",
         dtype=float_type(settings),
         options=options,
         modalities=modalities,
         similarity=similarity_of(name, checkpoint.folder, configs),
+        several_media=several_media_of(checkpoint.folder, configs),
         about={"parameters": parameters} if (parameters := count_parameters(checkpoint.folder)) else {},
     )
     return checkpoint_handle(spec, checkpoint, lambda: SentenceEmbedder(spec, checkpoint, torch_device(settings)))
@@ -296,5 +295,6 @@ ROWS = (
         ("text", "image"),
         _open,
         "documented: the library's own vectors, of MiniLM and of small random CLIP and LLaVA",
+        several_media=("interleaved", "mean"),
     ),
 )

@@ -21,7 +21,18 @@ from harness.models.llave.prompt import LlaveInput, PromptBuilder, read_prompter
 from harness.models.llave.vision import VisualInput, process_frame, process_image, process_video
 from harness.models.llave.weights import find_weights
 from harness.settings import read_settings
-from harness.types import Features, Item, Media, ModelHandle, ModelRow, ModelSettings, ModelSpec, Role, Scalar
+from harness.types import (
+    Features,
+    Item,
+    Media,
+    ModelHandle,
+    ModelRow,
+    ModelSettings,
+    ModelSpec,
+    Role,
+    Scalar,
+    SeveralMedia,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,6 +40,8 @@ if TYPE_CHECKING:
     from harness.models.llave.network import LlaveNetwork
 
 PREFIX = "llave/"
+MODALITIES = ("text", "image", "video")
+SEVERAL: SeveralMedia = "interleaved"
 ALIASES: Mapping[str, str] = {f"llave-{size.lower()}": f"zhibinlan/LLaVE-{size}" for size in ("0.5B", "2B", "7B")}
 TRAINED_LENGTH, VIDEO_LENGTH = 4096, 8192
 """The public video evaluation raises the limit, because 32 frames take 6,720 tokens before the text."""
@@ -124,6 +137,7 @@ def open_llave(name: str, settings: ModelSettings) -> ModelHandle:
         dtype=dtype,
         options=identity,
         modalities=("text", "image", "video") if checkpoint.config.sees_video else ("text", "image"),
+        several_media=SEVERAL,
         about=checkpoint.found.about(),
     )
     return checkpoint_handle(spec, checkpoint.found, partial(_load, spec, checkpoint, settings))
@@ -166,9 +180,19 @@ def _load(spec: ModelSpec, checkpoint: LlaveCheckpoint, settings: ModelSettings)
     return LlaveEmbedder(spec, checkpoint, prompter, network.eval().requires_grad_(False))
 
 
-MODALITIES = ("text", "image", "video")
 _VERIFIED = "golden: the public code's vectors on a small checkpoint; released weights not run"
 ROWS = (
-    ModelRow(PREFIX, "a LLaVE checkpoint: NAME on the hub, or FOLDER", MODALITIES, open_llave, _VERIFIED, MODEL_TYPE),
-    *(ModelRow(alias, name, MODALITIES, open_llave, _VERIFIED, hub=name) for alias, name in ALIASES.items()),
+    ModelRow(
+        PREFIX,
+        "a LLaVE checkpoint: NAME on the hub, or FOLDER",
+        MODALITIES,
+        open_llave,
+        _VERIFIED,
+        MODEL_TYPE,
+        several_media=(SEVERAL,),
+    ),
+    *(
+        ModelRow(alias, name, MODALITIES, open_llave, _VERIFIED, hub=name, several_media=(SEVERAL,))
+        for alias, name in ALIASES.items()
+    ),
 )

@@ -212,6 +212,7 @@ def open_vlm(name: str, settings: ModelSettings) -> ModelHandle:
         dtype=half_on_gpu(settings),
         options={**identity, **_video_options(recipe)},
         modalities=recipe.modalities,
+        several_media=recipe.several_media,
         about=files.network.about(),
     )
     return checkpoint_handle(spec, main, partial(_load, spec, recipe, options, files, settings))
@@ -266,8 +267,16 @@ ROWS = (
             open_vlm,
             _VERIFIED,
             hub=recipe.hub,
+            several_media=(recipe.several_media,),
         )
         for recipe in RECIPES
     ),
-    ModelRow(PREFIX, "a checkpoint with one of these recipes: NAME=FOLDER", ("text", "image"), open_vlm, _VERIFIED),
+    ModelRow(
+        PREFIX,
+        "a checkpoint with one of these recipes: NAME=FOLDER",
+        ("text", "image"),
+        open_vlm,
+        _VERIFIED,
+        several_media=("interleaved", "in-order"),
+    ),
 )

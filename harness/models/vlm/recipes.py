@@ -28,6 +28,8 @@ from harness.models.vlm.video import (
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from harness.types import SeveralMedia
+
 _PATCH = 28 * 28
 """Number of pixels of a visual token in Qwen2-VL and Qwen2.5-VL."""
 _PATCH3 = 32 * 32
@@ -71,6 +73,8 @@ class Recipe:
     """Pixel limits of videos with their own tokens. Without them each frame is an image."""
     timestamps: TimestampRule = by_number
     """How videos with their own tokens are placed in time."""
+    several_media: SeveralMedia = "interleaved"
+    """What the prompt does with several media."""
     note: str = ""
     """What a user should know, for `llave models`."""
 
@@ -130,6 +134,7 @@ def _gme(size: str) -> Recipe:
         max_length=1800,
         flat_positions=True,
         frames=pixels.MIDDLE,
+        several_media="in-order",
         note="of a video it sees the middle frame",
     )
 
@@ -144,6 +149,7 @@ def _ops(size: str) -> Recipe:
         fit_limits=(256 * _PATCH, 1280 * _PATCH),
         pixel_limits=(4 * _PATCH, 1280 * _PATCH),
         frames="uniform:8",
+        several_media="in-order",
         note="of a video it sees 8 frames; its code does not say how many",
     )
 
@@ -160,6 +166,7 @@ def _lamra(name: str, hub: str, family: VlmFamily, timestamps: TimestampRule) ->
         frames="fps:2:768",
         native_video=NativeVideo((128 * _PATCH, 768 * _PATCH), _CONTEXT * _PATCH),
         timestamps=timestamps,
+        several_media="in-order",
         note="the positions of visual tokens in the public code are unknown: here they have row, column and time; "
         "frames of videos are sized by the defaults of qwen_vl_utils, of an unknown release",
     )
@@ -194,6 +201,7 @@ def _qwen3(size: str) -> Recipe:
         frames="fps:1:64",
         native_video=NativeVideo((128 * _PATCH3, 768 * _PATCH3), 10 * 768 * _PATCH3),
         timestamps=by_text,
+        several_media="in-order",
         note="of a video it sees 1 frame per second, at most 64, as in its code; mteb takes 2 per second",
     )
 
@@ -206,6 +214,7 @@ def _bge(stage: str) -> Recipe:
         partial(prompt.instructed, image=LLAVA_IMAGE),
         "modeling_llavanext_for_embedding.py of the checkpoint; github VectorSpaceLab/MegaPairs",
         preprocess=partial(pixels.square, side=512),
+        several_media="in-order",
     )
 
 
@@ -266,6 +275,7 @@ RECIPES: tuple[Recipe, ...] = (
         partial(prompt.one_word_llama, image=LLAVA_IMAGE),
         f"github kongds/E5-V: retrieval.py; image and text together: {_VLM2VEC}, src/model/processor.py",
         max_length=8192,
+        several_media="in-order",
         note="the place of an instruction is unknown: here it comes before a query's text",
     ),
     _bge("S1"),

@@ -42,6 +42,19 @@ OF_LIBRARIES = (
 )
 """Variables that huggingface_hub, torch and accelerate read."""
 
+KEYS = tuple(
+    Variable(f"{name}_API_KEY", "no key is sent", f"key of servers: {dialects}")
+    for name, dialects in (
+        ("OPENAI", "openai"),
+        ("VLLM", "vllm, vllm-chat and vllm-pooling"),
+        ("CO", "cohere"),
+        ("JINA", "jina"),
+        ("VOYAGE", "voyage"),
+        ("GEMINI", "gemini"),
+    )
+)
+"""Variables with keys of servers; `--model-option key=NAME` names another one."""
+
 
 PAGE = "environment"
 """The topic of `llave help` that lists them."""
@@ -49,7 +62,8 @@ PAGE = "environment"
 
 def page() -> str:
     """All variables as text of at most 80 columns."""
-    return f"Read by llave:\n\n{_listed(READ)}\n\nRead by libraries:\n\n{_listed(OF_LIBRARIES)}"
+    groups = {"Read by llave": READ, "Read by libraries": OF_LIBRARIES, "Keys of servers": KEYS}
+    return "\n\n".join(f"{title}:\n\n{_listed(variables)}" for title, variables in groups.items())
 
 
 def _listed(variables: tuple[Variable, ...]) -> str:

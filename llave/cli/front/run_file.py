@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 FLAG = "--config"
 _OPTIONS = "model-option"
-_NOT_OF_A_RUN = frozenset({"config", "json", "quiet", "verbose", "help"})
+_NOT_OF_A_RUN = frozenset({"config", "dry-run", "json", "quiet", "verbose", "help"})
 _OF_A_MODEL = ("device", "dtype", _OPTIONS, "trust-remote-code")
 """Flags that a model can have of its own."""
 

@@ -39,12 +39,13 @@ def model_list(rows: Sequence[ModelRow]) -> Table:
     """A table with one row per model or family of models."""
     from leaderboards.tables import Cell, Table
 
-    names = ("model", "what it is", "modalities", "verified by")
+    names = ("model", "what it is", "modalities", "several media", "verified by")
     cells = tuple(
         (
             Cell(f"{row.name}NAME-OR-FOLDER" if row.name.endswith("/") else row.name),
             Cell(row.summary),
             Cell(", ".join(row.modalities)),
+            Cell(" or ".join(row.several_media)),
             Cell(row.verified),
         )
         for row in rows

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.encoding import encoder as encode
+from harness.encoding import window as window_of_items
 from harness.encoding.encoder import Encoder, EncodeReport
 from harness.encoding.oom import is_out_of_memory
 from harness.encoding.store import Store
@@ -119,7 +120,7 @@ def test_the_organisation_of_the_work_changes_no_vector_and_keeps_to_the_budget(
     todo = work(texts, media=media)
     model, listener = Model(), Counting()
     with pytest.MonkeyPatch.context() as patch, Store(tmp_path_factory.mktemp("store"), Model.spec) as store:
-        patch.setattr(encode, "_MOST_ITEMS", most)
+        patch.setattr(window_of_items, "_MOST_ITEMS", most)
         patch.setattr(encode, "_WINDOW", window)
         report = Encoder(model, store, budget=budget, workers=workers).run(todo, listener)
         if todo:

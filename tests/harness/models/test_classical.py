@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from harness.models import open_model
-from harness.models.classical import IMAGE_WIDTH, TEXT_WIDTH
+from harness.models.baselines.classical import IMAGE_WIDTH, TEXT_WIDTH
 from harness.types import MEDIA_TOKEN, Item, Media, ModelSettings
 
 REALDATA = Path(__file__).resolve().parents[3] / "../shared/realdata"

@@ -24,5 +24,5 @@ def test_tasks(llave):
 
 def test_models(llave):
     assert [dict(row) for row in front.models().rows] == json.loads(llave("models", "--json").out)
-    assert front.models().frame().columns.tolist() == ["name", "summary", "modalities", "verified"]
+    assert front.models().frame().columns.tolist() == ["name", "summary", "modalities", "several_media", "verified"]
     assert "classical" in front.models()._repr_html_()

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.models.endpoints.dialects import DIALECTS
 from harness.types import ModelSettings
 from llave.cli import run as run_command
 from llave.cli.flags import Number
@@ -196,16 +197,19 @@ class TestEnvironment:
             for name in _variables(ast.parse(path.read_text(encoding="utf-8")))
         }
         assert {each.name for each in environment.READ} == read
+        assert {each.name for each in environment.KEYS} == {each.key for each in DIALECTS.values() if each.key}
 
     def test_the_page_lists_all_in_80_columns(self, llave):
         done = llave("help", "environment")
         assert done.code == 0
         assert max(map(len, done.out.splitlines())) <= 80
-        for each in (*environment.READ, *environment.OF_LIBRARIES):
+        for each in (*environment.READ, *environment.OF_LIBRARIES, *environment.KEYS):
             assert f"  {each.name}\n" in done.out
             assert f"(default: {each.without})" in done.out
         page = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
-        assert all(f"`{each.name}`" in page for each in (*environment.READ, *environment.OF_LIBRARIES))
+        assert all(
+            f"`{each.name}`" in page for each in (*environment.READ, *environment.OF_LIBRARIES, *environment.KEYS)
+        )
 
 
 def _variables(tree: ast.Module) -> Iterator[str]:
@@ -219,6 +223,8 @@ def _variables(tree: ast.Module) -> Iterator[str]:
         elif isinstance(node, ast.Compare) and "os.environ" in map(ast.unparse, node.comparators):
             words = (node.left,)
         for word in words:
+            if ast.unparse(word) == "name":
+                continue  # a key, whose name the user gives
             assert isinstance(word, ast.Constant), ast.unparse(node)
             yield word.value
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -109,7 +110,7 @@ class TestFile:
             ("null/oracle", "Find", 2)
         ]
 
-    def test_a_model_has_flags_of_its_own(self, written):
+    def test_a_model_has_flags_of_its_own(self, written, place: Place):
         file = written(
             'models = ["a", {name = "b", dtype = "bfloat16", model-option = {x = 1, y = true}}, {name = "c"}]\n'
             'dtype = "float16"\n[model-option]\nx = 9\nz = "w"\n'
@@ -118,8 +119,8 @@ class TestFile:
         def settings(*arguments: str) -> dict[str, ModelSettings]:
             return run_file.settings_by_model(build_parser().parse_args(["run", "--config", str(file), *arguments]))
 
-        usual = ModelSettings(dtype="float16", options={"x": "9", "z": "w"})
-        own = ModelSettings(dtype="bfloat16", options={"x": "1", "z": "w", "y": "true"})
+        usual = ModelSettings(dtype="float16", options={"x": "9", "z": "w"}, memory=place.store)
+        own = replace(usual, dtype="bfloat16", options={"x": "1", "z": "w", "y": "true"})
         assert settings() == {"a": usual, "b": own, "c": usual}
         found = settings("--dtype", "float32", "--model-option", "x=5")
         assert {each.dtype for each in found.values()} == {"float32"}

@@ -18,12 +18,13 @@ from PIL import Image, ImageSequence
 from harness.errors import UserError
 from harness.media.images import open_image
 from harness.types import Task
+from tasks.demo.corpora import demo_corpora
 from tasks.demo.files import demo_files
 from tasks.demo.suite import DEMO_ROWS, DEMO_SEED, DEMO_VERSION, DemoSource, demo_tasks, ensure_demo
 
 ROOT = Path(__file__).resolve().parents[3]
-PINNED = "a9c35940dae61781a4faef7c8f7e0bca422035060d7eed2e4c79b7eba609676b"
-"""The digest of version 2, seed 0. If it must change, DEMO_VERSION must change too."""
+PINNED = "810128b26c32466158ad13c546ab50e2b2817559f6b537587a51b4ed056b285c"
+"""The digest of version 3, seed 0. If it must change, DEMO_VERSION must change too."""
 
 every_row = pytest.mark.parametrize("row", DEMO_ROWS, ids=lambda row: row.name)
 
@@ -61,8 +62,14 @@ def test_what_lies_on_disk_is_pinned(demo: Path) -> None:
     for line in (demo / "video" / "captions.csv").read_text().splitlines()[1:]:
         name, _, caption = line.partition(",")
         digest.update(f"{name},{caption.strip(chr(34))}\n".encode() + clip_pixels(demo / "video/clips" / f"{name}.gif"))
+    for name in demo_corpora(DEMO_SEED):
+        for table in ("corpus", "queries", "qrels", "top_ranked"):
+            if (path := demo / "corpora" / name / f"{table}.jsonl").exists():
+                digest.update(f"{name} {table}\n".encode() + path.read_bytes())
+    for image in sorted((demo / "corpora/images").iterdir()):
+        digest.update(image.name.encode() + np.asarray(Image.open(image)).tobytes())
     assert manifest["digest"] == digest.hexdigest()
-    assert (DEMO_VERSION, DEMO_SEED, manifest["digest"]) == (2, 0, PINNED)
+    assert (DEMO_VERSION, DEMO_SEED, manifest["digest"]) == (3, 0, PINNED)
 
 
 def test_every_image_is_used_and_there(demo: Path) -> None:
@@ -118,9 +125,13 @@ def test_the_rows_make_a_suite() -> None:
 
 
 def test_tasks_load_as_mmeb_does(demo: Path) -> None:
-    *tasks, clips, captions = demo_tasks(demo)
+    tasks, others = demo_tasks(demo)[: len(DEMO_ROWS)], demo_tasks(demo)[len(DEMO_ROWS) :]
     assert [task.name for task in tasks] == [row.name for row in DEMO_ROWS]
-    assert (clips.name, captions.name) == ("demo-video-t2v", "demo-video-v2t")
+    assert [task.name for task in others] == ["demo-video-t2v", "demo-video-v2t", *demo_corpora(DEMO_SEED)]
+    for task in others[2:]:
+        data = task.source.load(task)
+        assert len(data.queries) == task.num_queries
+        assert {len(query.candidates) for query in data.queries} == {task.num_candidates or 0}
     for task in tasks:
         data = task.source.load(task)
         assert dict(data.notes) == {}  # no candidate twice, no image without a token or token without an image

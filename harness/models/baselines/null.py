@@ -29,6 +29,7 @@ from harness.types import (
     ModelSpec,
     Role,
     Scalar,
+    SeveralMedia,
 )
 
 MODALITIES = ("text", "image", "video")
@@ -115,12 +116,25 @@ def _open(make: Callable[[ModelSpec], Embedder[FloatArray]], name: str, settings
         "null/random": {"seed": settings.seed},
         "null/oracle": {"pairs": ""},
     }
-    spec = ModelSpec(name, revision="1", adapter="null/1", options=options.get(name, {}), modalities=MODALITIES)
+    spec = ModelSpec(
+        name,
+        revision="1",
+        adapter="null/1",
+        options=options.get(name, {}),
+        modalities=MODALITIES,
+        several_media=_several(name),
+    )
     return handle(spec, partial(make, spec), needs_answers=name == "null/oracle")
 
 
+def _several(name: str) -> SeveralMedia:
+    """Random vectors follow from the whole content of an item, others from none of it."""
+    return "interleaved" if name in ("null/random", "null/oracle") else "ignored"
+
+
 def _row(name: str, summary: str, make: Callable[[ModelSpec], Embedder[FloatArray]]) -> ModelRow:
-    return ModelRow(name, summary, MODALITIES, partial(_open, make), verified="tests")
+    opened = partial(_open, make)
+    return ModelRow(name, summary, MODALITIES, opened, verified="tests", several_media=(_several(name),))
 
 
 ROWS = (

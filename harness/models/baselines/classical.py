@@ -121,12 +121,18 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
             "frame_order": "ignored",
         },
         modalities=MODALITIES,
+        several_media="mean",
     )
     return handle(spec, lambda: ClassicalEmbedder(spec))
 
 
 ROWS = (
     ModelRow(
-        "classical", "colour, gradients and character n-grams: a weak baseline, no download", MODALITIES, _open, "tests"
+        "classical",
+        "colour, gradients and character n-grams: a weak baseline, no download",
+        MODALITIES,
+        _open,
+        "tests",
+        several_media=("mean",),
     ),
 )

@@ -1,0 +1,1 @@
+"""Models without a network, whose scores are known or easy to beat."""
