@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.errors import UserError
+from harness.errors import UnknownName, UserError
 from harness.files.folder_kinds import IMAGES, VIDEOS
 from harness.files.hub import HubDataset, hub_errors, hub_page
 from harness.files.paths import cache_dir, safe_name
@@ -62,15 +62,17 @@ class HubSet:
     @property
     def dataset(self) -> HubDataset:
         """The repository and its pin."""
-        named = "file or folder {}, and no public dataset of this name on the hub"
-        return HubDataset(self.repo, self.revision, cache_dir() / "hub-sets" / "pins", self._by_hand, named)
+        return HubDataset(self.repo, self.revision, cache_dir() / "hub-sets" / "pins", self._by_hand)
 
     def fetch(self) -> Path:
         """Returns the folder with the files that are read. Makes no request if they are there.
 
         Raises: UserError for a repository that is not there, gated, too large for the disk, or not readable.
         """
-        commit = self.dataset.commit()
+        try:
+            commit = self.dataset.commit()
+        except UserError as error:
+            raise UnknownName("data", self.repo, f"There is no path {self.repo}. {error.what}", error.hint) from None
         place = cache_dir() / "hub-sets" / safe_name(f"{self.repo}@{commit}")
         folder, complete = place / self.repo.partition("/")[2], place / "complete"
         if complete.is_file():

@@ -36,8 +36,6 @@ class HubDataset:
     """The folder of pins."""
     by_hand: Callable[[str], str]
     """Says how a revision is fetched without this program."""
-    named_as: str = "public dataset {!r} on the hub"
-    """What is said not to be there, for a name that nothing has."""
 
     @property
     def pin(self) -> Path:
@@ -93,7 +91,7 @@ class HubDataset:
             what = f"{self.repo} has no commit or branch {revision} on the hub."
             hint = f"Delete {self.pin} to pin the newest." if self.pin.exists() else "Name another revision."
         elif isinstance(error, no_repo) and not isinstance(error, errors.GatedRepoError):
-            what = f"There is no {self.named_as.format(self.repo)}."
+            what = f"There is no public dataset {self.repo!r} on the hub."
             hint = "Check its name. If it is private, log in with `hf auth login` or set HF_TOKEN."
         elif status in (401, 403):
             what = f"{missing} needs permission: the hub answered {status}."

@@ -90,6 +90,7 @@ def _path(given: str | Path | None) -> Path | None:
 
 def _by_name(name: str, images: Path | None, roots: tuple[Path, ...]) -> Sequence[Task]:
     from tasks.catalog import all_tasks, resolve_tasks
+    from tasks.hub_set import hub_set
     from tasks.names import parse_name
     from tasks.suites import suites
 
@@ -97,7 +98,7 @@ def _by_name(name: str, images: Path | None, roots: tuple[Path, ...]) -> Sequenc
     if parse_name(name).dataset in known:
         return resolve_tasks(name)
     path = Path(name)
-    if path.exists():
+    if path.exists() or hub_set(path):
         return resolve_tasks(data=path, images=images, roots=roots)
     where = "`llave.tasks()` lists tasks; a folder or a .jsonl file of your own may be named too."
     what = f"There is no task, suite, folder or file named {name!r}."

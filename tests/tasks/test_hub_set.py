@@ -144,7 +144,7 @@ def test_a_gated_set_says_how_to_log_in(hub: Hub, tmp_path: Path) -> None:
 
 def test_names_that_neither_the_disk_nor_the_hub_has(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     said = refusal(Path("org/other"))
-    assert "There is no file or folder org/other, and no public dataset of this name on the hub." in said
+    assert "There is no path org/other. There is no public dataset 'org/other' on the hub." in said
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     said = refusal(Path("org/other"))
-    assert "The commit to pin of org/other is not on this machine, and HF_HUB_OFFLINE forbids downloads." in said
+    assert "There is no path org/other. The commit to pin of org/other is not on this machine" in said
