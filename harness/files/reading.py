@@ -1,4 +1,4 @@
-"""Reads text, JSON, JSON Lines and TOML. What is wrong with a file becomes one message with file, line and remedy.
+"""Reads text, JSON, JSON Lines, TOML and YAML. What is wrong becomes one message with file, line and remedy.
 
 All files of users pass through here: tasks, items, pairs, records, rows, score files, and the JSON of checkpoints. So
 they are all read by the same rules, whatever parsers happen to be installed:
@@ -140,6 +140,21 @@ def read_toml(path: Path, hint: str = _CORRECT) -> dict[str, object]:
     text = read_text(path)
     with explain_reading(path, "valid TOML", hint):
         value = tomllib.loads(text)
+        check_strings(value)
+    return value
+
+
+def parse_yaml(text: str, path: Path, hint: str = _CORRECT) -> object:
+    """Parses the YAML value that a file holds. Raises: UnreadableFile, also for aliases (`*name`).
+
+    A few aliases of aliases stand for a value that no memory holds.
+    """
+    import yaml
+
+    with explain_reading(path, "valid YAML", hint):
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise UnreadableFile(f"{path} has an alias of YAML, such as `*name`.", "Write the value out.")
+        value: object = yaml.safe_load(text)
         check_strings(value)
     return value
 

@@ -64,8 +64,11 @@ class Entry:
         return {name: score.value for name, score in record.result.metrics.items()} if record else {}
 
     def queries(self, task: str, sizes: Mapping[str, int]) -> int | None:
-        """The number of queries of a task: of the result, else of the whole dataset. None if it is not known."""
-        return self.records[task].result.num_queries if task in self.records else sizes.get(task)
+        """The number of queries of a task: as result or file state it, else of the dataset. None if it is not known."""
+        if task in self.records:
+            return self.records[task].result.num_queries
+        stated = self.published.counts.get(task) if self.published else None
+        return stated or sizes.get(task)
 
     def sample(self, task: str, sizes: Mapping[str, int]) -> SampleMean | None:
         """The main score of a task with its variance. None without a score, or if the number of queries is unknown."""
@@ -73,7 +76,7 @@ class Entry:
             return None
         if task in self.records:
             return self.records[task].sample
-        count = sizes.get(task)
+        count = self.queries(task, sizes)
         return SampleMean.of_count(self.scores[task], count) if count else None
 
     @property

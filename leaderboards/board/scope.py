@@ -27,15 +27,18 @@ class _Member:
     split: str | None
 
 
-def suite_for(name: str | None, records: Sequence[Record]) -> Suite:
+def suite_for(name: str | None, records: Sequence[Record], imported: Sequence[PublishedRow] = ()) -> Suite:
     """The suite of that name. Without a name: the smallest suite with every task of the results, else these tasks.
 
-    Results of parts of datasets and of other scopes do not count, unless there are no others.
+    Results of parts of datasets and of other scopes do not count, unless there are no others. Imported scores decide
+    only where there are no results, and none is of MMEB.
 
     Raises: UserError for an unknown name.
     """
     if name or not records:
-        return find_suite(name or DEFAULT_SUITE)
+        default = find_suite(name or DEFAULT_SUITE)
+        scored = {task for row in imported for task in row.scores}
+        return default if name or scored & set(default.tasks) else smallest_suite(scored) or default
     main = [record for record in records if not is_separate(record.result)] or records
     tasks = {record.result.task: record.result for record in main}
     if fitting := smallest_suite(tasks):
@@ -146,13 +149,15 @@ def make_board(
     loaded = None if places is None else load(places)
     records, imported = (loaded.records, loaded.imported) if loaded else ((), ())
     warnings = list(loaded.warnings) if loaded else []
-    chosen = suite_for(suite, records) if suite else _with_columns(suite_for(None, records), columns)
+    chosen = suite_for(suite, records) if suite else _with_columns(suite_for(None, records, imported), columns)
     rows = rows_for(chosen, imported)
     shown = {row.source.where for row in rows}
     if without := [row.model for row in imported if row.source.where not in shown]:
         warnings.append(
             f"These imported scores have no dataset of {chosen.name}, so they are not shown: {some(without)}."
         )
+    if loaded and not records and not rows and not published:
+        raise UserError(f"{warnings[-1]} There is nothing else to show.", "Choose another --suite.")
     printed = rows_for(chosen, every_published()) if published else []
     if published and not printed:
         error = _nothing_published(chosen)

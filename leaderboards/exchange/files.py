@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from harness.errors import UnknownName, UserError, unknown_name
 from harness.files.paths import safe_name
 from harness.files.reading import read_object
 from harness.files.writing import write_atomic
 from harness.identity import fingerprint
-from harness.results.shape import is_number
+from harness.results.shape import is_count, is_number
 from leaderboards.published.rows import Citation, PublishedRow
-from tasks.mmeb_v2.parts import VISDOC, names, task_name
+from tasks.catalog import all_tasks
+from tasks.mmeb_v2.parts import VIDEO, VISDOC, names, task_name
 from tasks.suites import find_suite
 
 FORMAT = 1
@@ -40,7 +42,10 @@ _AS_FRACTIONS = 'Write scores as fractions, such as {"hit@1": 0.572}.'
 _LINEAR = "ndcg_linear@5"
 """The board's name of the metric of visual documents."""
 
-Origin = Literal["mmeb", "acc", "mteb"]
+OTHER = "other"
+"""The section of tasks that the public leaderboard does not have, such as those of other suites."""
+
+Origin = Literal["mmeb", "acc", "mteb", "eval-results", "every-eval-ever", "trec", "model-card"]
 Json = Mapping[str, object]
 
 
@@ -87,7 +92,7 @@ def check_content(path: Path, content: Json) -> None:
             elif not (isinstance(scores, str) and _NO_SCORES.fullmatch(scores)):
                 what = f"{path}: {dataset} has neither scores nor {ABSENT}, but {scores!r}."
                 raise UserError(what, _AS_FRACTIONS)
-    if not _shown(metrics).keys() & set(find_suite("mmeb-v2").tasks):
+    if not _shown(metrics):
         raise UserError(f"{path} has no {SHOWN} of a dataset of MMEB, so no board can show it.", _AS_FRACTIONS)
 
 
@@ -103,7 +108,11 @@ def check_scores(path: Path, dataset: str, scores: Json) -> None:
     for metric, value in scores.items():
         if not is_number(value):
             raise UserError(f"{path}: {metric} of {dataset} is not a number: {value!r}.", _AS_FRACTIONS)
-        if not metric.startswith("num_") and not 0 <= cast("float", value) <= 1 + 1e-6:  # for sums in fp64
+        if metric.startswith("num_"):
+            if not is_count(value):
+                what = f"{path}: {metric} of {dataset} is not a number of queries: {value}."
+                raise UserError(what, "Write a whole number from 0.")
+        elif not 0 <= cast("float", value) <= 1 + 1e-6:  # for sums in fp64
             raise UserError(f"{path}: {metric} of {dataset} is not a fraction from 0 to 1: {value}.", "Divide by 100.")
 
 
@@ -124,8 +133,9 @@ def load_imported(path: Path) -> Imported:
     if not isinstance(version, int) or not isinstance(files, list) or not isinstance(content, dict):
         raise UserError(f"{path} is damaged, or not a file of `llave import`.", "Import the scores again.")
     check_content(path, content)
-    known: Origin = "mmeb" if origin == "mmeb" else "acc" if origin == "acc" else "mteb"
-    return Imported(known, tuple(map(str, files)), content)
+    if origin not in get_args(Origin):
+        raise UserError(f"{path} has scores from {origin!r}, which this version does not know.", "Upgrade llave-bench.")
+    return Imported(cast("Origin", origin), tuple(map(str, files)), content)
 
 
 def imported_files(places: Sequence[Path]) -> list[Path]:
@@ -143,6 +153,7 @@ def row_of(imported: Imported, path: Path) -> PublishedRow:
     """Imported scores in the form of a published row."""
     metadata, metrics = part(imported.content, "metadata"), part(imported.content, "metrics")
     datasets = _datasets(metrics)
+    counts = {task: scores["num_pred"] for task, scores in datasets.items() if is_count(scores.get("num_pred"))}
     by_metric = {metric: _column(datasets, metric) for metric in ("hit@5", "hit@10", _LINEAR)}
     date = str(metadata.get("report_generated_date") or "")[:10]
     width = metadata.get("embedding_dimension")
@@ -157,24 +168,43 @@ def row_of(imported: Imported, path: Path) -> PublishedRow:
         width=width if isinstance(width, int) and width > 0 else None,
         scores=_shown(metrics),
         more={metric: column for metric, column in by_metric.items() if column},
+        counts=cast("dict[str, int]", counts),
         notes=(f"data source: {metadata['data_source']}",) if metadata.get("data_source") else (),
     )
 
 
-def _datasets(metrics: Json) -> Json:
-    return {name: scores for modality in metrics for name, scores in part(metrics, modality).items()}
+@cache
+def sections() -> Mapping[str, Collection[str]]:
+    """The tasks that each section of a score file may hold, by its name in the file."""
+    board = find_suite("mmeb-v2").tasks
+    other = tuple(task for task in all_tasks() if task not in board)
+    return {"image": find_suite("mmeb").tasks, "video": names(VIDEO), "visdoc": names(VISDOC), OTHER: other}
+
+
+def _datasets(metrics: Json) -> dict[str, Json]:
+    """The scores of each task. A section holds its own tasks alone, so none replaces another's.
+
+    A dataset of which no query was asked has no scores.
+    """
+    return {
+        task: scores
+        for section, tasks in sections().items()
+        for name, scores in part(metrics, section).items()
+        if (task := task_name(name) if section == "video" else name) in tasks
+        if isinstance(scores, dict) and 0 not in (scores.get("num_pred"), scores.get("num_data"))
+    }
 
 
 def _shown(metrics: Json) -> dict[str, float]:
-    """The main scores of tasks of MMEB-V2 by the names of the tasks. Documents have another metric than the others."""
+    """The main scores of tasks. Documents have another metric than the others."""
     hits, documents = (_column(_datasets(metrics), metric) for metric in (SHOWN, _LINEAR))
     scores = {task: (documents if task in names(VISDOC) else hits).get(task) for task in {**hits, **documents}}
     return {task: score for task, score in scores.items() if score is not None}
 
 
-def _column(datasets: Json, metric: str) -> dict[str, float]:
-    values = {name: part(datasets, name).get(metric) for name in datasets}
-    return {task_name(name): value for name, value in values.items() if isinstance(value, int | float)}
+def _column(datasets: Mapping[str, Json], metric: str) -> dict[str, float]:
+    values = {task: scores.get(metric) for task, scores in datasets.items()}
+    return {task: value for task, value in values.items() if isinstance(value, int | float)}
 
 
 def _size(stated: object) -> int | None:

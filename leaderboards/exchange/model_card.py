@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import cast
 
 from harness.errors import UserError, counted, visible
+from harness.files.reading import explain_reading, parse_yaml, read_text
 from harness.results.numbers import fixed
 from harness.results.result import Result
+from harness.results.shape import OBJECT, TEXT, Shape, check_shape, is_number
 from harness.scoring.metrics import Metric
+from leaderboards.exchange.parts import ScorePart, board_metric
+from tasks.catalog import all_tasks
 from tasks.suites import Suite, aggregate
 
 _TASK_TYPES = {"classification": "image-classification", "vqa": "visual-question-answering"}
 """The hub's names of meta-tasks, where it has one."""
+_MOST = 1 << 20
+_HEADER = re.compile(r"---\s*\n(.*?)\n---\s*(?:\n|\Z)", re.DOTALL)
+_METRIC = re.compile(r"[a-z-]+@\d+")
+_INDEX: Mapping[str, Shape] = {
+    "name": TEXT,
+    "results": [{"task": OBJECT, "dataset": {"name": TEXT, "type": TEXT}, "metrics": [{"type": TEXT}]}],
+}
 
 
 def model_card(results: Sequence[Result], suite: Suite) -> str:
@@ -65,3 +79,44 @@ def _task_type(meta_task: str) -> str:
 
 def _shown(metric: str, value: float) -> float:
     return float(fixed(value if Metric.parse(metric).is_rank else 100 * value, 2))
+
+
+def holds_scores(path: Path) -> bool:
+    """Whether a text begins with a header that has an evaluation block."""
+    with explain_reading(path), path.open("rb") as file:
+        head = file.read(_MOST)
+    return head.startswith(b"---") and b"\nmodel-index:" in head
+
+
+def read_model_card(path: Path, model: str | None) -> list[ScorePart]:
+    """Reads the evaluation block of a model card: its scores of known tasks, with the rounding that it has.
+
+    Raises: UserError for a text without such a block, and for one without a score of a known task.
+    """
+    from huggingface_hub.repocard_data import model_index_to_eval_results
+
+    header = _HEADER.match(read_text(path))
+    value = parse_yaml(header[1], path) if header else None
+    try:
+        check_shape(value, {"model-index": [_INDEX]}, "its header")
+        name, found = model_index_to_eval_results(cast("dict[str, list[dict[str, object]]]", value)["model-index"])
+    except (ValueError, KeyError, TypeError) as error:
+        what = f"{path} has no evaluation block: {error}."
+        raise UserError(
+            what, "Expected a header with model-index, as `llave export --format model-card` has."
+        ) from None
+    scores: dict[str, dict[str, object]] = {}
+    for each in found:
+        if each.dataset_name in all_tasks() and _METRIC.fullmatch(each.metric_type):
+            own = scores.setdefault(each.dataset_name, {})
+            own[board_metric(each.metric_type)] = _fraction(path, each.dataset_name, each.metric_value)
+    if not scores:
+        raise UserError(f"{path} has no score of a known task.", "`llave tasks` lists the tasks.")
+    return [ScorePart("model-card", model or name, task, own, path.name) for task, own in scores.items()]
+
+
+def _fraction(path: Path, task: str, value: object) -> float:
+    """A score of a card, which is in percent."""
+    if not is_number(value):
+        raise UserError(f"{path}: the score of {task} is not a number: {value!r}.", "Repair the file.")
+    return cast("float", value) / 100

@@ -19,6 +19,7 @@ Kind = Literal["published", "self-reported", "imported"]
 
 _DOCUMENT_TASKS = frozenset(names(VISDOC))
 _NOTHING: Mapping[str, float] = MappingProxyType({})
+_NOTHING_COUNTED: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,8 @@ class PublishedRow:
     """The source of `means`, if it is not `source`."""
     more: Mapping[str, Mapping[str, float]] = field(default_factory=lambda: MappingProxyType({}))
     """Further metrics, such as `recall@5`: by metric, then by task."""
+    counts: Mapping[str, int] = field(default_factory=lambda: _NOTHING_COUNTED)
+    """The number of queries of each task, where the source states it. Without it, all queries of the task are meant."""
     notes: tuple[str, ...] = ()
     marks: tuple[MeanMismatch, ...] = ()
     """The audit's findings: means that contradict their parts."""

@@ -25,17 +25,15 @@ from llave.cli import (
     diagnose,
     doctor,
     embed,
-    export,
-    import_,
     run,
     show,
     train,
-    validate,
 )
 from llave.cli.flags import FAILED, USER_ERROR, add_speech_flags, complain, is_verbose, speak
 from llave.cli.front import completion, examples, help
 from llave.cli.front.parser import CommandParser
 from llave.cli.lists import models, store, suites, tasks
+from llave.cli.share import export, import_, push, validate
 
 COMMANDS: Mapping[str, ModuleType] = {
     "run": run,
@@ -53,6 +51,7 @@ COMMANDS: Mapping[str, ModuleType] = {
     "export": export,
     "import": import_,
     "validate": validate,
+    "push": push,
     "completion": completion,
     "help": help,
 }

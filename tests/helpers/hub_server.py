@@ -7,7 +7,7 @@ import json
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 
 @dataclass
@@ -29,6 +29,8 @@ class Hub:
     """Sizes of files that are told instead of the true ones."""
     requests: list[str] = field(default_factory=list)
     ranges: list[str] = field(default_factory=list)
+    offered: list[tuple[dict[str, str], list[dict[str, object]]]] = field(default_factory=list)
+    """The parameters and the lines of each commit that was sent."""
 
     def __enter__(self) -> Hub:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": self}))
@@ -85,6 +87,25 @@ class _Handler(BaseHTTPRequestHandler):
         if path.startswith(f"/api/{hub.kind}/{hub.repo}/tree/"):
             sha = self.commit(path.split("/tree/")[1])
             return self.tree(hub.commits[sha], recursive="recursive=true" in self.path.lower()) if sha else None
+        return self.reply(404, {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"})
+
+    def do_POST(self) -> None:
+        """Takes a commit of small files, as a pull request if it is one. It needs a token."""
+        hub, address = self.hub, urlsplit(self.path)
+        hub.requests.append(f"POST {address.path}")
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if "authorization" not in self.headers:
+            return self.reply(401, {"X-Error-Message": "Invalid username or password."})
+        start = f"/api/models/{hub.repo}/"
+        if address.path == f"{start}preupload/main":
+            files = [{"path": each["path"], "uploadMode": "regular"} for each in json.loads(body)["files"]]
+            return self.json({"files": [{**each, "shouldIgnore": False, "oid": None} for each in files]})
+        if address.path == f"{start}commit/main":
+            hub.offered.append((dict(parse_qsl(address.query)), [json.loads(line) for line in body.splitlines()]))
+            request = f"{hub.endpoint}/{hub.repo}/discussions/7"
+            commit = f"{hub.endpoint}/{hub.repo}/commit/{'c' * 40}"
+            made = {"success": True, "commitOid": "c" * 40, "commitUrl": commit, "pullRequestUrl": request}
+            return self.json(made)
         return self.reply(404, {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"})
 
     def commit(self, revision: str) -> str | None:

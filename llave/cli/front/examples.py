@@ -89,6 +89,11 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         Example("llave validate runs/results -s demo", "of another suite"),
         Example("llave validate runs/results/mine --most 5", "only the first problems"),
     ),
+    "push": (
+        Example("llave push runs/results/mine --repo org/mine", "what would be sent; nothing is"),
+        Example("llave push runs/results/mine --repo org/mine --open", "open the pull request"),
+        Example("llave push runs/results --model mine --repo org/mine", "one of several models"),
+    ),
     "completion": (
         Example("llave completion bash > ~/.local/share/bash-completion/completions/llave", "for bash"),
         Example("llave completion zsh > ~/.zfunc/_llave", "for zsh, with ~/.zfunc in fpath"),

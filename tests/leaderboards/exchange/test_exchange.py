@@ -34,7 +34,7 @@ def command() -> Command:
     from importlib import import_module
 
     def call(name: str, *arguments: object) -> int:
-        module = import_module(f"llave.cli.{name}")
+        module = import_module(f"llave.cli.share.{name}")
         parser = argparse.ArgumentParser()
         module.add_arguments(parser)
         return module.run(parser.parse_args([str(each) for each in arguments]))
@@ -180,8 +180,8 @@ BAD = {
         "has no hit@1 of a dataset of MMEB",
     ),
     "percent of mteb": (
-        json.dumps({"task_name": "GQA", "scores": {"test": [{"hit_rate_at_1": 57.2}]}}),
-        "hit@1 of GQA is not a fraction",
+        json.dumps({"task_name": "GQA", "scores": {"test": [{"hit_rate_at_1": 57.2, "hit_rate_at_5": 0.8}]}}),
+        "hit_rate_at_1 57.2 looks like percent",
     ),
     "text of mteb": (
         json.dumps({"task_name": "GQA", "scores": {"test": [{"hit_rate_at_1": "57.2%"}]}}),

@@ -13,7 +13,7 @@ import pytest
 
 from harness.errors import UserError
 from leaderboards.submission.validate import Verdict, validate
-from llave.cli import validate as command
+from llave.cli.share import validate as command
 from tasks.catalog import all_tasks, resolve_tasks
 from tasks.suites import Suite, suite_of
 from tests.helpers.record_values import write

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llave.cli.flags import DONE, FAILED, complain, console, say
 
-ABOUT = "read score files of the public MMEB leaderboard and of mteb"
+ABOUT = "read scores from files of public leaderboards, of mteb, of the hub and of other projects"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

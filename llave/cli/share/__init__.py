@@ -1,0 +1,1 @@
+"""Commands that give results to others and take theirs: files of other projects, submissions, the hub."""
