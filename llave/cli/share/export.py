@@ -146,7 +146,7 @@ def _runs(records: Sequence[Record]) -> dict[str, str]:
     from harness.files.paths import safe_name
     from leaderboards.exchange.trec import QRELS, RUN, trec
 
-    files = {}
+    files: dict[str, str] = {}
     for record in records:
         made, name = trec(record), safe_name(record.result.task)
         files |= {f"{name}{RUN}": made.run, f"{name}{QRELS}": made.qrels}

@@ -1,4 +1,4 @@
-"""Results go out in the forms of other projects, are read by the libraries of these, and come back with their scores."""
+"""Results go out in the forms of other projects, are read by their libraries, and come back with their scores."""
 
 from __future__ import annotations
 
