@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.errors import UnknownName, UserError, counted, hints_of
 from harness.results.result import Result
 from harness.results.verified import Record, read_result
+from leaderboards.exchange.bundle import is_bundle, opened, placed
 from leaderboards.exchange.files import SUFFIX, load_imported, row_of
 from leaderboards.published.rows import PublishedRow
 from tasks.names import is_variant
@@ -29,7 +30,7 @@ class Loaded:
 
 
 def load(places: Sequence[Path]) -> Loaded:
-    """Reads all results and imported scores in the given files and folders.
+    """Reads all results and imported scores in the given files, folders and bundles.
 
     They come in the order of `places`, within a folder by path, each file once.
 
@@ -39,12 +40,14 @@ def load(places: Sequence[Path]) -> Loaded:
     errors: list[UserError] = []
     records: list[Record] = []
     imported: dict[Path, PublishedRow] = {}
-    for path in dict.fromkeys(path for place in places for path in _candidates(place, warnings)):
+    bundles = [opened(place) for place in places if is_bundle(place)]
+    for path in dict.fromkeys(path for place in places for path in _candidates(opened(place), warnings)):
         try:
             if path.name.endswith(SUFFIX):
                 imported[path] = row_of(load_imported(path), path)
             else:
-                records.append(read_result(path))
+                record, bundle = read_result(path), next(filter(path.is_relative_to, bundles), None)
+                records.append(placed(record, bundle) if bundle else record)
         except UserError as error:
             errors.append(error)
             warnings.append(f"{error.what} {error.hint}".rstrip())

@@ -33,7 +33,7 @@ from llave.cli.flags import FAILED, USER_ERROR, add_speech_flags, complain, is_v
 from llave.cli.front import completion, examples, help
 from llave.cli.front.parser import CommandParser
 from llave.cli.lists import models, store, suites, tasks
-from llave.cli.share import export, import_, push, validate
+from llave.cli.share import bundle, export, import_, push, validate
 
 COMMANDS: Mapping[str, ModuleType] = {
     "run": run,
@@ -51,6 +51,7 @@ COMMANDS: Mapping[str, ModuleType] = {
     "export": export,
     "import": import_,
     "validate": validate,
+    "bundle": bundle,
     "push": push,
     "completion": completion,
     "help": help,

@@ -89,6 +89,11 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         Example("llave validate runs/results -s demo", "of another suite"),
         Example("llave validate runs/results/mine --most 5", "only the first problems"),
     ),
+    "bundle": (
+        Example("llave bundle runs/results -o results.zip", "results in one file"),
+        Example("llave bundle runs/results -o results.zip --pictures", "with small pictures of the queries"),
+        Example("llave board results.zip --html board.html", "a board of a bundle, anywhere"),
+    ),
     "push": (
         Example("llave push runs/results/mine --repo org/mine", "what would be sent; nothing is"),
         Example("llave push runs/results/mine --repo org/mine --open", "open the pull request"),

@@ -14,7 +14,7 @@ ABOUT = "check a folder of results: recompute every score, and find what is miss
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `llave validate`."""
     add = parser.add_argument
-    add("submission", type=Path, metavar="DIR", help="folder of results: the --out of `llave run`")
+    add("submission", type=Path, metavar="DIR", help="folder of results, the --out of `llave run`, or a bundle")
     add(
         "-s",
         "--suite",
@@ -26,13 +26,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the problems of a folder of results. Returns 1 if there are any."""
+    from leaderboards.exchange.bundle import opened
     from leaderboards.submission.validate import validate
     from leaderboards.tables import some
     from tasks.catalog import all_tasks
     from tasks.suites import find_suite
 
     suite = find_suite(options.suite) if options.suite else None
-    verdict = validate(options.submission, all_tasks(), suite)
+    verdict = validate(opened(options.submission), all_tasks(), suite)
     screen = console()
     for problem in verdict.problems[: options.most]:
         say(screen, f"{problem.where}: {problem.what}")
