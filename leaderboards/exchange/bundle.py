@@ -1,7 +1,7 @@
 """Opens a bundle: a zip of results, imported scores and small pictures, which `llave bundle` writes.
 
-results/MODEL/REVISION/TASK.json, TASK.queries.jsonl   as in a folder of results
-imported/NAME.imported.json                            as `llave import` writes them
+results/MODEL/REVISION/TASK.json, TASK.queries.jsonl   as in a folder of results.
+imported/NAME.imported.json                            as `llave import` writes them.
 pictures/NUMBER/NAME                                   media of the places that records name
 """
 

@@ -1,4 +1,4 @@
-"""The scores of one model on one dataset, as files with single datasets hold them, and the row that they make."""
+"""The scores of one model on one dataset, as some files hold them, and the row that they make together."""
 
 from __future__ import annotations
 

@@ -4,8 +4,8 @@
     DATASET.qrels  QUERY 0 CANDIDATE GRADE
 
 A run holds the ten candidates that rows list, so it gives every metric up to a cut-off of ten. Programs that read runs
-order equal scores by the name of the candidate, where the strict protocol takes the mean over all orders. What is read
-here is scored by the strict protocol again.
+order equal scores by the name of the candidate. The strict protocol takes the mean over all orders instead. What is
+read here is scored by the strict protocol again.
 """
 
 from __future__ import annotations

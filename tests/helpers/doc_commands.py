@@ -129,6 +129,9 @@ def _needs(options: argparse.Namespace) -> Iterator[str]:
         published = {row.model for row in published_rows()}
         yield from (f"results of {each}" for each in options.models if not _at_hand(each) and each not in published)
         return
+    if name == "push" or given.get("format") == "eval-results":
+        yield "a repository or a dataset of the hub"
+        return
     models = given.get("models") or [given[key] for key in ("model",) if given.get(key) and name in ("doctor", "embed")]
     yield from (f"the weights of {each}" for each in models if not _at_hand(each))
     if given.get("known_answers"):
@@ -164,7 +167,10 @@ def _check_names(options: argparse.Namespace) -> None:
     """Every model, suite, task, recipe, setting and model option of a command exists."""
     given = vars(options)
     if options.command in ("run", "doctor", "embed", "diagnose"):
-        models = given.get("models") or [given["model"]]
+        if name == "push" or given.get("format") == "eval-results":
+        yield "a repository or a dataset of the hub"
+        return
+    models = given.get("models") or [given["model"]]
         unknown = [each for each in models if not _known_model(each)]
         assert not unknown, f"no such models: {unknown}"
     if given.get("suite"):

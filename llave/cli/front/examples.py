@@ -92,7 +92,7 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
     "bundle": (
         Example("llave bundle runs/results -o results.zip", "results in one file"),
         Example("llave bundle runs/results -o results.zip --pictures", "with small pictures of the queries"),
-        Example("llave board results.zip --html board.html", "a board of a bundle, anywhere"),
+        Example("llave bundle runs/results/mine runs/imported -o mine.zip", "with imported scores"),
     ),
     "push": (
         Example("llave push runs/results/mine --repo org/mine", "what would be sent; nothing is"),

@@ -74,6 +74,8 @@ COMMANDS = {
         *("RESULTS", "-f", "--format", "-o", "--output", "--model", "--protocol", "-s", "--suite", "--meta"),
     },
     "import": {"FILE", "-o", "--out", "--model"},
+    "bundle": {"RESULTS", "-o", "--output", "--pictures", "--images"},
+    "push": {"RESULTS", "--repo", "--open", "--model", "--protocol", "--meta"},
     "validate": {"DIR", "-s", "--suite", "--most"},
     "doctor": {"MODEL", "--known-answers", "--json", *MODEL},
     "embed": {
