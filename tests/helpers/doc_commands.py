@@ -167,10 +167,7 @@ def _check_names(options: argparse.Namespace) -> None:
     """Every model, suite, task, recipe, setting and model option of a command exists."""
     given = vars(options)
     if options.command in ("run", "doctor", "embed", "diagnose"):
-        if name == "push" or given.get("format") == "eval-results":
-        yield "a repository or a dataset of the hub"
-        return
-    models = given.get("models") or [given["model"]]
+        models = given.get("models") or [given["model"]]
         unknown = [each for each in models if not _known_model(each)]
         assert not unknown, f"no such models: {unknown}"
     if given.get("suite"):

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("results", nargs="+", type=Path, metavar="RESULTS", help="results of one model, or folders of them")
     add("--repo", required=True, metavar="ORG/NAME", help="repository of the model on the hub")
     add("--open", action="store_true", help="open the pull request (default: show what it would hold)")
-    add("--model", metavar="NAME", help="name of the model in the results, if they are of several")
+    add("--model", metavar="NAME", help="name of the model in the results (default: the only one)")
     add("--protocol", choices=("official", "strict"), help="protocol of the scores (default: that of the results)")
     add(
         "--meta",
