@@ -1,7 +1,7 @@
 """Opens a bundle: a zip of results, imported scores and small pictures, which `llave bundle` writes.
 
-Records and rows are `results/MODEL/REVISION/TASK.json` and `TASK.queries.jsonl`. Imported scores are in `imported/`. Media
-are `pictures/NUMBER/NAME`, where the number stands for the folder that records name.
+Records and rows are `results/MODEL/REVISION/TASK.json` and `TASK.queries.jsonl`. Imported scores are in `imported/`.
+Media are `pictures/NUMBER/NAME`, where the number stands for the folder that records name.
 """
 
 from __future__ import annotations
