@@ -15,6 +15,7 @@ ABOUT = "show all commands, one command's options, or environment variables"
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Evaluate a model": ("run", "doctor", "embed", "diagnose"),
     "See results": ("board", "compare", "show", "validate", "export", "import"),
+    "Look closer": ("curves", "sensitivity", "contamination", "agree", "power"),
     "Train a model": ("train",),
     "Look up names": ("models", "suites", "tasks"),
     "Keep vectors": ("store",),
