@@ -84,6 +84,7 @@ def overlap(
     progress: Progress,
     *,
     workers: int,
+    pairs: int = 0,
     exact: bool = False,
 ) -> list[TaskOverlap]:
     """Finds the test items that training data has.
@@ -92,8 +93,9 @@ def overlap(
         datasets: the test data.
         training: items, each with its place in the training data.
         digests: the digests of files.
-        progress: hears how many items were compared.
+        progress: hears how many test pictures were read. The caller says how many pairs of training data were.
         workers: number of threads that decode pictures.
+        pairs: number of pairs of the training data.
         exact: whether pictures count only if their bytes are the same, so that none is decoded.
     """
     tested = _Tested()
@@ -113,11 +115,10 @@ def overlap(
             looks += own
             progress.advance(1)
         search = _Search(tested, pictures, LooksIndex(looks), TextIndex(tested.texts), digests, exact)
-        progress.phase("training data", 0)
+        progress.phase("training data", pairs)
         items = _once(training)
         while block := list(islice(items, _BLOCK)):
             search.compare(block, pool)
-            progress.advance(len(block))
     return [_of_task(dataset, tested.found) for dataset in datasets]
 
 

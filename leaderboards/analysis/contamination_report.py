@@ -73,14 +73,14 @@ def contamination_report(
         "train": train,
         "tasks": [
             {
-                "task": each.dataset.task.name,
-                "queries": len(each.hit),
-                "hit": np.flatnonzero(each.hit).tolist(),
+                "task": task.dataset.task.name,
+                "queries": len(task.hit),
+                "hit": np.flatnonzero(task.hit).tolist(),
                 "found": [
                     {"role": role, "content": text, "how": how, "where": where} for role, text, how, where in own
                 ],
             }
-            for each, own in ((each, _hits(each)) for each in found)
+            for task, own in ((task, _hits(task)) for task in found)
         ],
         "models": [
             {"model": each.model, "score": each.score, "without": each.clean, **change_figures(each.change)}

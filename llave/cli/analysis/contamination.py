@@ -13,6 +13,7 @@ from llave.cli.flags import DONE, Number, add_task_flags, columns_of, console, n
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from harness.progress import Progress
     from harness.types import Item
     from leaderboards.board.entries import Entry
     from trainers.data.mmeb_train import Subset
@@ -68,7 +69,8 @@ def run(options: argparse.Namespace) -> int:
     with ProgressBar(console(stderr=True)) as progress:
         cache = DatasetCache(digests, progress, workers)
         datasets = [cache.load(task, EvalConfig(limit=options.limit)) for task in tasks]
-        found = overlap(datasets, _items(training), digests, progress, workers=workers, exact=options.exact)
+        items, pairs = _items(training, progress), sum(map(len, training))
+        found = overlap(datasets, items, digests, progress, workers=workers, pairs=pairs, exact=options.exact)
     digests.flush()
     scores, notes = clean_scores(entries, found)
     print_report(contamination_report(options.train, found, scores, notes, options.most), options.format)
@@ -107,8 +109,9 @@ def _training(options: argparse.Namespace) -> Sequence[Subset]:
     return load_training_data(config).subsets
 
 
-def _items(subsets: Sequence[Subset]) -> Iterator[tuple[str, Item]]:
+def _items(subsets: Sequence[Subset], progress: Progress) -> Iterator[tuple[str, Item]]:
     for subset in subsets:
         for index in range(len(subset)):
             for item in subset.pair(index).items:
                 yield subset.where(index), item
+            progress.advance(1)
