@@ -31,11 +31,12 @@ class Looks:
 
     def colours(self, part: int) -> Floats:
         """The colours of a part, `(8 * 8 * 3,)`, with mean 0 and length 1."""
-        box = tuple(_THUMB / _SIDE * end for end in _BOXES[part])
-        tiny = self.small.resize((_TINY, _TINY), Image.Resampling.BOX, box)
-        found = np.asarray(tiny, np.float32).ravel()
-        found = found - found.mean()
-        return found / max(float(np.linalg.norm(found)), 1.0)
+        left, top, right, bottom = (_THUMB / _SIDE * end for end in _BOXES[part])
+        tiny = self.small.resize((_TINY, _TINY), Image.Resampling.BOX, (left, top, right, bottom))
+        colours = np.asarray(tiny, np.float32).ravel()
+        colours = colours - colours.mean()
+        found: Floats = colours / max(float(np.linalg.norm(colours)), 1.0)
+        return found
 
 
 MOST_APART = 44
