@@ -1,6 +1,7 @@
 """Which test queries and targets occur in training data, and what scores are without those queries.
 
-Media are the same if their bytes are, and alike if `lookalikes` says so; of a video, frames at equal distances count.
+Media are the same if their bytes are, and alike if `lookalikes` says so. Of a video, frames at
+equal distances count.
 Of an item with media only these count, since questions and labels are shared by nature. An item of text alone occurs if
 `texts` says so. A query is hit if it occurs, or one of its right targets does.
 """

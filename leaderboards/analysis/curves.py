@@ -1,7 +1,7 @@
 """Scores of shorter and coarser vectors, from the vectors of one encode.
 
 A setting is a width, a number format and a scope. A width below the full one takes the first numbers of each vector, as
-Matryoshka training intends (Kusupati et al., "Matryoshka Representation Learning", 2022). Vectors of cosine models are
+Matryoshka training intends. Source: Kusupati et al., "Matryoshka Representation Learning", 2022. Vectors of cosine models are
 brought to unit length before they are rounded. Queries and targets are rounded alike.
 """
 
@@ -45,7 +45,7 @@ class VectorSetting:
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """The score of a setting in a mean over datasets, and its change against full width in fp32 of the same scope."""
+    """The mean score of a setting, and its change against full width in fp32 of the same scope."""
 
     setting: VectorSetting
     score: float

@@ -1,10 +1,10 @@
 """Pictures that are nearly the same: resized, recompressed or cropped a little, by a perceptual hash.
 
-The hash has the signs of the 255 lowest frequencies of a picture of 32 x 32, about their median (pHash: Zauner,
-"Implementation and benchmarking of perceptual image hash functions", 2010). A picture has the hash of all of
-it, and those of parts from which a twentieth or a tenth is cut off. Two pictures are alike if all of one is near a part
-of the other, and their colours at 8 x 8 places are correlated too: drawings on a plain ground share their grey. Of 600
-real pictures no two others were nearer than 54 of 255 bits, and copies were within 44.
+The hash has the signs of the 255 lowest frequencies of a picture of 32 x 32, about their median. Source: Zauner,
+"Implementation and benchmarking of perceptual image hash functions", 2010 (pHash). A picture has the hash of all of it.
+It also has those of parts from which a twentieth or a tenth is cut off. Two pictures are alike if all of one is near a
+part of the other. Their colours at 8 x 8 places must be correlated too, since drawings on a plain ground share their
+grey. Of 600 real pictures no two others were nearer than 54 of 255 bits, and copies were within 44.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ FORMAT = 1
 
 
 class PlotSeries(TypedDict):
-    """A line of a plot: points of (bytes of a vector, score, low and high end of its interval), in fractions."""
+    """A line of a plot. A point is the bytes of a vector, the score, and both ends of its interval, in fractions."""
 
     name: str
     points: list[list[float]]

@@ -1,4 +1,4 @@
-"""How far a score depends on each choice of the protocol: one switch at a time, against the evaluation as asked for."""
+"""How far a score depends on each choice of the protocol, one switch at a time."""
 
 from __future__ import annotations
 
