@@ -1,8 +1,8 @@
 """Scores of shorter and coarser vectors, from the vectors of one encode.
 
 A setting is a width, a number format and a scope. A width below the full one takes the first numbers of each vector, as
-Matryoshka training intends. Source: Kusupati et al., "Matryoshka Representation Learning", 2022. Vectors of cosine models are
-brought to unit length before they are rounded. Queries and targets are rounded alike.
+Matryoshka training intends. Source: Kusupati et al., "Matryoshka Representation Learning", 2022. Vectors of cosine
+models are brought to unit length before they are rounded. Queries and targets are rounded alike.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """How many queries, datasets or seeds a difference needs to be seen, by the tests that `llave compare` makes.
 
-The test is two-sided at 5 %. A mean over K datasets of n_k queries has the variance `sum(v_k / n_k) / K**2`.
-Here v_k is the variance of a query's difference times the design effect of its clusters. Source of the sample sizes: Cohen,
-"Statistical Power Analysis for the Behavioral Sciences", 1988, chapter 2.
-For paired proportions: Connor, "Sample size
+The test is two-sided at 5 %. A mean over K datasets of n_k queries has the variance `sum(v_k / n_k) / K**2`. Here v_k
+is the variance of a query's difference times the design effect of its clusters. Source of the sample sizes: Cohen,
+"Statistical Power Analysis for the Behavioral Sciences", 1988, chapter 2. For paired proportions: Connor, "Sample size
 for testing differences in proportions for the paired-sample design", 1987.
 """
 

@@ -1,9 +1,9 @@
 """Texts that occur in other texts, or nearly so: an exact join of sets of shingles.
 
 A text is its words in lower case. Its shingles are all runs of five characters. It occurs in another text if that has
-at least 80 % of them. That may have at most 200 more, which leaves room for an instruction. The join is exact: a text that occurs
-shares one of its few smallest shingles by any fixed order. So nothing is missed by chance, as it can be with MinHash.
-Source: Bayardo, Ma and Srikant, "Scaling up all pairs similarity search", 2007.
+at least 80 % of them. That may have at most 200 more, which leaves room for an instruction. The join is exact: a text
+that occurs shares one of its few smallest shingles by any fixed order. So nothing is missed by chance, as it can be
+with MinHash. Source: Bayardo, Ma and Srikant, "Scaling up all pairs similarity search", 2007.
 """
 
 from __future__ import annotations
