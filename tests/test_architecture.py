@@ -59,7 +59,7 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
         {"board", "submission"},
         {"run_table", "result_list"},
         {"compare"},
-        {"page"},
+        {"page", "analysis"},
     ),
     "llave": ({"words", "shadows", "process"}, {"api"}, {"cli"}, {"__main__"}),
     "trainers": ({"config", "loss"}, {"recipes", "data"}, {"monitor"}, {"engine"}, {"estimate", "train"}),

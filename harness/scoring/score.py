@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
 from harness.data.dataset import Dataset, MediaPlace
-from harness.encoding.store import Store
 from harness.scoring.clusters import clusters_of
 from harness.scoring.groups import Groups
 from harness.scoring.intervals import Clusters
@@ -20,6 +20,13 @@ from harness.types import FloatArray, IndexArray, Item, ModelSpec, ProtocolName,
 
 _HIT = Metric("hit", 1)
 _NONE: IndexArray = np.empty(0, dtype=np.int32)
+
+
+class VectorReader(Protocol):
+    """Where vectors are read: the store, or a view of it."""
+
+    def get(self, keys: Sequence[bytes]) -> FloatArray:
+        """Returns the vectors `(n, d)` in the order of `keys`, as an array of the caller's own."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +57,9 @@ class Scored:
         return sum(ranking.tied for ranking in self.rankings)
 
 
-def score(dataset: Dataset, keys: DatasetKeys, store: Store, spec: ModelSpec, *, protocol: ProtocolName) -> Scored:
+def score(
+    dataset: Dataset, keys: DatasetKeys, store: VectorReader, spec: ModelSpec, *, protocol: ProtocolName
+) -> Scored:
     """Ranks and scores a task from stored vectors. Queries without a vector count as wrong.
 
     Raises: UserError for vectors that are not finite.
@@ -81,7 +90,7 @@ def score(dataset: Dataset, keys: DatasetKeys, store: Store, spec: ModelSpec, *,
     )
 
 
-def rank_dataset(dataset: Dataset, keys: DatasetKeys, store: Store, spec: ModelSpec) -> list[Ranking]:
+def rank_dataset(dataset: Dataset, keys: DatasetKeys, store: VectorReader, spec: ModelSpec) -> list[Ranking]:
     """Returns the rankings of all queries, in their order, with targets numbered as in the dataset.
 
     Targets without a vector are left out of all candidates. A query without a vector, or without a right candidate that
@@ -161,7 +170,7 @@ def _unranked(query: RankQuery, whole_pool: int) -> Ranking:
     )
 
 
-def _pool(store: Store, keys: Sequence[bytes | None], spec: ModelSpec) -> Pool:
+def _pool(store: VectorReader, keys: Sequence[bytes | None], spec: ModelSpec) -> Pool:
     """Returns targets whose vectors are read from the store when they are needed."""
 
     def read(indexes: IndexArray) -> FloatArray:
@@ -170,7 +179,7 @@ def _pool(store: Store, keys: Sequence[bytes | None], spec: ModelSpec) -> Pool:
     return Pool(len(keys), read, unit=spec.similarity == "cosine")
 
 
-def _vectors(store: Store, keys: Sequence[bytes | None], spec: ModelSpec) -> FloatArray:
+def _vectors(store: VectorReader, keys: Sequence[bytes | None], spec: ModelSpec) -> FloatArray:
     vectors = store.get([key for key in keys if key is not None])
     return normalise(vectors, out=vectors) if spec.similarity == "cosine" else vectors
 

@@ -147,6 +147,12 @@ def add_task_flags(parser: argparse.ArgumentParser, *, recipe: bool = False) -> 
         + ("; with --recipe, datasets" if recipe else "")
         + " (default: all of the suite or the data)",
     )
+    add_data_flags(group, recipe=recipe)
+
+
+def add_data_flags(group: argparse.ArgumentParser | argparse._ArgumentGroup, *, recipe: bool = False) -> None:
+    """Adds the flags that say where tasks are read."""
+    add = group.add_argument
     add(
         "-d",
         "--data",

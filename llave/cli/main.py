@@ -29,6 +29,7 @@ from llave.cli import (
     show,
     train,
 )
+from llave.cli.analysis import agree, contamination, curves, power, sensitivity
 from llave.cli.flags import FAILED, USER_ERROR, add_speech_flags, complain, is_verbose, speak
 from llave.cli.front import completion, examples, help
 from llave.cli.front.parser import CommandParser
@@ -42,6 +43,11 @@ COMMANDS: Mapping[str, ModuleType] = {
     "train": train,
     "doctor": doctor,
     "diagnose": diagnose,
+    "curves": curves,
+    "sensitivity": sensitivity,
+    "contamination": contamination,
+    "agree": agree,
+    "power": power,
     "embed": embed,
     "models": models,
     "suites": suites,

@@ -34,6 +34,31 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         Example("llave diagnose classical -s demo --plot similarity.png", "a plot of a whole suite"),
         Example("llave diagnose classical --recipe demo", "the training pairs of a recipe"),
     ),
+    "curves": (
+        Example("llave curves runs/results/classical", "all results of a model"),
+        Example("llave curves runs/results/mine -d MMEB-eval --widths 256 512", "data of your own, two widths"),
+        Example("llave curves runs/results/classical --plot curves.png", "a plot beside the table"),
+    ),
+    "sensitivity": (
+        Example("llave sensitivity classical -s demo", "every switch on a suite"),
+        Example("llave sensitivity llave-2b -t MSRVTT_t2v --switch frames", "8, 16 and 64 frames"),
+        Example("llave sensitivity classical -t demo-object --switch scope --switch rule", "two switches"),
+    ),
+    "contamination": (
+        Example("llave contamination --train demo -s demo", "the demo's training pairs against its tasks"),
+        Example("llave contamination --train MMEB-train -s mmeb --results runs/results", "with scores without overlap"),
+        Example("llave contamination --train pairs.jsonl -d questions.jsonl", "your own files"),
+    ),
+    "agree": (
+        Example("llave agree classical null/random", "two models that were evaluated"),
+        Example("llave agree runs/results --queries 50", "all models of a folder"),
+        Example("llave agree runs/results --format json", "every query that all get wrong"),
+    ),
+    "power": (
+        Example("llave power --baseline runs/results/classical --difference 1", "what one point needs"),
+        Example("llave power --baseline old --against new", "from the differences of two models"),
+        Example("llave power --baseline old --runs seed-1 seed-2 seed-3", "how many seeds"),
+    ),
     "train": (
         Example("llave train demo", "a small LLaVE, in a minute on a CPU"),
         Example("llave train demo --set max_steps=100 -o runs/short", "with another setting"),

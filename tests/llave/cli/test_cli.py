@@ -57,6 +57,19 @@ COMMANDS = {
         *("MODEL", "--results", "-s", "--suite", "--queries", "--images", "--fail-on-regression", "-f", "--format"),
     },
     "diagnose": {"MODEL", "--recipe", "--pairs", "--alpha", "--plot", "--json", *TASKS, *MODEL, *ENGINE},
+    "curves": {
+        *("RESULT", "--widths", "--plot", "-f", "--format", "-d", "--data", "--images", "--columns", "--allow-root"),
+        "--store",
+    },
+    "sensitivity": {
+        *("MODEL", "--limit", "--switch", "-o", "--out", "-f", "--format", *TASKS, *MODEL, *ENGINE),
+    },
+    "contamination": {
+        *("--train", "--train-images", "--limit", "--exact", "--results", "--most", "--workers", "-f", "--format"),
+        *TASKS,
+    },
+    "agree": {"MODEL", "--results", "--queries", "-f", "--format"},
+    "power": {"--baseline", "--difference", "--power", "--against", "--runs", "-f", "--format"},
     "train": {
         "RECIPE",
         "--allow-root",

@@ -1,0 +1,1 @@
+"""What vectors and results that exist already can tell."""
