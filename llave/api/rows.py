@@ -101,9 +101,12 @@ def task(
     )
     data = TaskData(rows, tuple(pool.items))
     made = Task(name, None, None, None, None, PythonRows(_digest(data), data, places[1:]), scope="global")
-    graded = ("ndcg@10",) if any(row.grades for row in rows) else ()
-    chosen = tuple(metrics) or tuple(dict.fromkeys((*graded, *made.metrics)))
-    return replace(made, metrics=chosen)
+    return replace(made, metrics=tuple(metrics) or _usual(made.metrics, rows))
+
+
+def _usual(metrics: tuple[str, ...], rows: Sequence[Query]) -> tuple[str, ...]:
+    """The metrics of a task that names none. With grades, nDCG is the main one."""
+    return tuple(dict.fromkeys(("ndcg@10", *metrics))) if any(row.grades for row in rows) else metrics
 
 
 def _groups(task_name: str, groups: Sequence[str], asked: Sequence[object]) -> Sequence[str]:

@@ -14,13 +14,9 @@ from llave.cli.front.parser import CommandParser
 ABOUT = "show all commands, one command's options, or environment variables"
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Evaluate a model": ("run", "doctor", "embed", "diagnose"),
-<<<<<<< HEAD
     "See results": ("board", "compare", "show", "validate"),
-    "Give and take results": ("export", "import", "bundle", "push"),
-=======
-    "See results": ("board", "compare", "show", "validate", "export", "import"),
     "Look closer": ("curves", "sensitivity", "contamination", "agree", "power"),
->>>>>>> f-stored
+    "Give and take results": ("export", "import", "bundle", "push"),
     "Train a model": ("train",),
     "Look up names": ("models", "suites", "tasks"),
     "Keep vectors": ("store",),
