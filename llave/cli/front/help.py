@@ -60,4 +60,4 @@ def overview(about: Mapping[str, str]) -> str:
 
 
 def _line(name: str, about: str) -> str:
-    return fill(about, 79, initial_indent=f"  {name:12}", subsequent_indent=" " * 14)
+    return fill(about, 79, initial_indent=f"  {name:15}", subsequent_indent=" " * 17)
