@@ -35,6 +35,7 @@ ENGINE = {"--store", "--budget", "--workers"}
 COMMANDS = {
     "": {"--version"},
     "run": {
+        "--dry-run",
         "--patience",
         *("MODEL", "-o", "--out", "--limit", "--protocol", "--on-bad-media", "--json", "--config"),
         *(*TASKS, *MODEL, *ENGINE),
@@ -90,7 +91,7 @@ COMMANDS = {
     "bundle": {"RESULTS", "-o", "--output", "--pictures", "--images"},
     "push": {"RESULTS", "--repo", "--open", "--model", "--protocol", "--meta"},
     "validate": {"DIR", "-s", "--suite", "--most"},
-    "doctor": {"MODEL", "--known-answers", "--json", *MODEL},
+    "doctor": {"MODEL", "--against", "--known-answers", "--json", *MODEL},
     "embed": {
         "MODEL",
         "ITEMS.JSONL",
