@@ -75,6 +75,23 @@ def _peak(options: argparse.Namespace, pairs: int) -> int:
     return round(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
 
 
+def texts(options: argparse.Namespace, pairs: int) -> dict[str, object]:
+    """Compares steps on pairs of texts with those of sentence-transformers, on MiniLM."""
+    from lib.text_steps import text_bench
+
+    bench = text_bench(pairs)
+    sides = bench.sides(options.text_micro_batch)
+    bench.agree(sides)
+    seconds = common.in_turns(options.repeats, sides)
+    figures = {
+        f"{name}: times the pairs a second": common.aim(
+            common.ratio(seconds[f"{name}, sentence-transformers"], seconds[name]), at_least=least
+        )
+        for name, least in (("plain", 1.0), ("cached", 1.3))
+    }
+    return {**figures, **_pairs_a_second(pairs, seconds)}
+
+
 def print_peak(options: argparse.Namespace) -> None:
     """Prints the peak memory of this process, or of its GPU, in megabytes."""
     with tempfile.TemporaryDirectory() as folder:
@@ -110,6 +127,9 @@ def main() -> None:
         help="batches whose memory is measured (64 4096)",
     )
     add("--memory-micro-batch", type=int, default=32, help="pairs at once when memory is measured (32)")
+    add("--texts", action="store_true", help="measure steps on pairs of texts only")
+    add("--text-pairs", type=int, nargs="+", default=[64, 512], help="batches of these (64 512)")
+    add("--text-micro-batch", type=int, default=32, help="pairs of texts at once in a cached step (32)")
     add("--repeats", type=int, default=5, help="number of rounds; the median is reported (5)")
     add("--threads", type=int, default=1, help="threads of torch; more than idle processors make it slower (1)")
     add("--out", type=Path, help="file for the figures (results/training.json, or training-SHAPE-DEVICE.json)")
@@ -118,6 +138,11 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     if options.peak:
         print_peak(options)
+        return
+    if options.texts:
+        figures = {f"pairs of texts, batch {pairs}": texts(options, pairs) for pairs in options.text_pairs}
+        kept = {key: vars(options)[key] for key in ("text_pairs", "text_micro_batch", "repeats", "threads")}
+        common.write_report(options.out or common.RESULTS / "training-texts.json", kept, figures)
         return
     figures = {
         "cached step, with gradient checkpointing": cached(options, checkpointing=True),

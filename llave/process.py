@@ -84,7 +84,7 @@ def farewell(arguments: Sequence[str]) -> str:
     several = os.environ.get("WORLD_SIZE", "1") not in ("", "0", "1")
     if several and os.environ.get("RANK", "0") != "0":
         return ""
-    if arguments[:1] != ["train"]:
+    if arguments[:1] != ["train"] or "--dry-run" in arguments:
         return "\nStopped. Finished work is kept: the same command continues from here.\n"
     again = [*arguments, *([] if "--resume" in arguments else ["--resume"])]
     how = "launched as before: llave" if several else "llave"

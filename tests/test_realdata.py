@@ -76,9 +76,8 @@ def test_minilm_reads_texts_sees_no_image_and_is_found_again_without_loading(lla
     assert texts.model["not_seen"] == pictures.model["not_seen"] == ["image"]
     assert done.out.count("does not support image") == 1
 
-    monkeypatch.setattr(
-        "harness.models.libraries.sentence_transformers._load", lambda *_: pytest.fail("the model must not be loaded")
-    )
+    loading = "harness.models.libraries.sentence_transformers.load_model"
+    monkeypatch.setattr(loading, lambda *_: pytest.fail("the model must not be loaded"))
     monkeypatch.setattr("tasks.mmeb.folder.FolderSource.load", lambda *_: pytest.fail("rows must not be read"))
     again = llave(*line, "--seed", 0)
     assert (again.code, again.out) == (0, done.out)

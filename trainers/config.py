@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from types import MappingProxyType
@@ -17,7 +18,7 @@ from harness.settings import pairs_of, read_settings
 SCRATCH = "scratch"
 """The value of `model` that is no checkpoint: a small network with random weights and the vocabulary of the demo."""
 
-NetworkPart: TypeAlias = Literal["tower", "projector", "language"]
+NetworkPart: TypeAlias = Literal["vision", "projector", "language", "head"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class TrainingConfig:
 
     recipe: str
     model: str
-    """Initial checkpoint: a folder, `NAME` or `NAME@COMMIT` on the hub, an alias such as `llave-2b`, or `scratch`."""
+    """What is trained: whatever `llave run` takes that is made of modules of torch, or `scratch`."""
     data: str
     """A folder in the layout of MMEB-train, a JSON Lines file, `demo`, or a dataset on the hub."""
     images: str | None = None
@@ -45,8 +46,9 @@ class TrainingConfig:
     """Which rows of a larger dataset are taken: the first, as in LLaVE's public code, or random ones."""
     weights: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
     """How many times an epoch sees each row of a dataset, by its name. Datasets that are not named: once."""
-    batches: Literal["mixed", "single"] = "mixed"
-    """Whether datasets are mixed within a batch, or each part of a batch comes from a single dataset."""
+    batches: Literal["mixed", "single", "similar"] = "mixed"
+    """`mixed`: random pairs of all datasets. `single`: each part of a batch comes from one dataset. `similar`: pairs of
+    a group, which `llave mine` writes, come in one batch, as in B3."""
     on_bad_media: Literal["stop", "skip"] = "stop"
 
     batch: int = 256
@@ -95,13 +97,11 @@ class TrainingConfig:
     """Norm that the gradient is clipped to. 0: no clipping."""
     precision: Literal["fp32", "bf16"] = "bf16"
     gradient_checkpointing: bool = True
-    frozen: tuple[NetworkPart, ...] = ("tower",)
+    frozen: tuple[NetworkPart, ...] = ("vision",)
     lora_rank: int = 0
     """Rank of the adapters in the language model. 0: no adapters, and the language model itself is trained."""
     lora_alpha: int = 32
     lora_dropout: float = 0.05
-    lora_merge: bool = True
-    """Whether a checkpoint has merged weights, which `llave run` opens, beside the adapter."""
 
     max_length: int | None = None
     """Largest number of tokens in a sequence. None: that of the initial checkpoint."""
@@ -128,7 +128,8 @@ class TrainingConfig:
     cache_mb: int = 512
     """MiB of memory for prepared items, so that small data is prepared once."""
     device: Literal["auto", "cpu"] = "auto"
-    tensorboard: bool = False
+    report_to: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+    """Other places that get the lines of the log."""
 
     def __post_init__(self) -> None:
         _check_choices(self)
@@ -159,8 +160,10 @@ CHANGEABLE = frozenset(
         "eval_limit",
         "workers",
         "cache_mb",
-        "tensorboard",
+        "report_to",
         "lora_merge",
+        "micro_batch",
+        "device",
     }
 )
 """Settings that do not affect the weights, and so may change when a run is resumed."""
@@ -168,6 +171,8 @@ CHANGEABLE = frozenset(
 ADDED: Mapping[str, object] = MappingProxyType({"hardness": "llave", "margin": 0.0})
 """Settings that files of older versions lack, and the values that those runs had."""
 
+_MOST = 2**63
+"""Above all whole numbers that numpy and torch take."""
 _POSITIVE = (
     "batch",
     "gradient_accumulation_steps",
@@ -236,7 +241,8 @@ def _check_numbers(config: TrainingConfig) -> None:
     for names, least in ((_POSITIVE, "above zero"), (_POSITIVE_OR_NONE, "above zero"), (_FROM_ZERO, "zero or more")):
         for name in names:
             value = getattr(config, name)
-            if value is not None and not (0 < value < math.inf or (names is _FROM_ZERO and value == 0)):
+            most = _MOST if isinstance(value, int) else math.inf
+            if value is not None and not (0 < value < most or (names is _FROM_ZERO and value == 0)):
                 _refuse(config, f"{name} is {value}", f"It must be a number {least}.")
     if not math.isfinite(config.margin):
         _refuse(config, f"margin is {config.margin}", "It must be a finite number.")
@@ -266,13 +272,17 @@ def _check_combinations(config: TrainingConfig) -> None:
         _refuse(config, f"matryoshka_dims has {len(dims)} values and matryoshka_weights {len(weights)}", hint)
     if len(set(config.frozen)) == len(get_args(NetworkPart)) and not config.lora_rank:
         _refuse(config, "no part of the network would be trained", "Leave one out of frozen.")
+    for name in ("datasets", "eval_tasks", "frozen", "matryoshka_dims", "report_to"):
+        if repeated := [each for each, times in Counter(getattr(config, name)).items() if times > 1]:
+            _refuse(config, f"{name} names {', '.join(map(str, repeated))} twice", "Name each once.")
+    if config.hard_negatives and config.direction == "target":
+        hint = "Set direction=both or direction=query, or leave hard_negatives out."
+        _refuse(config, "hard negatives are wrong targets of a query, and direction is target", hint)
     if config.lora_rank and "language" in config.frozen:
         hint = "Leave language out of frozen."
         _refuse(config, "adapters are put into the language model, which is frozen", hint)
     if config.eval_steps % config.save_steps:
         what = f"eval_steps is {config.eval_steps} and save_steps is {config.save_steps}"
         _refuse(config, what, "Checkpoints are evaluated: make eval_steps a multiple of save_steps.")
-    if config.eval_steps and config.lora_rank and not config.lora_merge:
-        _refuse(config, "only merged checkpoints can be evaluated", "Set lora_merge=true, or eval_steps=0.")
     if config.grid is not None and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", config.grid):
         _refuse(config, f"grid is {config.grid!r}", "Write columns x rows, such as 2x2.")

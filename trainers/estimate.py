@@ -28,6 +28,7 @@ from trainers.data.training_data import (
     remarks,
 )
 from trainers.engine.initial_checkpoint import adapt_config, find_initial_checkpoint
+from trainers.engine.start import is_llave
 from trainers.monitor.evaluation import CheckpointEvaluator
 
 _FLOAT, _ADAM = 4, 8
@@ -94,9 +95,7 @@ def estimate(config: TrainingConfig, processes: int) -> Estimate:
         plan, steps = data.plan, data.steps
         left_out = tuple(line for lost in data.skipped.values() for line in lost)
         pairs, notes = data.sample(), remarks(config, data)
-    network = _shape(config)
-    check_matryoshka(config, network.language["hidden_size"])
-    trainable, frozen = _parameters(network, config)
+    trainable, frozen, activations = _network(config, processes, pairs)
     return Estimate(
         pairs=dict(zip(plan.names, plan.draws, strict=True)),
         rounded=rounded,
@@ -106,9 +105,24 @@ def estimate(config: TrainingConfig, processes: int) -> Estimate:
         trainable=trainable,
         frozen=frozen,
         state_bytes=_FLOAT * (trainable + frozen) + (_FLOAT + _ADAM) * trainable,
-        activation_bytes=_activations(network, config, processes, pairs),
+        activation_bytes=activations,
         remarks=notes,
     )
+
+
+def _network(config: TrainingConfig, processes: int, pairs: Sequence[Pair]) -> tuple[int, int, int]:
+    """Numbers of trainable and frozen parameters, and bytes of activations. LLaVE's are counted without its weights."""
+    if is_llave(config.model):
+        shape = _shape(config)
+        check_matryoshka(config, shape.language["hidden_size"])
+        return (*_parameters(shape, config), _activations(shape, config, processes, pairs))
+    from trainers.engine.measure import measure
+
+    found = measure(config, [pair for pair in pairs if pair.query is not _LONGEST])
+    if config.micro_batch:
+        return found.trainable, found.frozen, round(config.micro_batch * max(found.query, found.target))
+    of_pair = found.query + found.target + found.negatives
+    return found.trainable, found.frozen, round(config.contrasted // processes * of_pair)
 
 
 def _published_sizes(config: TrainingConfig) -> dict[str, int]:
@@ -157,7 +171,7 @@ def _parameters(shape: LlaveConfig, config: TrainingConfig) -> tuple[int, int]:
 
     with torch.device("meta"):
         network = LlaveNetwork(shape)
-        make_trainable(network, config)
+        make_trainable(network, config, list(network.tower.post_layernorm.parameters()))
     counts = {True: 0, False: 0}
     for parameter in network.parameters():
         counts[parameter.requires_grad] += parameter.numel()
@@ -201,7 +215,7 @@ class _Bytes:
         token = (30 if half else 32) * width + size * (2 * keys + 4 * language["intermediate_size"])
         patch = (24 if half else 32) * inner + size * 2 * tower["intermediate_size"]
         pixels = size * 3 * tower["patch_size"] ** 2
-        seen = 0 if "tower" in config.frozen else pixels + layers(tower["num_hidden_layers"] - 1, inner, patch)
+        seen = 0 if "vision" in config.frozen else pixels + layers(tower["num_hidden_layers"] - 1, inner, patch)
         projected = 0 if "projector" in config.frozen else size * (inner + 2 * width)
         return _Bytes(shape, layers(language["num_hidden_layers"], width, token), seen + projected)
 

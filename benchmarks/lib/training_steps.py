@@ -18,15 +18,15 @@ from harness.models.llave.config import LlaveConfig, read_config
 from harness.models.llave.embedder import LlaveCheckpoint, LlaveEmbedder
 from harness.models.llave.network import LlaveNetwork
 from harness.models.llave.options import LlaveOptions
-from harness.models.llave.prompt import LlaveInput, PromptBuilder
+from harness.models.llave.prompt import PromptBuilder
 from harness.types import MEDIA_TOKEN, Item, Media, ModelSpec
 from lib.llave_shapes import AsPublic, random_network, word_tokenizer, write_config
 from lib.synthetic import write_images
 from trainers.config import TrainingConfig
-from trainers.data.loader import SubBatch
+from trainers.data.loader import PreparedItem, PreparedItems, SubBatch
 from trainers.engine.backend import AccelerateBackend
 from trainers.engine.initial_checkpoint import adapt_config
-from trainers.engine.network import PromptEncoder, make_trainable
+from trainers.engine.network import ready
 from trainers.engine.scratch import write_scratch
 from trainers.engine.step import Stepper
 from trainers.loss.hardness import hardness_weighted_infonce
@@ -47,15 +47,15 @@ class Bench:
     accelerator: Accelerator
     network: LlaveNetwork
     backend: AccelerateBackend
-    queries: Sequence[LlaveInput]
-    targets: Sequence[LlaveInput]
+    queries: Sequence[PreparedItem]
+    targets: Sequence[PreparedItem]
 
     def part(self, pairs: int) -> SubBatch:
         """Pairs that are contrasted with each other, sorted by length as the trainer does."""
         chosen = list(islice(cycle(zip(self.queries, self.targets, strict=True)), pairs))
-        chosen.sort(key=lambda pair: (-pair[0].length, -pair[1].length))
-        queries, targets = ([pair[side] for pair in chosen] for side in (0, 1))
-        return SubBatch([], queries, targets, [], range(pairs), range(pairs), [0] * pairs, all_negatives=0)
+        chosen.sort(key=lambda pair: (-pair[0].features.cost, -pair[1].features.cost))
+        queries, targets = ([pair[side]._replace(id=at) for at, pair in enumerate(chosen)] for side in (0, 1))
+        return SubBatch([], queries, targets, [], [0] * pairs, all_negatives=0)
 
     def step(self, part: SubBatch, micro_batch: int | None) -> float:
         """The trainer's own step: computes the gradient, and returns the loss."""
@@ -69,7 +69,7 @@ class Bench:
         self.network.zero_grad()
         embed = AsPublic(self.network)
         with self.accelerator.autocast():
-            query, target = embed(part.queries), embed(part.targets)
+            query, target = (embed([each.features.data for each in side]) for side in (part.queries, part.targets))
         loss = hardness_weighted_infonce(query, target, scale=self.config.logit_scale, alpha=self.config.alpha)
         loss.backward()
         return float(loss.detach())
@@ -99,13 +99,13 @@ def set_up(folder: Path, options: Namespace, shape: str, *, checkpointing: bool)
     )
     shaped = _write(folder / "model", shape, config)
     network = random_network(shaped, options.device, torch.float32)
-    make_trainable(network, config)
     prompter = PromptBuilder(word_tokenizer(_WORDS), None)
     checkpoint = LlaveCheckpoint(FoundCheckpoint("benchmark", folder, None), shaped, LlaveOptions())
     embedder = LlaveEmbedder(ModelSpec("benchmark", "1", "llave/1"), checkpoint, prompter, network)
-    sides = [[embedder.prepare(item, "query").data for item in side] for side in _items(folder / "images", options)]
+    encoder, prepare = ready(embedder, config), PreparedItems(embedder, 0)
+    sides = [[prepare(item, "query") for item in side] for side in _items(folder / "images", options)]
     accelerator = Accelerator(cpu=not on_gpu, mixed_precision="bf16" if on_gpu else "no")
-    backend = AccelerateBackend(accelerator, PromptEncoder(network), config)
+    backend = AccelerateBackend(accelerator, encoder, config)
     return Bench(config, accelerator, network, backend, *sides)
 
 

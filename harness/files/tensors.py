@@ -1,11 +1,15 @@
-"""Reads safetensors files. What is wrong with a file becomes one message that names it."""
+"""Reads and writes safetensors files. What is wrong with a file becomes one message that names it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.errors import UserError
 from harness.files.reading import explain_reading
+from harness.files.writing import explain_os_errors
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,3 +31,27 @@ def read_tensors(path: Path, hint: str = "") -> dict[str, Tensor]:
 
     with explain_reading(path, _KIND, hint):
         return load_file(path)
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Writes a safetensors file, completely or not at all. Raises UserError."""
+    from safetensors.torch import save_file
+
+    partial = path.with_name(f".{path.name}.partial")
+    with explain_writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(dict(tensors), partial, {"format": "pt"})
+        partial.replace(path)
+
+
+@contextmanager
+def explain_writing(path: Path) -> Iterator[None]:
+    """Turns the errors of a full or refusing disk, also those of the library, into a UserError that names `path`."""
+    from safetensors import SafetensorError
+
+    with explain_os_errors(path):
+        try:
+            yield
+        except SafetensorError as error:
+            what = f"{path} could not be written: {error}."
+            raise UserError(what, "Free some space, then continue with --resume.") from None

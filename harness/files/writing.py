@@ -8,7 +8,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, AnyStr, BinaryIO
 
 from harness.errors import UserError
 
@@ -55,7 +55,7 @@ def _temporary(path: Path) -> BinaryIO:
     while True:
         file = path.with_name(f".{path.name[:40]}.{uuid.uuid4().hex}.tmp").open("xb")
         with contextlib.suppress(OSError, ImportError):
-            _lock(file, wait=True)
+            lock(file, wait=True)
         if os.path.exists(file.name):  # else another process swept it away before it was locked
             return file
         file.close()
@@ -68,11 +68,11 @@ def _sweep(folder: Path) -> None:
     _swept.add(folder)
     for path in folder.glob(f".*.{'[0-9a-f]' * 32}.tmp"):
         with contextlib.suppress(OSError, ImportError), path.open("r+b") as file:
-            _lock(file, wait=False)
+            lock(file, wait=False)
             path.unlink()
 
 
-def _lock(file: BinaryIO, *, wait: bool) -> None:
+def lock(file: IO[AnyStr], *, wait: bool) -> None:
     """Locks a file until it is closed. Raises: ImportError on Windows; OSError if it is locked, or on some disks."""
     import fcntl
 

@@ -18,7 +18,7 @@ from harness.models.libraries.mteb import ROWS as MTEB_ROWS
 from harness.models.libraries.remote_code import check_trust
 from harness.models.libraries.sentence_transformers import ROWS as SENTENCE_TRANSFORMERS_ROWS
 from harness.models.llave.embedder import ROWS as LLAVE_ROWS
-from harness.models.recognition import recognize, row_of_hub
+from harness.models.recognition import as_trained, recognize, row_of_hub
 from harness.models.vlm.embedder import ROWS as VLM_ROWS
 from harness.types import ModelHandle, ModelRow, ModelSettings
 
@@ -56,6 +56,7 @@ def open_model(name: str, settings: ModelSettings, note: Callable[[str], None] =
     """
     if is_address(name):
         return server.open_endpoint(name, settings, note)
+    name, settings = as_trained(name, settings)
     row = _match(name, ROWS) or (custom.ROW if custom.NAME.fullmatch(name) else None) or _match(name, installed_rows())
     if row is None and (row := row_of_hub(name, ROWS)):
         name = row.name + name.removeprefix(row.hub)
@@ -69,6 +70,11 @@ def open_model(name: str, settings: ModelSettings, note: Callable[[str], None] =
         row = found.row
     check_trust(row.name, name, settings)
     return row.open(name, settings)
+
+
+def is_named(name: str) -> bool:
+    """Whether a name is of a row of this package or of a class. Plain folders and names on the hub are not."""
+    return _match(name, ROWS) is not None or custom.NAME.fullmatch(name) is not None
 
 
 def pinned_name(name: str, revision: str) -> str:

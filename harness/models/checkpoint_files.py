@@ -153,3 +153,11 @@ def processor_file(folder: Path) -> Path:
     """Returns the file with the settings of the image processor, which has another name in newer checkpoints."""
     separate, joint = (folder / name for name in PROCESSORS)
     return joint if joint.is_file() and not separate.is_file() else separate
+
+
+def processor_name(folder: Path) -> str | None:
+    """The class of the image processor in its file."""
+    fields = JsonFile.read(processor_file(folder)).fields
+    inner = fields.get("image_processor")
+    named = (inner if isinstance(inner, dict) else fields).get("image_processor_type")
+    return named if isinstance(named, str) else None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from harness.errors import UnknownName, UserError
 from harness.files.reading import read_object
+from harness.files.tensors import explain_writing
 from harness.identity import fingerprint
 from harness.media.folders import FolderState, check_before_use
 from harness.models.checkpoint_files import ADAPTER_CONFIG, AGAIN, merge_first
@@ -20,6 +22,10 @@ from harness.models.fitting import try_out
 from harness.models.hub import download, split_commit
 from harness.models.weights import INDEX, check_shards, count_parameters
 from harness.types import Embedder, ModelHandle, ModelSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
 
 T = TypeVar("T")
 
@@ -133,6 +139,27 @@ def checkpoint_handle(spec: ModelSpec, found: FoundCheckpoint, load: Callable[[]
             state.check()
 
     return handle(spec, guarded, check=check)
+
+
+def save_network(network: PreTrainedModel, source: Path, folder: Path, weights: Mapping[str, Tensor]) -> None:
+    """Writes a network as transformers does, beside the tokenizer and the processors of `source`.
+
+    Raises:
+        UserError: if the disk is full.
+    """
+    copy_settings(source, folder)
+    with explain_writing(folder):
+        network.save_pretrained(folder, state_dict=dict(weights))
+
+
+def copy_settings(source: Path, folder: Path) -> None:
+    """Copies the files of a checkpoint that hold neither weights nor what is known of its training."""
+    left = {INDEX, ADAPTER_CONFIG, TRAINING, "recipe.json"}
+    for path in (path for pattern in SETTINGS for path in source.rglob(pattern)):
+        place = path.relative_to(source)
+        if path.name not in left and not any(part[0] == "." for part in place.parts):
+            (folder / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, folder / place)
 
 
 def with_weights(folder: Path) -> Path:

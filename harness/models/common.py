@@ -1,9 +1,10 @@
-"""Code that all models share: handles, settings that are honoured or refused but never ignored, and plain text."""
+"""Code that all models share: handles, what can be trained, settings that are honoured or refused, and plain text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar, cast
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TypeVar, cast, runtime_checkable
 
 from harness.encoding.oom import enough_to_load
 from harness.errors import UserError
@@ -11,10 +12,11 @@ from harness.media.frame_policy import FramePolicy
 from harness.media.images import open_image
 from harness.media.video import map_frames
 from harness.settings import ReadAs
-from harness.types import MEDIA_TOKEN, Embedder, Media, ModelHandle, ModelSettings, ModelSpec
+from harness.types import MEDIA_TOKEN, Embedder, Features, Media, ModelHandle, ModelSettings, ModelSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor, nn
 
 T = TypeVar("T")
 
@@ -47,6 +49,24 @@ def handle(
             return cast("Embedder[object]", load())
 
     return ModelHandle(spec, guarded, needs_answers, check)
+
+
+@runtime_checkable
+class Trainable(Embedder[T], Protocol[T]):
+    """An embedder that is made of modules of torch, and so can be trained."""
+
+    @property
+    def network(self) -> nn.Module:
+        """All weights. Training changes them in place, and decides which of them have gradients."""
+
+    def forward(self, features: Sequence[Features[T]]) -> Tensor:
+        """Returns the vectors `(n, d)` of `embed`, with a graph. The mode of the network decides about dropout."""
+
+    def save(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
+        """Writes a checkpoint in the model's own format into an empty folder, without a change to the network.
+
+        `weights` are on the CPU, and named as in the state dict of `network`.
+        """
 
 
 def cpu_only(name: str, settings: ModelSettings) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from harness.errors import UserError
 from harness.models.checkpoint_files import ADAPTER_CONFIG as ADAPTER
 from harness.models.checkpoint_files import JsonFile, merge_first
-from harness.models.checkpoints import holds_no_model
+from harness.models.checkpoints import TRAINING, holds_no_model
 from harness.models.hub import download, split_commit
 from harness.models.libraries.sentence_files import PREFIX as SENTENCE_TRANSFORMERS
 from harness.models.vlm.recipes import RECIPES, Recipe
-from harness.types import ModelRow
+from harness.types import ModelRow, ModelSettings
 
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*(@.*)?", re.ASCII)
 _MODULES = "modules.json"
@@ -26,6 +27,20 @@ class Recognized(NamedTuple):
 
     row: ModelRow
     why: str
+
+
+def as_trained(name: str, settings: ModelSettings) -> tuple[str, ModelSettings]:
+    """The model that the checkpoint of a training run says it is, and its settings. Other names are unchanged.
+
+    Options that the user gives come before those of the training. Raises UserError for a damaged record.
+    """
+    folder = Path(name).expanduser()
+    opens = _object(folder / TRAINING).get("opens") if folder.is_dir() else None
+    if not isinstance(opens, dict) or not isinstance(opens.get("model"), str):
+        return name, settings
+    given = opens.get("options")
+    trained = {key: str(value) for key, value in given.items()} if isinstance(given, dict) else {}
+    return opens["model"].replace("{folder}", name), replace(settings, options={**trained, **settings.options})
 
 
 def row_of_hub(name: str, rows: Sequence[ModelRow]) -> ModelRow | None:

@@ -80,8 +80,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _next(config: TrainingConfig, folder: Path) -> str:
     """A sentence about what can be done with a checkpoint."""
-    if config.lora_rank and not config.lora_merge:
-        return "It has an adapter without merged weights, so `llave run` cannot open it."
     if is_json_lines(Path(config.data)):
         return f"Evaluate it: llave run {folder} --tasks NAMES (`llave tasks` lists them)"
     return f"Evaluate it: llave run {folder} --suite {'demo' if config.data == 'demo' else 'mmeb'}"

@@ -30,7 +30,7 @@ UNEVEN = (
     "learn_temperature=true",
     "micro_batch=2",
     "gradient_accumulation_steps=2",
-    "frozen=tower",
+    "frozen=vision",
     "learning_rate=1e-4",
 )
 """Settings with several chunks, some without images and some without negatives. Processes must still stay in step."""

@@ -37,7 +37,7 @@ def test_the_llave_recipes_are_the_published_ones(published: dict, size: str):
     assert (config.alpha, config.weight_decay) == (published["alpha"], published["weight_decay"])
     assert config.temperature == published["temperature"]
     assert (config.max_rows_per_dataset, config.max_length) == (published["max_per_dataset"], published["max_length"])
-    assert (config.frozen, config.precision, config.grid) == (("tower",), "bf16", "2x2")
+    assert (config.frozen, config.precision, config.grid) == (("vision",), "bf16", "2x2")
     assert published["backbones"][f"LLaVE-{size}"].lower().split("-")[-1] in config.model.lower()
 
 
@@ -71,7 +71,7 @@ def test_a_config_survives_its_file(name: str):
         ("learning_rate=2e-5", "learning_rate", 2e-5),
         ("micro_batch=none", "micro_batch", None),
         ("micro_batch=4", "micro_batch", 4),
-        ("frozen=tower,projector", "frozen", ("tower", "projector")),
+        ("frozen=tower,projector", "frozen", ("vision", "projector")),
         ("frozen=", "frozen", ()),
         ("matryoshka_dims=64,128", "matryoshka_dims", (64, 128)),
         ("betas=0.9,0.95", "betas", (0.9, 0.95)),
@@ -102,13 +102,13 @@ def test_a_setting_is_read_as_its_kind(setting: str, name: str, value: object):
         ("precision=fp64", "fp32, bf16"),
         ("learn_temperature=yes", "true, false"),
         ("split=train", "diverse_instruction"),
-        ("frozen=tower,projector,language", "no part of the network"),
+        ("frozen=vision,projector,language,head", "no part of the network"),
         ("learning_rate=inf", "learning_rate is inf"),
         ("learning_rate=nan", "learning_rate is nan"),
         ("num_train_epochs=inf", "num_train_epochs is inf"),
         ("matryoshka_dims=8 matryoshka_weights=1,2", "matryoshka_dims has 1 values and matryoshka_weights 2"),
         ("matryoshka_dims=8 matryoshka_weights=0", "matryoshka_weights are (0.0,)"),
-        ("frozen=eyes", "tower, projector, language"),
+        ("frozen=eyes", "vision, projector, language, head"),
         ("warmup_ratio=1", "share of the steps"),
         ("grid=2by2", "columns x rows"),
         ("weights=A", "weights"),
@@ -148,7 +148,10 @@ OLD = {
     "keep": "3",
     "log_every": "9",
     "eval_every": "500",
+    "tensorboard": "true",
 }
+NOW = {"scale": "0.05", "tensorboard": "tensorboard"}
+"""Values that have changed with their names."""
 
 
 @pytest.mark.parametrize("old", RENAMED)
@@ -158,7 +161,7 @@ def test_an_old_name_is_taken_with_one_note(old: str):
     value, new = OLD[old], RENAMED[old]
     more = ["matryoshka_dims=4,8"] if old == "width_weights" else []
     found = override(recipe, [f"{old}={value}", *more], notes.append)
-    assert found == override(recipe, [f"{new}={'0.05' if old == 'scale' else value}", *more])
+    assert found == override(recipe, [f"{new}={NOW.get(old, value)}", *more])
     assert found != override(recipe, more)
     (note,) = notes
     assert note.startswith(f"{old}={value} is now {new}=")

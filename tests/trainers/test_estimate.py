@@ -16,8 +16,8 @@ from trainers.config import TrainingConfig
 from trainers.data.loader import BatchLoader, PreparedItems
 from trainers.data.training_data import load_training_data
 from trainers.engine import network as training_network
-from trainers.engine.initial_checkpoint import open_initial_checkpoint
-from trainers.engine.network import PromptEncoder, make_trainable
+from trainers.engine.network import ready
+from trainers.engine.start import open_start
 from trainers.estimate import _GROUPS, estimate
 
 one_thread = pytest.fixture(autouse=True, scope="module")(llave_files.one_thread)
@@ -41,12 +41,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def kept_for_the_gradient(made: TrainingConfig, folder: Path) -> int:
     """Bytes of all that autograd keeps of one plain batch, the weights and casts of them apart."""
-    data, initial = load_training_data(made), open_initial_checkpoint(made, folder)
-    network = initial.network()
-    make_trainable(network, made)
-    loader = BatchLoader(
-        data.plan, data.subsets, PreparedItems(initial.embedder(network).prepare, 0), 0, 1, made.hard_negatives, 1
-    )
+    data, embedder = load_training_data(made), open_start(made, folder).load()
+    encoder, network = ready(embedder, made), embedder.network
+    loader = BatchLoader(data.plan, data.subsets, PreparedItems(embedder, 0), 0, 1, made.hard_negatives, 1)
     ((part,),) = loader.steps(0, 1)
     kept: dict[int, torch.Tensor] = {}
     shapes = {shape for each in network.parameters() for shape in (each.shape, each.shape[::-1])}
@@ -58,7 +55,7 @@ def kept_for_the_gradient(made: TrainingConfig, folder: Path) -> int:
 
     half = torch.autocast("cpu", torch.bfloat16, enabled=made.precision == "bf16")
     with half, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        PromptEncoder(network)([*part.queries, *part.targets, *part.negatives])
+        encoder(part.items)
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
 
@@ -67,7 +64,7 @@ def kept_for_the_gradient(made: TrainingConfig, folder: Path) -> int:
 def test_activations_are_what_autograd_keeps(place: Path, tmp_path: Path, precision: str, negatives: str):
     """Of all, of all but the tower and the projector, and so of these alone."""
     kept, estimated = [], []
-    for frozen in ("", "tower,projector"):
+    for frozen in ("", "vision,projector"):
         settings = (f"precision={precision}", f"frozen={frozen}", f"hard_negatives={negatives}", "batch=60")
         made = config(place, *settings)
         kept.append(kept_for_the_gradient(made, tmp_path / "start"))
@@ -86,7 +83,7 @@ def test_micro_batches_checkpoints_and_processes_make_activations_fewer(place: P
     assert activations("gradient_accumulation_steps=2") == pytest.approx(whole / 2, rel=1e-6)
     assert activations("micro_batch=12") == pytest.approx(2 * activations("micro_batch=6"), rel=1e-6)
     assert activations("micro_batch=12") < whole / 2 * 1.5
-    assert training_network._GROUPS == _GROUPS
+    assert training_network.GROUPS == _GROUPS
 
 
 @pytest.mark.slow

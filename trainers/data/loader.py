@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import NamedTuple
+
+from PIL.Image import Image
 
 from harness.errors import BadMedia, UserError
 from harness.media.digests import Digests
-from harness.models.llave.prompt import LlaveInput
-from harness.types import Features, Item, Role
+from harness.models.common import without_media
+from harness.plan import seen_by
+from harness.types import Embedder, Features, Item, Role
 from trainers.data.mmeb_train import Subset
 from trainers.data.pairs import Pair, content_key, name_key
 from trainers.data.sampler import BatchPlan, PairIndex
@@ -22,45 +25,48 @@ _AHEAD = 2
 """Number of steps that are prepared while one is computed."""
 
 
+class PreparedItem(NamedTuple):
+    """An item as the model takes it."""
+
+    features: Features[object]
+    id: int
+    """A number that equal items share."""
+    complete: bool
+    """Whether it passes through every part of the network, as a text with an image does."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class SubBatch:
     """Pairs that are contrasted with each other: a whole batch, or one of its parts.
 
-    Prompts are those of this process, with pairs of similar length next to each other. Ids are those of
-    `PreparedItems`, which are the same in all processes.
+    Items are those of this process, with pairs of similar length next to each other. Ids are those of `PreparedItems`,
+    which are the same in all processes.
     """
 
     places: Sequence[PairIndex]
     """The pairs of all processes."""
-    queries: Sequence[LlaveInput]
-    targets: Sequence[LlaveInput]
-    negatives: Sequence[LlaveInput]
-    query_ids: Sequence[int]
-    target_ids: Sequence[int]
+    queries: Sequence[PreparedItem]
+    targets: Sequence[PreparedItem]
+    negatives: Sequence[PreparedItem]
     subsets: Sequence[int]
     """The number of each pair's dataset."""
     all_negatives: int
     """Number of negatives over all processes. The last one is repeated after these, so that shares are equal."""
-    negative_ids: Sequence[int] = ()
 
-
-class PreparedItem(NamedTuple):
-    """An item as the network takes it, and a number that equal items share."""
-
-    prompt: LlaveInput
-    id: int
+    @property
+    def items(self) -> list[PreparedItem]:
+        """Queries, targets and negatives."""
+        return [*self.queries, *self.targets, *self.negatives]
 
 
 class PreparedItems:
-    """Prepares items, and keeps as many as fit into `room` bytes.
+    """Prepares items as evaluation does, and keeps as many as fit into `room` bytes.
 
     With `digests`, items with equal content have equal ids. Without, items that name the same files have.
     """
 
-    def __init__(
-        self, prepare: Callable[[Item, Role], Features[LlaveInput]], room: int, digests: Digests | None = None
-    ) -> None:
-        self._prepare = prepare
+    def __init__(self, embedder: Embedder[object], room: int, digests: Digests | None = None) -> None:
+        self._embedder = embedder
         self._room = room
         self._digests = digests
         self._known: dict[tuple[Item, Role], PreparedItem] = {}
@@ -70,14 +76,35 @@ class PreparedItems:
         """The prepared item. Threads may call it at the same time. Raises BadMedia."""
         found = self._known.get((item, role))
         if found is None:
-            prompt = self._prepare(item, role).data
-            found = PreparedItem(prompt, name_key(item) if self._digests is None else content_key(item, self._digests))
-            size = sum(ids.nbytes for ids in prompt.ids) + sum(picture.crops.nbytes for picture in prompt.pictures)
+            modalities = self._embedder.spec.modalities
+            seen = seen_by(item, modalities)
+            complete = any(medium.kind == "image" for medium in seen.media) or "image" not in modalities
+            found = PreparedItem(
+                self._embedder.prepare(seen, role),
+                name_key(item) if self._digests is None else content_key(item, self._digests),
+                complete and bool(without_media(seen.full_text).strip()),
+            )
+            size = _bytes_of(found.features.data)
             with self._lock:
                 if size <= self._room:
                     self._room -= size
                     self._known[item, role] = found
         return found
+
+
+def _bytes_of(value: object) -> int:
+    """About the memory of prepared data: of its arrays, tensors, pictures and texts."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(map(_bytes_of, value.values()))
+    if isinstance(value, list | tuple):
+        return sum(map(_bytes_of, value))
+    if is_dataclass(value):
+        return sum(_bytes_of(getattr(value, each.name)) for each in fields(value))
+    if isinstance(value, Image):
+        return value.width * value.height * len(value.getbands())
+    return int(getattr(value, "nbytes", 0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,21 +151,18 @@ class BatchLoader:
         mine = range(self.rank * share, (self.rank + 1) * share)
         queries = list(pool.map(lambda at: self._ready(places[at], pairs[at].query, "query"), mine))
         targets = list(pool.map(lambda at: self._ready(places[at], pairs[at].target, "target"), mine))
-        order = sorted(range(share), key=lambda at: (-queries[at].prompt.length, -targets[at].prompt.length, at))
+        order = sorted(range(share), key=lambda at: (-queries[at].features.cost, -targets[at].features.cost, at))
         extra = self._extra(places, pairs)
         equal = math.ceil(len(extra) / self.processes)
         own = [extra[min(at, len(extra) - 1)] for at in range(self.rank * equal, (self.rank + 1) * equal)]
         negatives = list(pool.map(lambda each: self._ready(each[0], each[1], "target"), own))
         return SubBatch(
             places=places,
-            queries=[queries[at].prompt for at in order],
-            targets=[targets[at].prompt for at in order],
-            negatives=[each.prompt for each in negatives],
-            query_ids=[queries[at].id for at in order],
-            target_ids=[targets[at].id for at in order],
+            queries=[queries[at] for at in order],
+            targets=[targets[at] for at in order],
+            negatives=negatives,
             subsets=[places[mine[at]].subset for at in order],
             all_negatives=len(extra),
-            negative_ids=[each.id for each in negatives],
         )
 
     def _extra(self, places: Sequence[PairIndex], pairs: Sequence[Pair]) -> list[tuple[PairIndex, Item]]:

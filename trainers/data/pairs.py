@@ -21,7 +21,7 @@ from harness.identity import fingerprint
 from harness.media.digests import Digests
 from harness.types import Item, Media
 
-_KEYS = ("query", "positive", "negatives")
+_KEYS = ("query", "positive", "negatives", "group")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,8 @@ class Pair:
     query: Item
     target: Item
     negatives: tuple[Item, ...] = ()
+    group: int | None = None
+    """The number of the group of similar pairs that it belongs to, if the data names one."""
 
     @property
     def items(self) -> tuple[Item, ...]:
@@ -72,6 +74,7 @@ class PairFile:
         """A digest of texts and names of media, in the order of the pairs."""
         return digest_of(
             repr([(item.full_text, [each.name for each in item.media]) for item in pair.items])
+            + ("" if pair.group is None else f" group {pair.group}")
             for _, pair in self.pairs
         )
 
@@ -125,7 +128,10 @@ def read_pairs(
 
 def _pair(line: Mapping[str, object], parse: Callable[[object], Item]) -> Pair:
     if not {"query", "positive"} <= set(line) <= set(_KEYS):
-        raise ValueError(f"a pair has the keys query and positive, and may have negatives, not {line!r:.80}")
+        raise ValueError(f"a pair has the keys query and positive, and may have negatives and group, not {line!r:.80}")
+    group = line.get("group")
+    if group is not None and (not isinstance(group, int) or isinstance(group, bool)):
+        raise ValueError("group must be a whole number")
     negatives = line.get("negatives", [])
     if not isinstance(negatives, list):
         raise ValueError("negatives must be a list")
@@ -133,6 +139,7 @@ def _pair(line: Mapping[str, object], parse: Callable[[object], Item]) -> Pair:
         _item("query", line["query"], parse),
         _item("positive", line["positive"], parse),
         tuple(_item("negative", each, parse) for each in negatives),
+        group,
     )
 
 

@@ -38,6 +38,8 @@ class BatchPlan:
     single: bool
     """Whether each part comes from a single dataset."""
     seed: int
+    groups: tuple[tuple[int, ...], ...] = ()
+    """The group of each pair by dataset, if similar pairs are kept together. A group has one number in a dataset."""
 
     @staticmethod
     def over(
@@ -46,8 +48,9 @@ class BatchPlan:
         *,
         batch: int,
         parts: int,
-        mode: Literal["mixed", "single"],
+        mode: Literal["mixed", "single", "similar"],
         seed: int,
+        groups: Sequence[Sequence[int]] = (),
     ) -> BatchPlan:
         """A plan over datasets with these numbers of pairs.
 
@@ -65,6 +68,7 @@ class BatchPlan:
             parts,
             mode == "single",
             seed,
+            tuple(map(tuple, groups)),
         )
         small = [name for name, draws in zip(names, plan.draws, strict=True) if mode == "single" and draws < size]
         if small:
@@ -111,10 +115,22 @@ def _order(plan: BatchPlan, epoch: int) -> NDArray[np.int64]:
     rng = np.random.default_rng([plan.seed, epoch])
     if not plan.single:
         every = np.concatenate(drawn)
-        return every[rng.permutation(len(every))]
+        every = every[rng.permutation(len(every))]
+        return _together(every, plan, rng) if plan.groups else every
     size = plan.batch // plan.parts
     chunks = [each[at : at + size] for each in drawn for at in range(0, len(each) - size + 1, size)]
     return np.concatenate([chunks[at] for at in rng.permutation(len(chunks))])
+
+
+def _together(pairs: NDArray[np.int64], plan: BatchPlan, rng: np.random.Generator) -> NDArray[np.int64]:
+    """The pairs with those of a group behind each other, and the groups in a random order.
+
+    A batch so has whole groups, but for one at each of its ends.
+    """
+    keys = [(int(number), plan.groups[number][row]) for number, row in pairs]
+    names = list(dict.fromkeys(keys))
+    turn = dict(zip(names, rng.permutation(len(names)).tolist(), strict=True))
+    return pairs[np.argsort([turn[key] for key in keys], kind="stable")]
 
 
 def _drawn(plan: BatchPlan, number: int, epoch: int) -> NDArray[np.int64]:

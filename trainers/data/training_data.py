@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -67,11 +67,21 @@ def load_training_data(config: TrainingConfig) -> TrainingData:
             kept = [without_bad(subset, bad) for subset in subsets]
             skipped = {subset.name: lost for subset, lost in kept if lost}
             subsets = tuple(subset for subset, _ in kept)
-    plan = plan_batches({subset.name: len(subset) for subset in subsets}, config)
+    groups = [_groups(subset) for subset in subsets] if config.batches == "similar" else []
+    plan = plan_batches({subset.name: len(subset) for subset in subsets}, config, groups)
     return TrainingData(subsets, plan, config.max_steps or plan.steps(config.num_train_epochs), skipped)
 
 
-def plan_batches(sizes: Mapping[str, int], config: TrainingConfig) -> BatchPlan:
+def _groups(subset: Subset) -> list[int]:
+    """The group of each pair. Raises UserError for a pair without one."""
+    groups = [subset.pair(row).group for row in range(len(subset))]
+    if None in groups:
+        what = f"{subset.where(groups.index(None))} has no group, and batches is similar."
+        raise UserError(what, "Make a file with groups: llave mine MODEL --data PAIRS -o MINED.jsonl")
+    return [each for each in groups if each is not None]
+
+
+def plan_batches(sizes: Mapping[str, int], config: TrainingConfig, groups: Sequence[Sequence[int]] = ()) -> BatchPlan:
     """The batches of a run over datasets with these numbers of pairs. Raises UserError as `BatchPlan.over` does."""
     return BatchPlan.over(
         sizes,
@@ -80,6 +90,7 @@ def plan_batches(sizes: Mapping[str, int], config: TrainingConfig) -> BatchPlan:
         parts=config.gradient_accumulation_steps,
         mode=config.batches,
         seed=config.seed,
+        groups=groups,
     )
 
 

@@ -13,8 +13,8 @@ from accelerate.utils import DistributedType
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from harness.models.llave.prompt import LlaveInput
 from trainers.config import TrainingConfig
+from trainers.data.loader import PreparedItem
 from trainers.engine import state
 
 
@@ -28,8 +28,8 @@ class Backend(Protocol):
     def device(self) -> torch.device:
         """The device of this process."""
 
-    def embed(self, prompts: Sequence[LlaveInput]) -> Tensor:
-        """Unit vectors `(n, width)` in fp32, with a graph unless gradients are off."""
+    def embed(self, items: Sequence[PreparedItem]) -> Tensor:
+        """Vectors `(n, width)` in fp32, with a graph unless gradients are off."""
         ...
 
     def backward(self, loss: Tensor) -> None:
@@ -78,9 +78,9 @@ class AccelerateBackend:
         device: torch.device = self._accelerator.device
         return device
 
-    def embed(self, prompts: Sequence[LlaveInput]) -> Tensor:
+    def embed(self, items: Sequence[PreparedItem]) -> Tensor:
         """Unit vectors `(n, width)` in fp32."""
-        vectors: Tensor = self._encoder(prompts)
+        vectors: Tensor = self._encoder(items)
         return vectors
 
     def backward(self, loss: Tensor) -> None:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 STATE = ".training_state"
 STATE_FILE = f"{STATE}/state.safetensors"
+TALLY_FILE = f"{STATE}/tally.json"
 BEST = "best.json"
 _DAMAGED = "Restore it from a copy, or start another run from the weights of that folder: --set model={}."
 _NAME = re.compile(r"checkpoint-(\d+)")
@@ -70,28 +71,6 @@ def writing(out: Path, step: int) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
-
-
-def copy_template(template: Path, folder: Path) -> None:
-    """Copies everything but weights and hidden files."""
-    shutil.copytree(template, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors", ".*"))
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Writes a safetensors file, completely or not at all. Raises UserError."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
-
-    partial = path.with_name(f".{path.name}.partial")
-    with explain_os_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            save_file(dict(tensors), partial, {"format": "pt"})
-        except SafetensorError as error:
-            raise UserError(
-                f"{path} could not be written: {error}.", "Free some space, then continue with --resume."
-            ) from None
-        partial.replace(path)
 
 
 class WrongTensors(Exception):

@@ -15,15 +15,29 @@ from importlib.util import find_spec
 import torch
 import torch.distributed as dist
 from accelerate import Accelerator, InitProcessGroupKwargs
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, GradientAccumulationPlugin
 
 from harness.encoding.distributed import launched
 from harness.encoding.peers import patience, start_watch
-from harness.errors import RunFailed, UserError
+from harness.errors import RunFailed, UserError, brief
 from trainers.config import TrainingConfig
 
 _LATER = timedelta(minutes=2)
 """How much longer the libraries wait for a peer than `harness.encoding.peers`, which can say which one it is."""
+_UNRECORDED = {
+    "ACCELERATE_GRADIENT_ACCUMULATION_STEPS": "1",
+    "ACCELERATE_DYNAMO_BACKEND": "no",
+    "ACCELERATE_USE_MEGATRON_LM": "false",
+    "ACCELERATE_USE_PARALLELISM_CONFIG": "false",
+}
+"""Variables by which accelerate changes training, and their values without an effect."""
+_SUPPORTED = (
+    DistributedType.NO,
+    DistributedType.MULTI_CPU,
+    DistributedType.MULTI_GPU,
+    DistributedType.FSDP,
+    DistributedType.DEEPSPEED,
+)
 _LOST = ("Connection closed by peer", "Connection reset", "Broken pipe", "timed out", "Timed out", "NCCL", "gloo")
 """Words in the messages of the libraries that connect the processes."""
 
@@ -37,19 +51,40 @@ def join(config: TrainingConfig, minutes: float | None = None) -> Accelerator:
     limit, world = patience(minutes), launched()
     if world.size > 1:
         start_watch(world.rank, world.size, limit)  # before the others are waited for
-    deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED", "false").lower() == "true"
+    _refuse_other_settings()
+    deepspeed = _asked("ACCELERATE_USE_DEEPSPEED")
     return (_join_deepspeed if deepspeed else _join)(config, limit + _LATER)
 
 
 def _join(config: TrainingConfig, timeout: timedelta) -> Accelerator:
+    on_cpu = config.device == "cpu" or not torch.accelerator.is_available()
+    if _asked("ACCELERATE_USE_FSDP"):
+        if os.environ.get("FSDP_VERSION", "1") != "2":
+            raise UserError("Version 1 of FSDP is not supported.", "Set fsdp_version: 2 in the config of accelerate.")
+        if on_cpu:
+            raise UserError("FSDP needs a GPU for each process.", "Use torchrun without FSDP, or DeepSpeed.")
     accelerator = Accelerator(
-        cpu=config.device == "cpu" or not torch.accelerator.is_available(),
+        cpu=on_cpu,
         mixed_precision=_precision(config),
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timeout)],
     )
-    if accelerator.distributed_type == DistributedType.FSDP and not accelerator.is_fsdp2:
-        raise UserError("Version 1 of FSDP is not supported.", "Set fsdp_version: 2 in the config of accelerate.")
+    if accelerator.distributed_type not in _SUPPORTED:
+        raise UserError(f"{accelerator.distributed_type.value} is not supported.", "Use DDP, FSDP2 or DeepSpeed.")
     return accelerator
+
+
+def _asked(variable: str) -> bool:
+    return os.environ.get(variable, "false").lower() in ("true", "1", "yes")
+
+
+def _refuse_other_settings() -> None:
+    """Raises UserError for what accelerate reads from the environment and the recipe does not have."""
+    for variable, usual in _UNRECORDED.items():
+        found = os.environ.get(variable, usual)
+        if found.lower() != usual:
+            hint = f"Unset {variable}, or leave it out of the config of accelerate. The recipe decides what is trained."
+            raise UserError(f"{variable} is {brief(found)}, which would change training without a record.", hint)
 
 
 def _join_deepspeed(config: TrainingConfig, timeout: timedelta) -> Accelerator:
@@ -65,7 +100,11 @@ def _join_deepspeed(config: TrainingConfig, timeout: timedelta) -> Accelerator:
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.distributed")
     group = InitProcessGroupKwargs("gloo", timeout=timeout) if on_cpu else InitProcessGroupKwargs(timeout=timeout)
     try:
-        return Accelerator(mixed_precision=_precision(config), kwargs_handlers=[group])
+        return Accelerator(
+            mixed_precision=_precision(config),
+            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+            kwargs_handlers=[group],
+        )
     except ValueError as error:
         raise UserError(
             f"accelerate refuses the config of DeepSpeed: {error}", "See docs/training.md for one."

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from harness.files.tensors import write_tensors
 from harness.files.writing import explain_os_errors, write_atomic
 from harness.models.llave.config import MODEL_TYPE, LlaveConfig, read_config
 from harness.models.llave.weights import released_name
-from trainers.engine.checkpoint import write_tensors
 
 TOWER = "siglip"
 _SPECIAL, _UNKNOWN = ("<|endoftext|>", "<|im_start|>", "<|im_end|>"), "<unk>"

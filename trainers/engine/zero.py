@@ -11,22 +11,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, cast
 
-import numpy as np
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from harness.errors import UserError
-from harness.models.llave.prompt import LlaveInput
+from harness.models.llave.network import LlaveNetwork
 from trainers.config import TrainingConfig
+from trainers.data.loader import PreparedItem
 from trainers.engine import state
 from trainers.engine.backend import adam
 
 if TYPE_CHECKING:
-    from trainers.engine.network import PromptEncoder
+    from trainers.engine.network import ItemEncoder
 
-_ONE_TOKEN = LlaveInput((np.zeros(1, np.int64),), (), 1)
 _REFUSED = ("optimizer", "scheduler", "fp16", "amp", "torch_autocast", "tensor_parallel", "pipeline")
 """Sections of DeepSpeed's config that replace settings of the recipe, or change what a batch is."""
 
@@ -42,7 +41,7 @@ class _DeepSpeedEngine(Protocol):
     device: torch.device
     optimizer: _ZeroOptimizer
 
-    def __call__(self, prompts: Sequence[LlaveInput]) -> Tensor: ...
+    def __call__(self, items: Sequence[PreparedItem]) -> Tensor: ...
     def set_gradient_accumulation_boundary(self, is_boundary: bool) -> None: ...
     def backward(self, loss: Tensor, *, scale_wrt_gas: bool) -> object: ...
     def step(self) -> object: ...
@@ -55,11 +54,13 @@ class ZeroBackend:
     Raises UserError if DeepSpeed's config contradicts the recipe.
     """
 
-    def __init__(self, accelerator: Accelerator, encoder: PromptEncoder, config: TrainingConfig) -> None:
-        width = encoder.network.language.config.hidden_size
+    def __init__(self, accelerator: Accelerator, encoder: ItemEncoder, config: TrainingConfig) -> None:
+        width = encoder([encoder.blank]).shape[1]
         fill_config(accelerator.deepspeed_plugin.deepspeed_config, config, accelerator.num_processes, width)
-        # stage 3 gathers weights at each pass through the tower, so all processes must make one, whatever their crops
-        encoder.network.crops_at_once = sys.maxsize
+        if isinstance(encoder.network, LlaveNetwork):
+            # stage 3 gathers weights at each pass through the tower, so all processes make one, whatever their crops
+            encoder.network.crops_at_once = sys.maxsize
+        self._blank: PreparedItem = encoder.blank
         optimizer = adam(encoder, config, config.weight_decay)
         self._engine: _DeepSpeedEngine = accelerator.prepare(encoder, optimizer)[0]
         self._is_main: bool = accelerator.is_main_process
@@ -70,9 +71,9 @@ class ZeroBackend:
         """The device of this process."""
         return self._engine.device
 
-    def embed(self, prompts: Sequence[LlaveInput]) -> Tensor:
+    def embed(self, items: Sequence[PreparedItem]) -> Tensor:
         """Unit vectors `(n, width)` in fp32."""
-        return self._engine(prompts)
+        return self._engine(items)
 
     def backward(self, loss: Tensor) -> None:
         """Adds to the gradient. DeepSpeed updates weights in `step` only after a pass outside `no_sync`."""
@@ -158,7 +159,7 @@ class ZeroBackend:
 
     def _make_moments(self) -> None:
         """Makes the optimizer create its moments, by a step with a gradient and a learning rate of zero."""
-        self.backward(0.0 * self.embed([_ONE_TOKEN]).sum())
+        self.backward(0.0 * self.embed([self._blank]).sum())
         self.step(0.0)
 
 

@@ -29,6 +29,11 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def rank() -> int:
+    """The number of this process, 0 without torch.distributed."""
+    return dist.get_rank() if world_size() > 1 else 0
+
+
 def gather(vectors: Tensor) -> Tensor:
     """The rows of every process, in the order of the processes, which may have different numbers of rows.
 

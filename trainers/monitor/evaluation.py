@@ -11,9 +11,8 @@ from harness.data.cache import DatasetCache
 from harness.encoding.distributed import World
 from harness.evaluate import Run, RunSettings
 from harness.media.digests import Digests
-from harness.models.llave.embedder import PREFIX, open_llave
 from harness.progress import NoProgress
-from harness.types import EvalConfig, ModelSettings, Task
+from harness.types import EvalConfig, ModelHandle, Task
 from tasks.catalog import resolve_tasks
 from trainers.config import TrainingConfig
 
@@ -39,14 +38,13 @@ class CheckpointEvaluator:
         cache = DatasetCache(Digests(), NoProgress(), config.workers)
         return CheckpointEvaluator(tasks, config, out, world, cache)
 
-    def scores(self, checkpoint: Path) -> Mapping[str, float]:
+    def scores(self, handle: ModelHandle) -> Mapping[str, float]:
         """The main metric of each task on the main process; empty on others. Every process must call it.
 
         Raises UserError or RunFailed if the evaluation fails.
         """
         store = self.out / ".store"
         device = self.config.device
-        handle = open_llave(f"{PREFIX}{checkpoint}", ModelSettings(device))
         run = Run(
             EvalConfig(limit=self.config.eval_limit),
             RunSettings(self.out / "results", store, workers=self.config.workers, device=device),

@@ -1,19 +1,16 @@
-"""The log of a training run: a JSON Lines file, and TensorBoard on request."""
+"""The log of a training run: a JSON Lines file, and trackers on request."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NotRequired, TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
-from harness.errors import UserError
 from harness.files.reading import bad_line, explain_reading, parse_lines
 from harness.files.writing import explain_os_errors, write_atomic
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+from trainers.monitor.trackers import Tracker
 
 NAME = "log.jsonl"
 _HINT = "Correct the file, or move it away: the run goes on without its lines."
@@ -34,6 +31,9 @@ class StepReport:
     learning_rate: float
     temperature: float
     pairs_per_second: float
+    tokens_per_second: float
+    lost: Mapping[str, int]
+    """Counts over the steps since the last report, as `Tally.lost` has them."""
     seconds: float
     """Seconds since the run was started or resumed."""
     numbers: Mapping[str, float]
@@ -45,30 +45,35 @@ class StepReport:
 class TrainingLog:
     """Writes the log. Lines after the step that a run resumes from (`after`) are removed."""
 
-    def __init__(self, out: Path, after: int, *, tensorboard: bool = False) -> None:
+    def __init__(self, out: Path, after: int, trackers: Sequence[Tracker] = ()) -> None:
         self._path = out / NAME
         kept = [fields for fields in _read(self._path) if fields["step"] <= after]
         write_atomic(self._path, "".join(f"{json.dumps(fields)}\n" for fields in kept))
-        self._writer = _summary_writer(out, after) if tensorboard else None
+        self._trackers = trackers
 
     def add(self, report: StepReport) -> None:
         """Adds a line with the figures of a step. Raises UserError if the disk is full."""
         fields = asdict(report)
         datasets = fields.pop("datasets")
         numbers = fields.pop("numbers")
-        self._write({**fields, **numbers, "datasets": datasets})
+        lost = fields.pop("lost")
+        self._write({**fields, **lost, **numbers, "datasets": datasets})
 
     def add_scores(self, step: int, scores: Mapping[str, float], mean: float) -> None:
         """Adds a line with the scores of a checkpoint by task, and their mean."""
         self._write({"step": step, "mean": mean, "scores": dict(scores)})
 
+    def finish(self) -> None:
+        """Ends the run at the trackers."""
+        for tracker in self._trackers:
+            tracker.finish()
+
     def _write(self, fields: Mapping[str, object]) -> None:
         with explain_os_errors(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(fields) + "\n")
-        if self._writer is not None:
-            for name, value in _leaves(fields):
-                self._writer.add_scalar(name, value, fields["step"])
-            self._writer.flush()
+        numbers = dict(_leaves(fields))
+        for tracker in self._trackers:
+            tracker.log(numbers, int(cast("_Line", fields)["step"]))
 
 
 def scored(out: Path, step: int) -> bool:
@@ -96,15 +101,5 @@ def _leaves(fields: Mapping[str, object], prefix: str = "") -> Iterator[tuple[st
     for name, value in fields.items():
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{name}/")
-        elif isinstance(value, float):
+        elif isinstance(value, int | float) and name != "step":
             yield f"{prefix}{name}", value
-
-
-def _summary_writer(out: Path, after: int) -> SummaryWriter:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise UserError(
-            "TensorBoard is not installed.", 'pip install "llave-bench[train]", or --set tensorboard=false.'
-        ) from None
-    return SummaryWriter(str(out / "tensorboard"), purge_step=after + 1)

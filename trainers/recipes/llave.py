@@ -57,7 +57,7 @@ def _llave(recipe: str, model: str, learning_rate: float) -> TrainingConfig:
         learning_rate=learning_rate,
         warmup_ratio=0.03,
         weight_decay=0.0,
-        frozen=("tower",),
+        frozen=("vision",),
         max_length=4096,
         grid="2x2",
         workers=8,

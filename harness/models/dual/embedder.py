@@ -13,8 +13,8 @@ from harness.errors import BadMedia, UserError
 from harness.identity import library_version
 from harness.media.frame_policy import FramePolicy
 from harness.media.images import open_image
-from harness.models.checkpoint_files import JsonFile, processor_file, read_image_processor
-from harness.models.checkpoints import FoundCheckpoint, checkpoint_handle, find_checkpoint
+from harness.models.checkpoint_files import JsonFile, processor_file, processor_name, read_image_processor
+from harness.models.checkpoints import FoundCheckpoint, checkpoint_handle, find_checkpoint, save_network
 from harness.models.common import float_type, map_pictures, plain_text, side_by_side, torch_device
 from harness.models.dual.families import FAMILIES, DualFamily, Pixels
 from harness.models.dual.options import DualOptions
@@ -79,12 +79,13 @@ class DualEmbedder:
         network: PreTrainedModel,
     ) -> None:
         self.spec = spec
+        self._folder = checkpoint.found.folder
         self._family = checkpoint.family
         self._options = checkpoint.options
         self._choose = FramePolicy.parse(checkpoint.options.frames).choose
         self._reader = reader
         self._image_processor = image_processor
-        self._network = network
+        self.network = network
         self._patch: int = network.config.vision_config.patch_size
 
     def prepare(self, item: Item, role: Role) -> Features[DualInput]:
@@ -104,19 +105,29 @@ class DualEmbedder:
         """Returns vectors `(n, width)` in fp32. All texts share one pass of their tower, and so do all pictures."""
         import torch
 
-        parts = [feature.data for feature in features]
         with torch.inference_mode():
-            texts = iter(self._embed_texts([each.text for each in parts if each.text]))
-            pictures = iter(self._embed_pictures([picture for each in parts for picture in each.pictures]))
-            vectors = []
-            for each in parts:
-                sides = [next(texts)] if each.text else []
-                if each.pictures:
-                    seen = torch.stack([next(pictures) for _ in each.pictures])
-                    unit = self._options.several_media == "unit-mean" and len(seen) > 1
-                    sides.append((torch.nn.functional.normalize(seen, dim=1) if unit else seen).mean(dim=0))
-                vectors.append(self._fuse(sides))
+            return self.forward(features)
+
+    def forward(self, features: Sequence[Features[DualInput]]) -> Tensor:
+        """Returns the vectors with a graph."""
+        import torch
+
+        parts = [feature.data for feature in features]
+        texts = iter(self._embed_texts([each.text for each in parts if each.text]))
+        pictures = iter(self._embed_pictures([picture for each in parts for picture in each.pictures]))
+        vectors = []
+        for each in parts:
+            sides = [next(texts)] if each.text else []
+            if each.pictures:
+                seen = torch.stack([next(pictures) for _ in each.pictures])
+                unit = self._options.several_media == "unit-mean" and len(seen) > 1
+                sides.append((torch.nn.functional.normalize(seen, dim=1) if unit else seen).mean(dim=0))
+            vectors.append(self._fuse(sides))
         return torch.stack(vectors)
+
+    def save(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
+        """Writes a checkpoint as transformers does."""
+        save_network(self.network, self._folder, folder, weights)
 
     def _full_text(self, item: Item, role: Role) -> str:
         included = {"all": True, "queries": role == "query", "none": False}[self._options.instructions]
@@ -163,17 +174,17 @@ class DualEmbedder:
         for row, text in enumerate(texts):
             ids[row, : len(text.ids)] = torch.tensor(text.ids)
             mask[row, : len(text.ids)] = 1
-        device = self._network.device
-        return self._family.text(self._network, ids.to(device), mask.to(device)).float()
+        device = self.network.device
+        return self._family.text(self.network, ids.to(device), mask.to(device)).float()
 
     def _embed_pictures(self, pictures: Sequence[Pixels]) -> Tensor:
         import torch
 
         if not pictures:
             return torch.empty(0)
-        batch = {key: torch.cat([each[key] for each in pictures]).to(self._network.device) for key in pictures[0]}
-        batch["pixel_values"] = batch["pixel_values"].to(self._network.vision_model.dtype)
-        return self._family.image(self._network, batch).float()
+        batch = {key: torch.cat([each[key] for each in pictures]).to(self.network.device) for key in pictures[0]}
+        batch["pixel_values"] = batch["pixel_values"].to(self.network.vision_model.dtype)
+        return self._family.image(self.network, batch).float()
 
     def _fuse(self, sides: Sequence[Tensor]) -> Tensor:
         import torch
@@ -268,7 +279,7 @@ def _load(spec: ModelSpec, checkpoint: DualCheckpoint, settings: ModelSettings) 
     family, folder = checkpoint.family, checkpoint.found.weights_folder()
     limit = checkpoint.options.max_length or 0
     reader = read_tokenizer(folder, family.text_rule(folder), limit, checkpoint.vocabulary)
-    named = (_processor_name(folder) or family.image_processor).removesuffix("Fast").removesuffix("Pil")
+    named = (processor_name(folder) or family.image_processor).removesuffix("Fast").removesuffix("Pil")
     # the Pillow version is taken, so that vectors do not depend on whether torchvision is installed
     image_processor = read_image_processor(folder, f"{named}Pil")
     weights = family.weights(folder) if family.weights else None
@@ -284,11 +295,3 @@ def _load(spec: ModelSpec, checkpoint: DualCheckpoint, settings: ModelSettings) 
         config_path,
     )
     return DualEmbedder(spec, checkpoint, reader, image_processor, network)
-
-
-def _processor_name(folder: Path) -> str | None:
-    """The class of the image processor in its file."""
-    fields = JsonFile.read(processor_file(folder)).fields
-    inner = fields.get("image_processor")
-    named = (inner if isinstance(inner, dict) else fields).get("image_processor_type")
-    return named if isinstance(named, str) else None

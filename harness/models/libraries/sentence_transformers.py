@@ -11,16 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeVar, cast
 
 from harness.errors import UserError
+from harness.files.tensors import explain_writing
 from harness.identity import library_version
 from harness.media.images import open_image
-from harness.models.checkpoint_files import opening
 from harness.models.checkpoints import FoundCheckpoint, checkpoint_handle
 from harness.models.common import float_type, no_options, plain_text, torch_device
-from harness.models.fitting import check_ids, embedding_rows
 from harness.models.libraries.sentence_files import (
     PREFIX,
     check_code,
-    check_files,
     find_model,
     modalities_of,
     read_configs,
@@ -29,7 +27,8 @@ from harness.models.libraries.sentence_files import (
     similarity_of,
     width_of,
 )
-from harness.models.weights import account, count_parameters
+from harness.models.libraries.sentence_loading import load_model, read_model
+from harness.models.weights import count_parameters
 from harness.types import MEDIA_TOKEN, Features, Item, ModelHandle, ModelRow, ModelSettings, ModelSpec, Role, Scalar
 
 if TYPE_CHECKING:
@@ -41,7 +40,6 @@ K = TypeVar("K")
 P = TypeVar("P")
 PIXELS_PER_TOKEN = 28 * 28
 MIN_IMAGE_COST = 256
-_FROM_FILE = "_is_hf_initialized"
 
 Message: TypeAlias = "Mapping[str, str | Sequence[Mapping[str, str | Image]]]"
 Part: TypeAlias = "str | Mapping[str, str | Image] | Sequence[Message]"
@@ -64,7 +62,8 @@ class SentenceEmbedder:
 
     def __init__(self, spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> None:
         self.spec = spec
-        self._model = _load(spec, checkpoint, device)
+        self._checkpoint = checkpoint
+        self._model = load_model(spec, checkpoint, device)
         self._count = token_counter(self._model)
         self._limit = self._model.max_seq_length or 2**31
         prompts = self._model.prompts
@@ -86,6 +85,23 @@ class SentenceEmbedder:
         items = [[((each.data.role, _kind(part)), part) for part in each.data.parts] for each in features]
         return embed_parts(items, lambda key, parts: self._encode(key[0], parts))
 
+    @property
+    def network(self) -> SentenceTransformer:
+        """The modules of the library."""
+        return self._model
+
+    def forward(self, features: Sequence[Features[SentenceInput]]) -> Tensor:
+        """Returns the vectors with a graph, by the library's own steps."""
+        items = [[((each.data.role, _kind(part)), part) for part in each.data.parts] for each in features]
+        return embed_parts(items, lambda key, parts: self._run(key[0], parts))
+
+    def save(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
+        """Writes the weights in a model of the library, as the library does."""
+        model = read_model(self.spec, self._checkpoint, "cpu").to(next(iter(weights.values())).dtype)
+        model.load_state_dict(weights)
+        with explain_writing(folder):
+            model.save_pretrained(str(folder), create_model_card=False)
+
     def _parts(self, full_text: str, images: Sequence[Image]) -> tuple[Part, ...]:
         """One message with all images, if the model takes messages; else images and text, paired if possible."""
         text = plain_text(full_text)
@@ -103,6 +119,16 @@ class SentenceEmbedder:
             parts, batch_size=len(parts), convert_to_tensor=True, normalize_embeddings=False, show_progress_bar=False
         )
         return cast("Sequence[Tensor]", vectors)
+
+    def _run(self, role: Role, parts: Sequence[Part]) -> Tensor:
+        """What `encode_query` and `encode_document` compute, with a graph."""
+        from sentence_transformers.util import batch_to_device, truncate_embeddings
+
+        task = "query" if role == "query" else "document"
+        inputs = self._model.preprocess(list(parts), prompt=self._prompts[role] or None, task=task)
+        vectors: Tensor = self._model(batch_to_device(inputs, self._model.device), task=task)["sentence_embedding"]
+        cut = self._model.truncate_dim
+        return vectors if cut is None else cast("Tensor", truncate_embeddings(vectors, cut))
 
 
 def image_cost(image: Image) -> int:
@@ -181,71 +207,6 @@ def _message(full_text: str, images: Sequence[Image]) -> Message:
         content += [{"type": "text", "text": text}] if text else []
         content += [{"type": "image", "image": image}] if image else []
     return {"role": "user", "content": content}
-
-
-_HINT = """A model with its own code needs --trust-remote-code: docs/models-other.md.
-For a model that needs torchvision, write your own class: docs/add-a-model.md."""
-
-
-def _load(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> SentenceTransformer:
-    """Loads the model. Raises UserError if it is damaged, or if its files promised something else."""
-    import torch
-    from sentence_transformers import SentenceTransformer
-
-    location = str(checkpoint.folder) if checkpoint.commit is None else checkpoint.name
-    dtype = getattr(torch, spec.dtype)
-    hint = f"Compare {', '.join(check_files(checkpoint.folder))} with where they came from. {_HINT}"
-    with opening(Path(location), "a model that sentence-transformers can load", hint):
-        model = SentenceTransformer(
-            location,
-            revision=checkpoint.commit,
-            device=device,
-            trust_remote_code="remote_code" in spec.options,
-            model_kwargs={"dtype": dtype},
-        )
-    _account(checkpoint, model)
-    _keep_text_as_text(model)
-    if model.transformers_model is None:
-        model.to(dtype)  # modules without a network of transformers ignore `model_kwargs`
-    modalities = {"text", "image"}.intersection(model.modalities)
-    if modalities != set(spec.modalities) or model.similarity_fn_name != spec.similarity:
-        raise UserError(
-            f"The files of {location} promise {', '.join(spec.modalities)} and {spec.similarity} similarity; "
-            f"loaded, it has {', '.join(sorted(modalities))} and {model.similarity_fn_name}.",
-            "Compare config.json and processor_config.json, or load it in your own class: docs/add-a-model.md.",
-        )
-    return model
-
-
-def _keep_text_as_text(model: SentenceTransformer) -> None:
-    """Makes the tokenizer read `[SEP]` or `<|endoftext|>` in a text as text.
-
-    A model whose own prompts or messages are written with special tokens keeps the rule of the library.
-    """
-    special = getattr(model.tokenizer, "all_special_tokens", [])
-    written = any(token in prompt for token in special for prompt in model.prompts.values() if prompt)
-    if special and not written and "message" not in model.modalities:
-        model.tokenizer.split_special_tokens = True
-
-
-def _account(checkpoint: FoundCheckpoint, model: SentenceTransformer) -> None:
-    """Raises UserError if weights are missing, which transformers fills with random numbers after a warning.
-
-    transformers marks the weights that come from a file. A pooling head is not needed, and files often lack it.
-    A token id without an embedding is an error too.
-    """
-    from tokenizers import Tokenizer
-
-    network = model.transformers_model
-    marks = {} if network is None else {name: hasattr(each, _FROM_FILE) for name, each in network.named_parameters()}
-    if any(marks.values()):
-        account(
-            checkpoint.folder, [name for name, marked in marks.items() if not marked and "pooler." not in name], [], []
-        )
-    tokenizer = getattr(model.tokenizer, "backend_tokenizer", None)
-    rows = None if network is None else embedding_rows(network)
-    if rows is not None and isinstance(tokenizer, Tokenizer):
-        check_ids(tokenizer, rows, checkpoint.folder / "tokenizer.json", checkpoint.folder / "config.json")
 
 
 def _open(name: str, settings: ModelSettings) -> ModelHandle:

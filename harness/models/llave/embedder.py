@@ -6,20 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
+from harness.files.tensors import write_tensors
 from harness.media.frame_policy import FramePolicy
 from harness.media.images import open_image
 from harness.media.video import map_frames
-from harness.models.checkpoints import FoundCheckpoint, checkpoint_handle, find_checkpoint
+from harness.models.checkpoints import FoundCheckpoint, checkpoint_handle, copy_settings, find_checkpoint
 from harness.models.common import half_on_gpu, torch_device
 from harness.models.fitting import check_ids
 from harness.models.llave.config import MODEL_TYPE, LlaveConfig, grid_resolutions, read_config
 from harness.models.llave.options import LlaveOptions
 from harness.models.llave.prompt import LlaveInput, PromptBuilder, read_prompter, user_turn
 from harness.models.llave.vision import VisualInput, process_frame, process_image, process_video
-from harness.models.llave.weights import find_weights
+from harness.models.llave.weights import find_weights, released_name
 from harness.settings import read_settings
 from harness.types import (
     Features,
@@ -81,7 +83,7 @@ class LlaveEmbedder:
         self.spec = spec
         self._checkpoint = checkpoint
         self._prompter = prompter
-        self._network = network
+        self.network = network
 
     def prepare(self, item: Item, role: Role) -> Features[LlaveInput]:
         """Opens media and tokenizes the prompt. The cost is the number of tokens. Raises BadMedia."""
@@ -102,8 +104,17 @@ class LlaveEmbedder:
         import torch
 
         with torch.inference_mode():
-            vectors: Tensor = self._network([feature.data for feature in features])
+            return self.forward(features)
+
+    def forward(self, features: Sequence[Features[LlaveInput]]) -> Tensor:
+        """Returns the vectors with a graph."""
+        vectors: Tensor = self.network([feature.data for feature in features])
         return vectors
+
+    def save(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
+        """Writes a checkpoint in the released format."""
+        copy_settings(self._checkpoint.found.folder, folder)
+        write_tensors(folder / "model.safetensors", {released_name(name): each for name, each in weights.items()})
 
     def _process(self, medium: Media) -> VisualInput:
         config, options = self._checkpoint.config, self._checkpoint.options

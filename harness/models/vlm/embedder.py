@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import repeat
 from operator import attrgetter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from harness.errors import BadMedia, unknown_name
 from harness.identity import library_version
 from harness.media.frame_policy import FramePolicy
-from harness.models.checkpoints import checkpoint_handle
+from harness.models.checkpoints import checkpoint_handle, save_network
 from harness.models.common import half_on_gpu, map_pictures, torch_device
 from harness.models.tokenizer import PromptTokenizer
 from harness.models.vlm.family import Ids, PixelLimits, Tensors, TokenSpan, Turn, VisualTokens
@@ -63,13 +64,15 @@ class VlmEmbedder:
         tokenizer: PromptTokenizer,
         image_processor: BaseImageProcessor,
         network: PreTrainedModel,
+        processors: Path,
     ) -> None:
         self.spec = spec
         self._recipe = recipe
         self._options = options
         self._tokenizer = tokenizer
         self._image_processor = image_processor
-        self._network = network
+        self.network = network
+        self._processors = processors
 
     def prepare(self, item: Item, role: Role) -> Features[VlmInput]:
         """Opens media and tokenizes the prompt. The cost is the number of tokens. Raises BadMedia."""
@@ -96,10 +99,18 @@ class VlmEmbedder:
         """Returns unit vectors `(n, width)` in fp32."""
         import torch
 
+        with torch.inference_mode():
+            return self.forward(features)
+
+    def forward(self, features: Sequence[Features[VlmInput]]) -> Tensor:
+        """Returns the vectors with a graph."""
         from harness.models.vlm.forward import embed
 
-        with torch.inference_mode():
-            return embed(self._network, self._recipe, [feature.data for feature in features])
+        return embed(self.network, self._recipe, [feature.data for feature in features])
+
+    def save(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
+        """Writes a checkpoint as transformers does, without the LM head."""
+        save_network(self.network, self._processors, folder, weights)
 
     def _process_images(self, media: Sequence[Media]) -> VisualTokens:
         if not media:
@@ -108,9 +119,7 @@ class VlmEmbedder:
         resized = partial(_resized, recipe=recipe)
         images = [image for medium in media for image in map_pictures(medium, self._choose, resized)]
         try:
-            return recipe.family.process_images(
-                images, self._image_processor, self._network.config, recipe.pixel_limits
-            )
+            return recipe.family.process_images(images, self._image_processor, self.network.config, recipe.pixel_limits)
         except ValueError as error:  # such as an aspect ratio that the public code refuses
             names = ", ".join(medium.name for medium in media)
             only = media[0] if len(media) == 1 else None
@@ -122,7 +131,7 @@ class VlmEmbedder:
             return VisualTokens({}, ())
         processor = self._image_processor
         clips = [read_timed_frames(medium, self._choose, recipe.native_video, processor) for medium in media]
-        return video_tokens(clips, recipe.timestamps, processor, self._network.config)
+        return video_tokens(clips, recipe.timestamps, processor, self.network.config)
 
     def _choose(self, total: int, rate: float) -> Sequence[int]:
         """Indexes of the frames that the recipe selects."""
@@ -133,7 +142,7 @@ class VlmEmbedder:
         self, item: Item, role: Role, kinds: tuple[MediaKind, ...], images: VisualTokens, clips: VisualTokens
     ) -> tuple[list[TokenSpan], Ids]:
         """The spans of images and videos, and all ids, with a placeholder token for every visual token."""
-        options, config = self._options, self._network.config
+        options, config = self._options, self.network.config
         found = [(self._recipe.family.image_token, config.image_token_id, images)]
         found += [(VIDEO_TOKEN, config.video_token_id, clips)] if self._recipe.native_video else []
         override = options.query_instruction if role == "query" else options.target_instruction
@@ -165,7 +174,7 @@ class VlmEmbedder:
     def _image_tensors(self, images: VisualTokens, ids: Ids) -> Tensors:
         if not images.tensors:
             return {}
-        return self._recipe.family.finish_inputs(images, ids, self._network.config.image_token_id)
+        return self._recipe.family.finish_inputs(images, ids, self.network.config.image_token_id)
 
 
 def _resized(image: Image, recipe: Recipe) -> Image:
@@ -255,7 +264,8 @@ def _limited(defaults: PixelLimits, options: VlmOptions) -> PixelLimits:
 def _load(
     spec: ModelSpec, recipe: Recipe, options: VlmOptions, files: VlmFiles, settings: ModelSettings
 ) -> VlmEmbedder:
-    return VlmEmbedder(spec, recipe, options, *load_vlm(recipe, files, spec.dtype, torch_device(settings)))
+    loaded = load_vlm(recipe, files, spec.dtype, torch_device(settings))
+    return VlmEmbedder(spec, recipe, options, *loaded, files.processor.folder)
 
 
 ROWS = (

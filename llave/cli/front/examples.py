@@ -29,6 +29,11 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         Example("llave compare runs/results/a runs/results/b --queries 20", "with queries gained and lost"),
         Example("llave compare old new --fail-on-regression 1", "status 1 if new is worse by a point"),
     ),
+    "mine": (
+        Example("llave mine classical -d demo --dataset demo-caption-t2i -o mined.jsonl", "hard negatives"),
+        Example("llave mine classical -d pairs.jsonl -o mined.jsonl --margin 0.1", "fewer that may be right"),
+        Example("llave mine classical -d pairs.jsonl -o mined.jsonl --group 16", "larger groups for batches=similar"),
+    ),
     "diagnose": (
         Example("llave diagnose classical -t demo-object demo-color", "two tasks"),
         Example("llave diagnose classical -s demo --plot similarity.png", "a plot of a whole suite"),

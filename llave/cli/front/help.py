@@ -17,7 +17,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "See results": ("board", "compare", "show", "validate"),
     "Look closer": ("curves", "sensitivity", "contamination", "agree", "power"),
     "Give and take results": ("export", "import", "bundle", "push"),
-    "Train a model": ("train",),
+    "Train a model": ("train", "mine"),
     "Look up names": ("models", "suites", "tasks"),
     "Keep vectors": ("store",),
     "Get help": ("help", "completion"),

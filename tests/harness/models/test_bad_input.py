@@ -154,14 +154,14 @@ def test_an_image_of_any_shape_is_seen(model, tmp_path, size):
 
 def test_without_memory_for_one_item_it_is_named_and_what_came_before_is_kept(folders, tmp_path, monkeypatch):
     model = _load("llave", folders["llave"])
-    run = model._network.language.forward
+    run = model.network.language.forward
 
     def tight(*args, inputs_embeds, **kwargs):
         if inputs_embeds.shape[0] * inputs_embeds.shape[1] > 1500:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
         return run(*args, inputs_embeds=inputs_embeds, **kwargs)
 
-    monkeypatch.setattr(model._network.language, "forward", tight)
+    monkeypatch.setattr(model.network.language, "forward", tight)
     texts = {f"{at:02d}": Item("a cat " * at) for at in range(20)}
     work = [Work(key.encode(), item, "query") for key, item in texts.items()]
     giant = Work(b"giant", Item("a giant " * 400), "query")

@@ -84,6 +84,10 @@ COMMANDS = {
         "--dry-run",
         "--patience",
     },
+    "mine": {
+        *("MODEL", "-d", "--data", "--images", "--dataset", "-o", "--output", "--allow-root"),
+        *("--negatives", "--margin", "--group", *MODEL, *ENGINE),
+    },
     "export": {
         *("RESULTS", "-f", "--format", "-o", "--output", "--model", "--protocol", "-s", "--suite", "--meta"),
     },

@@ -104,6 +104,7 @@ def test_a_number_out_of_range_is_refused_with_the_range(llave, name, flag):
         "doctor": ("classical",),
         "validate": ("r",),
         "embed": ("classical", "i.jsonl", "-o", "v.safetensors"),
+        "mine": ("classical", "--data", "d", "-o", "m.jsonl"),
     }
     limits = flag.type
     for wrong in (-1, 0, limits.most + 1, "word", "1e99", "nan", ""):

@@ -104,7 +104,6 @@ def test_a_dry_run_refuses_what_the_run_would(mine, wrong: tuple[str, ...], said
         ("MMEB-train", (), "--suite mmeb"),
         ("mine.jsonl", (), "--tasks NAMES"),
         ("demo", ("lora_rank=2",), "--suite demo"),
-        ("demo", ("lora_rank=2", "lora_merge=false"), "cannot open it"),
     ],
 )
 def test_the_last_line_says_what_can_be_done_with_the_checkpoint(

@@ -6,12 +6,12 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -19,10 +19,9 @@ from PIL import Image
 from harness.errors import UserError
 from harness.media.digests import Digests
 from harness.media.images import open_image
-from harness.models.llave.prompt import LlaveInput
-from harness.types import Features, Item, Media, Role
+from harness.types import Features, Item, Media, ModelSpec, Role
 from tests.helpers.training_files import BASE
-from trainers.data.loader import BatchLoader, PreparedItems, SubBatch
+from trainers.data.loader import BatchLoader, PreparedItem, PreparedItems, SubBatch
 from trainers.data.mmeb_train import Subset
 from trainers.data.pairs import Pair, PairFile, content_key, name_key
 from trainers.data.sampler import BatchPlan
@@ -48,10 +47,14 @@ def digests(tmp_path: Path) -> Digests:
     return Digests(tmp_path / "digests.db")
 
 
-def prepare(item: Item, role: Role) -> Features[LlaveInput]:
-    """Opens no file; the prompt says what it is of."""
-    ids = np.frombuffer(f"{role} {item.text} {[each.name for each in item.media]}".encode(), np.uint8)
-    return Features(LlaveInput((ids.astype(np.int64),), (), len(ids)))
+class Named:
+    """Opens no file; what it prepares says what it is of."""
+
+    spec = ModelSpec("named", "1", "named/1", modalities=("text", "image", "video"))
+
+    def prepare(self, item: Item, role: Role) -> Features[str]:
+        text = f"{role} {item.text} {[each.name for each in item.media]}"
+        return Features(text, len(text))
 
 
 def pairs_of(root: Path) -> PairFile:
@@ -64,12 +67,16 @@ def loader(
     subset: Subset, digests: Digests | None, *, rank: int = 0, processes: int = 1, batch: int = 8
 ) -> BatchLoader:
     plan = BatchPlan.over({"mine": len(subset)}, {}, batch=batch, parts=1, mode="mixed", seed=0)
-    prepared = PreparedItems(prepare, 2**20, digests)
+    prepared = PreparedItems(Named(), 2**20, digests)
     return BatchLoader(plan, [subset], prepared, rank, processes, negatives=True, workers=2)
 
 
-def said(prompts: list[LlaveInput]) -> list[str]:
-    return [bytes(prompt.ids[0].astype(np.uint8)).decode() for prompt in prompts]
+def said(items: Sequence[PreparedItem]) -> list[str]:
+    return [item.features.data for item in items]
+
+
+def ids(items: Sequence[PreparedItem]) -> list[int]:
+    return [item.id for item in items]
 
 
 def test_items_of_equal_content_have_equal_keys_and_no_others(root: Path, digests: Digests):
@@ -106,26 +113,25 @@ def test_keys_are_the_same_in_another_process(root: Path, digests: Digests):
 def test_copies_of_a_target_have_one_id_and_so_have_negatives_that_are_copies(root: Path, digests: Digests):
     ((part,),) = loader(pairs_of(root), digests).steps(0, 1)
     names = [text.partition("['")[2][0] for text in said(part.targets)]
-    by_name = dict(zip(map(int, names), part.target_ids, strict=True))
-    assert len(set(part.query_ids)) == 8
+    by_name = dict(zip(map(int, names), ids(part.targets), strict=True))
+    assert len(set(ids(part.queries))) == 8
     assert len(set(by_name.values())) == 4
     assert all(by_name[at] == by_name[at + 4] for at in range(4))
     ((unread,),) = loader(pairs_of(root), None).steps(0, 1)
-    assert len(set(unread.target_ids)) == 8
+    assert len(set(ids(unread.targets))) == 8
     assert said(unread.targets) == said(part.targets)
 
 
 def test_a_negative_that_is_a_copy_of_a_target_has_its_id(root: Path, digests: Digests):
     made = [Pair(Item(f"n {at}"), picture(root, f"{at}.png"), (picture(root, f"{at + 4}.png"),)) for at in range(4)]
     ((part,),) = loader(PairFile("mine", root / "mine.jsonl", list(enumerate(made))), digests, batch=4).steps(0, 1)
-    assert part.all_negatives == len(part.negative_ids) == 4
-    assert set(part.negative_ids) == set(part.target_ids)
+    assert part.all_negatives == len(ids(part.negatives)) == 4
+    assert set(ids(part.negatives)) == set(ids(part.targets))
 
 
 def test_processes_share_out_what_one_has_with_the_same_ids(root: Path, digests: Digests):
     def known(part: SubBatch) -> set[tuple[str, int]]:
-        sides = (part.queries, part.query_ids), (part.targets, part.target_ids), (part.negatives, part.negative_ids)
-        return {each for prompts, ids in sides for each in zip(said(list(prompts)), ids, strict=True)}
+        return set(zip(said(part.items), ids(part.items), strict=True))
 
     subset = pairs_of(root)
     for one, left, right in zip(
@@ -142,8 +148,8 @@ def test_a_run_that_goes_on_sees_the_rest(root: Path, digests: Digests):
     whole = list(loader(pairs_of(root), digests, batch=4).steps(0, 5))
     rest = list(loader(pairs_of(root), Digests(root / "new.db"), batch=4).steps(2, 5))
     for (then,), (now,) in zip(whole[2:], rest, strict=True):
-        assert said(list(then.queries)) == said(list(now.queries))
-        assert (then.query_ids, then.target_ids) == (now.query_ids, now.target_ids)
+        assert said(then.queries) == said(now.queries)
+        assert ids(then.items) == ids(now.items)
 
 
 def test_no_file_is_opened_for_ids_without_digests(root: Path, monkeypatch: pytest.MonkeyPatch):
@@ -152,7 +158,7 @@ def test_no_file_is_opened_for_ids_without_digests(root: Path, monkeypatch: pyte
 
     monkeypatch.setattr(Digests, "media", never)
     ((part,),) = loader(pairs_of(root), None).steps(0, 1)
-    assert len(part.target_ids) == 8
+    assert len(ids(part.targets)) == 8
 
 
 def test_a_file_is_looked_at_once_while_there_is_room(root: Path, digests: Digests, monkeypatch: pytest.MonkeyPatch):
@@ -167,12 +173,13 @@ def test_a_file_is_looked_at_once_while_there_is_room(root: Path, digests: Diges
 def test_what_does_not_open_names_its_row(root: Path, digests: Digests):
     (root / "5.png").write_bytes(b"no image")
 
-    def opening(item: Item, role: Role) -> Features[LlaveInput]:
-        for medium in item.media:
-            open_image(medium)
-        return prepare(item, role)
+    class Opening(Named):
+        def prepare(self, item: Item, role: Role) -> Features[str]:
+            for medium in item.media:
+                open_image(medium)
+            return super().prepare(item, role)
 
-    made = replace(loader(pairs_of(root), digests), prepared=PreparedItems(opening, 0, digests))
+    made = replace(loader(pairs_of(root), digests), prepared=PreparedItems(Opening(), 0, digests))
     with pytest.raises(UserError, match=r"mine\.jsonl, line 5: .*5\.png") as refused:
         list(made.steps(0, 1))
     assert "on_bad_media=skip" in refused.value.hint
@@ -185,8 +192,8 @@ def test_a_copy_of_its_own_target_is_no_negative_of_a_query(root: Path, digests:
     draw = torch.Generator().manual_seed(0)
     query, target, negatives = (0.3 * torch.randn(n, 5, generator=draw) for n in (4, 4, 1))
     loss = Stepper(BASE, cast(Backend, SimpleNamespace(device="cpu")), None)._loss(part)
-    for row, number in enumerate(part.target_ids):
+    for row, number in enumerate(ids(part.targets)):
         here, there = (
             loss(query, target, rows=range(row, row + 1), negatives=each) for each in (negatives, -negatives)
         )
-        assert torch.equal(here, there) == (number == part.negative_ids[0])
+        assert torch.equal(here, there) == (number == ids(part.negatives)[0])

@@ -46,7 +46,7 @@ def prompts(golden: Path, model):
 def test_a_cached_step_has_the_recorded_loss_and_gradients(golden: Path, model, prompts, alpha: int) -> None:
     steps = json.loads((golden / "train_step.json").read_text(encoding="utf-8"))
     (row,) = (each for each in steps if each["alpha"] == alpha)
-    network = model._network.requires_grad_(True)
+    network = model.network.requires_grad_(True)
     network.tower.requires_grad_(False)
     network.zero_grad()
     query, target = ([prompts[name] for name in side] for side in zip(*row["pairs"], strict=True))

@@ -18,8 +18,8 @@ from trainers.config import override
 from trainers.data.loader import BatchLoader, PreparedItems
 from trainers.data.training_data import load_training_data
 from trainers.engine.backend import AccelerateBackend
-from trainers.engine.initial_checkpoint import open_initial_checkpoint
-from trainers.engine.network import PromptEncoder, make_trainable
+from trainers.engine.network import ready
+from trainers.engine.start import open_start
 from trainers.engine.step import Stepper
 from trainers.loss.hardness import hardness_weighted_infonce
 
@@ -47,19 +47,18 @@ def test_loss_and_gradients_are_the_recorded_ones(tmp_path: Path, alpha: int, mi
         f"alpha={alpha}",
         "temperature=0.02",
     ]
-    made = override(BASE, [*settings, "batch=4", "frozen=tower", f"micro_batch={micro_batch}"])
+    made = override(BASE, [*settings, "batch=4", "frozen=vision", f"micro_batch={micro_batch}"])
 
-    data, initial = load_training_data(made), open_initial_checkpoint(made, tmp_path / "start")
-    network = initial.network()
-    make_trainable(network, made)
-    prepared = PreparedItems(initial.embedder(network).prepare, 0)
+    data, embedder = load_training_data(made), open_start(made, tmp_path / "start").load()
+    encoder = ready(embedder, made)
+    prepared = PreparedItems(embedder, 0)
     loader = BatchLoader(data.plan, data.subsets, prepared, 0, 1, negatives=False, workers=1)
     (parts,) = loader.steps(0, 1)
-    backend = AccelerateBackend(Accelerator(cpu=True), PromptEncoder(network), made)
+    backend = AccelerateBackend(Accelerator(cpu=True), encoder, made)
     (loss,) = Stepper(made, backend, None).gradient(parts)
 
     assert loss == pytest.approx(recorded["loss"], abs=2e-4)
-    gradients = {released_name(n): p.grad.numpy() for n, p in network.named_parameters() if p.grad is not None}
+    gradients = {released_name(n): p.grad.numpy() for n, p in embedder.network.named_parameters() if p.grad is not None}
     expected = np.load(golden / "train_step_grads.npz")
     names = [name for name in expected.files if name.startswith(f"alpha{alpha}/")]
     assert {name.partition("/")[2] for name in names} == set(gradients)
@@ -86,19 +85,18 @@ def test_settings_of_the_loss_reach_it_and_change_it(tmp_path: Path, settings: s
     losses = []
     for given in ("", settings):
         made = config(tmp_path, "mask_duplicates=false", *given.split())
-        data, initial = load_training_data(made), open_initial_checkpoint(made, tmp_path / "start")
-        network = initial.network()
+        data, embedder = load_training_data(made), open_start(made, tmp_path / "start").load()
         loader = BatchLoader(
             data.plan,
             data.subsets,
-            PreparedItems(initial.embedder(network).prepare, 0),
+            PreparedItems(embedder, 0),
             0,
             1,
             negatives=False,
             workers=1,
         )
         (part,) = next(iter(loader.steps(0, 1)))
-        stepper = Stepper(made, AccelerateBackend(Accelerator(cpu=True), PromptEncoder(network), made), None)
+        stepper = Stepper(made, AccelerateBackend(Accelerator(cpu=True), ready(embedder, made), made), None)
         losses += stepper.gradient([part])
         pairs = stepper.last_pairs
     assert losses[1] == pytest.approx(

@@ -88,8 +88,8 @@ def test_threads_prepare_what_one_thread_does(model, items):
 
 def test_many_crops_go_through_the_tower_in_slices(model, items, monkeypatch):
     wanted, sizes = embed(model, items), []
-    monkeypatch.setattr(model._network, "crops_at_once", 4)
-    model._network.tower.embeddings.register_forward_hook(lambda _module, given, _out: sizes.append(len(given[0])))
+    monkeypatch.setattr(model.network, "crops_at_once", 4)
+    model.network.tower.embeddings.register_forward_hook(lambda _module, given, _out: sizes.append(len(given[0])))
     np.testing.assert_allclose(embed(model, items), wanted, atol=ROUNDING)
     crops = sum(each.layout.crops for item in items for each in model.prepare(item, "query").data.pictures)
     assert max(sizes) == 4
@@ -166,7 +166,7 @@ def test_the_length_for_videos_is_raised_as_in_the_public_evaluation(folder, tmp
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (700, 7), (7, 700)])
 def test_extreme_images_are_seen(model, tmp_path, size):
     prompt = model.prepare(shown("<image>", picture(tmp_path, *size)), "query").data
-    (tokens,) = model._network.visual_tokens(prompt.pictures)
+    (tokens,) = model.network.visual_tokens(prompt.pictures)
     assert len(tokens) == prompt.pictures[0].layout.tokens
     assert np.isfinite(embed(model, [shown("<image>", picture(tmp_path, *size))])).all()
 
@@ -175,9 +175,9 @@ def test_extreme_images_are_seen(model, tmp_path, size):
 def test_newlines_of_videos(folder, media, tmp_path, newline, extra):
     model = opened(change_config(copied(folder, tmp_path / "model"), mm_newline_position=newline)).load()
     prompt = model.prepare(shown("<image>", media[3]), "query").data
-    (tokens,) = model._network.visual_tokens(prompt.pictures)
+    (tokens,) = model.network.visual_tokens(prompt.pictures)
     assert len(tokens) == prompt.pictures[0].layout.tokens == 7 * 2 * 2 + extra
-    is_newline = (tokens == model._network.image_newline).all(dim=1)
+    is_newline = (tokens == model.network.image_newline).all(dim=1)
     assert int(is_newline.sum()) == extra
     assert extra == 0 or bool(is_newline[-1])
 
@@ -227,7 +227,7 @@ def test_a_tower_outside_of_the_folder_is_part_of_the_identity(folder, tmp_path)
 
 def test_half_precision_is_close_and_pooled_in_full(folder, model, items):
     half = opened(folder, dtype="bfloat16").load()
-    assert {each.dtype for each in half._network.parameters()} == {half._network.image_newline.dtype}
+    assert {each.dtype for each in half.network.parameters()} == {half.network.image_newline.dtype}
     vectors = embed(half, items)
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)

@@ -79,7 +79,7 @@ def variant(request, golden: Path, items, tmp_path_factory) -> Variant:
             folder, image_grid_pinpoints=grid, mm_newline_position="one_token", tokenizer_model_max_length=32768
         )
     model = opened(folder).load()
-    network, visual, vectors = model._network, {}, {}
+    network, visual, vectors = model.network, {}, {}
     compute = network.visual_tokens
     features = {name: model.prepare(item, "query") for name, item in items.items()}
     for name, feature in features.items():

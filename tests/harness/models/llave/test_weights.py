@@ -199,7 +199,7 @@ def test_sixteen_bit_checkpoints_are_run_in_the_dtype_asked_for(folder):
     weights = load_file(folder / "model.safetensors")
     change_weights(folder, {name: each.to(torch.bfloat16) for name, each in weights.items()})
     for dtype in ("float32", "bfloat16"):
-        network = opened(folder, dtype=dtype).load()._network
+        network = opened(folder, dtype=dtype).load().network
         assert {each.dtype for each in network.parameters()} == {getattr(torch, dtype)}
     assert np.isfinite(embed(opened(folder).load(), [Item("a cat")])).all()
 

@@ -188,10 +188,10 @@ def test_an_instruction_can_be_overridden_for_either_side(folders):
 def test_only_the_backbone_runs(model, items):
     """No logits, and no states kept but the last."""
     outputs = []
-    hook = model._network.register_forward_hook(lambda _module, _given, output: outputs.append(output))
+    hook = model.network.register_forward_hook(lambda _module, _given, output: outputs.append(output))
     vectors(model, items[:1])
     hook.remove()
-    assert not hasattr(model._network, "lm_head")
+    assert not hasattr(model.network, "lm_head")
     assert outputs[0].get("logits") is None
     assert outputs[0].get("hidden_states") is None
     assert outputs[0].get("past_key_values") is None

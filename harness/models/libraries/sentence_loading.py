@@ -1,0 +1,93 @@
+"""Loads models of sentence-transformers, and checks that all of their weights come from their files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import UserError
+from harness.models.checkpoint_files import opening
+from harness.models.checkpoints import FoundCheckpoint
+from harness.models.fitting import check_ids, embedding_rows
+from harness.models.libraries.sentence_files import check_files
+from harness.models.weights import account
+from harness.types import ModelSpec
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+_FROM_FILE = "_is_hf_initialized"
+_HINT = """A model with its own code needs --trust-remote-code: docs/models-other.md.
+For a model that needs torchvision, write your own class: docs/add-a-model.md."""
+
+
+def load_model(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> SentenceTransformer:
+    """Loads the model. Raises UserError if it is damaged, or if its files promised something else."""
+    import torch
+
+    dtype, location = getattr(torch, spec.dtype), _location(checkpoint)
+    model = read_model(spec, checkpoint, device)
+    _account(checkpoint, model)
+    _keep_text_as_text(model)
+    if model.transformers_model is None:
+        model.to(dtype)  # modules without a network of transformers ignore `model_kwargs`
+    modalities = {"text", "image"}.intersection(model.modalities)
+    if modalities != set(spec.modalities) or model.similarity_fn_name != spec.similarity:
+        raise UserError(
+            f"The files of {location} promise {', '.join(spec.modalities)} and {spec.similarity} similarity; "
+            f"loaded, it has {', '.join(sorted(modalities))} and {model.similarity_fn_name}.",
+            "Compare config.json and processor_config.json, or load it in your own class: docs/add-a-model.md.",
+        )
+    return model
+
+
+def _location(checkpoint: FoundCheckpoint) -> str:
+    return str(checkpoint.folder) if checkpoint.commit is None else checkpoint.name
+
+
+def read_model(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> SentenceTransformer:
+    """The model as the library reads it. Raises UserError if it is damaged."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    location = _location(checkpoint)
+    hint = f"Compare {', '.join(check_files(checkpoint.folder))} with where they came from. {_HINT}"
+    with opening(Path(location), "a model that sentence-transformers can load", hint):
+        return SentenceTransformer(
+            location,
+            revision=checkpoint.commit,
+            device=device,
+            trust_remote_code="remote_code" in spec.options,
+            model_kwargs={"dtype": getattr(torch, spec.dtype)},
+        )
+
+
+def _keep_text_as_text(model: SentenceTransformer) -> None:
+    """Makes the tokenizer read `[SEP]` or `<|endoftext|>` in a text as text.
+
+    A model whose own prompts or messages are written with special tokens keeps the rule of the library.
+    """
+    special = getattr(model.tokenizer, "all_special_tokens", [])
+    written = any(token in prompt for token in special for prompt in model.prompts.values() if prompt)
+    if special and not written and "message" not in model.modalities:
+        model.tokenizer.split_special_tokens = True
+
+
+def _account(checkpoint: FoundCheckpoint, model: SentenceTransformer) -> None:
+    """Raises UserError if weights are missing, which transformers fills with random numbers after a warning.
+
+    transformers marks the weights that come from a file. A pooling head is not needed, and files often lack it.
+    A token id without an embedding is an error too.
+    """
+    from tokenizers import Tokenizer
+
+    network = model.transformers_model
+    marks = {} if network is None else {name: hasattr(each, _FROM_FILE) for name, each in network.named_parameters()}
+    if any(marks.values()):
+        account(
+            checkpoint.folder, [name for name, marked in marks.items() if not marked and "pooler." not in name], [], []
+        )
+    tokenizer = getattr(model.tokenizer, "backend_tokenizer", None)
+    rows = None if network is None else embedding_rows(network)
+    if rows is not None and isinstance(tokenizer, Tokenizer):
+        check_ids(tokenizer, rows, checkpoint.folder / "tokenizer.json", checkpoint.folder / "config.json")
