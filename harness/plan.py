@@ -16,6 +16,7 @@ from harness.identity import item_key, model_fingerprint, result_fingerprint
 from harness.media.images import MediaInfo
 from harness.results.result import Result
 from harness.results.verified import find_result
+from harness.scoring.clustering import is_clustering, labels_of
 from harness.scoring.metrics import Metric
 from harness.scoring.score import DatasetKeys
 from harness.types import MEDIA_TOKEN, EvalConfig, Item, Media, ModelSpec, Role, Task
@@ -86,7 +87,10 @@ def identity_of(task: Task, data_digest: str, spec: ModelSpec, config: EvalConfi
 
 
 def plan_task(dataset: Dataset, identity: str, spec: ModelSpec) -> TaskPlan:
-    """Keys for every item of a dataset, and the item behind each key."""
+    """Keys for every item of a dataset, and the item behind each key. The labels of a clustering have none.
+
+    Raises: UserError for a clustering whose queries have not one label each.
+    """
     fingerprint = model_fingerprint(spec)
     work: dict[bytes, Work] = {}
 
@@ -99,7 +103,12 @@ def plan_task(dataset: Dataset, identity: str, spec: ModelSpec) -> TaskPlan:
 
     task, data = dataset.task, dataset.data
     queries = keys((query.item for query in data.queries), task.query_role)
-    return TaskPlan(dataset, identity, DatasetKeys(queries, keys(data.targets, task.target_role)), work)
+    if is_clustering(task):
+        labels_of(dataset)
+        targets: tuple[bytes | None, ...] = (None,) * len(data.targets)
+    else:
+        targets = keys(data.targets, task.target_role)
+    return TaskPlan(dataset, identity, DatasetKeys(queries, targets), work)
 
 
 def add_work(work: dict[bytes, Work], item: Item, role: Role, model: str, looks: Sequence[MediaInfo]) -> bytes:

@@ -89,6 +89,8 @@ class Query:
     """The name of the group of queries that it belongs to, if the data names one."""
     grades: tuple[int, ...] = ()
     """Grade of relevance of each of `positives`, 1 or more. Empty: all are 1. Metrics other than nDCG ignore it."""
+    official_grades: tuple[int, ...] = ()
+    """The grades that the public code pairs with `positives`. Empty: they are `grades`."""
     excluded: IndexArray = field(default_factory=lambda: np.empty(0, dtype=np.int32))
     """Indexes `(E,)` of targets that a query without a list does not rank, such as itself. None is in `positives`."""
 
@@ -107,6 +109,8 @@ class TaskData:
     If there are groups, every query ranks all of them, and its positives are all targets of one group. No group is
     empty.
     """
+    left_out: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """The ids of queries that were left out, by the note that counts them, such as those without a right target."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,7 +151,7 @@ def unpaired(means: Floats, counts: Floats, share: float = 1.0) -> tuple[Floats,
     """
     total = counts + 2 * share
     centre = (means * counts + share) / total
-    variance = np.where(counts > 0, centre * (1 - centre) / total, np.inf)
+    variance = np.where(counts > 0, centre.clip(0.0) * (1 - centre) / total, np.inf)
     return centre, variance
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from harness.errors import UnknownName, UserError, unknown_name
 from harness.files.reading import is_json_lines, named_reason
 from harness.types import Task
+from tasks.clustering import ROWS as CLUSTERINGS
+from tasks.clustering import clustering_of
 from tasks.corpus.mbeir import mbeir_tasks
 from tasks.corpus.pairs import CAPTION_KEYS, LABEL_KEYS, pair_tasks
 from tasks.corpus.source import CorpusSource, corpus_tasks
@@ -40,13 +42,14 @@ ALL = "all"
 
 
 def all_tasks() -> dict[str, Task]:
-    """Every registered task by name: MMEB, text-video retrieval, MMEB-V2 and V3, the demo, those of other packages.
+    """Every registered task by name: MMEB, its clusterings, text-video retrieval, MMEB-V2 and V3, the demo, and others.
 
     Raises UserError if another package's tasks cannot be loaded, or if a name is taken.
     """
     from tasks.demo.suite import demo_tasks
 
-    tasks = {task.name: task for task in (*MMEB_ROWS, *VIDEO_ROWS, *V2_ROWS, *V3_ROWS, *demo_tasks())}
+    rows = (*MMEB_ROWS, *CLUSTERINGS, *VIDEO_ROWS, *V2_ROWS, *V3_ROWS, *demo_tasks())
+    tasks = {task.name: task for task in rows}
     for entry in entry_points(group=ENTRY_POINTS):
         try:
             added: tuple[Task, ...] = entry.load()()
@@ -72,8 +75,9 @@ def resolve_tasks(
 
     Args:
         names: names of tasks, alone or with commas between them. `NAME@global` overrides the scope. `NAME@union`
-            ranks the targets of the whole suite or folder, or of all names with @union. `all` is every subset of a
-            folder, or the task of a file. A name that has a comma itself is written alone.
+            ranks the targets of the whole suite or folder, or of all names with @union. `NAME@clustering` sorts the
+            queries by their labels. `all` is every subset of a folder, or the task of a file. A name that has a comma
+            itself is written alone.
         suite: the name of a suite. Of a folder, those of its tasks that are there, so its means may be incomplete.
         data: a folder in a layout of MMEB, of text-video retrieval, of a corpus, or of a table with labels or captions;
             a JSON Lines file, which is one task; or such a table. With a folder, subsets need not be registered, and
@@ -179,9 +183,9 @@ def _check_members(
 ) -> None:
     """Raises UserError for a known task that is not in the suite. Unknown names are left to `_pick`."""
     for name in names:
-        dataset = parse_name(name).dataset
-        if members is not None and dataset in known and dataset not in members:
-            raise UserError(f"{dataset} is not in suite {suite}.", f"{suite} has {', '.join(members)}.")
+        parts = parse_name(name)
+        if members is not None and parts.dataset in known and parts.task not in members:
+            raise UserError(f"{parts.task} is not in suite {suite}.", f"{suite} has {', '.join(members)}.")
 
 
 def _local(source: FolderSource, sets: tuple[VideoSet, ...], corpora: tuple[Task, ...]) -> dict[str, Task]:
@@ -213,7 +217,7 @@ def _table_folders(corpora: tuple[Task, ...]) -> set[str]:
 def _members(name: str, local: Mapping[str, Task], registered: Mapping[str, Task]) -> list[Task]:
     """A suite's task as a folder has it: the task, and text-video sets that are a part of it."""
     parts = [task for task in local.values() if task.name != name and published_name(task) == name]
-    return [registered[name], *parts] if name in local else parts
+    return [registered[name], *parts] if parse_name(name).dataset in local else parts
 
 
 def _in_table(
@@ -252,15 +256,16 @@ def _pick(wanted: Iterable[str], known: dict[str, Task], every: Iterable[Task], 
     picked: list[Task] = []
     wanted, every = list(wanted), tuple(every)
     named = (parse_name(name) for name in wanted)
-    pool = every or tuple(known[dataset] for dataset, scope in named if scope == "union" and dataset in known)
+    pool = every or tuple(known[dataset] for dataset, scope, _ in named if scope == "union" and dataset in known)
     for name in wanted:
-        dataset, scope = parse_name(name)
+        dataset, scope, clustering = parse_name(name)
         if dataset in LACKING:
             what = f"{dataset} of MMEB-V3 cannot be run: {LACKING[dataset]}."
             raise UserError(what, "docs/mmeb-v2.md lists what is missing of MMEB-V3.")
         if dataset != ALL and dataset not in known:
             raise unknown_name("task", dataset, known, where)
         tasks = every if dataset == ALL else (known[dataset],)
+        tasks = map(clustering_of, tasks) if clustering else tasks
         if scope == "union":
             picked += [in_union(task, pool) for task in tasks]
         else:

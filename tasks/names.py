@@ -1,10 +1,15 @@
-"""Names of tasks: a dataset, and its scope if that is not the registered one: `@local`, `@global`, `@union`."""
+"""Names of tasks: the name of a dataset, and what is done with it if that is not the registered thing.
+
+`@local`, `@global` and `@union` are another scope. `@clustering` is the task of sorting its queries by their labels.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 from harness.types import Scope
+
+CLUSTERING = "@clustering"
 
 
 class TaskName(NamedTuple):
@@ -13,6 +18,12 @@ class TaskName(NamedTuple):
     dataset: str
     scope: Scope | None
     """The scope in the name. None: the registered scope."""
+    clustering: bool = False
+
+    @property
+    def task(self) -> str:
+        """The name of the task with its registered scope."""
+        return f"{self.dataset}{CLUSTERING}" if self.clustering else self.dataset
 
 
 def is_variant(name: str) -> bool:
@@ -22,6 +33,8 @@ def is_variant(name: str) -> bool:
 
 def parse_name(name: str) -> TaskName:
     """Splits a task's name. `MSCOCO_t2i@global` is the dataset MSCOCO_t2i with global scope."""
+    if name.endswith(CLUSTERING):
+        return TaskName(name.removesuffix(CLUSTERING), None, clustering=True)
     scopes: tuple[Scope, ...] = ("local", "global", "union")
     for scope in scopes:
         if name.endswith(f"@{scope}"):

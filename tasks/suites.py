@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from harness.errors import unknown_name
+from tasks.clustering import ROWS as CLUSTERINGS
 from tasks.mmeb.datasets import META_TASKS, ROWS
 from tasks.mmeb_v2.parts import VIDEO, VISDOC
 from tasks.mmeb_v2.parts import names as v2_names
@@ -147,6 +148,7 @@ def suites() -> dict[str, Suite]:
     every.append(_video_suite(LLAVE, "MSR-VTT (1k-A) and MSVD as LLaVE measures them, in both directions"))
     every.append(_video_suite(MMEB_V2, "text to video as MMEB-V2 measures it"))
     every += _v2_suites()
+    every.append(suite_of("clustering", "the labelled sets of MMEB as clusterings; needs no new vectors", CLUSTERINGS))
     every.append(suite_of("demo", "small drawn scenes and clips; no download", demo_tasks()))
     return {suite.name: suite for suite in every}
 

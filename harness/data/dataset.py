@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from harness.errors import BadMedia, UserError, counted, hints_of
+from harness.errors import BadMedia, UserError, counted, hints_of, shortened
 from harness.identity import FRAMES, fingerprint
 from harness.media.digests import Digests, files_digest
 from harness.media.images import MediaInfo
@@ -69,6 +69,8 @@ def load_dataset(
 ) -> Dataset:
     """Reads a task's rows and checks every medium. Raises UserError listing bad media unless they are skipped."""
     data = task.source.load(task)
+    for reason, ids in data.left_out.items():
+        progress.note(f"{task.name}, {reason.replace('_', ' ')}: {_first(ids)}.")
     if limit is not None:
         data = first_queries(data, limit, whole_pool=task.scope != "local")
     media = list(dict.fromkeys(medium for item in _items(data) for medium in item.media))
@@ -95,13 +97,19 @@ def first_queries(data: TaskData, limit: int, *, whole_pool: bool) -> TaskData:
     used = np.unique(np.concatenate(needed)) if needed else np.array([], dtype=np.int32)
     place = np.full(len(data.targets), -1, dtype=np.int32)
     place[used] = np.arange(len(used), dtype=np.int32)
-    return TaskData(
-        tuple(
+    return replace(
+        data,
+        queries=tuple(
             replace(query, candidates=place[query.candidates], positives=place[query.positives]) for query in queries
         ),
-        tuple(data.targets[index] for index in used),
-        data.notes,
+        targets=tuple(data.targets[index] for index in used),
     )
+
+
+def _first(ids: Sequence[str]) -> str:
+    """The first ids with their total number."""
+    shown = ", ".join(shortened(each) for each in ids[:_SHOWN])
+    return shown if len(ids) <= _SHOWN else f"{shown} and {len(ids) - _SHOWN:,} more"
 
 
 def _items(data: TaskData) -> Iterable[Item]:

@@ -16,6 +16,7 @@ _LIBRARIES = (
     "sentence-transformers",
     "accelerate",
     "numpy",
+    "scikit-learn",
     "pillow",
     "opencv-python-headless",
     "decord",

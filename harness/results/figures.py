@@ -18,9 +18,13 @@ from numpy.typing import NDArray
 
 from harness.results.result import Result
 from harness.results.rows import made_ranking, parse_rows, row_bytes
+from harness.scoring.clustering import Clustering, numbered
 from harness.scoring.intervals import Floats
 from harness.scoring.metrics import QueryRow
 from harness.scoring.ranking import Ranking
+
+_LEAST_RUNS = 3
+"""Two seeds, whose spread can be known, and the official run."""
 
 
 class _Ranks(NamedTuple):
@@ -30,6 +34,7 @@ class _Ranks(NamedTuple):
     worst: tuple[int, ...]
     official: tuple[int, ...]
     grades: tuple[int, ...]
+    official_grades: tuple[int, ...]
     candidates: int
     positives: int
 
@@ -47,6 +52,10 @@ class _Row(NamedTuple):
     """The scores of the top candidates."""
     top_right: list[float]
     """The scores of the right ones among them."""
+    label: int
+    """The first right target."""
+    assigned: tuple[int, ...]
+    """The cluster in each run of a clustering, and the official one last. Empty for other tasks."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +75,8 @@ class Figures:
     """Whether two rows are of one query."""
     odd: int | None
     """The first query whose top candidates contradict its ranks."""
+    clustering: Clustering | None
+    """The labels and clusters of a clustering. None if a row has none, or if rows are of different numbers of runs."""
 
     @property
     def every_ranking(self) -> list[Ranking]:
@@ -96,7 +107,17 @@ def _columns(rows: list[_Row], result: Result) -> Figures:
         np.array(which, dtype=np.int32),
         len({row.query for row in rows}) < len(rows),
         next((number for number, row in enumerate(rows) if not _agrees(row)), None),
+        _clustering(rows),
     )
+
+
+def _clustering(rows: list[_Row]) -> Clustering | None:
+    runs = {len(row.assigned) for row in rows}
+    if len(rows) < 2 or len(runs) != 1 or min(runs) < _LEAST_RUNS:
+        return None
+    columns = ([row.label for row in rows], *zip(*(row.assigned for row in rows), strict=True))
+    labels_N, *strict_SN, official_N = (numbered(np.array(each, dtype=np.int32)) for each in columns)
+    return Clustering(labels_N, np.stack(strict_SN), official_N)
 
 
 def _agrees(row: _Row) -> bool:
@@ -109,16 +130,19 @@ def _agrees(row: _Row) -> bool:
 def _row(row: QueryRow, main_metric: str) -> _Row:
     """The figures of a row whose fields were checked."""
     best, worst, official = (tuple(cast("list[int]", row[f"{each}_rank"])) for each in ("best", "worst", "official"))
-    grades = tuple(cast("list[int]", row.get("grades") or []))
+    grades, shuffled = (tuple(cast("list[int]", row.get(each) or [])) for each in ("grades", "official_grades"))
     positives, top = (cast("list[dict[str, float]]", row[name]) for name in ("positives", "top"))
+    last = cast("int | None", row.get("assigned_official"))
     return _Row(
         cast("str", row["query"]),
         row["right"] is True,
         float(cast("float", row[main_metric])),
         cast("int | None", row.get("cluster")),
-        _Ranks(best, worst, official, grades, cast("int", row["candidates"]), len(positives)),
+        _Ranks(best, worst, official, grades, shuffled, cast("int", row["candidates"]), len(positives)),
         [float(each["score"]) for each in top],
         [float(each["score"]) for each in top if each["right"]],
+        int(positives[0]["target"]),
+        () if last is None else (*cast("list[int]", row.get("assigned", [])), last),
     )
 
 
@@ -134,19 +158,25 @@ def _recognised(data: bytes, result: Result) -> Figures | None:
 
 
 def _matched(found: re.Match[str]) -> _Row:
-    query, right, value, cluster, best, worst, official, grades, candidates, positives, top = found.groups("")
+    query, right, value, cluster, best, worst, official, grades, shuffled, *others = found.groups("")
+    candidates, positives, top, runs, last = others
     ranks = _Ranks(
         _list(best),
         _list(worst),
         _list(official),
         _list(grades or "[]"),
+        _list(shuffled or "[]"),
         int(candidates),
         positives.count('{"target": '),
     )
     own = int(cluster) if cluster else None
     listed = [(float(score), flag == "t") for score, flag in _SCORES.findall(top)]
     top_right = [score for score, is_right in listed if is_right]
-    return _Row(query, right == "true", float(value), own, ranks, [score for score, _ in listed], top_right)
+    label = int(positives.split('"target": ', 1)[1].split(",", 1)[0]) if ranks.positives else 0
+    assigned = (*_list(runs), int(last)) if last else ()
+    return _Row(
+        query, right == "true", float(value), own, ranks, [score for score, _ in listed], top_right, label, assigned
+    )
 
 
 @lru_cache(maxsize=1 << 14)
@@ -179,7 +209,9 @@ def _pattern(main_metric: str) -> re.Pattern[str]:
         rf'\{{"query": ({_TEXT}), "right": ({_FLAG}), {re.escape(json.dumps(main_metric))}: ({_NUMBER}), '
         rf'(?:"cluster": ({_COUNT}), )?'
         rf'"best_rank": ({_many(_RANK)}), "worst_rank": ({_many(_RANK)}), "official_rank": ({_many(_RANK)}), '
-        rf'(?:"grades": ({_many(_RANK)}), )?(?:"right_score": (?:{_NUMBER}|null), )?"candidates": ({_COUNT}), '
+        rf'(?:"grades": ({_many(_RANK)}), )?(?:"official_grades": ({_many(_RANK)}), )?'
+        rf'(?:"right_score": (?:{_NUMBER}|null), )?"candidates": ({_COUNT}), '
         rf'"content": \{{{_CONTENT}\}}, '
-        rf'"positives": ({_many(_POSITIVE)}), "top": ({_many(_TOP)})(?:, "bad_media": {_TEXT})?\}}'
+        rf'"positives": ({_many(_POSITIVE)}), "top": ({_many(_TOP)})(?:, "bad_media": {_TEXT})?'
+        rf'(?:, "assigned": ({_many(_COUNT)}), "assigned_official": ({_COUNT}))?\}}'
     )

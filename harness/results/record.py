@@ -14,6 +14,8 @@ from harness.results.result import FORMAT, Result
 from harness.scoring.score import Scored
 from harness.types import EvalConfig, ModelSpec
 
+_NAMED = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
@@ -57,6 +59,7 @@ def make_record(dataset: Dataset, identity: str, scored: Scored, config: EvalCon
             "digest": dataset.digest,
             "clusters": scored.clusters,
             "notes": dict(dataset.data.notes),
+            "left_out": {reason: list(ids[:_NAMED]) for reason, ids in dataset.data.left_out.items()},
             "places": [{"kind": kind, "folder": os.path.abspath(root)} for kind, root in dataset.places],
         },
         settings={

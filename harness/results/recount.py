@@ -13,6 +13,7 @@ from harness.errors import counted
 from harness.results.figures import Figures
 from harness.results.numbers import fixed
 from harness.results.result import Result
+from harness.scoring.clustering import judge
 from harness.scoring.intervals import Clusters
 from harness.scoring.metrics import Metric, Score, summaries
 from harness.scoring.ranking import Ranking
@@ -36,7 +37,6 @@ def disagreements(result: Result, figures: Figures) -> Iterator[str]:
     ties = int(np.array([ranking.tied for ranking in figures.rankings])[figures.which].sum())
     if ties != result.tied_queries:
         yield f"It states {counted(result.tied_queries, 'tied query')}; its rows have {ties}."
-    yield from _row_values(result, figures)
     stated = result.dataset.get("clusters")
     if stated is None and set(figures.clusters) == {None}:
         clusters = None
@@ -47,7 +47,35 @@ def disagreements(result: Result, figures: Figures) -> Iterator[str]:
         clusters = np.array(figures.clusters, dtype=np.int32)
         if (found := len(np.unique(clusters))) != stated:
             yield f"It states {stated} clusters of queries; its rows have {found}."
-    yield from _metrics(result, figures, clusters)
+    if Metric.parse(result.main_metric).is_agreement:
+        yield from _clustering(result, figures, clusters)
+    else:
+        yield from _row_values(result, figures)
+        yield from _metrics(result, figures, clusters)
+
+
+def _clustering(result: Result, figures: Figures, groups: Clusters | None) -> Iterator[str]:
+    """Checks every figure of a clustering against the labels and clusters of its rows."""
+    if figures.clustering is None or groups is None:
+        yield "Its rows lack the clusters that its items were sorted into."
+        return
+    verdict = judge(figures.clustering, list(result.strict), groups, rule_of(result), result.main_metric)
+    unlike = ~np.isclose(figures.values, verdict.parts_N, rtol=EXACT, atol=EXACT)
+    found = zip(figures.every_ranking, verdict.rankings, strict=True)
+    odd = np.array([(one.best, one.worst) != (two.best, two.worst) for one, two in found])
+    odd |= np.array([each.best == each.worst == (1,) for each in verdict.rankings]) != figures.right
+    for row in np.flatnonzero(unlike | odd)[:1].tolist():
+        yield f"Row {row} does not follow from the clusters of all rows."
+    if figures.odd is not None:
+        yield f"Row {figures.odd} has ranks that contradict its top candidates."
+    for rule, stated, scores in (
+        ("strict", result.strict, verdict.strict),
+        ("official", result.official, verdict.official),
+    ):
+        for name, score in scores.items():
+            yield from _differences(f"{name} ({rule})", stated[name], score, with_interval=True)
+    for name, chance in verdict.chance.items():
+        yield from _chance(name, result.chance[name], chance)
 
 
 def _row_values(result: Result, figures: Figures) -> Iterator[str]:
@@ -77,9 +105,7 @@ def _metrics(result: Result, figures: Figures, clusters: Clusters | None) -> Ite
             yield from _differences(f"{name} ({rule})", stated[name], score, with_interval=clusters is not None)
     for name, stated_chance in result.chance.items():
         metric = Metric.parse(name)
-        chance = metric.aggregate(_column(metric, figures, "chance"))
-        if not _near(chance, stated_chance):
-            yield f"The chance of {name} is stated as {fixed(stated_chance, 6)}; its rows give {fixed(chance, 6)}."
+        yield from _chance(name, stated_chance, metric.aggregate(_column(metric, figures, "chance")))
 
 
 def _scores(names: Sequence[str], figures: Figures, clusters: Clusters, rule: ProtocolName) -> dict[str, Score]:
@@ -106,6 +132,11 @@ def _differences(name: str, stated: Score, found: Score, *, with_interval: bool)
     elif with_interval and not (_near(stated.low, found.low, _BISECTED) and _near(stated.high, found.high, _BISECTED)):
         ours, theirs = (f"{fixed(each.low, 6)} to {fixed(each.high, 6)}" for each in (stated, found))
         yield f"The interval of {name} is stated as {ours}; its rows give {theirs}."
+
+
+def _chance(name: str, stated: float, found: float) -> Iterator[str]:
+    if not _near(found, stated):
+        yield f"The chance of {name} is stated as {fixed(stated, 6)}; its rows give {fixed(found, 6)}."
 
 
 def rule_of(result: Result) -> ProtocolName:

@@ -33,6 +33,7 @@ _PARTS: Mapping[str, Shape] = {
         "digest": TEXT,
         "clusters?": COUNT,
         "notes?": OBJECT,
+        "left_out?": OBJECT,
         "places?": [{"kind": TEXT, "folder": TEXT}],
     },
     "settings": {"limit?": COUNT},
@@ -133,10 +134,11 @@ def _check_metrics(result: Result) -> None:
 
 def _check_numbers(name: str, values: Sequence[object]) -> None:
     try:
-        is_rank = Metric.parse(name).is_rank
+        metric = Metric.parse(name)
     except UserError:
         raise ValueError(f"{name!r} is not a metric") from None
     for value in values:
         check_shape(value, NUMBER, name)
-        if not -_ROUNDING <= cast("float", value) <= (_LAST_RANK if is_rank else 1 + _ROUNDING):
-            raise ValueError(f"{name} is not a {'rank' if is_rank else 'fraction'}")
+        least, most = min(metric.least, 0.0), _LAST_RANK if metric.is_rank else 1
+        if not least - _ROUNDING <= cast("float", value) <= most + _ROUNDING:
+            raise ValueError(f"{name} is not a {'rank' if metric.is_rank else 'fraction'}")

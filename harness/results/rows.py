@@ -25,12 +25,15 @@ _ROW: dict[str, Shape] = {
     "worst_rank": [RANK],
     "official_rank": [RANK],
     "grades?": [RANK],
+    "official_grades?": [RANK],
     "right_score?": NUMBER,
     "candidates": COUNT,
     "content": _CONTENT,
     "positives": [{"target": COUNT, "group?": [COUNT], **_CONTENT}],
     "top": [{"target": COUNT, "score": NUMBER, "right": FLAG, **_CONTENT}],
     "bad_media?": TEXT,
+    "assigned?": [COUNT],
+    "assigned_official?": COUNT,
 }
 """The fields of a row; docs/results.md explains them. One with the name of the main metric comes on top."""
 _HIGHEST_GRADE = 1023
@@ -73,9 +76,9 @@ def parse_rows(path: Path, result: Result, data: bytes) -> Iterator[QueryRow]:
 def ranking_of(row: QueryRow, result: Result) -> Ranking:
     """The ranking of a query, from a row whose fields were checked. Raises ValueError if no query can have it."""
     best, worst, official = (tuple(cast("list[int]", row[f"{each}_rank"])) for each in ("best", "worst", "official"))
-    grades = tuple(cast("list[int]", row.get("grades") or []))
+    grades, shuffled = (tuple(cast("list[int]", row.get(each) or [])) for each in ("grades", "official_grades"))
     candidates, positives = cast("int", row["candidates"]), cast("list[object]", row["positives"])
-    return made_ranking(best, worst, official, grades, candidates, len(positives), result)
+    return made_ranking(best, worst, official, grades, shuffled, candidates, len(positives), result)
 
 
 def made_ranking(
@@ -83,6 +86,7 @@ def made_ranking(
     worst: tuple[int, ...],
     official: tuple[int, ...],
     grades: tuple[int, ...],
+    official_grades: tuple[int, ...],
     candidates: int,
     positives: int,
     result: Result,
@@ -96,10 +100,14 @@ def made_ranking(
     """
     if not len(best) == len(worst) == len(official) <= positives or not positives:
         raise ValueError("its ranks are not one for each right candidate")
-    if grades and (len(grades) != positives or max(grades) > _HIGHEST_GRADE):
-        raise ValueError("its grades are not one for each right candidate, or one is too high")
+    for each in filter(None, (grades, official_grades)):
+        if len(each) != positives or max(each) > _HIGHEST_GRADE:
+            raise ValueError("its grades are not one for each right candidate, or one is too high")
     if candidates > result.num_targets:
         raise ValueError("it has more candidates than there are targets")
     if any(not 1 <= low <= high <= candidates for low, high in zip(best, worst, strict=True)):
         raise ValueError("a rank lies outside its candidates")
-    return Ranking("", best, worst, candidates, positives, official, max(candidates, *official, 0), grades=grades)
+    size = max(candidates, *official, 0)
+    return Ranking(
+        "", best, worst, candidates, positives, official, size, grades=grades, official_grades=official_grades
+    )

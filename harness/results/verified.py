@@ -14,6 +14,7 @@ from harness.results.figures import Figures, read_figures
 from harness.results.files import files_for, read_record
 from harness.results.recount import disagreements
 from harness.results.result import Result
+from harness.scoring.clustering import sample_of
 from harness.scoring.intervals import Clusters, Floats, SampleMean
 
 
@@ -27,16 +28,25 @@ class Outcomes:
     """Whether the order of tied candidates leaves the outcome open, `(queries,)`."""
     clusters: Clusters | None
     """The cluster of each query, `(queries,)`. None: all queries are unrelated."""
+    spread: float | None = None
+    """The variance of a clustering's score over seeds. None: the task is no clustering."""
 
     @property
     def open(self) -> Floats:
-        """The variance of each query's outcome over random orders of tied candidates, `(queries,)`."""
+        """The variance of each query's outcome over random orders of tied candidates, `(queries,)`.
+
+        Of a clustering it is the query's share of the variance over seeds.
+        """
+        if self.spread is not None:
+            return np.full(len(self.scores), self.spread * len(self.scores))
         variances: Floats = np.where(self.tied, self.scores * (1 - self.scores), 0.0).clip(0.0)
         return variances
 
     @property
     def sample(self) -> SampleMean:
         """The mean with its variance."""
+        if self.spread is not None:
+            return sample_of(self.scores, self.clusters, self.spread)
         return SampleMean.of(self.scores, self.tied, self.clusters)
 
 
@@ -91,7 +101,8 @@ def _outcomes(result: Result, figures: Figures) -> Outcomes:
     numbers = figures.clusters
     unrelated = len(set(numbers)) == len(numbers) or None in numbers
     clusters = None if unrelated else np.unique(np.array(numbers, dtype=np.int32), return_inverse=True)[1]
-    return Outcomes(figures.values, tied, None if clusters is None else clusters.astype(np.int32))
+    spread = None if figures.clustering is None else figures.clustering.spread(result.main_metric)
+    return Outcomes(figures.values, tied, None if clusters is None else clusters.astype(np.int32), spread)
 
 
 def find_result(folder: Path, task: str, identity: str, note: Callable[[str], None]) -> Result | None:

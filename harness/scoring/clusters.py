@@ -16,19 +16,19 @@ from harness.scoring.intervals import Clusters
 from harness.types import Query
 
 
-def clusters_of(dataset: Dataset) -> Clusters:
+def clusters_of(dataset: Dataset, *, by_target: bool = True) -> Clusters:
     """The number of each query's cluster, `(queries,)`, from 0 in the order of first queries.
 
     A group that the data names decides alone. Queries with several right targets share them if they have the same ones.
     One in common is not enough: it would join, from query to query, most of a corpus.
 
     A right target without a picture is no bond between queries that have one. It is a label or an answer: its set is
-    fixed, and queries with one label are drawn independently.
+    fixed, and queries with one label are drawn independently. Without `by_target` no right target is a bond.
     """
-    return joined([list(_bonds(dataset, query)) for query in dataset.data.queries])
+    return joined([list(_bonds(dataset, query, by_target)) for query in dataset.data.queries])
 
 
-def _bonds(dataset: Dataset, query: Query) -> Iterator[object]:
+def _bonds(dataset: Dataset, query: Query, by_target: bool) -> Iterator[object]:
     """What two queries must share to be in one cluster."""
     if query.group:
         yield "group", query.group
@@ -37,7 +37,7 @@ def _bonds(dataset: Dataset, query: Query) -> Iterator[object]:
         look = dataset.media.get(medium)
         yield "medium", look.digest if isinstance(look, MediaInfo) else medium
     right = {each for each in query.positives.tolist() if dataset.data.targets[each].media or not query.item.media}
-    if right:
+    if right and by_target:
         yield "targets", tuple(sorted(right))
 
 

@@ -49,13 +49,19 @@ class SampleMean:
         return SampleMean(mean, queries, queries)
 
     @staticmethod
-    def of(values: Floats, tied: NDArray[np.bool_] | None = None, clusters: Clusters | None = None) -> SampleMean:
+    def of(
+        values: Floats,
+        tied: NDArray[np.bool_] | None = None,
+        clusters: Clusters | None = None,
+        further: float = 0.0,
+    ) -> SampleMean:
         """The sample of scores `(queries,)`.
 
         Args:
             values: the score of each query.
             tied: whether it is an expectation over tied candidates. None: no score is.
             clusters: the cluster of each query. None: each query is one of its own.
+            further: variance of the mean from another source, such as the seeds of an algorithm.
 
         For hits of unrelated queries the design effect is 1, whatever is tied. For graded scores it is less. Source:
         Kish, Survey Sampling, 1965, section 8.2; the variance of clusters is that of Liang and Zeger, 1986.
@@ -69,7 +75,7 @@ class SampleMean:
         if binomial <= _ZERO * count:
             return SampleMean(mean, count, len(sizes), most)
         ties = 0.0 if tied is None else float((values * (1 - values))[tied].sum())
-        ratio = (float(sums @ sums) + ties) / binomial
+        ratio = (float(sums @ sums) + ties + further * count**2) / binomial
         return SampleMean(mean, count, len(sizes), (len(sizes) * ratio + _PRIOR * most) / (len(sizes) + _PRIOR))
 
     @property
@@ -93,10 +99,11 @@ def share_intervals(means: Floats, counts: Floats) -> tuple[Floats, Floats]:
     """The ends of the intervals of shares of `counts` unrelated queries; all arrays are of one shape.
 
     The mid-P interval: Lancaster 1961; Berry and Armitage, "Mid-P confidence intervals: a brief review", 1995. Counts
-    need not be whole. It has a width for a share of 0 and of 1 too: of 0 of 100 it is 0 to 3.0 %.
+    need not be whole. It has a width for a share of 0 and of 1 too: of 0 of 100 it is 0 to 3.0 %. A mean below 0, which
+    some scores of clusters have, is the lower end itself.
     """
     low, high = np.split(_lower(np.concatenate([means, 1.0 - means]), np.concatenate([counts, counts])), 2)
-    return low, 1.0 - high
+    return np.minimum(low, means), 1.0 - high
 
 
 def _lower(means: Floats, counts: Floats) -> Floats:
@@ -127,7 +134,7 @@ def pooled(samples: Sequence[SampleMean], weights: Sequence[float]) -> SampleMea
     share = np.asarray(weights, dtype=np.float64)
     mean = np.array([each.mean for each in samples])
     count = np.array([each.effective for each in samples])
-    near = (mean * count + share) / (count + 2 * share)
+    near = ((mean * count + share) / (count + 2 * share)).clip(_ZERO)
     centre = float(share @ near)
     worth = centre * (1 - centre) / float(share**2 @ (near * (1 - near) / count))
     queries, clusters = (sum(getattr(each, name) for each in samples) for name in ("queries", "clusters"))

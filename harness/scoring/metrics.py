@@ -1,5 +1,9 @@
 """Metrics, which are parsed from names: `hit@1`, `recall@5`, `ndcg@10`, `mrr`, `map`, `mean_rank`, `median_rank`.
 
+`all-recall@k` is the share of queries with all right candidates among the first k, such as the whole evidence for an
+answer. Source of the name: Gutierrez et al., NeurIPS 2024 (HippoRAG), "All-Recall". `ami`, `v_measure` and `ari` are
+those of a clustering, which `agreement.py` computes.
+
 A candidate is right if its grade of relevance is 1 or more. Only nDCG uses the grades. The gain of `ndcg` is the grade,
 as in trec_eval. The gain of `ndcg-exp` is 2^grade - 1 (Burges et al., ICML 2005, "Learning to rank using gradient
 descent"). With grades of 1 both are the same.
@@ -74,9 +78,10 @@ class Metric:
         """Parses a name such as `ndcg@10` or `mrr`. Raises: UserError for an unknown name."""
         match = re.fullmatch(r"([a-z_-]+)(?:@([1-9][0-9]*))?", name)
         kind, k = match.groups() if match else (name, None)
-        if kind not in _SCORES or kind in (_ONLY_FULL if k else _ONLY_CUT):
-            known = [f"{each}@10" for each in _SCORES if each not in _ONLY_FULL]
-            known += [each for each in _SCORES if each not in _ONLY_CUT]
+        every = (*_SCORES, *AGREEMENTS)
+        if kind not in every or kind in (_ONLY_FULL if k else _ONLY_CUT):
+            known = [f"{each}@10" for each in every if each not in _ONLY_FULL]
+            known += [each for each in every if each not in _ONLY_CUT]
             raise unknown_name("metric", name, known, f"Metrics, with any number for 10: {', '.join(known)}.")
         return Metric(kind, int(k or FULL))
 
@@ -88,14 +93,24 @@ class Metric:
         """Whether it is a rank, from 1, where less is better. Otherwise it is a fraction from 0 to 1."""
         return self.kind in _RANKS
 
+    @property
+    def is_agreement(self) -> bool:
+        """Whether it compares clusters with labels. Then it has a value for all queries together, not for each."""
+        return self.kind in AGREEMENTS
+
+    @property
+    def least(self) -> float:
+        """The least possible value. A value that is adjusted for chance can be negative."""
+        return 1.0 if self.is_rank else AGREEMENTS.get(self.kind, 0.0)
+
     def score(self, ranking: Ranking) -> float:
         """Returns the query's value under neutral ties. Without a ranked right candidate it is the worst value."""
         return self._score(_tie_groups(ranking), ranking.all_grades, ranking.pool_size)
 
     def score_official(self, ranking: Ranking) -> float:
-        """Returns the query's value under the public rule, by which the right candidate wins its ties."""
+        """Returns the query's value under the public rule: the right candidate wins its ties, and grades may be shuffled."""
         groups: list[TieGroup] = []
-        grades = ranking.all_grades
+        grades = ranking.official_grades or ranking.all_grades
         for rank, fall in sorted((rank, -grade) for rank, grade in zip(ranking.official, grades, strict=False)):
             # Positives that are tied have one official rank. Each still takes a place of its own, best grades first.
             before = max(rank - 1, groups[-1].before + 1 if groups else 0)
@@ -138,7 +153,7 @@ class Metric:
 
     def _scale(self, values: Floats, pool: int) -> tuple[float, float]:
         """The least value, and the span to the largest one."""
-        return (1.0, max(float(values.max()) - 1.0, pool - 1.0, 1.0)) if self.is_rank else (0.0, 1.0)
+        return self.least, max(float(values.max()) - 1.0, pool - 1.0, 1.0) if self.is_rank else 1.0
 
     def _score(self, groups: tuple[TieGroup, ...], grades: tuple[int, ...], pool_size: int) -> float:
         if not groups:
@@ -198,6 +213,12 @@ def _hit(groups: Ties, _ideal: Grades, k: int) -> float:
 
 def _recall(groups: Ties, ideal: Grades, k: int) -> float:
     return _found(groups, k) / len(ideal)
+
+
+def _all_recall(groups: Ties, ideal: Grades, k: int) -> float:
+    if sum(group.right for group in groups) < len(ideal):
+        return 0.0  # one has no vector, so it is never found
+    return math.prod(math.comb(_within(group, k), group.right) / math.comb(group.size, group.right) for group in groups)
 
 
 def _precision(groups: Ties, _ideal: Grades, k: int) -> float:
@@ -270,6 +291,7 @@ def _first_rank(groups: Ties, _ideal: Grades, _k: int) -> float:
 _SCORES: dict[str, Callable[[Ties, Grades, int], float]] = {
     "hit": _hit,
     "recall": _recall,
+    "all-recall": _all_recall,
     "precision": _precision,
     "r_precision": _r_precision,
     "ndcg": _ndcg,
@@ -280,5 +302,7 @@ _SCORES: dict[str, Callable[[Ties, Grades, int], float]] = {
     "median_rank": _first_rank,
 }
 _RANKS = {"mean_rank", "median_rank"}
-_ONLY_FULL = {*_RANKS, "r_precision"}
-_ONLY_CUT = {"hit", "recall", "precision"}
+AGREEMENTS = {"ami": -1.0, "v_measure": 0.0, "ari": -1.0}
+"""The least values of metrics that compare clusters with labels. The first is the main one of a clustering."""
+_ONLY_FULL = {*_RANKS, *AGREEMENTS, "r_precision"}
+_ONLY_CUT = {"hit", "recall", "all-recall", "precision"}

@@ -40,6 +40,8 @@ class Ranking:
     """The fp32 score of the best right candidate, in the top or not. None if it was not ranked."""
     grades: tuple[int, ...] = ()
     """Grades of the right candidates: the ranked ones in the order of `best`, then the others. Empty: all are 1."""
+    official_grades: tuple[int, ...] = ()
+    """The grades that the public code pairs with them, in the same order. Empty: they are `grades`."""
 
     @property
     def all_grades(self) -> tuple[int, ...]:
@@ -49,7 +51,8 @@ class Ranking:
     @property
     def depends_on_protocol(self) -> bool:
         """Whether the public rule and the strict rule can give different scores."""
-        return not self.best == self.worst == self.official or self.pool_size != self.official_pool_size
+        ranks_agree = self.best == self.worst == self.official and self.pool_size == self.official_pool_size
+        return not ranks_agree or bool(self.official_grades)
 
     @property
     def tied(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from harness.data.dataset import Dataset, MediaPlace
+from harness.scoring.clustering import clustering_of, is_clustering, judge, labels_of
 from harness.scoring.clusters import clusters_of
 from harness.scoring.groups import Groups
 from harness.scoring.intervals import Clusters
@@ -62,8 +63,12 @@ def score(
 ) -> Scored:
     """Ranks and scores a task from stored vectors. Queries without a vector count as wrong.
 
+    A clustering sorts them by their vectors instead. There they are one more cluster.
+
     Raises: UserError for vectors that are not finite.
     """
+    if is_clustering(dataset.task):
+        return _clustered(dataset, keys, store, spec, protocol)
     clusters = clusters_of(dataset)
     rankings = rank_dataset(dataset, keys, store, spec)
     metrics = [Metric.parse(name) for name in dataset.task.metrics]
@@ -90,6 +95,31 @@ def score(
     )
 
 
+def _clustered(dataset: Dataset, keys: DatasetKeys, store: VectorReader, spec: ModelSpec, protocol: ProtocolName) -> Scored:
+    vectors = store.get([key for key in keys.queries if key is not None])
+    unit = normalise(vectors) if spec.similarity == "cosine" else vectors
+    found = clustering_of(labels_of(dataset), np.array([key is not None for key in keys.queries]), vectors, unit)
+    groups = clusters_of(dataset, by_target=False)
+    verdict = judge(found, dataset.task.metrics, groups, protocol, dataset.task.metrics[0])
+    main, queries = Metric.parse(dataset.task.metrics[0]), dataset.data.queries
+    labels = np.unique([query.positives[0] for query in queries]).astype(np.int32)
+    rankings = tuple(
+        _renumbered(replace(ranking, query_id=query.id), labels)
+        for query, ranking in zip(queries, verdict.rankings, strict=True)
+    )
+    rows = tuple(
+        {
+            **_row(dataset, query, rankings[at], main, float(verdict.parts_N[at]), int(groups[at]), official=False),
+            "assigned": found.strict_SN[:, at].tolist(),
+            "assigned_official": int(found.official_N[at]),
+        }
+        for at, query in enumerate(queries)
+    )
+    chosen = {"strict": verdict.strict, "official": verdict.official}[protocol]
+    count = len(np.unique(groups))
+    return Scored(rankings, chosen, verdict.strict, verdict.official, verdict.chance, rows, count)
+
+
 def rank_dataset(dataset: Dataset, keys: DatasetKeys, store: VectorReader, spec: ModelSpec) -> list[Ranking]:
     """Returns the rankings of all queries, in their order, with targets numbered as in the dataset.
 
@@ -105,7 +135,7 @@ def rank_dataset(dataset: Dataset, keys: DatasetKeys, store: VectorReader, spec:
     for index, query in enumerate(_candidates_for_targets(dataset.data)):
         whole_pool = dataset.task.scope != "local" or not len(query.candidates)
         candidates = _NONE if whole_pool else _kept(place, query.candidates)
-        positives, grades = _kept(place, query.positives), _grades(place, query)
+        positives, grades = _kept(place, query.positives), _grades(place, query.positives, query.grades)
         excluded = np.unique(_kept(place, query.excluded)) if whole_pool else _NONE
         number = len(set(query.positives.tolist()))
         queries.append(RankQuery(query.id, candidates, positives, number, grades, excluded))
@@ -122,7 +152,13 @@ def rank_dataset(dataset: Dataset, keys: DatasetKeys, store: VectorReader, spec:
         ranked = rank_pool(vectors, asked, pool)
     rankings = {index: _renumbered(ranking, usable) for index, ranking in zip(rankable, ranked, strict=True)}
     size = int(place.max(initial=-1)) + 1
-    return [rankings.get(index) or _unranked(query, size) for index, query in enumerate(queries)]
+    every = (rankings.get(index) or _unranked(query, size) for index, query in enumerate(queries))
+    return [
+        replace(ranking, official_grades=_grades(place, query.positives, query.official_grades))
+        if query.official_grades
+        else ranking
+        for ranking, query in zip(every, dataset.data.queries, strict=True)
+    ]
 
 
 def _candidates_for_targets(data: TaskData) -> Sequence[Query]:
@@ -156,9 +192,9 @@ def _kept(place: IndexArray, indexes: IndexArray) -> IndexArray:
     return result
 
 
-def _grades(place: IndexArray, query: Query) -> tuple[int, ...]:
+def _grades(place: IndexArray, positives: IndexArray, grades: tuple[int, ...]) -> tuple[int, ...]:
     """Returns the grades of the distinct right targets: first of those with a vector. Empty: all are 1."""
-    of = dict(zip(query.positives.tolist(), query.grades, strict=False))
+    of = dict(zip(positives.tolist(), grades, strict=False))
     return tuple(grade for _, grade in sorted(of.items(), key=lambda pair: bool(place[pair[0]] < 0)))
 
 
@@ -210,6 +246,7 @@ def _row(
         "worst_rank": list(ranking.worst),
         "official_rank": list(ranking.official),
         **({"grades": list(ranking.grades)} if ranking.grades else {}),
+        **({"official_grades": list(ranking.official_grades)} if ranking.official_grades else {}),
         "right_score": ranking.right_score,
         "candidates": ranking.pool_size,
         "content": content(query.item, places),

@@ -67,7 +67,7 @@ def suite_of_results(results: Iterable[Result]) -> Suite | None:
     """
     every = list(results)
     main = [each for each in every if not is_separate(each)] or every
-    tasks = {parse_name(each.task).dataset for each in main}
+    tasks = {parse_name(each.task).task for each in main}
     known = {task for suite in suites().values() for task in suite.tasks}
     if not tasks & known:
         return None
@@ -82,7 +82,7 @@ def suite_of_results(results: Iterable[Result]) -> Suite | None:
 
 def suites_of(tasks: Iterable[str]) -> list[str]:
     """Suites that have all of these tasks together, each with the number of them: `demo (19 datasets)`."""
-    left, found = {parse_name(task).dataset for task in tasks}, list[str]()
+    left, found = {parse_name(task).task for task in tasks}, list[str]()
     every = suites().values()
     while best := max(every, key=lambda suite: (len(left & set(suite.tasks)), -len(suite.tasks))):
         count = len(left & set(best.tasks))

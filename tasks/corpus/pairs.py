@@ -1,6 +1,7 @@
 """One table of pairs as tasks: images or texts with a label, or images with captions.
 
-- **A label column** makes a classification task. Each row is a query, and the distinct labels are the targets.
+- **A label column** makes a classification task. Each row is a query, and the distinct labels are the targets. As a
+  clustering, it may have numbers without names too.
 - **A caption column** makes two tasks of retrieval, from image to text and from text to image. Each caption of an image
   is right for it, and `hit@k` is what is called R@k for COCO and Flickr30K.
 
@@ -11,7 +12,6 @@ each class are such a table too.
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from harness.errors import UserError, shortened
 from harness.files.parquet import read_schema
 from harness.files.reading import explain_reading, read_text
 from harness.media.places import check_inside
+from harness.scoring.clustering import is_clustering
 from harness.types import DataInfo, IndexArray, Item, Query, Task, TaskData
 from tasks.corpus.card import CardTable, card_tables
 from tasks.corpus.class_folders import ClassFolders, class_folders
@@ -74,24 +75,27 @@ class PairSource:
     def load(self, task: Task) -> TaskData:
         """Reads the rows. Raises UserError that names file and row.
 
-        The notes count `rows_left_out`, which have no label or no caption, and `targets_of_equal_content`.
+        The notes count `rows_left_out`, which have no label or no caption. `left_out` names them.
         """
         self.info(task)
         reader = ItemReader(self.images or self.folder, (self.folder, *self.roots))
-        notes: Counter[str] = Counter()
+        left_out: list[str] = []
         names = label_names(self.table.place, self.column) if self.pairing == "label" else ()
+        any_number = self.pairing == "label" and is_clustering(task)
         pairs: list[tuple[str, Item, list[str]]] = []
         for number, row in enumerate(self.table.rows()):
-            texts = _texts(row, self.column, names)
+            texts = _texts(row, self.column, names, any_number=any_number)
             if not texts:
-                notes["rows_left_out"] += 1
+                left_out.append(_name(row, number))
                 continue
             bare = row._replace(fields={key: value for key, value in row.fields.items() if key != self.column})
             pairs.append((_name(row, number), reader.read(bare, "").item, texts))
         if not pairs:
             raise UserError(f"{self.table.place} has no row with {self.column}.", "Name another column: --columns.")
         queries, targets = (_reversed if self.pairing == "text to image" else _forward)(pairs)
-        return TaskData(tuple(queries), tuple(targets), MappingProxyType(dict(notes)))
+        named = {"rows_left_out": tuple(left_out)} if left_out else {}
+        notes = {reason: len(ids) for reason, ids in named.items()}
+        return TaskData(tuple(queries), tuple(targets), MappingProxyType(notes), left_out=MappingProxyType(named))
 
 
 def _forward(pairs: list[tuple[str, Item, list[str]]]) -> tuple[list[Query], list[Item]]:
@@ -119,13 +123,15 @@ def _name(row: Row, number: int) -> str:
     return str(value)
 
 
-def _texts(row: Row, column: str, names: tuple[str, ...]) -> list[str]:
-    """The labels or captions of a row."""
+def _texts(row: Row, column: str, names: tuple[str, ...], *, any_number: bool) -> list[str]:
+    """The labels or captions of a row. A number is a label by its name, or by itself with `any_number`."""
     value = row.fields.get(column)
     texts = []
     for each in value if isinstance(value, list) else [value]:
         if isinstance(each, int) and not isinstance(each, bool) and 0 <= each < len(names):
             texts.append(names[each])
+        elif any_number and isinstance(each, int):
+            texts.append(str(each))
         elif isinstance(each, str):
             texts += [each] if each.strip() else []
         elif each is not None:

@@ -24,6 +24,7 @@ from tasks.corpus.tables import Row, RowTable
 
 METRICS = (
     *("ndcg@10", "ndcg@5", "ndcg-exp@10", "recall@1", "recall@5", "recall@10", "recall@100"),
+    *("all-recall@5", "all-recall@10"),
     *("hit@1", "hit@5", "hit@10", "map", "mrr", "mean_rank", "median_rank"),
 )
 """Metrics of a corpus. The first is the main one of BEIR, MTEB, MIEB and ViDoRe V3."""
@@ -31,6 +32,8 @@ _LOCAL_METRICS = ("hit@1", *(name for name in METRICS if name != "hit@1"))
 """The same where queries have candidates of their own, as in MRMR's negation."""
 ReadItem: TypeAlias = Callable[[Row, str], ItemRow]
 """Makes an item of a row and its id."""
+OfficialGrades: TypeAlias = Callable[[Mapping[str, int]], Mapping[str, int]]
+"""Makes the grades that the public code pairs with the right targets of a query of their own grades, by id."""
 CANDIDATES_KEY = "corpus-ids"
 """The column of `top_ranked` that lists the ids of a query's candidates."""
 _IMAGE_FOLDERS = ("images", "doc_images")
@@ -46,6 +49,7 @@ class _Pool:
     places: dict[str, str] = field(default_factory=dict)
     targets: Sequence[Item] = ()
     notes: Counter[str] = field(default_factory=Counter)
+    left_out: dict[str, list[str]] = field(default_factory=dict)
 
     def add(self, name: str, item: Item, place: str) -> None:
         number = self.items.setdefault(item, len(self.items))
@@ -57,6 +61,10 @@ class _Pool:
             return
         self.ids[name] = number
         self.places[name] = place
+
+    def leave_out(self, reason: str, query: str) -> None:
+        self.notes[reason] += 1
+        self.left_out.setdefault(reason, []).append(query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +112,18 @@ class CorpusSource:
         return (self.found.folder, *self.roots)
 
 
-def load_corpus(found: CorpusFiles, read_query: ReadItem, read_target: ReadItem, judged: Judgements) -> TaskData:
+def load_corpus(
+    found: CorpusFiles,
+    read_query: ReadItem,
+    read_target: ReadItem,
+    judged: Judgements,
+    official: OfficialGrades | None = None,
+) -> TaskData:
     """Reads a corpus and its queries. Queries without a judgement, or without a right target, are left out.
 
-    The notes count what was left out: `queries_not_judged`, `queries_without_right_target`,
+    `official` gives the grades that the public code pairs with the targets of a query.
+
+    `left_out` names them. The notes count what was left out: `queries_not_judged`, `queries_without_right_target`,
     `judgements_outside_the_pool`, `judgements_of_no_query`. They also count `repeated_judgements`,
     `repeated_targets`, `targets_of_equal_content`, and `queries_left_out_of_their_pools`: such a query is a target
     itself, and does not rank that.
@@ -119,13 +135,16 @@ def load_corpus(found: CorpusFiles, read_query: ReadItem, read_target: ReadItem,
         pool.add(*read_target(row, identifier(row, ID_KEYS)))
     pool.targets = list(pool.items)
     queries = _queries(found.queries, read_query, pool, judged, _candidates(found, pool))
+    if official is not None:
+        queries = tuple(_with_official_grades(query, judged.grades[query.id], pool, official) for query in queries)
     if not queries:
         what = f"{found.folder}: no query has a right target in the corpus."
         raise UserError(what, "Check that the ids of queries, corpus and judgements are the same.")
     pool.notes["targets_of_equal_content"] += len(pool.ids) - len(pool.items)
     pool.notes["repeated_judgements"] += judged.repeated
     notes = {name: count for name, count in pool.notes.items() if count}
-    return TaskData(queries, tuple(pool.items), MappingProxyType(notes))
+    left_out = MappingProxyType({reason: tuple(ids) for reason, ids in pool.left_out.items()})
+    return TaskData(queries, tuple(pool.items), MappingProxyType(notes), left_out=left_out)
 
 
 def _candidates(found: CorpusFiles, pool: _Pool) -> Mapping[str, IndexArray]:
@@ -156,7 +175,7 @@ def _queries(
             raise UserError(f"{row.place}: the query {shortened(name)} is there twice.", "Ids of queries are unique.")
         seen.add(name)
         if name not in judged.grades:
-            pool.notes["queries_not_judged"] += 1
+            pool.leave_out("queries_not_judged", name)
             continue
         item = read(row, name).item
         if candidates and name not in candidates:
@@ -167,7 +186,7 @@ def _queries(
         right = _right(judged.grades[name], pool).items()
         grades = {index: grade for index, grade in right if index not in itself and (not own.size or index in own)}
         if not grades:
-            pool.notes["queries_without_right_target"] += 1
+            pool.leave_out("queries_without_right_target", name)
             continue
         queries[name] = Query(
             name,
@@ -208,6 +227,18 @@ def _right(grades: Mapping[str, int], pool: _Pool) -> dict[int, int]:
         elif grade > 0:
             right[index] = max(grade, right.get(index, 0))
     return right
+
+
+def _with_official_grades(
+    query: Query, judged: Mapping[str, int], pool: _Pool, official: OfficialGrades
+) -> Query:
+    """The query with the grades of its right targets in the public code, if they are others."""
+    paired: dict[int, int] = {}
+    for name, grade in official({name: grade for name, grade in judged.items() if grade > 0}).items():
+        if (index := pool.ids.get(name)) is not None:
+            paired[index] = max(grade, paired.get(index, 0))
+    found = tuple(paired[index] for index in query.positives.tolist())
+    return query if found == (query.grades or (1,) * len(found)) else replace(query, official_grades=found)
 
 
 def corpus_tasks(

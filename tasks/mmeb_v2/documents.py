@@ -6,7 +6,7 @@ A query is a text, and every page of the corpus is a candidate. Pages are images
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -64,7 +64,14 @@ class V2DocumentSource:
         for file in found.files:
             check_inside(file, (self.data, *self.roots))
         images = self._images()
-        return DataInfo("MMEB-V2 folder", "local", found.files, images or found.folder, roots=(self.data, *self.roots))
+        return DataInfo(
+            "MMEB-V2 folder",
+            "local",
+            found.files,
+            images or found.folder,
+            content="grades of the public code beside the true ones",
+            roots=(self.data, *self.roots),
+        )
 
     def load(self, task: Task) -> TaskData:
         """Reads pages, judgements and queries. Of several grades of a page the highest counts, as in the public code.
@@ -75,7 +82,8 @@ class V2DocumentSource:
         assert self.data is not None
         self._check_count(task)
         reader = _PageReader(self._images(), ItemReader(found.folder, (self.data, *self.roots)), self.dataset)
-        return load_corpus(found, reader.query, reader.page, read_judgements(found.judgements, highest=True))
+        judged = read_judgements(found.judgements, highest=True)
+        return load_corpus(found, reader.query, reader.page, judged, public_grades)
 
     def is_outdated(self) -> bool:
         """Whether the folder has only the judgements from before a fix, so that a run of the task is refused."""
@@ -120,6 +128,17 @@ class V2DocumentSource:
         assert self.data is not None
         places = [self.data / _ROOT / "images" / self.pages, self.data / _ROOT / self.pages]
         return next((place for place in places if place.is_dir() and not (place / "queries").is_dir()), None)
+
+
+def public_grades(grades: Mapping[str, int]) -> dict[str, int]:
+    """The grades that the public code pairs with the right pages of a query, by id: it makes a set of the pages first.
+
+    The order of a set of whole numbers follows from the numbers and from Python's hash tables. That of texts differs
+    from run to run, so there the grades stay with their pages.
+    """
+    if not all(name.isdecimal() and str(int(name)) == name for name in grades):
+        return dict(grades)
+    return {str(page): grade for page, grade in zip(set(map(int, grades)), grades.values(), strict=True)}
 
 
 @dataclass(frozen=True, slots=True)

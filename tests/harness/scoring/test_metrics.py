@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -23,7 +24,7 @@ from harness.scoring.ranking import Ranking
 
 NAMES = ["hit@1", "hit@3", "recall@1", "recall@3", "precision@1", "precision@3", "ndcg@1", "ndcg@3", "ndcg", "mrr@1"]
 NAMES += ["mrr@3", "mrr", "map@1", "map@3", "map", "mean_rank", "median_rank", "hit@99", "precision@99", "ndcg@99"]
-NAMES += ["ndcg-exp@1", "ndcg-exp@3", "ndcg-exp", "r_precision"]
+NAMES += ["ndcg-exp@1", "ndcg-exp@3", "ndcg-exp", "r_precision", "all-recall@1", "all-recall@3", "all-recall@99"]
 
 
 def measure(name: str, labels: Sequence[int], missing: Sequence[int]) -> float:
@@ -42,6 +43,7 @@ def measure(name: str, labels: Sequence[int], missing: Sequence[int]) -> float:
     return {
         "hit": float(bool(within)),
         "recall": len(within) / num_positives,
+        "all-recall": float(len(within) == num_positives),
         "precision": len(within) / k,
         "r_precision": sum(rank <= num_positives for rank in right) / num_positives,
         "ndcg": linear[0] / linear[1],
@@ -105,6 +107,21 @@ def test_the_official_score_lets_right_candidates_win(tie_groups: Groups, missin
     labels = [grade for group in tie_groups for grade in sorted(group, reverse=True)]
     expected = measure(name, labels, missing)
     assert Metric.parse(name).score_official(query) == pytest.approx(expected, abs=1e-12)
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=6), st.randoms(use_true_random=False))
+def test_the_public_code_may_pair_grades_with_other_right_candidates(labels: list[int], random: Random) -> None:
+    grades = [label for label in labels if label]
+    assume(grades)
+    shuffled = random.sample(grades, len(grades))
+    turn = iter(shuffled)
+    public = [next(turn) if label else 0 for label in labels]
+    query = replace(ranking([(label,) for label in labels]), official_grades=tuple(shuffled))
+    assert query.depends_on_protocol
+    for name in ("ndcg@3", "ndcg-exp", "map", "hit@1"):
+        metric = Metric.parse(name)
+        assert metric.score(query) == pytest.approx(measure(name, labels, []), abs=1e-12)
+        assert metric.score_official(query) == pytest.approx(measure(name, public, []), abs=1e-12)
 
 
 @settings(deadline=None)

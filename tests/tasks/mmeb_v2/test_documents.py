@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 
@@ -45,6 +46,22 @@ def test_the_highest_grade_of_a_page_counts(tmp_path: Path) -> None:
     assert data.notes["repeated_judgements"] == 3
     write_document_set(tmp_path, "ViDoRe_docvqa", 3, 5)
     assert [query.grades for query in load(tmp_path, "ViDoRe_docvqa").queries] == [()] * 3
+
+
+def test_the_official_protocol_pairs_grades_as_the_public_code_does(llave, place, tmp_path: Path) -> None:
+    write_document_set(tmp_path / "data", "ViDoSeek-doc", 3, 3)
+    assert [query.official_grades for query in load(tmp_path / "data", "ViDoSeek-doc").queries] == [(), (), (1, 3)]
+    command = ("run", "tests.helpers.embedders:Hashed", "--data", tmp_path / "data", "--tasks", "all", *place.flags)
+    for protocol in ("strict", "official"):
+        assert llave(*command, "--protocol", protocol).code == 0
+        result, row = place.result("ViDoSeek-doc"), place.rows("ViDoSeek-doc")[2]
+        assert (result.protocol, row["grades"], row["official_grades"]) == (protocol, [3, 1], [1, 3])
+        gains = [0.0, 0.0, 0.0]
+        for rank, grade in zip(row["best_rank"], row["official_grades" if protocol == "official" else "grades"]):
+            gains[rank - 1] = grade
+        expected = sum(gain / math.log2(at + 2) for at, gain in enumerate(gains)) / (3 + 1 / math.log2(3))
+        assert row["ndcg@5"] == pytest.approx(expected)
+        assert result.strict["ndcg@5"] != result.official["ndcg@5"]
 
 
 @pytest.mark.parametrize("name", FIXED)
