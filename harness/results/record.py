@@ -35,6 +35,7 @@ class Provenance:
 def make_record(dataset: Dataset, identity: str, scored: Scored, config: EvalConfig, made: Provenance) -> Result:
     """The record of a scored task. Only the name and digest of its file of rows are missing."""
     task = dataset.task
+    left_out = {reason: list(ids[:_NAMED]) for reason, ids in dataset.data.left_out.items()}
     return Result(
         format=FORMAT,
         status="done",
@@ -59,7 +60,7 @@ def make_record(dataset: Dataset, identity: str, scored: Scored, config: EvalCon
             "digest": dataset.digest,
             "clusters": scored.clusters,
             "notes": dict(dataset.data.notes),
-            "left_out": {reason: list(ids[:_NAMED]) for reason, ids in dataset.data.left_out.items()},
+            **({"left_out": left_out} if left_out else {}),
             "places": [{"kind": kind, "folder": os.path.abspath(root)} for kind, root in dataset.places],
         },
         settings={

@@ -108,7 +108,7 @@ class Metric:
         return self._score(_tie_groups(ranking), ranking.all_grades, ranking.pool_size)
 
     def score_official(self, ranking: Ranking) -> float:
-        """Returns the query's value under the public rule: the right candidate wins its ties, and grades may be shuffled."""
+        """Returns the query's value under the public rule: right candidates win ties, and grades may be shuffled."""
         groups: list[TieGroup] = []
         grades = ranking.official_grades or ranking.all_grades
         for rank, fall in sorted((rank, -grade) for rank, grade in zip(ranking.official, grades, strict=False)):

@@ -162,6 +162,7 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
         "repeated_judgements": 1,
     }
     assert len(data.queries) == 4
+    assert data.left_out == {"queries_without_right_target": ("q4",)}
 
 
 def test_targets_of_equal_content_are_one_with_the_highest_grade(tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ def test_captions_are_two_tasks_that_mirror_each_other(tmp_path: Path) -> None:
     assert [query.positives.tolist() for query in back.queries] == [[0], [0], [1], [1], [2], [2]]
     assert back.targets == tuple(query.item for query in forward.queries)
     assert forward.notes == back.notes == {"rows_left_out": 1}
+    assert forward.left_out == {"rows_left_out": ("3",)}
     one, other = resolve_tasks(data=tmp_path / "mini.json")
     assert (one.query_role, other.query_role) == ("query", "target"), "the two share their vectors"
 
@@ -132,6 +133,26 @@ def test_columns_with_names_of_their_own_give_the_same_task(tmp_path: Path) -> N
         for task in resolve_tasks(data=tmp_path / "other.json", columns=columns)
     }
     assert len(digests) == 2, "the choice of columns is part of the data's identity"
+
+
+def test_a_clustering_takes_numbers_as_labels_in_the_columns_of_mieb(tmp_path: Path) -> None:
+    rows = [{"img": {"bytes": picture(at), "path": None}, "fine_label": label} for at, label in enumerate(LABELS)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "cifar100.parquet")
+    (task,) = resolve_tasks("all@clustering", data=tmp_path / "cifar100.parquet")
+    assert (task.name, task.metrics) == ("cifar100@clustering", ("ami", "v_measure", "ari"))
+    data = task.source.load(task)
+    assert right(data) == [[str(label)] for label in LABELS]
+    assert all(query.item.media for query in data.queries)
+
+
+def test_queries_that_are_left_out_are_named(llave, place, tmp_path: Path) -> None:
+    rows = [*ROWS, *({"image": "0.png", "label": None, "id": f"odd{number}"} for number in range(7))]
+    (draw(tmp_path) / "animals.json").write_text(json.dumps(rows))
+    done = llave("run", "classical", "--data", tmp_path / "animals.json", *place.flags)
+    assert done.code == 0
+    assert "animals, rows left out: odd0, odd1, odd2, odd3, odd4 and 2 more." in " ".join(done.err.split())
+    dataset = place.result("animals", "classical").dataset
+    assert (dataset["notes"]["rows_left_out"], len(dataset["left_out"]["rows_left_out"])) == (7, 7)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,8 @@ def test_the_official_protocol_pairs_grades_as_the_public_code_does(llave, place
         result, row = place.result("ViDoSeek-doc"), place.rows("ViDoSeek-doc")[2]
         assert (result.protocol, row["grades"], row["official_grades"]) == (protocol, [3, 1], [1, 3])
         gains = [0.0, 0.0, 0.0]
-        for rank, grade in zip(row["best_rank"], row["official_grades" if protocol == "official" else "grades"]):
+        grades = row["official_grades" if protocol == "official" else "grades"]
+        for rank, grade in zip(row["best_rank"], grades, strict=True):
             gains[rank - 1] = grade
         expected = sum(gain / math.log2(at + 2) for at, gain in enumerate(gains)) / (3 + 1 / math.log2(3))
         assert row["ndcg@5"] == pytest.approx(expected)
