@@ -74,7 +74,7 @@ def test_the_suites_are_the_parts_of_mmeb() -> None:
     sizes |= {"mmeb-v2-vidore-v1": 10, "mmeb-v2-vidore-v2": 4, "mmeb-v2-visrag": 6, "mmeb-v2-ood": 4}
     sizes |= {"mmeb-v3": 190, "mmeb-v3-text": 53}
     assert {name: len(known[name].tasks) for name in sizes} == sizes
-    assert set(known) == {*sizes, "text-video", "demo"}
+    assert set(known) == {*sizes, "text-video", "demo", "clustering"}
 
 
 def test_a_suite_says_which_means_and_columns_it_has() -> None:
