@@ -110,7 +110,7 @@ class TaskData:
     empty.
     """
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    """The ids of queries that were left out, by the note that counts them, such as those without a right target."""
+    """The ids of queries that were left out, by the note that counts them."""
 
 
 @dataclass(frozen=True, slots=True)

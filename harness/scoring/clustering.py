@@ -162,7 +162,7 @@ def sample_of(parts_N: Floats, groups: Clusters | None, spread: float) -> Sample
 
 
 def _scaled(parts_N: Floats, groups: Clusters | None, spread: float) -> SampleMean:
-    """The mean of the parts of a score from -1 to 1, as one of a score from 0 to 1."""
+    """The mean of parts, which belong to a score from -1 to 1, moved to 0 to 1."""
     return SampleMean.of((parts_N + 1) / 2, clusters=groups, further=spread / 4)
 
 
@@ -178,9 +178,9 @@ def _parts(runs: Sequence[Agreement]) -> Floats:
 
 
 def _rankings(labels_N: IndexArray, runs_SN: IndexArray) -> Iterator[Ranking]:
-    """The rank of each item's label among all labels, by the mean over runs of their share of the item's cluster.
+    """The rank of each item's label among all labels, by their share of the item's cluster.
 
-    The item itself does not count. Labels that are equally common are tied.
+    The share is a mean over runs. The item itself does not count. Labels that are equally common are tied.
     """
     counts = [table_of(labels_N, row_N).T for row_N in runs_SN]
     for start in range(0, len(labels_N), _BLOCK):

@@ -143,7 +143,7 @@ def add_task_flags(parser: argparse.ArgumentParser, *, recipe: bool = False) -> 
         nargs="+",
         metavar="TASK",
         help="these tasks; of a suite, only these; TASK@global ranks the whole pool, TASK@union "
-        + "that of all tasks; `all` is every subset of --data"
+        "that of all tasks; TASK@clustering sorts queries into clusters; `all` is every subset of --data"
         + ("; with --recipe, datasets" if recipe else "")
         + " (default: all of the suite or the data)",
     )

@@ -33,7 +33,7 @@ _LOCAL_METRICS = ("hit@1", *(name for name in METRICS if name != "hit@1"))
 ReadItem: TypeAlias = Callable[[Row, str], ItemRow]
 """Makes an item of a row and its id."""
 OfficialGrades: TypeAlias = Callable[[Mapping[str, int]], Mapping[str, int]]
-"""Makes the grades that the public code pairs with the right targets of a query of their own grades, by id."""
+"""Makes, of the grades of a query's right targets by id, those that the public code pairs with them."""
 CANDIDATES_KEY = "corpus-ids"
 """The column of `top_ranked` that lists the ids of a query's candidates."""
 _IMAGE_FOLDERS = ("images", "doc_images")
@@ -229,9 +229,7 @@ def _right(grades: Mapping[str, int], pool: _Pool) -> dict[int, int]:
     return right
 
 
-def _with_official_grades(
-    query: Query, judged: Mapping[str, int], pool: _Pool, official: OfficialGrades
-) -> Query:
+def _with_official_grades(query: Query, judged: Mapping[str, int], pool: _Pool, official: OfficialGrades) -> Query:
     """The query with the grades of its right targets in the public code, if they are others."""
     paired: dict[int, int] = {}
     for name, grade in official({name: grade for name, grade in judged.items() if grade > 0}).items():

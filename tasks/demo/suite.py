@@ -14,6 +14,7 @@ from harness.files.paths import cache_dir
 from harness.files.reading import explain_reading, read_object
 from harness.files.writing import explain_os_errors
 from harness.types import DataInfo, Source, Task, TaskData
+from tasks.clustering import clustering_of
 from tasks.corpus.layout import find_corpora
 from tasks.corpus.source import METRICS, CorpusSource
 from tasks.demo.clips import CAPTIONS, demo_clips
@@ -106,6 +107,8 @@ DEMO_ROWS = tuple(replace(row, source=DemoSource(), num_queries=NUM_QUERIES) for
 """The tasks of images. Braces in an instruction are where the text of a query goes."""
 
 
+_CLUSTERED = "demo-shape"
+"""The task whose queries are sorted by their labels too."""
 _BOTH = "image+text"
 _BLIND = "A model that does not see the {what} scores exactly chance: {chance} %."
 _CORPUS_ROWS = (
@@ -122,11 +125,12 @@ _CORPUS_ROWS = (
 
 
 def demo_tasks(folder: Path | None = None) -> tuple[Task, ...]:
-    """The tasks of images, of clips and of corpora. Their data lie in `folder`. None: in the cache."""
-    images = (replace(task, source=DemoSource(folder)) for task in DEMO_ROWS)
+    """The tasks of images, clips and corpora, and a clustering. Their data lie in `folder`. None: in the cache."""
+    images = [replace(task, source=DemoSource(folder)) for task in DEMO_ROWS]
     clips = video_tasks("demo-video", LLAVE, _FIND_CLIP, _CLIP, (NUM_CLIPS, NUM_CLIPS))
     corpora = (replace(task, source=DemoSource(folder, corpus=task.name)) for task in _CORPUS_ROWS)
-    return *images, *(_clip_task(task, folder) for task in clips), *corpora
+    clusterings = (clustering_of(task) for task in images if task.name == _CLUSTERED)
+    return *images, *(_clip_task(task, folder) for task in clips), *corpora, *clusterings
 
 
 def _clip_task(task: Task, folder: Path | None) -> Task:

@@ -131,7 +131,7 @@ class V2DocumentSource:
 
 
 def public_grades(grades: Mapping[str, int]) -> dict[str, int]:
-    """The grades that the public code pairs with the right pages of a query, by id: it makes a set of the pages first.
+    """The grades that the public code pairs with the right pages of a query, by id. It makes a set of the pages first.
 
     The order of a set of whole numbers follows from the numbers and from Python's hash tables. That of texts differs
     from run to run, so there the grades stay with their pages.

@@ -127,7 +127,8 @@ def test_the_rows_make_a_suite() -> None:
 def test_tasks_load_as_mmeb_does(demo: Path) -> None:
     tasks, others = demo_tasks(demo)[: len(DEMO_ROWS)], demo_tasks(demo)[len(DEMO_ROWS) :]
     assert [task.name for task in tasks] == [row.name for row in DEMO_ROWS]
-    assert [task.name for task in others] == ["demo-video-t2v", "demo-video-v2t", *demo_corpora(DEMO_SEED)]
+    names = ["demo-video-t2v", "demo-video-v2t", *demo_corpora(DEMO_SEED), "demo-shape@clustering"]
+    assert [task.name for task in others] == names
     for task in others[2:]:
         data = task.source.load(task)
         assert len(data.queries) == task.num_queries
