@@ -44,7 +44,7 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
     "tasks": (
         {"names", "jsonl", "video", "embedded"},
         {"corpus", "mmeb"},
-        {"mmeb_v2", "mmeb_v3", "hub_set", "union"},
+        {"mmeb_v2", "mmeb_v3", "hub_set", "union", "clustering"},
         {"demo"},
         {"suites"},
         {"catalog"},

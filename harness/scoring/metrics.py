@@ -1,6 +1,6 @@
 """Metrics, which are parsed from names: `hit@1`, `recall@5`, `ndcg@10`, `mrr`, `map`, `mean_rank`, `median_rank`.
 
-`all-recall@k` is the share of queries with all right candidates among the first k, such as all evidence for an answer.
+`all-recall@k` is the share of queries with all right candidates among the first k, such as all evidence.
 Source of the name: Gutierrez et al., NeurIPS 2024 (HippoRAG), "All-Recall". `ami`, `v_measure` and `ari` are
 those of a clustering, which `agreement.py` computes.
 
