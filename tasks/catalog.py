@@ -265,7 +265,7 @@ def _pick(wanted: Iterable[str], known: dict[str, Task], every: Iterable[Task], 
         if dataset != ALL and dataset not in known:
             raise unknown_name("task", dataset, known, where)
         tasks = every if dataset == ALL else (known[dataset],)
-        tasks = map(clustering_of, tasks) if clustering else tasks
+        tasks = tuple(map(clustering_of, tasks)) if clustering else tasks
         if scope == "union":
             picked += [in_union(task, pool) for task in tasks]
         else:
