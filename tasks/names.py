@@ -1,4 +1,4 @@
-"""Names of tasks: the name of a dataset, and what is done with it if that is not the registered thing.
+"""Names of tasks: the name of a dataset, and what is done with it if that is not registered.
 
 `@local`, `@global` and `@union` are another scope. `@clustering` is the task of sorting its queries by their labels.
 """
