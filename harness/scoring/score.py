@@ -95,7 +95,9 @@ def score(
     )
 
 
-def _clustered(dataset: Dataset, keys: DatasetKeys, store: VectorReader, spec: ModelSpec, protocol: ProtocolName) -> Scored:
+def _clustered(
+    dataset: Dataset, keys: DatasetKeys, store: VectorReader, spec: ModelSpec, protocol: ProtocolName
+) -> Scored:
     vectors = store.get([key for key in keys.queries if key is not None])
     unit = normalise(vectors) if spec.similarity == "cosine" else vectors
     found = clustering_of(labels_of(dataset), np.array([key is not None for key in keys.queries]), vectors, unit)
