@@ -184,11 +184,13 @@ def test_grades_that_are_whole_floats_and_ids_that_are_numbers_are_read(tmp_path
     assert grades(load(tmp_path)) == RIGHT
 
 
-def test_another_split_is_taken_if_it_is_the_only_one_and_named_if_there_are_several(tmp_path: Path) -> None:
+def test_of_several_splits_that_for_validation_is_taken_and_others_are_named(tmp_path: Path) -> None:
     write_beir(tmp_path)
-    (tmp_path / "qrels/test.tsv").rename(tmp_path / "qrels/dev.tsv")
-    with pytest.raises(UserError, match="has the splits dev, train, and none is named test"):
+    (tmp_path / "qrels/test.tsv").rename(tmp_path / "qrels/extra.tsv")
+    with pytest.raises(UserError, match="has the splits extra, train, and none is named test"):
         load(tmp_path)
+    (tmp_path / "qrels/extra.tsv").rename(tmp_path / "qrels/dev.tsv")
+    assert grades(load(tmp_path)) == RIGHT
     (tmp_path / "qrels/train.tsv").unlink()
     assert grades(load(tmp_path)) == RIGHT
 
