@@ -59,7 +59,7 @@ class Clustering:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Verdict:
+class ClusteringScores:
     """What a clustering is worth. All of it follows from labels and clusters."""
 
     strict: dict[str, Score]
@@ -131,7 +131,9 @@ def clustering_of(
     return Clustering(labels_N, np.stack([numbered(row_N) for row_N in strict_SN]), numbered(official_N))
 
 
-def judge(found: Clustering, metrics: Sequence[str], groups: Clusters, protocol: ProtocolName, main: str) -> Verdict:
+def judge(
+    found: Clustering, metrics: Sequence[str], groups: Clusters, protocol: ProtocolName, main: str
+) -> ClusteringScores:
     """Everything that follows from labels and clusters. `groups` are the clusters of dependent queries, `(N,)`.
 
     `main` is the main metric, one of `metrics`.
@@ -141,7 +143,7 @@ def judge(found: Clustering, metrics: Sequence[str], groups: Clusters, protocol:
         {name: _score(name, each, groups, found.spread(name)) for name, each in columns[rule].items()}
         for rule in _RULES
     )
-    return Verdict(
+    return ClusteringScores(
         strict,
         official,
         {name: float(np.mean([each.chance for each in column])) for name, column in columns["strict"].items()},

@@ -20,14 +20,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import unknown_name
 from harness.scoring.intervals import Clusters, Floats, Interval, SampleMean, half_of, intervals, quantiles
-from harness.scoring.ranking import Ranking
+from harness.scoring.ranking import Ranking, TieGroup
 from harness.types import ProtocolName
 
 FULL = 0
@@ -45,21 +45,6 @@ class Score:
 
 QueryRow: TypeAlias = Mapping[str, object]
 """Ranks, metric and content of one query, as plain data. docs/results.md explains the fields."""
-
-
-class TieGroup(NamedTuple):
-    """Candidates of equal score, at least one of them right."""
-
-    before: int
-    """Number of candidates with a higher score."""
-    size: int
-    grades: tuple[int, ...]
-    """Grades of the group's right candidates, in ascending order."""
-
-    @property
-    def right(self) -> int:
-        """Number of right candidates in the group."""
-        return len(self.grades)
 
 
 Ties: TypeAlias = tuple[TieGroup, ...]

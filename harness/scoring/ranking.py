@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -79,3 +80,18 @@ class RankQuery:
     """Grades of the right targets: of the distinct `positives`, then of those without a vector. Empty: all are 1."""
     excluded: IndexArray = field(default_factory=lambda: np.empty(0, dtype=np.int32))
     """Indexes of targets that a query without a list does not rank, without repeats. None is among `positives`."""
+
+
+class TieGroup(NamedTuple):
+    """Candidates of equal score, at least one of them right."""
+
+    before: int
+    """Number of candidates with a higher score."""
+    size: int
+    grades: tuple[int, ...]
+    """Grades of the group's right candidates, in ascending order."""
+
+    @property
+    def right(self) -> int:
+        """Number of right candidates in the group."""
+        return len(self.grades)

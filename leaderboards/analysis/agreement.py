@@ -59,7 +59,7 @@ class MissedByAll:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Agreement:
+class ModelAgreement:
     """The pairs of models, and the queries that all models get wrong: the most unanimous first."""
 
     models: tuple[str, ...]
@@ -68,7 +68,7 @@ class Agreement:
     missed: tuple[MissedByAll, ...]
 
 
-def agreement(entries: Sequence[Entry]) -> Agreement:
+def agreement(entries: Sequence[Entry]) -> ModelAgreement:
     """Compares which queries models get wrong, on the datasets that all of them have with the same data.
 
     A query is right if a right target is first and no wrong one is tied with it.
@@ -95,7 +95,7 @@ def agreement(entries: Sequence[Entry]) -> Agreement:
     missed = [each for task in shared for each in _missed(task, rows[task], measured[0].records[task])]
     missed.sort(key=lambda each: -each.votes)
     labels = tuple(entry.label for entry in measured)
-    return Agreement(labels, sum(found.shape[1] for found in right.values()), tuple(pairs), tuple(missed))
+    return ModelAgreement(labels, sum(found.shape[1] for found in right.values()), tuple(pairs), tuple(missed))
 
 
 def _is_shared(task: str, entries: Sequence[Entry]) -> bool:
@@ -159,7 +159,7 @@ def _list(value: object) -> list[Mapping[str, object]]:
     return value if isinstance(value, list) else []
 
 
-def agreement_report(found: Agreement, most: int) -> Report:
+def agreement_report(found: ModelAgreement, most: int) -> Report:
     """The report: pairs of models, and the first `most` of the queries that all models get wrong."""
     unanimous = sum(each.votes == len(found.models) for each in found.missed)
     sentence = (
@@ -173,7 +173,7 @@ def agreement_report(found: Agreement, most: int) -> Report:
     return Report("agree", tuple(tables), (sentence,), _figures(found))
 
 
-def _pair_table(found: Agreement) -> Table:
+def _pair_table(found: ModelAgreement) -> Table:
     columns = ("A", "B", "dataset", "same outcome", "by chance", "kappa", "B wrong too", "B wrong")
     rows = tuple(
         (
@@ -198,7 +198,7 @@ def _ends(sample: SampleMean) -> str:
     return f"[{percent(low)}, {percent(high)}]"
 
 
-def _missed_table(found: Agreement, most: int) -> Table:
+def _missed_table(found: ModelAgreement, most: int) -> Table:
     columns = ("dataset", "query", "content", "right by the data", "first for most models", "models")
     rows = tuple(
         (
@@ -213,7 +213,7 @@ def _missed_table(found: Agreement, most: int) -> Table:
     return Table(title, columns, rows, frozenset(columns[:5]), more, lines=True)
 
 
-def _figures(found: Agreement) -> dict[str, object]:
+def _figures(found: ModelAgreement) -> dict[str, object]:
     return {
         "models": list(found.models),
         "queries": found.queries,
