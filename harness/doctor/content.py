@@ -110,7 +110,12 @@ def video(model: ModelUnderTest, probes: Probes) -> Finding:
     if not probes.videos:
         return _undeclared("video")
     remedy = "Check that frames are read and reach the model."
-    return _matters(model, "video", [(probes.videos[0], probes.videos[2]), *zip(probes.filmed[:1], probes.filmed[2:], strict=True)], remedy)
+    return _matters(
+        model,
+        "video",
+        [(probes.videos[0], probes.videos[2]), *zip(probes.filmed[:1], probes.filmed[2:], strict=True)],
+        remedy,
+    )
 
 
 def frame_order(model: ModelUnderTest, probes: Probes) -> Finding:

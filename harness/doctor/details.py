@@ -93,12 +93,14 @@ def common_direction(model: ModelUnderTest, probes: Probes) -> Finding:
     says = f"All vectors have a direction in common that makes up {share:.0%} of their length."
     if share <= _SHARED:
         return Finding("common direction", "pass", says, "", share, _SHARED)
-    remedy = "Random weights do this. For a trained model, check for a constant that is added, and for the pooled token."
+    remedy = (
+        "Random weights do this. For a trained model, check for a constant that is added, and for the pooled token."
+    )
     return Finding("common direction", "note", says, remedy, share, _SHARED)
 
 
 def similarity(model: ModelUnderTest, probes: Probes) -> Finding:
-    """Checks that a model which declares the dot product gives most texts or pictures the highest score with themselves.
+    """Checks that by a declared dot product most texts or pictures score highest with themselves.
 
     Where vectors have very different lengths, a few long ones score highest with everything.
     """

@@ -28,7 +28,8 @@ _ABOVE, _CLEAR = 0.05, 0.01
 def near_images(model: ModelUnderTest, probes: Probes) -> Finding:
     """Checks that a picture stays near as a JPEG, shifted by a pixel, and 2 % brighter.
 
-    A turn in the EXIF is not applied here (`harness/media/pixels.py`). That a model applies it, as a server may, is a note.
+    A turn in the EXIF is not applied here (`harness/media/pixels.py`). If a model applies it, as a server may, it is
+    a note.
     """
     if not probes.images:
         return Finding("near images", "skipped", "The model does not declare image, or does not take it.")
@@ -109,8 +110,8 @@ def near_roles(model: ModelUnderTest, probes: Probes) -> Finding:
 def scenes(model: ModelUnderTest, probes: Probes) -> Finding:
     """Compares 64 drawn scenes with their captions. Not above chance is a note, since random weights know nothing.
 
-    The test is exact. The names of colours, shapes and places are permuted, each kind apart (13,824 ways). The p-value is
-    the share of the ways in which the similarities of scenes and captions sum up to as much. The model fails if the
+    The test is exact. The names of colours, shapes and places are permuted, each kind apart (13,824 ways). The p-value
+    is the share of the ways in which the similarities of scenes and captions sum up to as much. The model fails if the
     captions with red and blue exchanged fit better than nearly all other ways.
     """
     if not (probes.images and probes.texts):

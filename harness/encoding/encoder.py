@@ -30,8 +30,8 @@ _TEXTS_AT_ONCE = 64
 _SAME: Mapping[str, float] = {"float32": 0.01, "float16": 0.03, "bfloat16": 0.1}
 """Largest distance of an item's vectors in two runs, by dtype, as in `vector_distance`.
 
-Other devices, kernels (TF32 included) and batches move a vector by less. Another model moves it by far more. Other dtypes
-have the largest tolerance.
+Other devices, kernels (TF32 included) and batches move a vector by less. Another model moves it by far more. Other
+dtypes have the largest tolerance.
 """
 
 

@@ -68,7 +68,7 @@ def encode_missing(
         missing: what `missing_work` says of `groups`; all processes must find the same.
 
     Raises:
-        UserError: if the model cannot be loaded, a stored vector is damaged, or an item that is stored comes out otherwise.
+        UserError: if the model cannot be loaded, a stored vector is damaged, or a stored item comes out otherwise.
             Nothing has been stored then.
         RunFailed: for everything later. What was embedded is kept.
     """

@@ -214,13 +214,13 @@ class TestFindingResultsAgain:
         assert llave(*asked).code == 0
         second = place.result("Colour")
         assert second.dataset["digest"] != first.dataset["digest"]
-        assert len(_embedded(log())) == count + 1, "only what holds the changed image"
+        assert len(_embedded(log())) == count + 2, "what holds the changed image, and a stored item again"
         _, image, pool = tiny.rows["Colour"][5]
         changed = [*tiny.rows["Colour"][:5], ("<|image_1|>\nWhich hue?\n", image, pool), *tiny.rows["Colour"][6:]]
         write_subset(tiny.data, "Colour", as_columns(changed))
         assert llave(*asked).code == 0
         assert place.result("Colour").dataset["digest"] not in (first.dataset["digest"], second.dataset["digest"])
-        assert len(_embedded(log())) == count + 2
+        assert len(_embedded(log())) == count + 4
         kept = place.path("Colour").parent.glob("Colour*.json")
         assert {read_result(path).result.identity for path in kept} >= {first.identity, second.identity}
 

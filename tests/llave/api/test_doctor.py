@@ -8,7 +8,7 @@ import pytest
 
 import llave as front
 
-GOOD, BAD = "null/random", "null/nan"
+GOOD, BAD = "classical", "null/nan"
 
 
 @pytest.mark.parametrize(("model", "ok"), [(GOOD, True), (BAD, False)])
