@@ -1,4 +1,4 @@
-"""Checks of what must not change a vector: a second run, the place in a batch, other items, padding, threads, size."""
+"""Checks of what must not change a vector: a second run, the place in a batch, its size, other items, threads."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def threads(model: ModelUnderTest, probes: Probes) -> Finding:
 
 
 def large_batch(model: ModelUnderTest, probes: Probes) -> Finding:
-    """Checks that items of a batch as large as a run's have the vectors that they have alone, and in reverse order."""
+    """Checks that items in a batch as large as a run's have the vectors that they have alone."""
     worst, largest = 0.0, 0
     for family in (list(map(_short, range(MOST_ITEMS))) if probes.texts else [], list(probes.images)):
         if not family:

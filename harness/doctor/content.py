@@ -186,7 +186,7 @@ def role(model: ModelUnderTest, probes: Probes) -> Finding:
 
 
 def _exchanged_roles(model: ModelUnderTest, probes: Probes) -> str:
-    """Returns the option that declares a text for one role and has its effect in the other one; empty if none does.
+    """Returns the option for one role that has its effect in the other one; empty if none does.
 
     `query_instruction` and `target_instruction` replace an item's own instruction, which then has no effect in that
     role. `query_prompt` and `target_prompt` come before the text, so with them in the text the other role is the same.
@@ -254,7 +254,7 @@ def truncation(model: ModelUnderTest, probes: Probes) -> Finding:
 
 
 def text_start(model: ModelUnderTest, probes: Probes) -> Finding:
-    """Checks that the first half of a long text changes the vector, so that a text is not cut at its start."""
+    """Checks that the first half of a long text changes the vector: it is not cut at its start."""
     if not probes.texts:
         return _undeclared("text", check="text start")
     tried, nearest = 0, math.inf

@@ -19,7 +19,7 @@ from harness.types import FloatArray, IndexArray, Item, Media, Role
 _COUNT, _NEEDED = 8, 5
 """Number of items, and of those that must be nearest to their own: 5 of 8 have p = 0.001 at a chance of 1/8 each."""
 _SWAPPED = 1
-"""Of eight, at most this many are nearer to the right colours than to exchanged ones if the channels are swapped."""
+"""If the channels are swapped, at most this many of eight are nearer to the right colours."""
 _SHAPES, _COLOURS = ("square", "circle", "triangle", "cross"), ("red", "blue", "green", "black")
 _PLACES = ("top left", "top right", "bottom left", "bottom right")
 _ABOVE, _CLEAR = 0.05, 0.01
@@ -53,7 +53,7 @@ def near_images(model: ModelUnderTest, probes: Probes) -> Finding:
 
 
 def near_videos(model: ModelUnderTest, probes: Probes) -> Finding:
-    """Checks that a clip stays near in another codec, and that a video of one frame is near to its picture.
+    """Checks that a clip stays near in another codec, and a video of one frame to its picture.
 
     It must also be nearer to that picture than to the same one with red and blue exchanged.
     """
