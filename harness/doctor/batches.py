@@ -1,4 +1,4 @@
-"""Checks of what must not change a vector: a second run, the place in a batch, its size, other items, threads."""
+"""Checks of what must not change a vector: a second run, place and size of a batch, other items, threads."""
 
 from __future__ import annotations
 
