@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from harness.doctor.probes import Probes, words
 from harness.types import Item
 
 _EDGE = SIDE // 8
+_SIDES: Mapping[str, int] = {"top": 0, "right": 1, "bottom": 2, "left": 3}
+"""Quarter turns that bring an edge to the top."""
 _LETTERS = (("Größe", "Grüße"), ("река", "рука"), ("山の漢字", "川の漢字"), ("שלום", "שלוש"))
 _SHARED = 0.9
 """A constant direction with more than this share of the vectors' length is noted."""
@@ -38,16 +40,15 @@ def edges(model: ModelUnderTest, probes: Probes) -> Finding:
     """Checks that each edge of a square picture changes the vector. What is cut from a wide one is a note."""
     if not probes.images:
         return Finding("edges", "skipped", _UNSEEN.format(kind="image"))
-    sides = {"top": np.s_[:_EDGE], "bottom": np.s_[-_EDGE:], "left": np.s_[:, :_EDGE], "right": np.s_[:, -_EDGE:]}
     square, wide = picture(0), picture(0, (3 * SIDE, SIDE))
-    whole, *changed = _drawn(probes, "square", [square, *(_inverted(square, each) for each in sides.values())])
+    whole, *changed = _drawn(probes, "square", [square, *(_inverted(square, each) for each in _SIDES)])
     distances = [model.apart(whole, each) for each in changed]
-    lost = [name for name, distance in zip(sides, distances, strict=True) if distance <= model.tolerance]
+    lost = [name for name, distance in zip(_SIDES, distances, strict=True) if distance <= model.tolerance]
     if lost:
         says = f"These edges of a square picture do not change the vector: {', '.join(lost)}."
         remedy = "Resize the picture whole, and do not crop it."
         return Finding("edges", "fail", says, remedy, min(distances), model.tolerance)
-    whole, *changed = _drawn(probes, "wide", [wide, *(_inverted(wide, sides[each]) for each in ("left", "right"))])
+    whole, *changed = _drawn(probes, "wide", [wide, *(_inverted(wide, each) for each in ("left", "right"))])
     distance = min(model.apart(whole, each) for each in changed)
     if distance <= model.tolerance:
         return Finding("edges", "note", "The ends of a wide picture are cut off.", "", distance, model.tolerance)
@@ -122,10 +123,10 @@ def similarity(model: ModelUnderTest, probes: Probes) -> Finding:
     return Finding("similarity", "fail", says, remedy, float(hits))
 
 
-def _inverted(pixels: Pixels, part: slice | tuple[slice, ...]) -> Pixels:
-    changed = pixels.copy()
-    changed[part] = 255 - changed[part]
-    return changed
+def _inverted(pixels: Pixels, side: str) -> Pixels:
+    changed = np.rot90(pixels, _SIDES[side]).copy()
+    changed[:_EDGE] = 255 - changed[:_EDGE]
+    return np.rot90(changed, -_SIDES[side])
 
 
 def _drawn(probes: Probes, name: str, pictures: Sequence[Pixels]) -> list[Probe]:

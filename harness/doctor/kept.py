@@ -140,7 +140,8 @@ def _kept(found: Mapping[str, object], place: str) -> KeptVectors:
             raise ValueError
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{place} does not hold vectors of the doctor's probes.", _AGAIN) from None
-    return KeptVectors(*map(str, texts), read)
+    name, fingerprint, recipe = map(str, texts)
+    return KeptVectors(name, fingerprint, recipe, read)
 
 
 def _main() -> None:
