@@ -1,4 +1,4 @@
-"""Checks an embedder: padding, batch composition, order, ignored inputs, and what its spec declares.
+"""Checks an embedder: padding, batches, order, ignored inputs, nearness, and its spec.
 
 `examine` runs all checks.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.doctor import batches, content, several
+from harness.doctor import batches, content, details, nearness, several
 from harness.doctor.finding import Finding, ModelUnderTest
 from harness.doctor.probes import Probes, draw_probes
 from harness.doctor.state import pooled_state
@@ -35,13 +35,17 @@ CHECKS = (
     Check("unit length", content.length),
     Check("width", content.width),
     Check("repeatable", batches.repeatable),
-    Check("order", batches.order, needs=("repeatable",)),
+    Check("history", batches.history, needs=("repeatable",)),
+    Check("order", batches.order, needs=("history",)),
     Check("place", batches.place, needs=("order",)),
     Check("batch", batches.batch, needs=("place",)),
     Check("padding", batches.padding, needs=("batch",)),
+    Check("large batch", batches.large_batch, needs=("padding",)),
     Check("threads", batches.threads, needs=("batch",)),
-    Check("spread", content.spread, needs=("repeatable",)),
-    Check("pooled state", pooled_state, needs=("repeatable",)),
+    Check("spread", content.spread, needs=("history",)),
+    Check("common direction", details.common_direction, needs=("spread",)),
+    Check("similarity", details.similarity, needs=("spread",)),
+    Check("pooled state", pooled_state, needs=("history",)),
     Check("text", content.text, needs=("spread",)),
     Check("image", content.image, needs=("spread",)),
     Check("video", content.video, needs=("spread",)),
@@ -49,9 +53,19 @@ CHECKS = (
     Check("several images", several.several_images, needs=("image",)),
     Check("image order", several.image_order, needs=("several images",)),
     Check("image place", several.image_place, needs=("several images", "text")),
-    Check("instruction", content.instruction, needs=("text",)),
-    Check("role", content.role, needs=("repeatable",)),
+    Check("colour", details.colour, needs=("image",)),
+    Check("edges", details.edges, needs=("image",)),
+    Check("file names", details.file_names, needs=("image",)),
+    Check("letters", details.letters, needs=("text",)),
+    Check("role", content.role, needs=("history",)),
+    Check("instruction", content.instruction, needs=("text", "role")),
     Check("truncation", content.truncation, needs=("text",)),
+    Check("text start", content.text_start, needs=("text",)),
+    Check("near texts", nearness.near_texts, needs=("text",)),
+    Check("near images", nearness.near_images, needs=("colour", "edges", "file names")),
+    Check("near videos", nearness.near_videos, needs=("near images", "video")),
+    Check("near roles", nearness.near_roles, needs=("near texts", "near images")),
+    Check("scenes", nearness.scenes, needs=("near texts", "near images")),
 )
 """All checks in the order in which they run. The first one that fails is the cause, not a consequence."""
 
@@ -94,11 +108,11 @@ def _admit(model: ModelUnderTest, probes: Probes) -> tuple[Probes, Finding]:
     refusals = {kind: why for kind in _KINDS if kind in declared and (why := _refusal(model, probes, kind))}
     taken = [kind for kind in _KINDS if kind in declared and kind not in refusals]
     if "text" not in taken:
-        probes = replace(probes, texts=(), captioned=(), instructed=(), several=())
+        probes = replace(probes, texts=(), captioned=(), instructed=(), several=(), filmed=())
     if "image" not in taken:
         probes = replace(probes, images=(), captioned=(), several=())
     if "video" not in taken:
-        probes = replace(probes, videos=())
+        probes = replace(probes, videos=(), filmed=())
     return probes, _modalities(declared, refusals)
 
 

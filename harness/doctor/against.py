@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Sequence
-from pathlib import Path
-
 from harness.doctor.finding import Finding, ModelUnderTest, Probe
-from harness.doctor.probes import draw_probes
+from harness.doctor.kept import drawn_pairs
 from harness.encoding.vectors import Work, describe
 from harness.errors import UserError, counted
 from harness.progress import Progress
-from harness.types import Role
-
-_ROLES: Sequence[Role] = ("query", "target")
 
 
 def compare_models(model: ModelUnderTest, other: ModelUnderTest, progress: Progress) -> list[Finding]:
@@ -21,10 +14,7 @@ def compare_models(model: ModelUnderTest, other: ModelUnderTest, progress: Progr
 
     An item passes if the distance of its two vectors, as at `TOLERANCE`, is within the larger tolerance of the two.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        probes = draw_probes(Path(folder))
-        every = dict.fromkeys((*probes.texts, *probes.instructed, *probes.images, *probes.captioned, *probes.videos))
-        pairs = [Probe(each.item, role) for each in every for role in _ROLES]
+    with drawn_pairs() as pairs:
         progress.phase(f"comparing {model.spec.name} with {other.spec.name}", len(pairs))
         findings = []
         for number, probe in enumerate(pairs, start=1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from itertools import combinations
@@ -14,7 +15,7 @@ from harness.encoding import DEFAULT_BUDGET
 from harness.encoding.oom import is_out_of_memory
 from harness.encoding.streaming import Streaming
 from harness.errors import UserError
-from harness.types import FloatArray, Item
+from harness.types import FloatArray, Item, Role
 
 _NARROW = 0.99
 """A mean cosine of different items above this is noted."""
@@ -87,10 +88,11 @@ def length(model: ModelUnderTest, probes: Probes) -> Finding:
 
 
 def text(model: ModelUnderTest, probes: Probes) -> Finding:
-    """Checks that different texts have different vectors, alone and with an image."""
+    """Checks that different texts have different vectors, alone and with an image or a video."""
     if not probes.texts:
         return _undeclared("text")
     pairs = [*combinations(probes.texts, 2), *zip(probes.captioned[:1], probes.captioned[-1:], strict=True)]
+    pairs += zip(probes.filmed[:1], probes.filmed[1:2], strict=True)
     return _matters(model, "text", pairs, "Check that the text reaches the model, also if an item has media.")
 
 
@@ -104,11 +106,16 @@ def image(model: ModelUnderTest, probes: Probes) -> Finding:
 
 
 def video(model: ModelUnderTest, probes: Probes) -> Finding:
-    """Checks that a video of other pictures has a different vector."""
+    """Checks that a video of other pictures has a different vector, alone and with a text."""
     if not probes.videos:
         return _undeclared("video")
     remedy = "Check that frames are read and reach the model."
-    return _matters(model, "video", [(probes.videos[0], probes.videos[2])], remedy)
+    return _matters(
+        model,
+        "video",
+        [(probes.videos[0], probes.videos[2]), *zip(probes.filmed[:1], probes.filmed[2:], strict=True)],
+        remedy,
+    )
 
 
 def frame_order(model: ModelUnderTest, probes: Probes) -> Finding:
@@ -165,11 +172,40 @@ def _uninstructed(model: ModelUnderTest, probes: Probes, option: str) -> Finding
 
 
 def role(model: ModelUnderTest, probes: Probes) -> Finding:
-    """Notes whether a target has the same vector as a query with the same content. Models differ in this."""
+    """Notes whether a target has the same vector as a query with the same content. Models differ in this.
+
+    Where the spec declares a text for one role only, it fails if that text is given to the other role.
+    """
+    if probes.instructed and (option := _exchanged_roles(model, probes)):
+        says = f"The option {option} has its effect in the other role: queries and targets are exchanged."
+        return Finding("role", "fail", says, "Give prepare's role to what chooses the prompt, as it is.")
     some = probes.instructed[-1:] or probes.images[:1] or probes.videos[:1]
     distance = max(model.apart(probe, Probe(probe.item, "target")) for probe in some)
     verb = "differ" if distance > model.tolerance else "are the same"
     return Finding("role", "note", f"The vectors of a query and a target with the same content {verb}.", "", distance)
+
+
+def _exchanged_roles(model: ModelUnderTest, probes: Probes) -> str:
+    """Returns the option for one role that has its effect in the other one; empty if none does.
+
+    `query_instruction` and `target_instruction` replace an item's own instruction, which then has no effect in that
+    role. `query_prompt` and `target_prompt` come before the text, so with them in the text the other role is the same.
+    """
+    options, (one, other, plain) = model.spec.options, probes.instructed
+    roles: tuple[tuple[Role, Role], ...] = (("query", "target"), ("target", "query"))
+    for mine, theirs in roles:
+        if options.get(f"{mine}_instruction") is not None and options.get(f"{theirs}_instruction") is None:
+            heard = {each: model.apart(one._replace(role=each), other._replace(role=each)) for each in (mine, theirs)}
+            if heard[mine] > model.tolerance >= heard[theirs]:
+                return f"{mine}_instruction"
+        prompt = options.get(f"{mine}_prompt")
+        if prompt and not options.get(f"{theirs}_prompt"):
+            said = Item(f"{prompt}{plain.item.text}")
+            pairs = {each: (Probe(plain.item, each), Probe(said, back)) for each, back in roles}
+            same = {each: model.apart(*pair) <= model.tolerance for each, pair in pairs.items()}
+            if same[theirs] and not same[mine]:
+                return f"{mine}_prompt"
+    return ""
 
 
 def width(model: ModelUnderTest, probes: Probes) -> Finding:
@@ -217,6 +253,31 @@ def truncation(model: ModelUnderTest, probes: Probes) -> Finding:
     return Finding("truncation", "note", says)
 
 
+def text_start(model: ModelUnderTest, probes: Probes) -> Finding:
+    """Checks that the first half of a long text changes the vector: it is not cut at its start."""
+    if not probes.texts:
+        return _undeclared("text", check="text start")
+    tried, nearest = 0, math.inf
+    for count in _LENGTHS[:4]:
+        start, end = time.perf_counter(), words(count // 2)
+        texts = (f"{words(count // 2, first)} {end}" for first in (1, 2))
+        try:
+            distance = model.apart(*(Probe(Item(text), "target") for text in texts))
+        except (MemoryError, RuntimeError, UserError) as error:
+            if not isinstance(error, UserError) and not is_out_of_memory(error):
+                raise
+            break  # `truncation` says which lengths are refused
+        if distance <= model.tolerance:
+            says = f"Of a text of {count:,} words the first half has no effect on the vector."
+            remedy = "Cut long texts at their end: look at truncation_side of the tokenizer."
+            return Finding("text start", "fail", says, remedy, distance, model.tolerance)
+        tried, nearest = count, min(nearest, distance)
+        if time.perf_counter() - start > _LONGEST:
+            break
+    says = f"The start of texts of up to {tried:,} words counts."
+    return Finding("text start", "pass", says, "", nearest, model.tolerance)
+
+
 def _reports_cut(model: ModelUnderTest, probe: Probe) -> bool:
     features = model.embedder.prepare(*probe)
     if not isinstance(model.embedder, Streaming):
@@ -225,6 +286,8 @@ def _reports_cut(model: ModelUnderTest, probe: Probe) -> bool:
 
 
 def _matters(model: ModelUnderTest, kind: str, pairs: Sequence[tuple[Probe, Probe]], remedy: str) -> Finding:
+    """Checks that the items of each pair have different vectors, as queries and as targets."""
+    pairs = [*pairs, *((one._replace(role="target"), other._replace(role="target")) for one, other in pairs)]
     distances = [model.apart(*pair) for pair in pairs]
     equal = sum(distance <= model.tolerance for distance in distances)
     return model.differs(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-import numpy as np
-
-from harness.encoding.vectors import as_matrix
+from harness.encoding.vectors import as_matrix, vector_distance
 from harness.types import Embedder, FloatArray, Item, Role
 
 Verdict: TypeAlias = Literal["pass", "fail", "note", "skipped"]
@@ -70,13 +67,7 @@ class ModelUnderTest:
 
     def distance(self, one: FloatArray, other: FloatArray) -> float:
         """Returns the distance of two vectors as defined at TOLERANCE; infinite if one is not finite or all zeros."""
-        a, b = one.astype(np.float64), other.astype(np.float64)
-        sizes = float(np.linalg.norm(a)), float(np.linalg.norm(b))
-        if not all(0 < size < math.inf for size in sizes):
-            return math.inf
-        if self.spec.similarity == "cosine":
-            return float(np.linalg.norm(a / sizes[0] - b / sizes[1]))
-        return float(np.linalg.norm(a - b)) / max(sizes)
+        return vector_distance(one, other, self.spec.similarity)
 
     def apart(self, one: Probe, other: Probe) -> float:
         """Returns the distance of two probes, each in a batch of its own."""

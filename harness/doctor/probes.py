@@ -6,23 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageDraw
-
 from harness.data.items import in_order
+from harness.doctor.drawing import SIDE, picture, save_picture, save_video
 from harness.doctor.finding import Probe
-from harness.types import MEDIA_TOKEN, Item, Media, MediaKind
+from harness.types import MEDIA_TOKEN, Item, Media
 
 _COMMON = (
     "river stone window garden silver horse bridge candle winter paper table forest yellow market island morning "
     "engine flower letter mountain button carpet doctor summer"
 )
 WORDS = _COMMON.split()
-FRAMES, RATE, SIDE = 8, 3, 96
 _BETWEEN = "and after that"
 _SAME_TEXT = "What is in this picture?"
-_COLOURS = ("crimson", "royalblue", "gold", "seagreen")
+_FILMED = (0, "What happens here?"), (0, "How long does it last?"), (2, "What happens here?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +38,10 @@ class Probes:
     the two images before the text."""
     instructed: tuple[Probe, ...]
     """One text with two different instructions, then without an instruction."""
+    filmed: tuple[Probe, ...]
+    """The first video with a text, the same with another text, and the other video with the first text."""
+    folder: Path
+    """Where checks draw more."""
 
     def of(self, kind: str) -> tuple[Probe, ...]:
         """Returns the probes that consist only of text, of an image or of a video."""
@@ -50,8 +50,9 @@ class Probes:
 
 def draw_probes(folder: Path) -> Probes:
     """Draws the probes into a folder. There are videos only if OpenCV can write them here."""
-    images = [_image(folder, number, (SIDE, SIDE)) for number in range(3)]
-    images.append(_image(folder, 3, (2 * SIDE, SIDE // 2)))
+    sizes = [(SIDE, SIDE)] * 3 + [(2 * SIDE, SIDE // 2)]
+    images = [save_picture(folder, f"{number}.png", picture(number, size)) for number, size in enumerate(sizes)]
+    videos = _videos(folder)
     captioned = [_with_text(image, _SAME_TEXT) for image in images]
     captioned.append(_with_text(images[0], "How many corners does it have?"))
     question = Item("Silver horses by the river.")
@@ -61,7 +62,9 @@ def draw_probes(folder: Path) -> Probes:
         images=tuple(Probe(Item(media=(image,))) for image in images),
         captioned=tuple(captioned),
         several=_several(images[:3]),
-        videos=tuple(Probe(Item(media=(video,))) for video in _videos(folder)),
+        videos=tuple(Probe(Item(media=(video,))) for video in videos),
+        filmed=tuple(_with_text(videos[at], text) for at, text in _FILMED) if videos else (),
+        folder=folder,
         instructed=(*(Probe(Item(question.text, (), each)) for each in instructions), Probe(question)),
     )
 
@@ -81,50 +84,12 @@ def _several(images: Sequence[Media]) -> tuple[Probe, ...]:
     return tuple(Probe(Item(*in_order(parts))) for parts in contents)
 
 
-def _image(folder: Path, number: int, size: tuple[int, int]) -> Media:
-    name = f"{number}.png"
-    Image.fromarray(_picture(number, size)).save(folder / name)
-    return _media("image", folder, name)
-
-
-def _picture(number: int, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Draws a picture whose shape and background depend on `number`."""
-    width, height = size
-    ramp = np.linspace(0, 255, width if number % 2 else height, dtype=np.uint8)
-    ground = np.broadcast_to(ramp if number % 2 else ramp[:, None], (height, width))
-    image = Image.fromarray(np.roll(np.stack([ground, 255 - ground, ground // 2], axis=-1), number, axis=-1))
-    box = (width // 4, height // 4, width * 3 // 4, height * 3 // 4)
-    pen = ImageDraw.Draw(image)
-    (pen.ellipse if number % 2 else pen.rectangle)(box, fill=_COLOURS[number % len(_COLOURS)], outline="black")
-    return np.asarray(image)
-
-
 def _videos(folder: Path) -> Sequence[Media]:
     """Writes videos that show one picture in the first half and another one in the second half.
 
     So an even number of evenly spaced frames shows the same pictures in both directions.
     """
-    pictures = [_picture(number, (SIDE, SIDE)) for number in range(4)]
+    pictures = [picture(number) for number in range(4)]
     pairs = {"forward.avi": (0, 1), "reverse.avi": (1, 0), "other.avi": (2, 3)}
-    written = [_write(folder / name, [pictures[which] for which in pair]) for name, pair in pairs.items()]
-    return [_media("video", folder, name) for name in pairs] if all(written) else []
-
-
-def _write(path: Path, pictures: Sequence[NDArray[np.uint8]]) -> bool:
-    """Writes a video, and returns whether OpenCV could write it."""
-    import cv2
-
-    # Motion JPEG encodes each frame separately, so a frame does not depend on its place.
-
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), RATE, (SIDE, SIDE))
-    if not writer.isOpened():
-        return False
-    for picture in pictures:
-        for _ in range(FRAMES // len(pictures)):
-            writer.write(np.ascontiguousarray(picture[..., ::-1]))
-    writer.release()
-    return True
-
-
-def _media(kind: MediaKind, folder: Path, name: str) -> Media:
-    return Media(kind, name, folder)
+    written = [save_video(folder, name, [pictures[which] for which in pair]) for name, pair in pairs.items()]
+    return [video for video in written if video] if all(written) else []

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from harness.encoding import DEFAULT_BUDGET
 from harness.encoding.oom import is_out_of_memory, release_memory
 from harness.encoding.store import Store
 from harness.encoding.streaming import Streaming
-from harness.encoding.vectors import Work, as_matrix, check_vectors, describe, describe_all
+from harness.encoding.vectors import Work, as_matrix, check_vectors, describe, describe_all, vector_distance
 from harness.encoding.window import Bad, Prepared, Ready, Window
 from harness.errors import BadMedia, ModelFailed, UserError
 from harness.files.reading import named_reason
@@ -27,6 +27,12 @@ from harness.types import Embedder, Features, FloatArray
 _WINDOW = 4
 """Number of batches whose prepared items are sorted together. The same number may be waiting."""
 _TEXTS_AT_ONCE = 64
+_SAME: Mapping[str, float] = {"float32": 0.01, "float16": 0.03, "bfloat16": 0.1}
+"""Largest distance of an item's vectors in two runs, by dtype, as in `vector_distance`.
+
+Other devices, kernels (TF32 included) and batches move a vector by less. Another model moves it by far more. Other
+dtypes have the largest tolerance.
+"""
 
 
 @dataclass(slots=True)
@@ -97,6 +103,26 @@ class Encoder:
                 self._fill_batches(usable, report, progress)
         report.seconds = time.perf_counter() - start
         return report
+
+    def recheck(self, work: Work) -> None:
+        """Embeds an item that the store holds once more. Raises: UserError if its vector is not the stored one.
+
+        An item whose media have become bad tells nothing here; the run names it.
+        """
+        prepared = self._prepare([work])[0]
+        if isinstance(prepared, Bad):
+            return
+        output = self._embed([prepared])
+        assert output is not None  # what does not fit alone is an error
+        spec = self._embedder.spec
+        distance = vector_distance(output[0], self._store.get([work.key])[0], spec.similarity)
+        if distance > _SAME.get(spec.dtype, max(_SAME.values())):
+            raise UserError(
+                f"{spec.name} gives another vector for {describe(work)} than the one in the store (distance "
+                f"{distance:.3g}). Their mixture would measure no model.",
+                f"`llave doctor` says whether its vectors are repeatable. If the model has changed, it needs a new "
+                f"revision. If a library has, remove {self._store.folder}, so that all is embedded again.",
+            )
 
     def _usable(
         self, prepared: Iterator[Prepared], report: EncodeReport, progress: Progress, skip_bad_media: bool

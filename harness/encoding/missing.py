@@ -68,7 +68,8 @@ def encode_missing(
         missing: what `missing_work` says of `groups`; all processes must find the same.
 
     Raises:
-        UserError: if the model cannot be loaded, or a vector that is stored is damaged. Nothing has been embedded then.
+        UserError: if the model cannot be loaded, a stored vector is damaged, or a stored item comes out otherwise.
+            Nothing has been stored then.
         RunFailed: for everything later. What was embedded is kept.
     """
     world.wait()  # nobody writes before every process has looked
@@ -76,7 +77,7 @@ def encode_missing(
     shares = {title: work[world.rank :: world.size] for title, work in missing.items()}
     if any(shares.values()):
         store.check(key for work in groups.values() for key in work)
-        encoder.load()
+        _recheck(encoder.load(), groups, missing, remote=handle.remote)
 
     def reports() -> Iterator[EncodeReport]:
         bad: dict[bytes, BadMedia] = {}  # these are not tried again, since a decoder that hangs takes minutes
@@ -105,6 +106,14 @@ def failures_of(label: str) -> Iterator[None]:
         raise
     except UserError as error:
         raise RunFailed(f"{label}: {error.what}", error.hint) from error
+
+
+def _recheck(encoder: Encoder, groups: Groups, missing: Mapping[str, Sequence[Work]], *, remote: bool) -> None:
+    """Embeds one stored item again: the cheapest with media, else the cheapest text. A server has a probe for this."""
+    lacking = {each.key for work in missing.values() for each in work}
+    stored = [each for work in groups.values() for key, each in work.items() if key not in lacking]
+    if stored and not remote:
+        encoder.recheck(min(stored, key=lambda each: (not each.item.media, each.rough_cost, each.key)))
 
 
 class _LazyEncoder:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -84,6 +86,20 @@ def as_matrix(output: object) -> FloatArray:
             "embed must return one vector for each item, as (items, width).",
         ) from error
     return matrix
+
+
+def vector_distance(one: FloatArray, other: FloatArray, similarity: Literal["cosine", "dot"]) -> float:
+    """Returns the distance of two vectors `(d,)`; infinite if one is not finite or all zeros.
+
+    For cosine it is that of unit vectors, `sqrt(2 - 2 cos)`. For the dot product it is relative to the longer vector.
+    """
+    a, b = one.astype(np.float64), other.astype(np.float64)
+    sizes = float(np.linalg.norm(a)), float(np.linalg.norm(b))
+    if not all(0 < size < math.inf for size in sizes):
+        return math.inf
+    if similarity == "cosine":
+        return float(np.linalg.norm(a / sizes[0] - b / sizes[1]))
+    return float(np.linalg.norm(a - b)) / max(sizes)
 
 
 def check_vectors(vectors: FloatArray, work: Sequence[Work], width: int | None) -> int:

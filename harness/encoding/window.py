@@ -11,7 +11,8 @@ from harness.encoding.vectors import Work
 from harness.errors import BadMedia
 from harness.types import Features
 
-_MOST_ITEMS = 256
+MOST_ITEMS = 256
+"""Largest number of items in a batch."""
 _ALIKE = 0.75
 """Share of the cost of a batch's costliest item below which another item is mostly padding."""
 _SMALL = 16
@@ -59,7 +60,7 @@ class Window:
 
     def holds(self, batches: int, budget: int) -> bool:
         """Whether there is enough for so many batches."""
-        return self._cost >= batches * budget or len(self._items) >= batches * _MOST_ITEMS
+        return self._cost >= batches * budget or len(self._items) >= batches * MOST_ITEMS
 
     def batch(self, budget: int) -> list[Ready]:
         """Returns the costliest first, as many as fit: the first sets what each of them takes up.
@@ -67,7 +68,7 @@ class Window:
         Much cheaper ones wait for company of their own, unless that would leave the batch small.
         """
         most = self._items[-1].cost
-        size = max(1, min(budget // most, _MOST_ITEMS))
+        size = max(1, min(budget // most, MOST_ITEMS))
         batch = self._items[: -size - 1 : -1]
         alike = sum(ready.cost >= _ALIKE * most for ready in batch)
         return batch[: max(alike, budget // _SMALL // most)]

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 from llave.cli.flags import DONE, FAILED, MODEL_HELP, add_model_flags, console, model_settings, say
 
 if TYPE_CHECKING:
-    from harness.doctor.finding import Finding, ModelUnderTest
-    from harness.progress import Progress
+    from harness.doctor.finding import Finding
     from harness.types import ModelSpec
     from leaderboards.tables import Table
 
@@ -35,9 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add(
         "--against",
-        metavar="MODEL",
-        help="also compare with the vectors of this model, item by item, such as a server with its weights here "
-        "(default: do not)",
+        metavar="MODEL|RESULT",
+        help="also compare with the vectors of this model, item by item, such as a server with its weights here, or "
+        "with those that were kept with a result (default: do not)",
+    )
+    add(
+        "--keep",
+        type=Path,
+        metavar="RESULT",
+        help="keep the vectors of the probes beside this result of the model, for a later --against (default: do not)",
     )
     add("--json", action="store_true", help="print JSON instead of a table")
     add_model_flags(parser)
@@ -45,40 +50,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints the findings. Returns 1 if a check failed, else 0."""
-    from harness.doctor import examine
-    from harness.doctor.answers import check_known, known_answers
-    from harness.doctor.finding import ModelUnderTest
     from harness.models import open_model
     from llave.api.console_progress import ProgressBar
+    from llave.api.doctor import examined
 
+    settings = model_settings(options)
     with ProgressBar(console(stderr=True)) as progress:
-        handle = open_model(options.model, model_settings(options), progress.note)
-        if options.known_answers:
-            check_known(handle.spec, options.known_answers)
-        progress.phase(f"loading {handle.spec.name}", 0)
-        model = ModelUnderTest(handle.load())
-        answers = known_answers(model, options.known_answers) if options.known_answers else []
-        findings = [*examine(model, progress), *answers]
-        if options.against:
-            findings += _compared(model, options, progress)
+        handle = open_model(options.model, settings, progress.note)
+        findings = examined(
+            handle,
+            settings,
+            progress,
+            name=options.model,
+            image=options.known_answers,
+            against=options.against,
+            keep=options.keep,
+        )
     if options.json:
         print(json.dumps({"model": _model(handle.spec), "findings": list(map(_fields, findings))}, indent=2))
     else:
         console().print(_table(findings))
         say(console(), f"{handle.spec.name} ({handle.spec.dtype}): {_summary(findings)}")
+        if not any(finding.verdict == "fail" for finding in findings):
+            say(
+                console(),
+                "None of the laws is broken. If a score is at chance, the weights or the task are the reason.",
+            )
     return FAILED if any(finding.verdict == "fail" for finding in findings) else DONE
-
-
-def _compared(model: ModelUnderTest, options: argparse.Namespace, progress: Progress) -> list[Finding]:
-    """The findings of `--against`. The other model has its own usual options, on the same device."""
-    from harness.doctor.against import compare_models
-    from harness.doctor.finding import ModelUnderTest
-    from harness.models import open_model
-    from harness.types import ModelSettings
-
-    settings = ModelSettings(options.device, trust_remote_code=options.trust_remote_code)
-    other = ModelUnderTest(open_model(options.against, settings, progress.note).load())
-    return compare_models(model, other, progress)
 
 
 def _table(findings: Sequence[Finding]) -> Table:

@@ -10,9 +10,12 @@ import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
-from PIL.Image import Image
+from PIL.Image import Image, fromarray
+from PIL.Image import open as open_file
+from PIL.ImageOps import exif_transpose
 
 from harness.errors import UserError
 from harness.media.images import open_image
@@ -67,6 +70,7 @@ class Healthy:
         return np.stack(states, axis=1)
 
 
+@cache
 def _word(word: str) -> FloatArray:
     return np.random.default_rng(zlib.crc32(word.encode())).standard_normal(WIDTH).astype(np.float32) / 2
 
@@ -243,3 +247,262 @@ class Rounded(Healthy):
 
 class RoundedInBfloat16(Rounded):
     spec = replace(Healthy.spec, dtype="bfloat16")
+
+
+class Printed(Healthy):
+    """Embeds the printed form of the pixels."""
+
+    def see(self, medium: Media) -> Sequence[FloatArray]:
+        pictures = [open_image(medium)] if medium.kind == "image" else spread_frames(medium, 8)
+        return [_word(repr(np.asarray(each))) for each in pictures]
+
+
+class Hashed(Healthy):
+    """Embeds the bytes of pixels."""
+
+    def see(self, medium: Media) -> Sequence[FloatArray]:
+        pictures = [open_image(medium)] if medium.kind == "image" else spread_frames(medium, 8)
+        return [_word(str(zlib.crc32(each.tobytes()))) for each in pictures]
+
+
+class PrintedText(Healthy):
+    """Embeds the whole text as one word."""
+
+    def words(self, item: Item) -> Sequence[str]:
+        return [repr(item.full_text)]
+
+
+class Turning(Healthy):
+    """Applies the turn in the EXIF data."""
+
+    def see(self, medium: Media) -> Sequence[FloatArray]:
+        if medium.kind == "video":
+            return super().see(medium)
+        with open_file(medium.root / medium.name) as picture:
+            return [_look(exif_transpose(picture).convert("RGB"))]
+
+
+class BlueFirst(Healthy):
+    """Sees frames with blue first, as OpenCV gives them, and images with red first."""
+
+    def see(self, medium: Media) -> Sequence[FloatArray]:
+        if medium.kind == "image":
+            return super().see(medium)
+        return self.frames([_look(_exchanged(each)) for each in spread_frames(medium, 8)])
+
+
+class Seeing(Healthy):
+    """Knows colours and places: of a picture the darkness of its quarters, of a text the same by its words."""
+
+    spec = replace(Healthy.spec, options={"width": WIDTH + 12, "frame_order": "kept"})
+
+    def prepare(self, item: Item, role: Role) -> Features[FloatArray]:
+        features = super().prepare(item, role)
+        meaning = np.zeros((4, 3), np.float32)
+        for medium in item.media:
+            if medium.kind == "image":
+                dark = 255 - np.asarray(self.shown(medium).resize((2, 2), 4), np.float32)
+                meaning += dark.reshape(4, 3) / 10
+        at = ("bottom" in item.text) * 2 + ("right" in item.text)
+        for number, absent in enumerate(({1, 2}, {0, 2}, {0, 1}, {0, 1, 2})):
+            if ("red", "green", "blue", "black")[number] in item.text.split():
+                meaning[at, list(absent)] += 2
+        rows = np.pad(features.data, ((0, 0), (0, 12)))
+        rows[0, WIDTH:] = meaning.ravel()
+        return replace(features, data=rows)
+
+    def shown(self, medium: Media) -> Image:
+        return open_image(medium)
+
+    def embed(self, features: Sequence[Features[FloatArray]]) -> object:
+        plain = [replace(each, data=each.data[:, :WIDTH]) for each in features]
+        return np.hstack([np.asarray(super().embed(plain)), [10 * each.data[0, WIDTH:] for each in features]])
+
+
+class ColoursExchanged(Seeing):
+    """Means red where it sees blue."""
+
+    def shown(self, medium: Media) -> Image:
+        return _exchanged(open_image(medium))
+
+
+class Grey(Healthy):
+    """Sees no colours."""
+
+    def see(self, medium: Media) -> Sequence[FloatArray]:
+        if medium.kind == "video":
+            return super().see(medium)
+        return [
+            _look(
+                fromarray(
+                    np.broadcast_to(
+                        np.asarray(open_image(medium)).mean(-1, keepdims=True).astype(np.uint8),
+                        (*open_image(medium).size[::-1], 3),
+                    ).copy()
+                )
+            )
+        ]
+
+
+class Cropped(Healthy):
+    """Sees the middle of a picture."""
+
+    def see(self, medium: Media) -> Sequence[FloatArray]:
+        if medium.kind == "video":
+            return super().see(medium)
+        picture = open_image(medium)
+        return [_look(picture.crop((12, 12, picture.width - 12, picture.height - 12)))]
+
+
+class Ascii(Healthy):
+    """Drops other letters than those of ASCII."""
+
+    def words(self, item: Item) -> Sequence[str]:
+        return item.full_text.encode("ascii", "ignore").decode().split()
+
+
+class NamedFiles(Healthy):
+    """Remembers pictures by the name of their file."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Sequence[FloatArray]] = {}
+
+    def see(self, medium: Media) -> Sequence[FloatArray]:
+        if medium.name not in self.known:
+            self.known[medium.name] = super().see(medium)
+        return self.known[medium.name]
+
+
+class ById(Healthy):
+    """Remembers items by their id()."""
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[int, Role], Features[FloatArray]] = {}
+
+    def prepare(self, item: Item, role: Role) -> Features[FloatArray]:
+        if (id(item), role) not in self.known:
+            self.known[id(item), role] = super().prepare(item, role)
+        return self.known[id(item), role]
+
+
+class Mindful(Healthy):
+    """Adds a part of the vector of the batch before."""
+
+    last: FloatArray | float = 0.0
+
+    def embed(self, features: Sequence[Features[FloatArray]]) -> object:
+        vectors = np.asarray(super().embed(features))
+        mixed, self.last = vectors + 0.2 * self.last, vectors[0]
+        return mixed
+
+
+class SizedByTheBatch(Healthy):
+    """Brings all pictures of a batch to the size of the first one."""
+
+    def pool(self, sequences: Sequence[FloatArray]) -> FloatArray:
+        sizes = np.array([len(each) for each in sequences], np.float32)
+        return super().pool(
+            [each * (1 + 0.01 * (size != sizes[0])) for each, size in zip(sequences, sizes, strict=True)]
+        )
+
+
+class Crowded(Healthy):
+    """Has a buffer for a hundred items."""
+
+    def pool(self, sequences: Sequence[FloatArray]) -> FloatArray:
+        return super().pool([*sequences[:100], *sequences[: max(0, len(sequences) - 100)]])
+
+
+class HalfPrecision(Healthy):
+    """Sums the squares of many items in 16 bits, which overflow."""
+
+    def embed(self, features: Sequence[Features[FloatArray]]) -> object:
+        vectors = np.asarray(super().embed(features))
+        with np.errstate(over="ignore", invalid="ignore"):
+            return vectors * (np.float16(500.0) * np.float16(len(features)) / np.float16(500.0) / len(features))
+
+
+class Constant(Healthy):
+    """Adds a constant to every vector."""
+
+    def embed(self, features: Sequence[Features[FloatArray]]) -> object:
+        return np.asarray(super().embed(features)) + 5
+
+
+class Dotted(Healthy):
+    """Says that its vectors, whose lengths differ by far, are for the dot product."""
+
+    spec = replace(Healthy.spec, similarity="dot")
+
+    def embed(self, features: Sequence[Features[FloatArray]]) -> object:
+        vectors = np.asarray(super().embed(features))
+        return vectors * np.exp(8 * np.sin(3 * vectors[:, :1]))
+
+
+class CutAtTheStart(Healthy):
+    """Keeps the last 77 words."""
+
+    def words(self, item: Item) -> Sequence[str]:
+        return super().words(item)[-77:]
+
+
+class CutAt77(Healthy):
+    """Keeps the first 77 words, and does not say so."""
+
+    def words(self, item: Item) -> Sequence[str]:
+        return super().words(item)[:77]
+
+
+class MuteBesideVideos(Healthy):
+    """Drops the text of an item that has a video."""
+
+    def words(self, item: Item) -> Sequence[str]:
+        return [] if any(each.kind == "video" for each in item.media) else super().words(item)
+
+
+class OneTarget(Healthy):
+    """Reads texts as queries only."""
+
+    def words(self, item: Item) -> Sequence[str]:
+        return super().words(item)
+
+    def prepare(self, item: Item, role: Role) -> Features[FloatArray]:
+        return super().prepare(replace(item, text="", instruction="") if role == "target" else item, role)
+
+
+class FirstRole(Healthy):
+    """Takes the role of a batch's first item for all."""
+
+    def embed(self, features: Sequence[Features[FloatArray]]) -> object:
+        first = features[0].data[0]
+        return super().embed([replace(each, data=np.stack([first, *each.data[1:]])) for each in features])
+
+
+class RolesExchanged(Healthy):
+    """Puts the prompt of queries before targets."""
+
+    spec = replace(Healthy.spec, options={**Healthy.spec.options, "query_instruction": "Find it: "})
+
+    def prepare(self, item: Item, role: Role) -> Features[FloatArray]:
+        return super().prepare(replace(item, instruction="Find it: ") if role == "target" else item, role)
+
+
+class PromptsExchanged(Healthy):
+    """Puts the prompt of queries before targets, and treats both alike in all else."""
+
+    spec = replace(Healthy.spec, options={**Healthy.spec.options, "query_prompt": "query: "})
+
+    def prepare(self, item: Item, role: Role) -> Features[FloatArray]:
+        text = item.text if role == "query" else f"query: {item.text}"
+        return super().prepare(replace(item, text=text), "query")
+
+
+class Unhinged(Healthy):
+    """Salts words with Python's hash, which differs from process to process."""
+
+    def words(self, item: Item) -> Sequence[str]:
+        return [f"{hash(each)}" for each in super().words(item)]
+
+
+def _exchanged(picture: Image) -> Image:
+    return fromarray(np.asarray(picture)[..., ::-1].copy())

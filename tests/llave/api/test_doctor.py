@@ -8,7 +8,7 @@ import pytest
 
 import llave as front
 
-GOOD, BAD = "null/random", "null/nan"
+GOOD, BAD = "classical", "null/nan"
 
 
 @pytest.mark.parametrize(("model", "ok"), [(GOOD, True), (BAD, False)])
@@ -31,3 +31,23 @@ def test_its_forms():
 def test_known_answers_need_a_model_that_has_some(tmp_path):
     with pytest.raises(front.UserError):
         front.doctor(GOOD, known_answers=tmp_path / "x.jpg", progress=False)
+
+
+def test_vectors_kept_beside_a_result_tell_what_was_measured_from_what_is_here(llave, tiny, place):
+    assert llave("run", GOOD, "--data", tiny.data, "--tasks", "Colour", *place.flags).code == 0
+    result = place.path("Colour", GOOD)
+    with pytest.raises(front.UserError, match="No vectors of the doctor are kept beside"):
+        front.doctor(GOOD, against=result, progress=False)
+    with pytest.raises(front.UserError, match="a result of another model than null/random"):
+        front.doctor("null/random", keep=result, progress=False)
+    assert front.doctor(GOOD, keep=result, progress=False).ok
+    kept = result.parent / "doctor.probes"
+    found = json.loads(kept.read_text())
+    label, vector = next(iter(found["vectors"].items()))
+    kept.write_text(json.dumps({**found, "vectors": {**found["vectors"], label: vector[::-1]}}))
+    done = llave("doctor", GOOD, "--json", "--against", result.parent)
+    assert done.code == 1
+    failed = [each for each in json.loads(done.out)["findings"] if each["verdict"] == "fail"]
+    assert [each["check"] for each in failed] == ["kept vectors"]
+    assert failed[0]["says"].startswith("1 of ")
+    assert label.partition(": ")[2] in failed[0]["says"]
