@@ -111,6 +111,18 @@ def write_llava(folder: Path) -> Path:
     return folder / "whole"
 
 
+def write_cross_encoder(folder: Path, labels: int = 1) -> Path:
+    """Writes a random BERT that scores pairs of texts of `WORDS`."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(1)
+    config = BertConfig(**TOWER, vocab_size=len(WORDS), max_position_embeddings=32, num_labels=labels)
+    BertForSequenceClassification(config).save_pretrained(folder)
+    _reader(24).save_pretrained(folder)
+    return folder
+
+
 def _image_processor():
     from transformers import CLIPImageProcessorPil
 
@@ -124,6 +136,8 @@ def _reader(limit: int, **settings):
     tokenizer = Tokenizer(models.WordLevel({word: at for at, word in enumerate(WORDS)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     around = [("<bos>", 1), ("<eos>", 2)]
-    tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A <eos>", special_tokens=around)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A <eos>", pair="<bos> $A <eos> $B:1 <eos>:1", special_tokens=around
+    )
     special = {f"{name}_token": f"<{name}>" for name in ("bos", "eos", "pad", "unk")}
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=limit, **special, **settings)
