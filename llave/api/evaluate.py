@@ -56,7 +56,7 @@ def evaluate(
         limit: number of queries of each task that are used, from the first; all if None.
         protocol: `strict`: ties are neutral; `official`: ties are won, as in the public code.
         on_bad_media: whether an unusable image or video is an error, or queries that need it count as wrong.
-        rerank: a cross-encoder that orders the best candidates anew: `ORG/NAME` on the hub, or a folder.
+        rerank: a cross-encoder or a ColBERT that orders the best candidates anew: a name on the hub, or a folder.
         top: number of candidates of each query that it orders.
         out: folder of the results.
         store: folder of the embedding store.
@@ -88,12 +88,12 @@ def evaluate(
 
 
 def second_stage(name: str, top: int, settings: ModelSettings) -> SecondStage:
-    """The cross-encoder of that name as a second stage. Options of models are not its own. Raises UserError."""
-    from harness.models.libraries.cross_encoder import open_cross_encoder
+    """The reranker of that name as a second stage. Options of models are not its own. Raises UserError."""
+    from harness.models.libraries.cross_encoder import open_reranker
     from llave.api.engine import SecondStage
 
     check_count("top", top, 1)
-    return SecondStage(open_cross_encoder(name, settings), top)
+    return SecondStage(open_reranker(name, settings), top)
 
 
 def _evaluate(

@@ -65,7 +65,11 @@ def add_arguments(parser: CommandParser) -> None:
         default="stop",
         help="what to do with images and videos that cannot be used",
     )
-    add("--rerank", metavar="MODEL", help="a cross-encoder that orders the best candidates anew (default: none)")
+    add(
+        "--rerank",
+        metavar="MODEL",
+        help="a cross-encoder or ColBERT that orders the best candidates anew (default: none)",
+    )
     add("--top", type=positive, default=100, metavar="N", help="number of candidates that --rerank orders")
     add = parser.add_argument_group("output").add_argument
     add("-o", "--out", type=Path, metavar="DIR", default=Path(RESULTS), help="folder of the results")
@@ -96,7 +100,7 @@ def run(options: argparse.Namespace) -> int:
     if options.rerank and options.dry_run:
         raise UserError("--dry-run does not foresee what --rerank would score.", "Leave --rerank out.")
     if "top" in options.set_here and not options.rerank:
-        raise UserError("--top is for --rerank.", "Name a cross-encoder with --rerank, or leave --top out.")
+        raise UserError("--top is for --rerank.", "Name a reranker with --rerank, or leave --top out.")
     roots, columns = tuple(options.allow_root), columns_of(options)
     tasks = resolve_tasks(options.tasks, options.suite, options.data, options.images, roots, columns)
     # before a model is opened, since it may be made then, and on this process's device

@@ -123,6 +123,24 @@ def write_cross_encoder(folder: Path, labels: int = 1) -> Path:
     return folder
 
 
+def write_colbert(folder: Path) -> Path:
+    """Writes a random BERT with a vector for every token, with prompts and a list of words that do not count."""
+    import torch
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(2)
+    config = BertConfig(**TOWER, vocab_size=len(WORDS), max_position_embeddings=32)
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder / "bare")
+    _reader(24).save_pretrained(folder / "bare")
+    modules = [Transformer(str(folder / "bare")), MultiVectorMask(skiplist_words=["the"])]
+    prompts = {"query": "left ", "document": "right "}
+    MultiVectorEncoder(modules=modules, prompts=prompts, device="cpu").save(str(folder / "whole"))
+    return folder / "whole"
+
+
 def _image_processor():
     from transformers import CLIPImageProcessorPil
 

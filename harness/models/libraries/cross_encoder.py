@@ -1,4 +1,4 @@
-"""Cross-encoders that sentence-transformers loads: models that score a pair of texts, for a second stage."""
+"""Models of sentence-transformers that score a pair of texts, for a second stage: cross-encoders and ColBERT."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from harness.errors import UserError
 from harness.models.checkpoint_files import opening
 from harness.models.checkpoints import FoundCheckpoint, checkpoint_handle
 from harness.models.common import float_type, plain_text, torch_device
+from harness.models.libraries.late_interaction import is_late_interaction, maxsim
 from harness.models.libraries.sentence_files import (
     PREFIX,
     check_code,
@@ -27,7 +28,7 @@ from harness.models.weights import count_parameters
 from harness.types import Features, Item, ModelHandle, ModelSettings, ModelSpec, Role
 
 if TYPE_CHECKING:
-    from sentence_transformers import CrossEncoder
+    from sentence_transformers import CrossEncoder, MultiVectorEncoder
     from torch import Tensor
 
 
@@ -55,22 +56,30 @@ class PairEmbedder:
         return Features(pair, min(tokens, self._limit), truncated=tokens > self._limit)
 
     def embed(self, features: Sequence[Features[TextPair]]) -> Tensor:
-        """Returns `(n, 2)`: the score of each pair, and one. The score is the logit, which a sigmoid would flatten."""
+        """Returns `(n, 2)`: the score of each pair, and one."""
         import torch
 
-        pairs = [[*each.data] for each in features]
-        scores = self._model.predict(
-            pairs,
+        scores = self._scores([each.data for each in features])
+        return torch.stack([scores, torch.ones_like(scores)], dim=1)
+
+    def _scores(self, pairs: Sequence[TextPair]) -> Tensor:
+        """The MaxSim of each pair, or else its logit, which the library's sigmoid would flatten."""
+        import torch
+        from sentence_transformers import MultiVectorEncoder
+
+        if isinstance(self._model, MultiVectorEncoder):
+            return maxsim(self._model, [pair.query for pair in pairs], [pair.target for pair in pairs])
+        return self._model.predict(
+            [[*pair] for pair in pairs],
             batch_size=len(pairs),
             activation_fn=torch.nn.Identity(),
             convert_to_tensor=True,
             show_progress_bar=False,
         ).float()
-        return torch.stack([scores, torch.ones_like(scores)], dim=1)
 
 
-def open_cross_encoder(name: str, settings: ModelSettings) -> ModelHandle:
-    """Identifies a cross-encoder, `ORG/NAME` on the hub or a folder, without loading its weights.
+def open_reranker(name: str, settings: ModelSettings) -> ModelHandle:
+    """Identifies a model that scores pairs, `ORG/NAME` on the hub or a folder, without loading its weights.
 
     Raises: UserError if there is none, if it sees more than texts, or if the library is not installed.
     """
@@ -83,7 +92,7 @@ def open_cross_encoder(name: str, settings: ModelSettings) -> ModelHandle:
     configs = read_configs(checkpoint.folder)
     checkpoint = checkpoint.referring_to(references(checkpoint, configs))
     if "image" in modalities_of(configs):
-        raise UserError(f"{name} takes pictures too, and --rerank scores texts.", "Name a cross-encoder of texts.")
+        raise UserError(f"{name} takes pictures too, and --rerank scores texts.", "Name a reranker of texts.")
     if settings.trust_remote_code:
         check_code(name, checkpoint)
     spec = ModelSpec(
@@ -93,7 +102,7 @@ def open_cross_encoder(name: str, settings: ModelSettings) -> ModelHandle:
         dtype=float_type(settings),
         options={
             "sentence-transformers": library,
-            "score": "logit",
+            "score": "maxsim" if is_late_interaction(configs) else "logit",
             **({"remote_code": checkpoint.revision} if settings.trust_remote_code else {}),
             **({"refers": " ".join(each.revision for each in checkpoint.refers)} if checkpoint.refers else {}),
         },
@@ -103,15 +112,16 @@ def open_cross_encoder(name: str, settings: ModelSettings) -> ModelHandle:
     return checkpoint_handle(spec, checkpoint, lambda: PairEmbedder(spec, checkpoint, torch_device(settings)))
 
 
-def _load(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> CrossEncoder:
+def _load(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> CrossEncoder | MultiVectorEncoder:
     """Loads the model. Raises UserError if it is damaged, or if it does not give one score for a pair."""
     import torch
-    from sentence_transformers import CrossEncoder
+    from sentence_transformers import CrossEncoder, MultiVectorEncoder
 
+    late = spec.options["score"] == "maxsim"
     location = str(checkpoint.folder) if checkpoint.commit is None else checkpoint.name
     hint = f"Compare {', '.join(check_files(checkpoint.folder))} with where they came from."
-    with opening(Path(location), "a cross-encoder that sentence-transformers can load", hint):
-        model = CrossEncoder(
+    with opening(Path(location), "a reranker that sentence-transformers can load", hint):
+        model = (MultiVectorEncoder if late else CrossEncoder)(
             location,
             revision=checkpoint.commit,
             device=device,
@@ -120,7 +130,7 @@ def _load(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> CrossEnc
         )
     check_loaded(checkpoint, model)
     keep_text_as_text(model)
-    if model.num_labels != 1:
+    if isinstance(model, CrossEncoder) and model.num_labels != 1:
         raise UserError(
             f"{location} gives {model.num_labels} numbers for a pair, and ranks need one.", "Name a reranker."
         )

@@ -10,7 +10,7 @@ import pytest
 
 from harness.results.rows import read_rows
 from harness.results.verified import read_result
-from tests.helpers.sentence_files import write_cross_encoder
+from tests.helpers.sentence_files import write_colbert, write_cross_encoder
 
 pytest.importorskip("sentence_transformers")
 HASHED = "tests.helpers.embedders:Hashed"
@@ -62,6 +62,24 @@ def test_each_query_is_ordered_as_the_library_scores_its_pairs(llave, texts, rer
     assert moved
     again = llave(*call)
     assert again.err.count("1 result skipped because finished") == 2
+
+
+def test_late_interaction_orders_by_the_librarys_maxsim(llave, texts, place, tmp_path):
+    from sentence_transformers import MultiVectorEncoder
+
+    colbert = write_colbert(tmp_path / "colbert")
+    done = llave("run", HASHED, "--data", texts, "--rerank", colbert, "--top", TOP, *place.flags)
+    assert done.code == 0, done.err
+    library = MultiVectorEncoder(str(colbert), device="cpu")
+    library.tokenizer.split_special_tokens = True
+    for row in _rows(place, "hashed+*"):
+        shown = [each["text"] for each in row["top"]]
+        scores = library.similarity(
+            library.encode_query([row["content"]["text"]]), library.encode_document(shown)
+        ).numpy()[0]
+        assert len(shown) == TOP
+        np.testing.assert_allclose([each["score"] for each in row["top"]], scores, rtol=1e-5)
+        assert [each["score"] for each in row["top"]] == sorted((each["score"] for each in row["top"]), reverse=True)
 
 
 def test_scores_of_pairs_are_kept_and_used_by_another_depth(llave, texts, reranker, place):
