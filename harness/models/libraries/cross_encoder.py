@@ -69,13 +69,14 @@ class PairEmbedder:
 
         if isinstance(self._model, MultiVectorEncoder):
             return maxsim(self._model, [pair.query for pair in pairs], [pair.target for pair in pairs])
-        return self._model.predict(
+        logits: Tensor = self._model.predict(
             [[*pair] for pair in pairs],
             batch_size=len(pairs),
             activation_fn=torch.nn.Identity(),
             convert_to_tensor=True,
             show_progress_bar=False,
         ).float()
+        return logits
 
 
 def open_reranker(name: str, settings: ModelSettings) -> ModelHandle:
