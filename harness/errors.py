@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -84,6 +84,13 @@ class BadMedia(UserError):
 def hints_of(errors: Iterable[UserError], most: int = 3) -> str:
     """Returns the first distinct hints of several errors, each on a line."""
     return "\n".join(list(dict.fromkeys(error.hint for error in errors if error.hint))[:most])
+
+
+def all_of(errors: Sequence[UserError]) -> UserError:
+    """Returns several errors as one, so that a person can mend them all at once."""
+    whats = dict.fromkeys(error.what for error in errors)  # two tasks may have one file
+    hints = dict.fromkeys(error.hint for error in errors if error.hint)
+    return UserError("\n".join(whats), "\n".join(hints))
 
 
 class RunFailed(UserError):

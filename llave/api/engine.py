@@ -11,11 +11,20 @@ from harness.errors import UserError
 
 if TYPE_CHECKING:
     from harness.encoding.distributed import World
-    from harness.evaluate import Evaluation, Forecast, RunSettings
+    from harness.evaluate import Evaluation, RunSettings
+    from harness.plan import Forecast
     from harness.progress import Progress
     from harness.types import EvalConfig, ModelHandle, Task
 
 _MOST_WORKERS = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SecondStage:
+    """A model that scores pairs, and how many of the first stage's best candidates it orders anew."""
+
+    handle: ModelHandle
+    top: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +43,12 @@ def evaluate_models(
     settings: RunSettings,
     world: World,
     progress: Progress,
+    second: SecondStage | None = None,
 ) -> Outcome:
     """Evaluates every model on every task. Datasets are read once for all models.
 
-    A model that fails after another one was evaluated does not stop the rest.
+    A model that fails after another one was evaluated does not stop the rest. With a second stage, each model is
+    followed by the model of both stages.
 
     Raises:
         UserError: if the first model cannot be evaluated, so that nothing is lost. With several processes, each
@@ -48,6 +59,11 @@ def evaluate_models(
     from harness.media.digests import Digests
 
     run = Run(config, settings, DatasetCache(Digests(), progress, settings.workers), world, progress)
+    if second is not None:
+        for handle in handles:
+            if handle.needs_answers:
+                raise UserError(f"{handle.spec.name} knows the answers.", "Rerank a model that does not.")
+        run.check_pairs(second.handle, tasks)
     run.foresee(handles[1:], tasks)
     done: list[tuple[ModelHandle, Evaluation]] = []
     failures: list[UserError] = []
@@ -60,7 +76,9 @@ def evaluate_models(
             failures.append(error)
         else:
             done.append((handle, evaluation))
-            failures += [evaluation.failure] if evaluation.failure else []
+            if second is not None and not evaluation.failure:
+                done.append(run.rerank(handle, evaluation, second.handle, second.top, tasks))
+            failures += [last.failure] if (last := done[-1][1]).failure else []
     return Outcome(tuple(done), tuple(failures))
 
 

@@ -15,6 +15,7 @@ from llave.api.models import Model, model_settings, open_models
 
 if TYPE_CHECKING:
     from harness.evaluate import RunSettings
+    from llave.api.engine import SecondStage
     from llave.api.results import EvalResults
 
 
@@ -29,6 +30,8 @@ def evaluate(
     limit: int | None = None,
     protocol: ProtocolName = "strict",
     on_bad_media: Literal["stop", "count-as-wrong"] = "stop",
+    rerank: str | Path | None = None,
+    top: int = 100,
     out: str | Path = RESULTS,
     store: str | Path = STORE,
     budget: int = DEFAULT_BUDGET,
@@ -53,6 +56,8 @@ def evaluate(
         limit: number of queries of each task that are used, from the first; all if None.
         protocol: `strict`: ties are neutral; `official`: ties are won, as in the public code.
         on_bad_media: whether an unusable image or video is an error, or queries that need it count as wrong.
+        rerank: a cross-encoder or a ColBERT that orders the best candidates anew: a name on the hub, or a folder.
+        top: number of candidates of each query that it orders.
         out: folder of the results.
         store: folder of the embedding store.
         budget: the largest cost of a batch, in tokens or pixels.
@@ -77,7 +82,18 @@ def evaluate(
     """
     config, settings = _config(protocol, limit, on_bad_media), _run_settings(out, store, budget, workers, device)
     load = model_settings(device, dtype, seed, model_options, trust_remote_code, store)
-    return _evaluate(model, choose_tasks(tasks, data, images, allow_roots, columns), load, config, settings, progress)
+    second = None if rerank is None else second_stage(str(rerank), top, load)
+    chosen = choose_tasks(tasks, data, images, allow_roots, columns)
+    return _evaluate(model, chosen, load, config, settings, progress, second)
+
+
+def second_stage(name: str, top: int, settings: ModelSettings) -> SecondStage:
+    """The reranker of that name as a second stage. Options of models are not its own. Raises UserError."""
+    from harness.models.libraries.cross_encoder import open_reranker
+    from llave.api.engine import SecondStage
+
+    check_count("top", top, 1)
+    return SecondStage(open_reranker(name, settings), top)
 
 
 def _evaluate(
@@ -87,6 +103,7 @@ def _evaluate(
     config: EvalConfig,
     settings: RunSettings,
     progress: bool,
+    second: SecondStage | None,
 ) -> EvalResults:
     from harness.encoding.distributed import join
     from llave.api.engine import evaluate_models
@@ -96,7 +113,7 @@ def _evaluate(
     world = join(settings.device)  # a model may be made as soon as it is opened, and then on this process's device
     with shown(progress and world.is_main) as bar:
         handles = open_models(model, load, bar.note)
-        outcome = evaluate_models(handles, chosen.tasks, config, settings, world, bar)
+        outcome = evaluate_models(handles, chosen.tasks, config, settings, world, bar, second)
     if outcome.failures:
         first = outcome.failures[0]
         raise RunFailed(first.what, f"{first.hint}\nWhat was finished is in {settings.out}.".strip()) from first

@@ -7,10 +7,11 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import UnknownName, counted
+from harness.errors import UnknownName, UserError, counted
 from harness.files.paths import RESULTS
 from harness.types import Task
 from llave.cli.flags import (
@@ -25,6 +26,7 @@ from llave.cli.flags import (
     complain,
     console,
     is_verbose,
+    model_settings,
     positive,
     say,
 )
@@ -35,7 +37,8 @@ from llave.words.answer import suite_names, task_names
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.evaluate import Evaluation, Forecast
+    from harness.evaluate import Evaluation
+    from harness.plan import Forecast
     from harness.results.result import Result
     from harness.types import ModelHandle
     from tasks.suites import Suite
@@ -62,6 +65,12 @@ def add_arguments(parser: CommandParser) -> None:
         default="stop",
         help="what to do with images and videos that cannot be used",
     )
+    add(
+        "--rerank",
+        metavar="MODEL",
+        help="a cross-encoder or ColBERT that orders the best candidates anew (default: none)",
+    )
+    add("--top", type=positive, default=100, metavar="N", help="number of candidates that --rerank orders")
     add = parser.add_argument_group("output").add_argument
     add("-o", "--out", type=Path, metavar="DIR", default=Path(RESULTS), help="folder of the results")
     add("--json", action="store_true", help="print JSON instead of a table")
@@ -84,9 +93,14 @@ def run(options: argparse.Namespace) -> int:
     from harness.types import EvalConfig
     from llave.api.console_progress import ProgressBar
     from llave.api.engine import evaluate_models, forecast_models, worker_count
+    from llave.api.evaluate import second_stage
     from tasks.catalog import resolve_tasks
 
     _check_words(options)
+    if options.rerank and options.dry_run:
+        raise UserError("--dry-run does not foresee what --rerank would score.", "Leave --rerank out.")
+    if "top" in options.set_here and not options.rerank:
+        raise UserError("--top is for --rerank.", "Name a reranker with --rerank, or leave --top out.")
     roots, columns = tuple(options.allow_root), columns_of(options)
     tasks = resolve_tasks(options.tasks, options.suite, options.data, options.images, roots, columns)
     # before a model is opened, since it may be made then, and on this process's device
@@ -97,11 +111,12 @@ def run(options: argparse.Namespace) -> int:
     notes = console(stderr=True, quiet=not world.is_main)
     with ProgressBar(notes) as progress:
         handles = {name: open_model(name, own, progress.note) for name, own in settings.items()}
+        second = second_stage(options.rerank, options.top, model_settings(options)) if options.rerank else None
         _say_choices(options, tasks, handles.values(), progress.note)
         if options.dry_run:
             forecasts = forecast_models([*handles.values()], tasks, config, where, world, progress)
         else:
-            outcome = evaluate_models([*handles.values()], tasks, config, where, world, progress)
+            outcome = evaluate_models([*handles.values()], tasks, config, where, world, progress, second)
     if options.dry_run:
         if world.is_main:
             names = (handle.spec.name for handle in handles.values())
@@ -165,6 +180,8 @@ def _report(
         print(json.dumps({"results": [asdict(result) for result in results], "means": means}, indent=2))
     elif results:
         console(wide=True).print(board_table(board))
+        if options.rerank:
+            _say_changes(options, done, board.suite)
     for name, evaluation in done:
         say(notes, f"{name}: {_counts(evaluation, len(tasks))}")
         for warning in _warnings(name, evaluation.results):
@@ -176,6 +193,18 @@ def _report(
             say(notes, f"{result.model['name']} on {result.task}: identity {result.identity}")
     if results:
         say(notes, f"Results: {options.out.resolve()}")
+
+
+def _say_changes(options: argparse.Namespace, done: Sequence[tuple[str, Evaluation]], suite: Suite) -> None:
+    """Prints what the second stage changed for each model, which its model of both stages follows."""
+    from leaderboards.compare.stages import change
+    from leaderboards.compare.tables import difference_table, verdict
+
+    for (one, first), (two, both) in pairwise(done):
+        found = change(options.out, first.results, both.results, suite) if two.startswith(f"{one}+") else None
+        if found is not None:
+            console(wide=True).print(difference_table(found))
+            say(console(wide=True), verdict(found))
 
 
 def _counts(evaluation: Evaluation, asked: int) -> str:

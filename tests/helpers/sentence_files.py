@@ -111,6 +111,36 @@ def write_llava(folder: Path) -> Path:
     return folder / "whole"
 
 
+def write_cross_encoder(folder: Path, labels: int = 1) -> Path:
+    """Writes a random BERT that scores pairs of texts of `WORDS`."""
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification
+
+    torch.manual_seed(1)
+    config = BertConfig(**TOWER, vocab_size=len(WORDS), max_position_embeddings=32, num_labels=labels)
+    BertForSequenceClassification(config).save_pretrained(folder)
+    _reader(24).save_pretrained(folder)
+    return folder
+
+
+def write_colbert(folder: Path) -> Path:
+    """Writes a random BERT with a vector for every token, with prompts and a list of words that do not count."""
+    import torch
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(2)
+    config = BertConfig(**TOWER, vocab_size=len(WORDS), max_position_embeddings=32)
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder / "bare")
+    _reader(24).save_pretrained(folder / "bare")
+    modules = [Transformer(str(folder / "bare")), MultiVectorMask(skiplist_words=["the"])]
+    prompts = {"query": "left ", "document": "right "}
+    MultiVectorEncoder(modules=modules, prompts=prompts, device="cpu").save(str(folder / "whole"))
+    return folder / "whole"
+
+
 def _image_processor():
     from transformers import CLIPImageProcessorPil
 
@@ -124,6 +154,8 @@ def _reader(limit: int, **settings):
     tokenizer = Tokenizer(models.WordLevel({word: at for at, word in enumerate(WORDS)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     around = [("<bos>", 1), ("<eos>", 2)]
-    tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A <eos>", special_tokens=around)
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A <eos>", pair="<bos> $A <eos> $B:1 <eos>:1", special_tokens=around
+    )
     special = {f"{name}_token": f"<{name}>" for name in ("bos", "eos", "pad", "unk")}
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=limit, **special, **settings)

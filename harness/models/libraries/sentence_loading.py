@@ -14,7 +14,7 @@ from harness.models.weights import account
 from harness.types import ModelSpec
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
 
 _FROM_FILE = "_is_hf_initialized"
 _HINT = """A model with its own code needs --trust-remote-code: docs/models-other.md.
@@ -27,8 +27,8 @@ def load_model(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> Sen
 
     dtype, location = getattr(torch, spec.dtype), _location(checkpoint)
     model = read_model(spec, checkpoint, device)
-    _account(checkpoint, model)
-    _keep_text_as_text(model)
+    check_loaded(checkpoint, model)
+    keep_text_as_text(model)
     if model.transformers_model is None:
         model.to(dtype)  # modules without a network of transformers ignore `model_kwargs`
     modalities = {"text", "image"}.intersection(model.modalities)
@@ -62,7 +62,7 @@ def read_model(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> Sen
         )
 
 
-def _keep_text_as_text(model: SentenceTransformer) -> None:
+def keep_text_as_text(model: SentenceTransformer | CrossEncoder | MultiVectorEncoder) -> None:
     """Makes the tokenizer read `[SEP]` or `<|endoftext|>` in a text as text.
 
     A model whose own prompts or messages are written with special tokens keeps the rule of the library.
@@ -73,7 +73,7 @@ def _keep_text_as_text(model: SentenceTransformer) -> None:
         model.tokenizer.split_special_tokens = True
 
 
-def _account(checkpoint: FoundCheckpoint, model: SentenceTransformer) -> None:
+def check_loaded(checkpoint: FoundCheckpoint, model: SentenceTransformer | CrossEncoder | MultiVectorEncoder) -> None:
     """Raises UserError if weights are missing, which transformers fills with random numbers after a warning.
 
     transformers marks the weights that come from a file. A pooling head is not needed, and files often lack it.

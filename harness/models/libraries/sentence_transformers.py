@@ -33,7 +33,7 @@ from harness.types import MEDIA_TOKEN, Features, Item, ModelHandle, ModelRow, Mo
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from sentence_transformers import SentenceTransformer
+    from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
     from torch import Tensor
 
 K = TypeVar("K")
@@ -171,7 +171,7 @@ def mean_direction(vectors: Sequence[Tensor]) -> Tensor:
     return torch.nn.functional.normalize(torch.stack(list(vectors)).float(), dim=1).mean(dim=0)
 
 
-def token_counter(model: SentenceTransformer) -> Callable[[str], int]:
+def token_counter(model: SentenceTransformer | CrossEncoder | MultiVectorEncoder) -> Callable[[str], int]:
     """Returns a function that counts the tokens of a text, also beyond the limit.
 
     If the tokenizer cannot be used from several threads, the count is estimated from bytes, up to the limit. The
