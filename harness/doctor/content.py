@@ -26,6 +26,8 @@ _UNINSTRUCTED: Mapping[str, tuple[str, ...]] = {
     "query_instruction": (),
 }
 """Options whose values here mean that a query's own instruction is not read; no value: every value except None."""
+_CUT = 1e-5
+"""Texts that are equal after a cut have the same vector in every dtype; the start of a long one may count little."""
 _LONGEST = 2.0
 """If one long text takes more seconds than this, longer texts are not tried."""
 
@@ -267,15 +269,15 @@ def text_start(model: ModelUnderTest, probes: Probes) -> Finding:
             if not isinstance(error, UserError) and not is_out_of_memory(error):
                 raise
             break  # `truncation` says which lengths are refused
-        if distance <= model.tolerance:
+        if distance <= _CUT:
             says = f"Of a text of {count:,} words the first half has no effect on the vector."
             remedy = "Cut long texts at their end: look at truncation_side of the tokenizer."
-            return Finding("text start", "fail", says, remedy, distance, model.tolerance)
+            return Finding("text start", "fail", says, remedy, distance, _CUT)
         tried, nearest = count, min(nearest, distance)
         if time.perf_counter() - start > _LONGEST:
             break
     says = f"The start of texts of up to {tried:,} words counts."
-    return Finding("text start", "pass", says, "", nearest, model.tolerance)
+    return Finding("text start", "pass", says, "", nearest, _CUT)
 
 
 def _reports_cut(model: ModelUnderTest, probe: Probe) -> bool:
