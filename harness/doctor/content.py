@@ -27,7 +27,7 @@ _UNINSTRUCTED: Mapping[str, tuple[str, ...]] = {
 }
 """Options whose values here mean that a query's own instruction is not read; no value: every value except None."""
 _CUT = 1e-5
-"""Texts that are equal after a cut have the same vector in every dtype; the start of a long one may count little."""
+"""Texts that are equal after a cut have the same vector in every dtype. The start of a long one may count little."""
 _LONGEST = 2.0
 """If one long text takes more seconds than this, longer texts are not tried."""
 
