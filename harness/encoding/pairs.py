@@ -14,7 +14,7 @@ from harness.types import FloatArray, Item
 
 
 @dataclass(frozen=True, slots=True)
-class Pair(Item):
+class ItemPair(Item):
     """A query and a candidate as one item, whose vector is `(score, 1)`. Its text is that of both, for messages.
 
     The one keeps a score of zero apart from a vector of zeros, which is an error.
@@ -28,7 +28,7 @@ def pair_work(query: Work, target: Work) -> Work:
     """The work of scoring a pair of texts. Its key covers both items and the model."""
     key = hashlib.sha256(b"pair/1" + query.key + target.key).digest()
     text = f"{query.item.full_text} | {target.item.full_text}"
-    return Work(key, Pair(text, query=query.item, target=target.item), "query")
+    return Work(key, ItemPair(text, query=query.item, target=target.item), "query")
 
 
 def stored_scores(store: Store, keys: Sequence[bytes]) -> FloatArray:

@@ -30,8 +30,7 @@ def evaluate(
     limit: int | None = None,
     protocol: ProtocolName = "strict",
     on_bad_media: Literal["stop", "count-as-wrong"] = "stop",
-    rerank: str | Path | None = None,
-    top: int = 100,
+    rerank: tuple[str | Path, int] | None = None,
     out: str | Path = RESULTS,
     store: str | Path = STORE,
     budget: int = DEFAULT_BUDGET,
@@ -56,8 +55,7 @@ def evaluate(
         limit: number of queries of each task that are used, from the first; all if None.
         protocol: `strict`: ties are neutral; `official`: ties are won, as in the public code.
         on_bad_media: whether an unusable image or video is an error, or queries that need it count as wrong.
-        rerank: a cross-encoder or a ColBERT that orders the best candidates anew: a name on the hub, or a folder.
-        top: number of candidates of each query that it orders.
+        rerank: a cross-encoder or ColBERT, and how many of the best candidates it orders anew: `("ORG/NAME", 100)`.
         out: folder of the results.
         store: folder of the embedding store.
         budget: the largest cost of a batch, in tokens or pixels.
@@ -74,26 +72,20 @@ def evaluate(
 
     Raises:
         UserError: for what cannot be used. What was finished before is kept; the same call continues from there.
-
-    Example:
-        >>> import llave
-        >>> llave.evaluate("classical", tasks="demo-object", limit=5, progress=False)["demo-object"].score.value <= 1
-        True
     """
-    config, settings = _config(protocol, limit, on_bad_media), _run_settings(out, store, budget, workers, device)
+    how = _config(protocol, limit, on_bad_media), _run_settings(out, store, budget, workers, device)
     load = model_settings(device, dtype, seed, model_options, trust_remote_code, store)
-    second = None if rerank is None else second_stage(str(rerank), top, load)
-    chosen = choose_tasks(tasks, data, images, allow_roots, columns)
-    return _evaluate(model, chosen, load, config, settings, progress, second)
+    chosen, second = choose_tasks(tasks, data, images, allow_roots, columns), rerank and second_stage(*rerank, load)
+    return _evaluate(model, chosen, load, *how, progress, second)
 
 
-def second_stage(name: str, top: int, settings: ModelSettings) -> SecondStage:
+def second_stage(name: str | Path, top: int, settings: ModelSettings) -> SecondStage:
     """The reranker of that name as a second stage. Options of models are not its own. Raises UserError."""
     from harness.models.libraries.cross_encoder import open_reranker
     from llave.api.engine import SecondStage
 
     check_count("top", top, 1)
-    return SecondStage(open_reranker(name, settings), top)
+    return SecondStage(open_reranker(str(name), settings), top)
 
 
 def _evaluate(

@@ -124,7 +124,7 @@ def write_cross_encoder(folder: Path, labels: int = 1) -> Path:
 
 
 def write_colbert(folder: Path) -> Path:
-    """Writes a random BERT with a vector for every token, with prompts and a list of words that do not count."""
+    """Writes a random BERT with a vector for every token. It has prompts, and a word that does not count."""
     import torch
     from sentence_transformers import MultiVectorEncoder
     from sentence_transformers.base.modules import Transformer

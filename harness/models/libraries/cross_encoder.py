@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from harness.encoding.pairs import Pair
+from harness.encoding.pairs import ItemPair
 from harness.errors import UserError
 from harness.models.checkpoint_files import opening
 from harness.models.checkpoints import FoundCheckpoint, checkpoint_handle
@@ -40,7 +40,7 @@ class TextPair(NamedTuple):
 
 
 class PairEmbedder:
-    """A model of the library that scores pairs: items that are a `Pair`. Another item is paired with itself."""
+    """A model of the library that scores pairs, each an `ItemPair`. Another item is paired with itself."""
 
     def __init__(self, spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> None:
         self.spec = spec
@@ -50,7 +50,7 @@ class PairEmbedder:
 
     def prepare(self, item: Item, role: Role) -> Features[TextPair]:  # noqa: ARG002 - a pair has both roles
         """Counts the tokens of both texts. The cost is in tokens."""
-        query, target = (item.query, item.target) if isinstance(item, Pair) else (item, item)
+        query, target = (item.query, item.target) if isinstance(item, ItemPair) else (item, item)
         pair = TextPair(plain_text(query.full_text), plain_text(target.full_text))
         tokens = self._count(pair.query) + self._count(pair.target)
         return Features(pair, min(tokens, self._limit), truncated=tokens > self._limit)
