@@ -6,7 +6,6 @@ import argparse
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -17,7 +16,8 @@ from pathlib import Path
 import lib.common as common
 import numpy as np
 import torch
-from lib.llave_shapes import SHAPE_NAMES, AsPublic, packed, random_network, useful_flops, word_tokenizer, write_config
+from lib.device import matrix_rate, parity, peaks_on_gpu, usual_dtype
+from lib.llave_shapes import SHAPE_NAMES, AsPublic, in_dtype, packed, random_network, useful_flops, word_tokenizer, write_config
 from lib.synthetic import write_images
 from torch import Tensor
 
@@ -40,7 +40,6 @@ _FASTER = {"texts": 5.0, "photographs": 1.5}
 _SHARE = {"llave-7b photographs": 0.5}
 _BATCH = 4
 """Batch size of the public evaluation script."""
-_DTYPES = {"cuda": torch.bfloat16, "cpu": torch.float32}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +100,7 @@ class Bench:
 def set_up(folder: Path, options: argparse.Namespace, load: str) -> Bench:
     """Builds the network at the chosen shape, and the items of a load."""
     config = write_config(folder / "model", options.shape)
-    dtype = _DTYPES[options.device.partition(":")[0]]
+    dtype = usual_dtype(options.device)
     spec = ModelSpec(
         "benchmark", "1", "llave/1", str(dtype).removeprefix("torch."), modalities=("text", "image", "video")
     )
@@ -172,7 +171,7 @@ def measure(options: argparse.Namespace, load: str, matrix_rate: float) -> dict[
         took = common.medians(seconds)["ours"]
         flops = useful_flops(bench.network, lengths, crops)
         report = reports[-1]
-        peaks = {side: _peak(options, load, side) for side in ("ours", "public")}
+        peaks = _peaks(options, load, sides)
         return {
             "items": len(lengths),
             "tokens": sum(lengths),
@@ -206,6 +205,27 @@ def _agree(bench: Bench, features: Sequence[Features[LlaveInput]]) -> None:
     assert (ours - joined).norm(dim=-1).max() < tolerance
 
 
+def _peaks(options: argparse.Namespace, load: str, sides: Mapping[str, Callable[[], object]]) -> Mapping[str, float]:
+    """In megabytes, beyond the weights. A GPU counts by itself; else each side has a process of its own."""
+    both = ("ours", "public")
+    if options.device.startswith("cuda"):
+        with torch.inference_mode():
+            return peaks_on_gpu({side: sides[side] for side in both})
+    return {side: _peak(options, load, side) for side in both}
+
+
+def bf16_and_fp32(options: argparse.Namespace) -> dict[str, object]:
+    """Embeds some items of the mixed load with the same weights in both dtypes."""
+    with tempfile.TemporaryDirectory() as name, torch.inference_mode():
+        bench = set_up(Path(name), options, "mixed")
+        prompts = [feature.data for feature in bench.prepared()[: options.parity]]
+        vectors = []
+        for dtype in (torch.float32, torch.bfloat16):
+            network = in_dtype(bench.network, dtype)
+            vectors.append(torch.cat([network([prompt]).cpu() for prompt in prompts]))
+    return parity(*vectors)
+
+
 def _peak(options: argparse.Namespace, load: str, side: str) -> float:
     """Of a process that does one side alone."""
     flags = [
@@ -228,24 +248,10 @@ def print_peak(options: argparse.Namespace) -> None:
     load, side = options.peak
     with tempfile.TemporaryDirectory() as name, torch.inference_mode():
         bench = set_up(Path(name), options, load)
-        on_gpu = options.device.startswith("cuda")
-        before = torch.cuda.memory_allocated() if on_gpu else common.peak_memory()
+        before = common.peak_memory()
         bench.ours() if side == "ours" else bench.public()
-        after = torch.cuda.max_memory_allocated() if on_gpu else common.peak_memory()
+        after = common.peak_memory()
     print(round((after - before) / 1e6, 1))
-
-
-def matrix_rate(device: str) -> float:
-    """Returns the FLOP/s of a large square matrix product, the best of several runs."""
-    size = 8192 if device.startswith("cuda") else 2048
-    one = torch.randn(size, size, device=device, dtype=_DTYPES[device.partition(":")[0]])
-    best = float("inf")
-    for _ in range(8):
-        start = time.perf_counter()
-        product = one @ one
-        product[0, 0].item()
-        best = min(best, time.perf_counter() - start)
-    return 2.0 * size**3 / best
 
 
 def main() -> None:
@@ -259,6 +265,7 @@ def main() -> None:
     add("--videos", type=int, default=4, help="videos of a load (4)")
     add("--budget", type=int, default=16_384, help="tokens in a batch (16384)")
     add("--workers", type=int, default=common.processors(), help="threads that prepare items")
+    add("--parity", type=int, default=0, help="items whose vectors in bf16 and fp32 are compared (0)")
     add("--repeats", type=int, default=5, help="number of rounds; the median is reported (5)")
     add("--out", type=Path, help="file for the figures (results/throughput.json; on a GPU throughput-SHAPE.json)")
     add("--peak", nargs=2, metavar=("LOAD", "SIDE"), help="run one process of the memory figures")
@@ -269,6 +276,8 @@ def main() -> None:
     rate = matrix_rate(options.device)
     figures: dict[str, object] = {"matrix product, TFLOP/s": round(rate / 1e12, 3)}
     figures |= {load: measure(options, load, rate) for load in options.loads}
+    if options.parity:
+        figures["bf16 against fp32"] = bf16_and_fp32(options)
     settings = {key: value for key, value in vars(options).items() if key not in ("out", "peak")}
     name = "throughput.json"
     if options.device.startswith("cuda"):

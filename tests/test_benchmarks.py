@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import json
+import os
 import re
 import subprocess
 import sys
@@ -29,7 +30,6 @@ TINY = {
         "--shape demo --pairs 4 --micro-batch 2 --public-pairs 2 --images 2 --repeats 1 "
         "--memory-pairs 4 8 --memory-micro-batch 2"
     ),
-    "throughput": "--loads texts --texts 4 --repeats 1",
     "loss": "--batch 64 --small 32 --width 8 --repeats 1",
     "error_rates": "--repeats 2",
     "pool": "--targets 500 --queries 8 --width 16 --repeats 1",
@@ -41,7 +41,6 @@ PARTS = {
     "page": {"page, 4 models"},
     "video": {"short clips, once for each caption", "short clips, every frame", "a long clip, every frame", "memory"},
     "training": {"cached step, with gradient checkpointing", "cached step, without", "public way", "memory"},
-    "throughput": {"matrix product, TFLOP/s", "texts"},
     "loss": {"batch 64"},
     "error_rates": {
         "coverage of a score",
@@ -69,7 +68,45 @@ def test_a_benchmark_runs_and_reports(name: str, tmp_path: Path) -> None:
     assert str(tmp_path) not in report.read_text()
 
 
-COMMITTED = (*TINY, "hardness", "hardness-long", "hardness-sketch", "hardness-suite", "method", "quickstart")
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_everything_for_a_gpu_runs_on_a_cpu_at_small_shapes(tmp_path: Path) -> None:
+    """The script for a card, with every step that it has there: speed, families, training and doctor."""
+    command = [str(BENCHMARKS / "gpu.sh"), "cpu", "small", str(tmp_path)]
+    done = subprocess.run(
+        command, check=False, env={**os.environ, "PYTHON": sys.executable, "TOTAL": "850"}, capture_output=True, text=True
+    )
+    steps = [line.split("\t") for line in (tmp_path / "steps.tsv").read_text().splitlines()]
+    assert {name: status for name, status, _ in steps} == dict.fromkeys(GPU_STEPS, "0"), done.stdout + done.stderr
+    assert done.returncode == 0
+    found = {name: json.loads((tmp_path / f"{name}.json").read_text())["figures"] for name in GPU_REPORTS}
+    assert found["throughput-small"].keys() == {"matrix product, TFLOP/s", "texts", "bf16 against fp32"}
+    assert found["families"].keys() == {"matrix product, TFLOP/s", "clip", "qwen3-vl"}
+    assert found["training-demo"].keys() == PARTS["training"]
+    same = [found["throughput-small"], found["families"]["clip"], found["families"]["qwen3-vl"]]
+    assert all(each["bf16 against fp32"]["least cosine"] > 0.99 for each in same)
+    findings = json.loads((tmp_path / "doctor-clip.json").read_text())["findings"]
+    assert {each["verdict"] for each in findings} <= {"pass", "note", "skipped"}
+
+
+@pytest.mark.parametrize(("total", "steps"), [("0", "left out"), ("6", "124")])
+def test_a_step_for_a_gpu_that_has_no_time_costs_the_others_nothing(total: str, steps: str, tmp_path: Path) -> None:
+    """An interpreter that hangs stands for a step that does."""
+    slow = tmp_path / "python"
+    slow.write_text("#!/bin/sh\nexec sleep 60\n")
+    slow.chmod(0o755)
+    command = [str(BENCHMARKS / "gpu.sh"), "cpu", "small", str(tmp_path / "out")]
+    done = subprocess.run(command, check=False, env={**os.environ, "PYTHON": str(slow), "TOTAL": total})
+    assert done.returncode == 1
+    first, *others = [line.split("\t") for line in (tmp_path / "out/steps.tsv").read_text().splitlines()]
+    assert first[:2] == ["machine", steps]
+    assert [name for name, *_ in others] == list(GPU_STEPS[1:])
+    assert {status for _, status, _ in others} == {"left out"}
+
+
+GPU_REPORTS = ("throughput-small", "families", "training-demo")
+GPU_STEPS = ("machine", *GPU_REPORTS, "doctor-clip")
+COMMITTED = (*TINY, "throughput", "families", "hardness", "hardness-long", "hardness-sketch", "hardness-suite", "method", "quickstart")
 
 
 @pytest.mark.parametrize("name", COMMITTED)

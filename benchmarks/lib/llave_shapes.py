@@ -75,9 +75,20 @@ def random_network(config: LlaveConfig, device: str, dtype: torch.dtype) -> Llav
             nn.init.ones_(weight)
         else:
             nn.init.normal_(weight, std=0.02, generator=generator)
-    network.language.rotary_emb = type(network.language.rotary_emb)(network.language.config).to(device)
+    _exact_rotation(network, device)
     network.tower.embeddings.position_ids = torch.arange(config.tower.side**2, device=device)[None]
     return network.eval().requires_grad_(False)
+
+
+def in_dtype(network: LlaveNetwork, dtype: torch.dtype) -> LlaveNetwork:
+    """Casts the weights in place. The constants of positions stay in fp32, as where a checkpoint is loaded."""
+    network.to(dtype)
+    _exact_rotation(network, str(network.image_newline.device))
+    return network
+
+
+def _exact_rotation(network: LlaveNetwork, device: str) -> None:
+    network.language.rotary_emb = type(network.language.rotary_emb)(network.language.config).to(device)
 
 
 class AsPublic:
