@@ -17,7 +17,16 @@ import lib.common as common
 import numpy as np
 import torch
 from lib.device import matrix_rate, parity, peaks_on_gpu, usual_dtype
-from lib.llave_shapes import SHAPE_NAMES, AsPublic, in_dtype, packed, random_network, useful_flops, word_tokenizer, write_config
+from lib.llave_shapes import (
+    SHAPE_NAMES,
+    AsPublic,
+    in_dtype,
+    packed,
+    random_network,
+    useful_flops,
+    word_tokenizer,
+    write_config,
+)
 from lib.synthetic import write_images
 from torch import Tensor
 

@@ -74,7 +74,11 @@ def test_everything_for_a_gpu_runs_on_a_cpu_at_small_shapes(tmp_path: Path) -> N
     """The script for a card, with every step that it has there: speed, families, training and doctor."""
     command = [str(BENCHMARKS / "gpu.sh"), "cpu", "small", str(tmp_path)]
     done = subprocess.run(
-        command, check=False, env={**os.environ, "PYTHON": sys.executable, "TOTAL": "850"}, capture_output=True, text=True
+        command,
+        check=False,
+        env={**os.environ, "PYTHON": sys.executable, "TOTAL": "850"},
+        capture_output=True,
+        text=True,
     )
     steps = [line.split("\t") for line in (tmp_path / "steps.tsv").read_text().splitlines()]
     assert {name: status for name, status, _ in steps} == dict.fromkeys(GPU_STEPS, "0"), done.stdout + done.stderr
@@ -106,7 +110,17 @@ def test_a_step_for_a_gpu_that_has_no_time_costs_the_others_nothing(total: str, 
 
 GPU_REPORTS = ("throughput-small", "families", "training-demo")
 GPU_STEPS = ("machine", *GPU_REPORTS, "doctor-clip")
-COMMITTED = (*TINY, "throughput", "families", "hardness", "hardness-long", "hardness-sketch", "hardness-suite", "method", "quickstart")
+COMMITTED = (
+    *TINY,
+    "throughput",
+    "families",
+    "hardness",
+    "hardness-long",
+    "hardness-sketch",
+    "hardness-suite",
+    "method",
+    "quickstart",
+)
 
 
 @pytest.mark.parametrize("name", COMMITTED)

@@ -1,4 +1,4 @@
-"""What a device gives: its matrix rate, the peak of its memory, and how far vectors in bf16 are from those in fp32."""
+"""The matrix rate of a device, its peak memory, and how far vectors in bf16 are from those in fp32."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ class Baseline(Protocol):
 
 
 class AsTransformersDual:
-    """CLIP or SigLIP 2 in batches of 32: images and texts of a batch share one pass of their tower each."""
+    """CLIP or SigLIP 2 in batches of 32. Each tower runs once for a batch."""
 
     def __init__(self, embedder: DualEmbedder, folder: Path, batch: int = 32) -> None:
         self._network, self._batch = embedder._network, batch
