@@ -37,6 +37,7 @@ step() { # step NAME SECONDS COMMAND...: what it prints goes to OUT/NAME.log
 
 doctor() { # doctor WHAT SHAPE: writes a checkpoint, and examines it as a user would
   local model
+  set -o pipefail
   model=$("$python" "$here/families.py" --write "$1" "$work/$1" --shape "$2" --device "$device" | tail -n 1) || return
   "$python" -m llave doctor "$model" --device "$device" --json >"$out/doctor-$1.json"
   local status=$?

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from harness.models.dual.checkpoints import open_named
@@ -17,7 +18,6 @@ from harness.models.vlm.embedder import open_vlm
 from harness.types import ModelHandle, ModelSettings
 from lib.device import usual_dtype
 from lib.llave_shapes import random_network, write_config
-from trainers.engine.checkpoint import write_tensors
 
 SHAPES = ("small", "full")
 WORDS = [f"{first}{second}{third}" for first in "bdgklmnprst" for second in "aeiou" for third in "dlmnrst"]
@@ -72,7 +72,7 @@ def write_llave(shape: str, folder: Path, device: str) -> str:
     network = random_network(write_config(folder, shape), device, usual_dtype(device))
     _write_qwen_tokenizer(folder)
     weights = {released_name(name): tensor.contiguous() for name, tensor in network.named_parameters()}
-    write_tensors(folder / "model.safetensors", weights)
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
     return f"llave/{folder}"
 
 
