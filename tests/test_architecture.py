@@ -152,12 +152,10 @@ def test_a_public_class_name_is_unique() -> None:
 
 @pytest.mark.parametrize("folder", [*FOLDERS, "benchmarks", "tests", "docs"])
 def test_folders_are_small(folder: str) -> None:
-    """Pictures are not counted, nor is what lies beside the scripts in `benchmarks`: a page, results and shared code."""
+    """Pictures are not counted. In `benchmarks` only scripts count, not the page, the results and the shared code."""
     usual = ("__", ".", "py.typed", *(("README.md", "results", "lib") if folder == "benchmarks" else ()))
     entries = [
-        entry.name
-        for entry in (ROOT / folder).iterdir()
-        if not entry.name.startswith(usual) and entry.suffix != ".png"
+        entry.name for entry in (ROOT / folder).iterdir() if not entry.name.startswith(usual) and entry.suffix != ".png"
     ]
     assert len(entries) <= (2 * MOST_ENTRIES if folder == "docs" else MOST_ENTRIES), sorted(entries)
 
