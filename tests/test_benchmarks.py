@@ -113,6 +113,7 @@ GPU_STEPS = ("machine", *GPU_REPORTS, "doctor-clip")
 COMMITTED = (
     *TINY,
     "throughput",
+    "families",
     "hardness",
     "hardness-long",
     "hardness-sketch",

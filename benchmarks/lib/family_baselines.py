@@ -30,7 +30,7 @@ class AsTransformersDual:
     """CLIP or SigLIP 2 in batches of 32. Each tower runs once for a batch."""
 
     def __init__(self, embedder: DualEmbedder, folder: Path, batch: int = 32) -> None:
-        self._network, self._batch = embedder._network, batch
+        self._network, self._batch = embedder.network, batch
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
         self._processor = embedder._image_processor
         text = self._network.config.text_config
@@ -62,7 +62,7 @@ class AsTransformersChat:
     """Qwen2-VL or Qwen3-VL in batches of 8, padded to the longest, with a mask, and without the LM head."""
 
     def __init__(self, embedder: VlmEmbedder, folder: Path, batch: int = 8) -> None:
-        self._network, self._batch, self._recipe = embedder._network, batch, embedder._recipe
+        self._network, self._batch, self._recipe = embedder.network, batch, embedder._recipe
         self._tokenizer = transformers.AutoTokenizer.from_pretrained(folder, padding_side="right")
         self._processor = embedder._image_processor
 
