@@ -30,6 +30,8 @@ TINY = {
         "--shape demo --pairs 4 --micro-batch 2 --public-pairs 2 --images 2 --repeats 1 "
         "--memory-pairs 4 8 --memory-micro-batch 2"
     ),
+    "throughput": "--loads texts --texts 4 --repeats 1",
+    "families": "--families clip --loads mixed --texts 4 --images 2 --repeats 1 --parity 2",
     "loss": "--batch 64 --small 32 --width 8 --repeats 1",
     "error_rates": "--repeats 2",
     "pool": "--targets 500 --queries 8 --width 16 --repeats 1",
@@ -41,6 +43,8 @@ PARTS = {
     "page": {"page, 4 models"},
     "video": {"short clips, once for each caption", "short clips, every frame", "a long clip, every frame", "memory"},
     "training": {"cached step, with gradient checkpointing", "cached step, without", "public way", "memory"},
+    "throughput": {"matrix product, TFLOP/s", "texts"},
+    "families": {"matrix product, TFLOP/s", "clip"},
     "loss": {"batch 64"},
     "error_rates": {
         "coverage of a score",
@@ -68,7 +72,7 @@ def test_a_benchmark_runs_and_reports(name: str, tmp_path: Path) -> None:
     assert str(tmp_path) not in report.read_text()
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(900)
 def test_everything_for_a_gpu_runs_on_a_cpu_at_small_shapes(tmp_path: Path) -> None:
     """The script for a card, with every step that it has there: speed, families, training and doctor."""
@@ -114,8 +118,6 @@ GPU_REPORTS = ("throughput-small", "families", "training-demo")
 GPU_STEPS = ("machine", *GPU_REPORTS, "doctor-clip")
 COMMITTED = (
     *TINY,
-    "throughput",
-    "families",
     "hardness",
     "hardness-long",
     "hardness-sketch",
