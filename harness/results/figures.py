@@ -113,7 +113,7 @@ def _columns(rows: list[_Row], result: Result) -> Figures:
 
 def _clustering(rows: list[_Row]) -> Clustering | None:
     runs = {len(row.assigned) for row in rows}
-    if len(rows) < 2 or len(runs) != 1 or min(runs) < _LEAST_RUNS:
+    if len(runs) != 1 or min(runs) < _LEAST_RUNS:
         return None
     columns = ([row.label for row in rows], *zip(*(row.assigned for row in rows), strict=True))
     labels_N, *strict_SN, official_N = (numbered(np.array(each, dtype=np.int32)) for each in columns)

@@ -56,7 +56,8 @@ def disagreements(result: Result, figures: Figures) -> Iterator[str]:
 
 def _clustering(result: Result, figures: Figures, groups: Clusters | None) -> Iterator[str]:
     """Checks every figure of a clustering against the labels and clusters of its rows."""
-    if figures.clustering is None or groups is None:
+    groups = np.arange(len(figures.values), dtype=np.int32) if groups is None else groups
+    if figures.clustering is None:
         yield "Its rows lack the clusters that its items were sorted into."
         return
     verdict = judge(figures.clustering, list(result.strict), groups, rule_of(result), result.main_metric)

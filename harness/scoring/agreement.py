@@ -56,11 +56,11 @@ def agreements(labels_N: IndexArray, clusters_N: IndexArray) -> Mapping[str, Agr
     count = len(labels_N)
     logs, logs_N = _sums(lambda each: each * np.log(np.maximum(each, 1)), labels_N, clusters_N)
     pairs, pairs_N = _sums(lambda each: each * (each - 1) / 2, labels_N, clusters_N)
-    expected = float(expected_mutual_information(counts_LC, count))
+    expected, fewer = float(expected_mutual_information(counts_LC, count)), max(count - 1, 1)
     entropy = float(_entropy(logs, count))
     return {
-        "ami": _agreement(_shared(logs, count, expected), _shared(logs_N, count - 1, expected)),
-        "v_measure": _agreement(_shared(logs, count), _shared(logs_N, count - 1), expected / max(entropy, _ZERO)),
+        "ami": _agreement(_shared(logs, count, expected), _shared(logs_N, fewer, expected)),
+        "v_measure": _agreement(_shared(logs, count), _shared(logs_N, fewer), expected / max(entropy, _ZERO)),
         "ari": _agreement(_rand(pairs), _rand(pairs_N)),
     }
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.dataset import Dataset
-from harness.errors import UserError, counted, shortened
+from harness.errors import UserError, shortened
 from harness.scoring.agreement import Agreement, agreements, table_of
 from harness.scoring.intervals import Clusters, Floats, SampleMean
 from harness.scoring.metrics import Metric, Score
@@ -83,17 +83,13 @@ def is_clustering(task: Task) -> bool:
 def labels_of(dataset: Dataset) -> IndexArray:
     """The label of each query, `(N,)`: its right target.
 
-    Raises: UserError if a query has several, if all have one label, or if no two have the same.
+    Raises: UserError if a query has several.
     """
     name, queries = dataset.task.name, dataset.data.queries
     if several := next((each for each in queries if len(set(each.positives.tolist())) != 1), None):
         what = f"{name}: query {shortened(several.id)} has {len(several.positives)} labels."
         raise UserError(what, "Items of a clustering have one label each.")
     labels_N = np.array([each.positives[0] for each in queries], dtype=np.int32)
-    distinct = len(np.unique(labels_N))
-    if not 1 < distinct < len(queries):
-        what = f"{name} has {counted(len(queries), 'item')} with {counted(distinct, 'label')}, which is no clustering."
-        raise UserError(what, "At least two labels are needed, and one of them on several items.")
     return np.unique(labels_N, return_inverse=True)[1].astype(np.int32)
 
 
@@ -158,7 +154,8 @@ def sample_of(parts_N: Floats, groups: Clusters | None, spread: float) -> Sample
     A score from -1 to 1 counts as many unrelated hits as would give its mean the same variance.
     """
     count, found = len(parts_N), _scaled(parts_N, groups, spread)
-    share, mean = (float(np.clip(each, 1 / count, 1 - 1 / count)) for each in (found.mean, parts_N.mean()))
+    least = 1 / max(count, 2)
+    share, mean = (float(np.clip(each, least, 1 - least)) for each in (found.mean, parts_N.mean()))
     effect = 4 * share * (1 - share) * found.effect / (mean * (1 - mean))
     return SampleMean(float(parts_N.mean()), count, found.clusters, effect)
 

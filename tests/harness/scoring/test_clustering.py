@@ -187,14 +187,17 @@ def test_intervals_cover_seeds_and_items() -> None:
     assert width(found, "ami", groups // 4) > 0
 
 
-@pytest.mark.parametrize(
-    ("positives", "said"),
-    [([[0, 1], [0]], "has 2 labels"), ([[0], [0]], "2 items with 1 label"), ([[0], [1]], "2 items with 2 labels")],
-)
-def test_what_is_no_clustering_is_said(positives: list[list[int]], said: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("labels", [[0], [0, 0], [0, 1], [0, 1, 2]])
+def test_where_chance_has_all_the_score_is_that_of_chance(labels: list[int]) -> None:
+    """One label for all, or one for each: what the first items of a task may have (`--limit`)."""
+    found = agreements(numbers(labels), numbers(labels))
+    assert (found["ami"].value, found["ari"].value) == (0, 0)
+
+
+def test_an_item_with_several_labels_is_named(tmp_path: Path) -> None:
     made = dataset_of(["a", "b", "a"], tmp_path)
-    queries = [Query(f"q{at}", Item("x"), numbers([]), numbers(each)) for at, each in enumerate(positives)]
-    with pytest.raises(UserError, match=said):
+    queries = [Query(f"q{at}", Item("x"), numbers([]), numbers(each)) for at, each in enumerate([[0, 1], [0]])]
+    with pytest.raises(UserError, match="has 2 labels"):
         labels_of(replace(made, data=TaskData(tuple(queries), (Item("a"), Item("b")))))
 
 
