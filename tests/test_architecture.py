@@ -61,7 +61,7 @@ FLOORS: Mapping[str, Sequence[set[str]]] = {
         {"compare"},
         {"page", "analysis"},
     ),
-    "llave": ({"words", "shadows", "process"}, {"api"}, {"cli"}, {"__main__"}),
+    "llave": ({"words", "shadows", "process", "second_load"}, {"api"}, {"cli"}, {"__main__"}),
     "trainers": ({"config", "loss"}, {"recipes", "data"}, {"monitor"}, {"engine"}, {"estimate", "train"}),
 }
 """The rooms of each folder, floor by floor. A room imports only from lower floors."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.doctor import batches, content, details, nearness, several
+from harness.doctor import batches, content, details, long_texts, nearness, several
 from harness.doctor.finding import Finding, ModelUnderTest
 from harness.doctor.probes import Probes, draw_probes
 from harness.doctor.state import pooled_state
@@ -59,8 +59,8 @@ CHECKS = (
     Check("letters", details.letters, needs=("text",)),
     Check("role", content.role, needs=("history",)),
     Check("instruction", content.instruction, needs=("text", "role")),
-    Check("truncation", content.truncation, needs=("text",)),
-    Check("text start", content.text_start, needs=("text",)),
+    Check("truncation", long_texts.truncation, needs=("text",)),
+    Check("text start", long_texts.text_start, needs=("text",)),
     Check("near texts", nearness.near_texts, needs=("text",)),
     Check("near images", nearness.near_images, needs=("colour", "edges", "file names")),
     Check("near videos", nearness.near_videos, needs=("near images", "video")),

@@ -1,12 +1,9 @@
-"""Vectors of the doctor's probes in a file beside a result, and those of another process, to be compared later."""
+"""Vectors of the doctor's probes in a file beside a result, to be compared later."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,8 +20,7 @@ from harness.errors import UserError, counted
 from harness.files.reading import read_object
 from harness.files.writing import write_atomic
 from harness.identity import model_fingerprint
-from harness.progress import NoProgress
-from harness.types import FloatArray, ModelSettings, Role
+from harness.types import FloatArray, Role
 
 FILE = "doctor.probes"
 _ROLES: tuple[Role, ...] = ("query", "target")
@@ -95,25 +91,6 @@ def read_kept(path: Path) -> KeptVectors:
     return _kept(read_object(path, _AGAIN), str(path))
 
 
-def second_load(model: ModelUnderTest, name: str, settings: ModelSettings) -> Finding:
-    """Loads the model in a new process, where `hash()` gives other numbers, and compares the vectors of all probes."""
-    asked = {"name": name, **asdict(settings), "memory": settings.memory and str(settings.memory)}
-    asked["options"] = dict(settings.options)
-    seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
-    with tempfile.TemporaryDirectory() as folder:
-        done = subprocess.run(  # noqa: S603 - this program itself
-            [sys.executable, "-m", "harness.doctor.kept", folder],
-            input=json.dumps(asked),
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-        )
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-            return Finding("second load", "fail", f"The model cannot be loaded in a new process: {last[:200]}")
-        return compare_kept(model, read_kept(Path(folder) / FILE), "second load", "in a new process")
-
-
 def _labelled(pairs: list[Probe]) -> dict[str, Probe]:
     return {f"{number}: {describe(Work(b'', *probe))}": probe for number, probe in enumerate(pairs, start=1)}
 
@@ -142,18 +119,3 @@ def _kept(found: Mapping[str, object], place: str) -> KeptVectors:
         raise UserError(f"{place} does not hold vectors of the doctor's probes.", _AGAIN) from None
     name, fingerprint, recipe = map(str, texts)
     return KeptVectors(name, fingerprint, recipe, read)
-
-
-def _main() -> None:
-    """Loads the model that standard input names, and writes the vectors of its probes into the folder given."""
-    from harness.models import open_model
-
-    asked = json.loads(sys.stdin.read())
-    name, memory = asked.pop("name"), asked.pop("memory")
-    settings = ModelSettings(**asked, memory=memory and Path(memory))
-    loaded = ModelUnderTest(open_model(name, settings, NoProgress().note).load())
-    write_kept(Path(sys.argv[1]), keep_vectors(loaded))
-
-
-if __name__ == "__main__":
-    _main()

@@ -13,7 +13,7 @@ from harness.evaluate import Evaluation, Run, RunSettings
 from harness.models import open_model
 from harness.progress import Progress
 from harness.results.files import files_for, result_folder
-from harness.results.numbers import percent, points
+from harness.results.numbers import percent, points, significant
 from harness.results.result import Result
 from harness.results.verified import Outcomes, read_result
 from harness.types import EvalConfig, ModelHandle, ModelSettings, ProtocolName, Scope, Task, TaskData
@@ -174,7 +174,7 @@ def sensitivity_report(found: Sensitivity) -> Report:
     rows = tuple(
         (
             *(Cell(each.switch), Cell(each.value), Cell(percent(each.score)), change_cell(each.change)),
-            *(Cell(f"{each.change.p:.2g}"), Cell(f"{each.encodings:,}")),
+            *(Cell(significant(each.change.p)), Cell(f"{each.encodings:,}")),
         )
         for each in found.effects
     )

@@ -38,7 +38,9 @@ def suite_for(name: str | None, records: Sequence[Record], imported: Sequence[Pu
     if name or not records:
         default = find_suite(name or DEFAULT_SUITE)
         scored = {task for row in imported for task in row.scores}
-        return default if name or scored & set(default.tasks) else smallest_suite(scored) or default
+        if name or not scored or scored & set(default.tasks):
+            return default
+        return smallest_suite(scored) or default
     main = [record for record in records if not is_separate(record.result)] or records
     tasks = {record.result.task: record.result for record in main}
     if fitting := smallest_suite(tasks):

@@ -144,7 +144,8 @@ def examined(
     from harness.doctor.against import compare_models
     from harness.doctor.answers import check_known, known_answers
     from harness.doctor.finding import ModelUnderTest
-    from harness.doctor.kept import compare_kept, keep_vectors, second_load, write_kept
+    from harness.doctor.kept import compare_kept, keep_vectors, write_kept
+    from llave.second_load import second_load
 
     if image:
         check_known(handle.spec, image)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pytest
 
-from harness.doctor import CHECKS, content, examine
+from harness.doctor import CHECKS, examine, long_texts
 from harness.doctor.answers import LLAVE, check_known, known_answers
 from harness.doctor.finding import Finding, ModelUnderTest
-from harness.doctor.kept import FILE, compare_kept, keep_vectors, read_kept, second_load, write_kept
+from harness.doctor.kept import FILE, compare_kept, keep_vectors, read_kept, write_kept
 from harness.doctor.probes import draw_probes
 from harness.errors import UserError
 from harness.media.images import open_image
@@ -26,6 +26,7 @@ from harness.models import open_model
 from harness.progress import NoProgress
 from harness.types import MEDIA_TOKEN, Features, FloatArray, Item, ModelSettings, ModelSpec, Role, SeveralMedia
 from llave.cli import doctor
+from llave.second_load import second_load
 from tests.helpers import doctor_embedders as toys
 from tests.helpers.dual_files import write_clip
 from tests.helpers.vlm_files import WRITERS
@@ -423,7 +424,7 @@ def test_the_golden_checkpoint_is_healthy(monkeypatch: pytest.MonkeyPatch) -> No
     folder = SHARED / "golden/checkpoint"
     if not folder.is_dir():
         pytest.skip("the recorded checkpoint is not here")
-    monkeypatch.setattr(content, "_LONGEST", 60.0)  # so that a busy machine tries texts long enough to be cut
+    monkeypatch.setattr(long_texts, "_LONGEST", 60.0)  # so that a busy machine tries texts long enough to be cut
     findings = _examined(open_model(str(folder), ModelSettings(device="cpu")).load())
     assert {finding.verdict for finding in findings.values()} <= {"pass", "note"}
     assert "language.norm" in findings["pooled state"].says

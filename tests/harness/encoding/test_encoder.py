@@ -120,7 +120,7 @@ def test_the_organisation_of_the_work_changes_no_vector_and_keeps_to_the_budget(
     todo = work(texts, media=media)
     model, listener = Model(), Counting()
     with pytest.MonkeyPatch.context() as patch, Store(tmp_path_factory.mktemp("store"), Model.spec) as store:
-        patch.setattr(window_of_items, "_MOST_ITEMS", most)
+        patch.setattr(window_of_items, "MOST_ITEMS", most)
         patch.setattr(encode, "_WINDOW", window)
         report = Encoder(model, store, budget=budget, workers=workers).run(todo, listener)
         if todo:

@@ -130,7 +130,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next_and_nothing_else(tmp_
 def test_a_file_that_was_swept_away_before_it_was_locked_is_begun_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, swept = writing._lock, []
+    real, swept = writing.lock, []
 
     def lock(file: BinaryIO, *, wait: bool) -> None:
         if not swept:
@@ -138,7 +138,7 @@ def test_a_file_that_was_swept_away_before_it_was_locked_is_begun_again(
             Path(file.name).unlink()
         real(file, wait=wait)
 
-    monkeypatch.setattr(writing, "_lock", lock)
+    monkeypatch.setattr(writing, "lock", lock)
     write_atomic(tmp_path / "a", "whole")
     assert swept
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a", "whole")]
@@ -151,7 +151,7 @@ def test_a_disk_without_locks_is_written_to(tmp_path: Path, monkeypatch: pytest.
     def lock(file: BinaryIO, *, wait: bool) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(writing, "_lock", lock)
+    monkeypatch.setattr(writing, "lock", lock)
     write_atomic(tmp_path / "a", "whole")
     assert (tmp_path / "a").read_text() == "whole"
     assert left.exists()
