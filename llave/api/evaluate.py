@@ -45,8 +45,7 @@ def evaluate(
     """Evaluates a model, or several, on tasks. The result files are those that `llave run` writes.
 
     Args:
-        model: a name from `models()`, `ORG/NAME` on the hub, a folder, `http://HOST/v1#MODEL`,
-            `package.module:Class`, an object, or a list.
+        model: a name from `models()`, `ORG/NAME`, a folder, `http://HOST/v1#MODEL`, an object, or a list of these.
         tasks: names of tasks and suites with commas between, a folder, a .jsonl file, or a `Task`. Or a list.
         data: a folder, a .jsonl file, or a table with labels or captions, which the named tasks are read from.
         images: the folder that image paths are relative to.
@@ -72,6 +71,9 @@ def evaluate(
 
     Raises:
         UserError: for what cannot be used. What was finished before is kept; the same call continues from there.
+
+    Example:
+        >>> from llave import evaluate; found = evaluate("classical", "demo-object", limit=5, progress=False)
     """
     how = _config(protocol, limit, on_bad_media), _run_settings(out, store, budget, workers, device)
     load = model_settings(device, dtype, seed, model_options, trust_remote_code, store)

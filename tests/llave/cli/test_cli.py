@@ -35,8 +35,7 @@ ENGINE = {"--store", "--budget", "--workers"}
 COMMANDS = {
     "": {"--version"},
     "run": {
-        "--dry-run",
-        "--patience",
+        *("--dry-run", "--patience", "--rerank", "--top"),
         *("MODEL", "-o", "--out", "--limit", "--protocol", "--on-bad-media", "--json", "--config"),
         *(*TASKS, *MODEL, *ENGINE),
     },
@@ -95,7 +94,7 @@ COMMANDS = {
     "bundle": {"RESULTS", "-o", "--output", "--pictures", "--images"},
     "push": {"RESULTS", "--repo", "--open", "--model", "--protocol", "--meta"},
     "validate": {"DIR", "-s", "--suite", "--most"},
-    "doctor": {"MODEL", "--against", "--known-answers", "--json", *MODEL},
+    "doctor": {"MODEL", "--against", "--keep", "--known-answers", "--json", *MODEL},
     "embed": {
         "MODEL",
         "ITEMS.JSONL",

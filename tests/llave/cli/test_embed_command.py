@@ -188,7 +188,7 @@ def test_a_kill_costs_one_batch_at_most(folder: Path, log: Callable[[], list[lis
         ({"id": "a", "text": "x"}, "line 2: line 1 has the id 'a' too"),
         (
             {"id": "b", "txt": "x"},
-            "line 2: an item has no key txt; its keys are id, text, image, video, instruction, role",
+            "line 2: an item has no key txt; its keys are id, text, image, video, instruction, content, role",
         ),
         ({"id": "b", "images": "a.png"}, "line 2: an item has no key images; "),
         ({"id": "b"}, "line 2: it has no text, no image and no video"),

@@ -229,8 +229,8 @@ def _variables(tree: ast.Module) -> Iterator[str]:
         elif isinstance(node, ast.Compare) and "os.environ" in map(ast.unparse, node.comparators):
             words = (node.left,)
         for word in words:
-            if ast.unparse(word) == "name":
-                continue  # a key, whose name the user gives
+            if ast.unparse(word) in ("name", "variable"):
+                continue  # a key, whose name the user gives, or what accelerate reads and training refuses
             assert isinstance(word, ast.Constant), ast.unparse(node)
             yield word.value
 
