@@ -117,13 +117,13 @@ class Unloadable(Hashed):
 
 
 class Interrupted(Hashed):
-    """Somebody presses Ctrl-C during the second batch."""
+    """Somebody presses Ctrl-C during the second batch of several items."""
 
     spec = _spec("interrupted", "text", "image")
     batches = 0
 
     def embed(self, features: Sequence[Features[Prepared]]) -> FloatArray:
-        self.batches += 1
+        self.batches += len(features) > 1
         if self.batches == 2:
             raise KeyboardInterrupt
         return super().embed(features)

@@ -429,7 +429,10 @@ class TestStopping:
         assert len(log()) == 1
         first = log()[0]
         llave(*asked)
-        assert not set(first) & set(log()[1])
+        again, new = log()[1:3]
+        assert len(again) == 1, "a run embeds one stored item again, to see that the model is still the same"
+        assert set(again) < set(first)
+        assert not set(first) & set(new)
 
     def test_a_real_interrupt_in_the_middle(self, tiny, place, tmp_path):
         log = tmp_path / "log"
