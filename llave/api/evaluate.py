@@ -73,7 +73,7 @@ def evaluate(
         UserError: for what cannot be used. What was finished before is kept; the same call continues from there.
 
     Example:
-        >>> from llave import evaluate; found = evaluate("classical", "demo-object", limit=5, progress=False)
+        >>> found = llave.evaluate("classical", "demo-object", limit=5, progress=False)
     """
     how = _config(protocol, limit, on_bad_media), _run_settings(out, store, budget, workers, device)
     load = model_settings(device, dtype, seed, model_options, trust_remote_code, store)

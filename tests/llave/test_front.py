@@ -84,7 +84,7 @@ class TestPage:
         for name in front.__all__:
             value = getattr(front, name)
             if inspect.isfunction(value):
-                (test,) = finder.find(value, name, globs={})
+                (test,) = finder.find(value, name, globs={"llave": front})
                 assert test.examples
                 runner.run(test)
         assert runner.summarize(verbose=False).failed == 0
