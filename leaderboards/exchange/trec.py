@@ -61,7 +61,7 @@ def trec(record: Record) -> TrecFiles:
             qrels.append(f"{query} 0 {candidate} {grade}\n")
         listed = _objects(row["top"])
         for rank, (candidate, each) in enumerate(zip(_names(row, listed), listed, strict=True), 1):
-            run.append(f"{query} Q0 {candidate} {rank} {each['score']:.9g} {tag}\n")
+            run.append(f"{query} Q0 {candidate} {rank} {each['score']} {tag}\n")
         ends = zip(cast("list[int]", row["best_rank"]), cast("list[int]", row["worst_rank"]), strict=True)
         cut += any(best <= len(listed) < worst for best, worst in ends)
     return TrecFiles("".join(run), "".join(qrels), cut)
