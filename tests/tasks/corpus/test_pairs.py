@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,67 +15,12 @@ from harness.media.images import open_image
 from harness.types import TaskData
 from tasks.catalog import resolve_tasks
 from tests.helpers.corpus_files import picture
-
-NAMES = ("cat", "dog", "owl")
-LABELS = (0, 2, 1, 0)
-ROWS = [{"image": f"{number}.png", "label": NAMES[label]} for number, label in enumerate(LABELS)]
+from tests.helpers.table_files import FORMATS, LABELS, NAMES, ROWS, as_array, draw
 
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     monkeypatch.setenv("LLAVE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
-def draw(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(len(LABELS)):
-        (folder / f"{number}.png").write_bytes(picture(number))
-    return folder
-
-
-def embedded() -> list[dict[str, object]]:
-    return [{"bytes": picture(number), "path": None} for number in range(len(LABELS))]
-
-
-def as_parquet(folder: Path) -> Path:
-    """As the hub stores it: embedded images, and numbers with the names of the classes in the schema."""
-    features = {"image": {"_type": "Image"}, "label": {"names": list(NAMES), "_type": "ClassLabel"}}
-    table = pa.table({"image": embedded(), "label": list(LABELS)})
-    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-    (folder / "data").mkdir(parents=True)
-    pq.write_table(table, folder / "data/test-00000-of-00001.parquet")
-    (folder / "README.md").write_text("---\n")
-    return folder
-
-
-def as_saved(folder: Path) -> Path:
-    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=list(NAMES))})
-    rows = {"image": embedded(), "label": list(LABELS)}
-    datasets.Dataset.from_dict(rows, features=features).save_to_disk(str(folder))
-    return folder
-
-
-def as_csv(folder: Path) -> Path:
-    with (draw(folder) / "animals.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["image", "label"])
-        writer.writeheader()
-        writer.writerows(ROWS)
-    return folder / "animals.csv"
-
-
-def as_array(folder: Path) -> Path:
-    (draw(folder) / "animals.json").write_text(json.dumps(ROWS))
-    return folder / "animals.json"
-
-
-def as_metadata(folder: Path) -> Path:
-    """As `imagefolder` of the library `datasets`: images, and JSON Lines that name them."""
-    lines = [{"file_name": row["image"], "label": row["label"]} for row in ROWS]
-    (draw(folder) / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return folder
-
-
-FORMATS = [as_parquet, as_saved, as_csv, as_array, as_metadata]
 
 
 def load(data: Path, columns: dict[str, str] | None = None) -> dict[str, TaskData]:
