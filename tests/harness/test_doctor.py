@@ -420,6 +420,7 @@ def test_known_answers_are_refused_where_there_are_none(tmp_path: Path) -> None:
         known_answers(ModelUnderTest(Answering(64)), image.root / image.name)
 
 
+@pytest.mark.exhaustive
 def test_the_golden_checkpoint_is_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = SHARED / "golden/checkpoint"
     if not folder.is_dir():

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import lib.common as common
 
 import llave
@@ -22,7 +24,7 @@ from harness.errors import UserError
 from tasks.mmeb_v3.parts import READ
 from tests.helpers import corpus_files, mmeb_files, table_files, v2_files, v3_files
 
-RECORDED = Path(__file__).resolve().parents[2] / "shared" / "golden" / "checkpoint"
+RECORDED = Path(__file__).resolve().parents[3] / "shared" / "golden" / "checkpoint"
 _MODELS = ("null/random", "classical")
 
 
