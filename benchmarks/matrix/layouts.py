@@ -88,6 +88,7 @@ def layouts() -> list[Layout]:
         ),
         Layout("a folder for each class", "images with labels", table_files.write_classes),
         Layout("webdataset", "images with captions", _write_shards, "data-t2i"),
+        Layout("MRAG-Bench", "images with a question to images", table_files.write_evidence),
         Layout("labels as clusters", "images", table_files.write_classes, "all@clustering"),
         Layout("MMEB", "images with labels", _write_mmeb),
         Layout("MMEB-V2, videos", "frames", v2_files.write_classification),

@@ -70,6 +70,20 @@ def as_metadata(folder: Path) -> Path:
     return folder
 
 
+def write_evidence(folder: Path) -> Path:
+    """MRAG-Bench: questions about an image, whose evidence is a list of images."""
+    images = [{"bytes": picture(number), "path": None} for number in range(5)]
+    none = dict.fromkeys("ABCD", "a bird") | {"answer_choice": "A", "answer": "a bird", "aspect": "perspective"}
+    rows = [
+        {"id": "7", "image": images[0], "gt_images": images[2:4], "question": "Which bird is it?", **none},
+        {"id": "8", "image": images[1], "gt_images": images[3:4], "question": "And this?", **none},
+    ]
+    (folder / "data").mkdir(parents=True)
+    table = pa.Table.from_pylist([{**row, "retrieved_images": images[4:]} for row in rows])
+    pq.write_table(table, folder / "data/test-00000-of-000028.parquet")
+    return folder
+
+
 FORMATS = [as_parquet, as_saved, as_csv, as_array, as_metadata]
 
 
