@@ -234,9 +234,8 @@ def _in_table(
     corpora = corpus_tasks(data, images, roots, columns) if data.is_dir() else ()
     tasks = corpora or pair_tasks(data, images, roots, columns)
     if not tasks:
-        keys = (
-            f"{', '.join(LABEL_KEYS)}, for captions {', '.join(CAPTION_KEYS)}, for evidence {', '.join(EVIDENCE_KEYS)}"
-        )
+        labels, captions, evidence = map(", ".join, (LABEL_KEYS, CAPTION_KEYS, EVIDENCE_KEYS))
+        keys = f"{labels}, or for captions of images {captions}, or for evidence {evidence}"
         hint = f"Its columns would be {keys}. Others are named with --columns, such as label=species."
         raise UserError(f"{data} has no labels, captions or evidence.", hint)
     known = {task.name: task for task in tasks}
