@@ -37,6 +37,8 @@ TINY = {
     "pool": "--targets 500 --queries 8 --width 16 --repeats 1",
     "matrix/layouts": "--only MRMR",
 }
+SLOW = ("engine", "training", "throughput", "video")
+"""Those that take many seconds even then."""
 PARTS = {
     "scoring": {"one dataset, width 8", "suite, width 8"},
     "engine": {"texts", "images", "memory, texts", "memory, images"},
@@ -65,7 +67,7 @@ PARTS = {
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(each, marks=pytest.mark.exhaustive) if each in ("engine", "video") else each for each in TINY],
+    [pytest.param(each, marks=pytest.mark.exhaustive) if each in SLOW else each for each in TINY],
 )
 def test_a_benchmark_runs_and_reports(name: str, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
