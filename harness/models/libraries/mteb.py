@@ -16,8 +16,9 @@ from harness.media.images import open_image
 from harness.models.checkpoint_files import opening
 from harness.models.common import handle, plain_text, torch_device
 from harness.models.libraries.mteb_list import PREFIX, MtebMeta, find_meta, place_of_instructions
+from harness.models.libraries.parts import embed_parts
 from harness.models.libraries.remote_code import only_code_of
-from harness.models.libraries.sentence_transformers import embed_parts, image_cost, token_counter
+from harness.models.libraries.sentence_inputs import image_cost, token_counter
 from harness.types import Features, FloatArray, Item, ModelHandle, ModelRow, ModelSettings, ModelSpec, Role, Scalar
 
 if TYPE_CHECKING:
