@@ -72,7 +72,7 @@ def recognize(name: str, rows: Sequence[ModelRow]) -> Recognized | None:
     late = is_late_interaction({folder / "config.json": config})
     if (folder / _MODULES).is_file() or late:
         row = next((each for each in rows if each.name == SENTENCE_TRANSFORMERS), None)
-        says = f"is of the architecture {', '.join(map(str, config['architectures']))}" if late else f"has {_MODULES}"
+        says = "has an architecture of late interaction in config.json" if late else f"has {_MODULES}"
     else:
         row = next((each for each in rows if each.model_type and each.model_type == kind), None)
         says = f"has model_type {kind} in config.json"

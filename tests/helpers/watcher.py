@@ -64,6 +64,7 @@ class Watcher(InputModule):
             if not isinstance(value, str) and metadata:
                 numbers = metadata.pop(0)["frames_indices"]
             pixels = np.stack([np.asarray(each, dtype=float) for each in frames])
+            pixels = pixels.transpose(0, 2, 3, 1) if pixels.shape[1] == 3 else pixels
             row[5:8] = pixels.mean(axis=(0, 1, 2)) / 255
             row[8:12] = len(frames), sum(numbers), chosen, pixels[-1].mean() / 255
         return row
