@@ -44,8 +44,8 @@ class Pool:
     size: int
     read: Callable[[IndexArray], Vectors]
     """Returns the vectors of targets in fp32, in the order given."""
-    unit: bool = False
-    """Whether all vectors have unit length. Otherwise they are read once more, to find the longest."""
+    lengths: tuple[float, float] | None = None
+    """The largest and the smallest length of a vector. If it is None, all are read once more to find it."""
     block: int | None = None
     """Number of targets of a block."""
 
@@ -61,8 +61,8 @@ class Pool:
 
     def bounds(self) -> tuple[float, float]:
         """Returns the largest and the smallest length. Raises: UserError for vectors that are not finite."""
-        if self.unit:
-            return 1.0, 1.0
+        if self.lengths is not None:
+            return self.lengths
         longest, shortest = 0.0, np.inf
         for _, vectors in self.blocks():
             found = finite_lengths(vectors)

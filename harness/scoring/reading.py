@@ -47,12 +47,18 @@ def read_vectors(store: Reader, keys: Sequence[bytes | None], spec: ModelSpec) -
 
 
 def pool_of(store: Reader, keys: Sequence[bytes | None], spec: ModelSpec) -> Pool:
-    """Returns targets whose vectors are read from the store when they are needed."""
+    """Returns targets whose vectors are read from the store when they are needed.
+
+    Those of tokens are read once now, for the lengths of their vectors. Raises UserError if these are not finite.
+    """
 
     def read(indexes: IndexArray) -> Vectors:
         return read_vectors(store, [keys[index] for index in indexes.tolist()], spec)
 
-    return Pool(len(keys), read, unit=spec.similarity == "cosine", block=CHUNK if spec.is_late else None)
+    if not spec.is_late:
+        return Pool(len(keys), read, lengths=(1.0, 1.0) if spec.similarity == "cosine" else None)
+    pool = Pool(len(keys), read, block=CHUNK)
+    return replace(pool, lengths=pool.bounds())
 
 
 def listed_targets(pool: Pool, spec: ModelSpec) -> FloatArray | TokenTargets:

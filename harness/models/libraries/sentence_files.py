@@ -92,9 +92,9 @@ def references(checkpoint: FoundCheckpoint, configs: Configs) -> list[FoundCheck
 
 
 def is_late_interaction(configs: Configs) -> bool:
-    """Whether the files are of a model with a vector for every token: of the library's own, PyLate, ColBERT or ColPali.
+    """Whether the files are of a model with a vector for every token, in any layout that the library loads.
 
-    The library loads what transformers has under such names as `ColPaliForRetrieval`.
+    These are its own, PyLate's, ColBERT's, and those that transformers names like `ColPaliForRetrieval`.
     """
     return any(
         fields.get("model_type") in _LATE_TYPES
