@@ -1,7 +1,7 @@
 """Late interaction: every token has a vector, and the score of a pair is a sum of best matches (MaxSim).
 
 ColBERT, Khattab and Zaharia 2020, arXiv 2004.12832, section 3.3. The models are those that sentence-transformers loads
-as `MultiVectorEncoder`: in its own layout, ColBERT's, PyLate's, and that of ColPali and its kind.
+as `MultiVectorEncoder`, in its own layout, ColBERT's, PyLate's and ColPali's.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class SentenceInput:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ShownMedium:
     """A medium as the library takes it, and its cost in tokens."""
 
     kind: str
@@ -103,14 +103,14 @@ class SentenceInputs:
         framed = "video" in key.kind and self._spec.options["frames"] != LIBRARY
         return {"processing_kwargs": {"video": {"do_sample_frames": False}}} if framed else {}
 
-    def _shown(self, medium: Media) -> Shown:
+    def _shown(self, medium: Media) -> ShownMedium:
         if medium.kind == "image":
             image = open_image(medium)
-            return Shown("image", image, image_cost(image))
+            return ShownMedium("image", image, image_cost(image))
         frames = str(self._spec.options["frames"])
         return _clip_of_path(medium) if frames == LIBRARY else _clip_of_frames(medium, FramePolicy.parse(frames))
 
-    def _parts(self, full_text: str, media: Sequence[Shown]) -> tuple[Part, ...]:
+    def _parts(self, full_text: str, media: Sequence[ShownMedium]) -> tuple[Part, ...]:
         """One message with all media, if the model takes messages; else media and text, paired if possible."""
         text = plain_text(full_text)
         if not media:
@@ -168,7 +168,7 @@ def token_counter(model: SentenceTransformer | CrossEncoder | MultiVectorEncoder
     return lambda text: max(1, len(tokenizer.encode(text)))
 
 
-def _clip_of_path(medium: Media) -> Shown:
+def _clip_of_path(medium: Media) -> ShownMedium:
     """The file of a video, of which the library chooses the frames. Raises BadMedia for one that it could not read."""
     with unchanged(medium) as path:
         if path.is_dir():
@@ -178,10 +178,10 @@ def _clip_of_path(medium: Media) -> Shown:
                 medium,
             )
         check_video(path)
-    return Shown("video", str(path.absolute()), VIDEO_COST)
+    return ShownMedium("video", str(path.absolute()), VIDEO_COST)
 
 
-def _clip_of_frames(medium: Media, policy: FramePolicy) -> Shown:
+def _clip_of_frames(medium: Media, policy: FramePolicy) -> ShownMedium:
     """Frames that are decoded here, with their numbers and the rate, from which a processor makes times."""
     found: dict[str, object] = {}
 
@@ -192,7 +192,7 @@ def _clip_of_frames(medium: Media, policy: FramePolicy) -> Shown:
         return numbers
 
     frames = map_frames(medium, choose, lambda frame: frame)
-    return Shown("video", {"array": frames, "video_metadata": found}, sum(map(image_cost, frames)))
+    return ShownMedium("video", {"array": frames, "video_metadata": found}, sum(map(image_cost, frames)))
 
 
 def _pair(kind: str) -> tuple[str, ...]:
@@ -200,7 +200,7 @@ def _pair(kind: str) -> tuple[str, ...]:
     return tuple(sorted((kind, "text")))
 
 
-def _together(text: str, media: Sequence[Shown]) -> Part:
+def _together(text: str, media: Sequence[ShownMedium]) -> Part:
     """All media, kind by kind, and then the text: the form in which the library takes the numbers of frames."""
     of_kind: dict[str, list[Image | Clip]] = {}
     for each in media:
@@ -208,7 +208,7 @@ def _together(text: str, media: Sequence[Shown]) -> Part:
     return {**of_kind, **({"text": text} if text else {})}
 
 
-def _message(full_text: str, media: Sequence[Shown]) -> Message:
+def _message(full_text: str, media: Sequence[ShownMedium]) -> Message:
     """A user's message, with media at their tokens. Without one token for each medium all come first."""
     texts = full_text.split(MEDIA_TOKEN)
     if len(texts) != len(media) + 1:
@@ -217,7 +217,7 @@ def _message(full_text: str, media: Sequence[Shown]) -> Message:
     return {"role": "user", "content": list(_content(texts, media))}
 
 
-def _content(texts: Sequence[str], media: Sequence[Shown]) -> Iterator[Mapping[str, str | Image | Clip]]:
+def _content(texts: Sequence[str], media: Sequence[ShownMedium]) -> Iterator[Mapping[str, str | Image | Clip]]:
     for text, each in zip(texts, (*media, None), strict=True):
         if text:
             yield {"type": "text", "text": text}
