@@ -56,6 +56,18 @@ class Hashed:
         return np.stack([feature.data.vector for feature in features])
 
 
+class Late(Hashed):
+    """Up to five random directions for each role, text and picture."""
+
+    spec = ModelSpec("late", revision="1", adapter="late/1", similarity="maxsim", several_media="united")
+
+    def embed(self, features: Sequence[Features[Prepared]]) -> list[FloatArray]:
+        return [
+            np.stack([np.roll(row, turn) for turn in range(1 + len(each.data.label) % 5)])
+            for row, each in zip(super().embed(features), features, strict=True)
+        ]
+
+
 class TextOnly(Hashed):
     """Sees no image."""
 
