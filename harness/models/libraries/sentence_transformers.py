@@ -244,7 +244,7 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
         modalities=modalities,
         similarity=similarity_of(name, checkpoint.folder, configs),
         several_media=several_media_of(checkpoint.folder, configs),
-        about={"parameters": parameters} if (parameters := count_parameters(checkpoint.folder)) else {},
+        about=checkpoint.about() | ({"parameters": count} if (count := count_parameters(checkpoint.folder)) else {}),
     )
     return checkpoint_handle(spec, checkpoint, lambda: SentenceEmbedder(spec, checkpoint, torch_device(settings)))
 
