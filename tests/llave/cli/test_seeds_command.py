@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -74,18 +75,27 @@ def test_the_score_of_the_start_is_that_of_the_model_itself(place: Path, tmp_pat
     assert found["metrics"][found["main_metric"]]["value"] == scores(place / "alpha-0" / "seed-4")[0]
 
 
-def test_a_run_that_stopped_before_its_first_step_goes_on_from_the_start(place: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_command_that_is_printed_after_ctrl_c_ends_as_if_nothing_had_been(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys
+):
+    """It stops in the evaluation of the start, before the first step of the first seed."""
+
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
+    stopped = place / "stopped here"
     with monkeypatch.context() as patch:
         patch.setattr("trainers.monitor.evaluation.CheckpointEvaluator.scores", stop)
-        call(place, "--out", place / "stopped", "--set", "alpha=9", status=130)
-    assert [each.name for each in (place / "stopped").glob("checkpoint-*")] == ["checkpoint-0"]
-    call(place, "--out", place / "stopped", "--set", "alpha=9", "--resume")
-    whole, file = place / "alpha-9" / "seed-4", "checkpoint-2/model.safetensors"
-    assert scores(place / "stopped") == scores(whole)
-    assert (place / "stopped" / file).read_bytes() == (whole / file).read_bytes()
+        call(place, "--seeds", "2", "--out", stopped, "--set", "alpha=9", status=130)
+    assert [each.name for each in stopped.glob("*/checkpoint-*")] == ["checkpoint-0"]
+    advised = shlex.split(capsys.readouterr().err.splitlines()[-1])
+    assert (advised[0], advised[-1]) == ("llave", "--resume")
+    assert main(advised[1:]) == 0
+    for seed in SEEDS:
+        whole, again = (run / f"seed-{seed}" for run in (place / "alpha-9", stopped))
+        assert scores(again) == scores(whole)
+        file = "checkpoint-2/model.safetensors"
+        assert (again / file).read_bytes() == (whole / file).read_bytes()
 
 
 def test_differences_are_those_of_the_logs_with_the_interval_of_a_paired_t_test(place: Path, capsys):
