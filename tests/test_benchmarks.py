@@ -35,7 +35,7 @@ TINY = {
     "loss": "--batch 64 --small 32 --width 8 --repeats 1",
     "error_rates": "--repeats 2",
     "pool": "--targets 500 --queries 8 --width 16 --repeats 1",
-    "matrix/layouts": "--only MRMR",
+    "tables/layouts": "--only MRMR",
 }
 SLOW = ("engine", "training", "throughput", "video")
 """Those that take many seconds even then."""
@@ -61,7 +61,7 @@ PARTS = {
         "contradictions",
     },
     "pool": {"500 targets"},
-    "matrix/layouts": {"MRMR"},
+    "tables/layouts": {"MRMR"},
 }
 
 
@@ -139,7 +139,7 @@ def test_committed_figures_are_of_the_full_size_and_name_no_path(name: str) -> N
     text = (BENCHMARKS / "results" / f"{Path(name).name}.json").read_text()
     found = json.loads(text)
     assert found.keys() == {"date", "machine", "versions", "settings", "figures"}
-    assert name in ("quickstart", "matrix/layouts") or found["settings"]["repeats"] >= 5
+    assert name in ("quickstart", "tables/layouts") or found["settings"]["repeats"] >= 5
     assert "/home" not in text
     assert "/tmp" not in text
 

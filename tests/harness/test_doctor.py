@@ -115,6 +115,7 @@ def test_what_is_broken_is_named_and_nothing_else(broken: type[toys.Healthy], ch
         (toys.Constant, "common direction", "% of their length"),
         (toys.CutAt77, "truncation", "does not report the cut"),
         (toys.Turning, "near images", "EXIF"),
+        (toys.FramesApart, "near videos", "video of one frame"),
     ],
 )
 def test_what_may_be_meant_is_noted(broken: type[toys.Healthy], check: str, says: str) -> None:
