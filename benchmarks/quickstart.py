@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import resource
 import subprocess
@@ -19,15 +20,22 @@ _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Which the other benchmarks hold down, and a user does not."""
 
 
-class Seconds(NamedTuple):
-    """What a run took."""
+_SEEDS = ("seeds", "runs/demo-text-infonce", "runs/demo-text", "--format", "json")
+_SHOWN = ("a", "b", "difference", "low", "high")
+
+
+class Quickstart(NamedTuple):
+    """What a run took and found."""
 
     clock: float
+    """Seconds."""
     cores: float
-    """Of all cores. With one thread it does not depend on what else the machine does."""
+    """Seconds of all cores. With one thread they hardly depend on what else the machine does."""
+    seeds: dict[str, float]
+    """The scores of InfoNCE (a) and of hardness weights (b), and their difference; empty at an older commit."""
 
 
-def quickstart(commit: str, threads: int | None, venv: Path | None) -> Seconds:
+def quickstart(commit: str, threads: int | None, venv: Path | None) -> Quickstart:
     """Runs it in a clone at a commit, with the threads that a user has (None), in a new environment (None)."""
     with tempfile.TemporaryDirectory() as place:
         clone = Path(place) / "clone"
@@ -47,7 +55,17 @@ def quickstart(commit: str, threads: int | None, venv: Path | None) -> Seconds:
         subprocess.run(command, cwd=clone, env=environment, check=True)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         spent = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
-        return Seconds(round(time.perf_counter() - began, 1), round(spent, 1))
+        clock = time.perf_counter() - began
+        return Quickstart(round(clock, 1), round(spent, 1), _over_seeds(clone, venv or clone / ".venv", environment))
+
+
+def _over_seeds(clone: Path, venv: Path, environment: dict[str, str]) -> dict[str, float]:
+    if not (clone / _SEEDS[1]).is_dir():
+        return {}
+    command = [str(venv / "bin" / "llave"), *_SEEDS]
+    told = subprocess.run(command, cwd=clone, env=environment, check=True, capture_output=True).stdout
+    found = json.loads(told)["figures"]["mean"]
+    return {name: round(found[name], 4) for name in _SHOWN if found[name] is not None}
 
 
 def main() -> None:
@@ -66,6 +84,7 @@ def main() -> None:
             "seconds after the install": now.clock,
             f"seconds after the install at {options.before}": then.clock,
         }
+    figures["P@1 over seeds"] = now.seeds
     settings = {"threads": options.threads, "before": options.before}
     common.write_report(options.out or common.RESULTS / "quickstart.json", settings, figures)
 
