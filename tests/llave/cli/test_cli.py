@@ -70,6 +70,7 @@ COMMANDS = {
     },
     "agree": {"MODEL", "--results", "--queries", "-f", "--format"},
     "power": {"--baseline", "--difference", "--power", "--against", "--runs", "-f", "--format"},
+    "seeds": {"A", "B", "--plot", "-f", "--format"},
     "train": {
         "RECIPE",
         "--allow-root",
@@ -79,6 +80,7 @@ COMMANDS = {
         "-o",
         "--out",
         "--set",
+        "--seeds",
         "--resume",
         "--dry-run",
         "--patience",

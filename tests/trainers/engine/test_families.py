@@ -156,6 +156,9 @@ def test_adapters_are_merged_and_peft_opens_them_without_us(family: str, place: 
     made.encoder.eval()
     with torch.no_grad():
         trained = made.encoder(made.part.items)
+    config = folder / "adapter" / "adapter_config.json"
+    elsewhere = json.loads(config.read_text()) | {"base_model_name_or_path": "nobody/nowhere"}
+    config.write_text(json.dumps(elsewhere))  # the merged weights do not need it
     handle = open_model(str(folder), ModelSettings("cpu", "float32"))
     torch.testing.assert_close(vectors(handle, made.part.items), trained, atol=1e-5, rtol=0)
     again = open_start(made.config, place / "start").load()
@@ -179,6 +182,8 @@ def test_the_score_in_training_is_the_score_of_the_checkpoint(family: str, place
     line = ("run", folder, "--data", data, "--out", tmp_path / "o", "--store", tmp_path / "s", "--device", "cpu")
     (offline,) = json.loads(llave(*line, "--json", "--dtype", "float32").out)["results"]
     assert offline["metrics"][offline["main_metric"]]["value"] == scored
+    assert offline["model"]["training"]["settings"]["seed"] == given.seed
+    assert (offline["model"]["step"], offline["model"]["name"].endswith(f"run/{folder.name}")) == (2, True)
 
 
 def test_the_libraries_open_a_checkpoint_without_us(family: str, place: Path, tmp_path: Path):
