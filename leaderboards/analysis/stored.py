@@ -14,11 +14,13 @@ from harness.encoding.store import Store
 from harness.errors import BadMedia, UserError, counted
 from harness.identity import model_fingerprint
 from harness.plan import TaskPlan, identity_of, plan_task
+from harness.results.record import recorded_similarity
 from harness.results.result import Result
 from harness.results.verified import Outcomes
 from harness.scoring.clusters import clusters_of
 from harness.scoring.metrics import Metric
-from harness.scoring.score import DatasetKeys, VectorReader, rank_dataset
+from harness.scoring.reading import VectorReader
+from harness.scoring.score import DatasetKeys, rank_dataset
 from harness.types import EvalConfig, FloatArray, ModelSpec, ProtocolName, Scalar, Task
 
 _MOST_HELD = 1 << 31
@@ -37,7 +39,7 @@ def spec_of(result: Result) -> ModelSpec:
         str(model.get("dtype")),
         cast("Mapping[str, Scalar]", options) if isinstance(options, Mapping) else {},
         tuple(map(str, kinds)) if isinstance(kinds, list) else (),
-        "dot" if model.get("similarity") == "dot" else "cosine",
+        recorded_similarity(model),
     )
     if model_fingerprint(spec) != model["fingerprint"]:
         raise UserError(f"The record of {spec.name} on {result.task} does not say what made its vectors.", _AGAIN)
@@ -69,7 +71,13 @@ def stored_plan(result: Result, task: Task, spec: ModelSpec, cache: DatasetCache
 
 
 def held(plan: TaskPlan, store: Store, spec: ModelSpec) -> VectorReader:
-    """The vectors of a task, read once if memory allows. Raises UserError if the store lacks some."""
+    """The vectors of a task, read once if memory allows.
+
+    Raises: UserError if the store lacks some, and for a model that has a vector for every token of an item.
+    """
+    if spec.is_late:
+        what = f"{spec.name} has a vector for every token of an item, and a curve is of single vectors."
+        raise UserError(what, "Leave its results out.")
     missing = store.missing(list(plan.work))
     if missing:
         lacks = f"{store.folder} lacks {counted(len(missing), 'vector')} of {spec.name} on {plan.dataset.task.name}."

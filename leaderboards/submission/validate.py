@@ -10,6 +10,7 @@ from typing import cast
 from harness.errors import UserError, counted, unknown_name
 from harness.identity import model_fingerprint
 from harness.plan import identity_of
+from harness.results.record import recorded_similarity
 from harness.results.recount import rule_of
 from harness.results.result import Result
 from harness.results.verified import Contradiction, verified
@@ -117,7 +118,7 @@ def _identity(result: Result, tasks: Mapping[str, Task]) -> Iterator[str]:
             dtype=str(model["dtype"]),
             options=cast("Mapping[str, Scalar]", model["options"]),
             modalities=tuple(cast("Sequence[str]", model["modalities"])),
-            similarity="dot" if model["similarity"] == "dot" else "cosine",
+            similarity=recorded_similarity(model),
         )
         limit = cast("int | None", settings["limit"])
         skips = settings["on_bad_media"] == "count-as-wrong"

@@ -47,7 +47,7 @@ VERDICTS = ("compare", "doctor", "validate")
 URL = "https://github.com/llave-bench/llave-bench"
 _SHELL = ("cd", "mkdir", "rm")
 _OPTIONS = ("harness.models.dual.options", "harness.models.llave.options", "harness.models.vlm.options")
-_OPTIONS += ("harness.models.endpoints.options",)
+_OPTIONS += ("harness.models.endpoints.options", "harness.models.libraries.sentence_inputs")
 
 
 def arguments(command: Command) -> tuple[str, ...]:
