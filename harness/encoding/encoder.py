@@ -22,7 +22,7 @@ from harness.encoding.vectors import Work, describe, describe_all
 from harness.encoding.window import Bad, Prepared, Ready, Window
 from harness.errors import BadMedia, ModelFailed, UserError
 from harness.files.reading import named_reason
-from harness.progress import Progress
+from harness.progress import Progress, prints_are_messages
 from harness.types import Embedder, Features, FloatArray
 
 _WINDOW = 4
@@ -92,6 +92,7 @@ class Encoder:
         self._width = store.width()
         self._last_batch = 0
 
+    @prints_are_messages()
     def run(self, work: Sequence[Work], progress: Progress, *, skip_bad_media: bool = False) -> EncodeReport:
         """Embeds all of `work`. Raises UserError for bad media (unless they are to be skipped) and bad vectors."""
         report = EncodeReport()
@@ -105,6 +106,7 @@ class Encoder:
         report.seconds = time.perf_counter() - start
         return report
 
+    @prints_are_messages()
     def recheck(self, work: Work) -> None:
         """Embeds an item that the store holds once more. Raises: UserError if its vector is not the stored one.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError, counted
@@ -139,8 +140,18 @@ def check_plot(path: Path) -> None:
         raise UserError("matplotlib is not installed.", "pip install 'llave-bench[plot]'") from None
 
 
-def plot(lines: Sequence[PlotSeries], path: Path) -> None:
-    """Draws scores against bytes of a vector, a line for each model, scope and format, with intervals of the changes.
+@dataclass(frozen=True, slots=True)
+class PlotAxes:
+    """What the axes of a plot of scores show."""
+
+    across: str = "bytes of a vector"
+    up: str = "score in %, with the 95 % CI of its change"
+    doubles: bool = True
+    """Whether equal distances across are equal ratios."""
+
+
+def plot(lines: Sequence[PlotSeries], path: Path, show: PlotAxes = PlotAxes()) -> None:
+    """Draws a line for each series, with the range around it.
 
     Raises: UserError for a path that `check_plot` refuses, and if the file cannot be written.
     """
@@ -157,9 +168,10 @@ def plot(lines: Sequence[PlotSeries], path: Path) -> None:
         )
         drawn = axes.plot(at, score, marker="o", markersize=3, label=line["name"].replace("$", r"\$"))
         axes.fill_between(at, low, high, alpha=0.12, color=drawn[0].get_color())
-    axes.set_xscale("log", base=2)
-    axes.set_xlabel("bytes of a vector")
-    axes.set_ylabel("score in %, with the 95 % CI of its change")
+    if show.doubles:
+        axes.set_xscale("log", base=2)
+    axes.set_xlabel(show.across)
+    axes.set_ylabel(show.up)
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper", fontsize="small", frameon=False)
     with explain_os_errors(path), mpl.rc_context({"svg.hashsalt": "llave", "pdf.fonttype": 42}):

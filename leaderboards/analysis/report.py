@@ -14,7 +14,7 @@ FORMAT = 1
 
 
 class PlotSeries(TypedDict):
-    """A line of a plot. A point is the bytes of a vector, the score, and both ends of its interval, in fractions."""
+    """A line of a plot. A point is its place, the score, and both ends of a range around the score, in fractions."""
 
     name: str
     points: list[list[float]]

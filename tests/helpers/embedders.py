@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -126,6 +127,24 @@ class Unloadable(Hashed):
         from harness.errors import UserError
 
         raise UserError("The weights are not there.", "Fetch them.")
+
+
+class Talkative(Hashed):
+    """Prints what it does, as some libraries do."""
+
+    spec = _spec("talkative", "text", "image")
+
+    def __init__(self) -> None:
+        super().__init__()
+        sys.stdout.write("loading weights\n")
+
+    def prepare(self, item: Item, role: Role) -> Features[Prepared]:
+        sys.stdout.write("preparing\n")
+        return super().prepare(item, role)
+
+    def embed(self, features: Sequence[Features[Prepared]]) -> FloatArray:
+        sys.stdout.write("embedding\n")
+        return super().embed(features)
 
 
 class Interrupted(Hashed):

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from harness.errors import UserError
 from harness.media.places import walk
 from harness.models.checkpoint_files import ADAPTER_CONFIG, JsonFile, opening, read_json
-from harness.models.checkpoints import FoundCheckpoint, find_checkpoint, holds_no_model
+from harness.models.checkpoints import TRAINED_ADAPTER, TRAINING, FoundCheckpoint, find_checkpoint, holds_no_model
 from harness.models.network_config import check_depth, check_dtypes
 from harness.models.weights import weight_sizes
 from harness.types import SeveralMedia, Similarity
@@ -42,8 +42,12 @@ def find_model(name: str) -> FoundCheckpoint:
 
 
 def read_configs(folder: Path) -> Configs:
-    """Reads every configuration file that holds an object. Raises UserError for one that cannot be read."""
-    found = {path: read_json(path) for path in _files(folder, "*config*.json")}
+    """Reads every configuration file that holds an object. Raises UserError for one that cannot be read.
+
+    That of an adapter beside the merged weights of our trainer's checkpoint is left out: its base is not needed.
+    """
+    merged = folder / TRAINED_ADAPTER if (folder / TRAINING).is_file() else None
+    found = {path: read_json(path) for path in _files(folder, "*config*.json") if path.parent != merged}
     for path in found:
         if path.name == "config.json":
             check_dtypes(path, found[path], plain=True)

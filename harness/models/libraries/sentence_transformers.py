@@ -129,7 +129,7 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
         modalities=modalities,
         similarity=similarity_of(name, checkpoint.folder, configs),
         several_media=several_media_of(checkpoint.folder, configs),
-        about={"parameters": parameters} if (parameters := count_parameters(checkpoint.folder)) else {},
+        about=checkpoint.about() | ({"parameters": count} if (count := count_parameters(checkpoint.folder)) else {}),
     )
     embedder = LateEmbedder if late else SentenceEmbedder
     return checkpoint_handle(spec, checkpoint, lambda: embedder(spec, checkpoint, torch_device(settings)))
