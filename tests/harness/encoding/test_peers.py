@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -136,23 +137,34 @@ def test_a_run_whose_process_was_stopped_says_which_and_ends(tmp_path, stopped, 
     with log.open("wb") as file:
         run = subprocess.Popen([*launcher, *command], cwd=tmp_path, env=environment, stdout=file, stderr=file)
     children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+    rank_of: dict[str, int] = {}
+
+    def started() -> bool:
+        """Whether both processes are there. A child that has not become Python yet has no rank."""
+        rank_of.update({_rank(child): int(child) for child in children.read_text().split()})
+        return {"0", "1"} <= rank_of.keys() and (not at_work or "training" in log.read_text())
+
     try:
-        _until(lambda: "training" in log.read_text() if at_work else len(children.read_text().split()) == 2, 120)
-        rank_of = {_variable(child, "RANK"): int(child) for child in children.read_text().split()}
+        _until(started, 120)
         os.kill(rank_of[str(stopped)], signal.SIGSTOP)
         error = f"error (process {1 - stopped}): process {stopped} gave no sign of life for 0.2 minutes."
         _until(lambda: error in log.read_text(), 60)
         assert f"Process {1 - stopped} waits for process {stopped}: no sign of life" in log.read_text()
-    finally:
         os.kill(rank_of[str(stopped)], signal.SIGKILL)
         assert run.wait(60) == 1
+    finally:
+        for process in (*rank_of.values(), run.pid):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        run.wait()
 
 
-def _variable(process: str, name: str) -> str:
-    for each in Path(f"/proc/{process}/environ").read_bytes().split(b"\0"):
-        if each.startswith(f"{name}=".encode()):
-            return each.decode().partition("=")[2]
-    raise AssertionError(f"process {process} has no {name}")
+def _rank(process: str) -> str:
+    with suppress(OSError):
+        for each in Path(f"/proc/{process}/environ").read_bytes().split(b"\0"):
+            if each.startswith(b"RANK="):
+                return each.decode().partition("=")[2]
+    return ""
 
 
 def _until(happened: object, seconds: float) -> None:
