@@ -17,6 +17,8 @@ from tasks.names import is_variant
 
 _HEAD = 512
 """Number of bytes at the start of a file in which a record names its format."""
+ANALYSIS = "llave_analysis"
+"""The first key of an analysis that was saved as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,8 @@ def holds_results(place: Path) -> bool:
 def _candidates(place: Path, warnings: list[str]) -> list[Path]:
     """The files of a place that are, or look like, results or imported scores."""
     if not place.is_dir():
-        return [place]
-    found = sorted(path for path in place.rglob("*.json") if not path.name.startswith(".") and path.is_file())
+        return [] if is_analysis(place) else [place]
+    found = [path for path in _json_files(place) if not is_analysis(path)]
     records = [path for path in found if _may_be_record(path)]
     if len(found) > len(records):
         other = next(path for path in found if path not in set(records))
@@ -83,15 +85,36 @@ def _candidates(place: Path, warnings: list[str]) -> list[Path]:
     return records
 
 
+def analysis_files(places: Sequence[Path]) -> list[Path]:
+    """The files of analyses in the given files, folders and bundles, in the order of `places`, then by path."""
+    found = [opened(place) for place in places if place.exists()]
+    files = (path for place in found for path in (_json_files(place) if place.is_dir() else [place]))
+    return [path for path in dict.fromkeys(files) if is_analysis(path)]
+
+
+def _json_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*.json") if not path.name.startswith(".") and path.is_file())
+
+
+def is_analysis(path: Path) -> bool:
+    """Whether a file is an analysis that was saved as JSON, by its first bytes."""
+    return f'"{ANALYSIS}"'.encode() in (_head(path) or b"")
+
+
 def _may_be_record(path: Path) -> bool:
     if path.name.endswith(SUFFIX):
         return True
+    head = _head(path)
+    return head is None or not head.strip() or b'"format"' in head
+
+
+def _head(path: Path) -> bytes | None:
+    """The first bytes of a file. None if it cannot be read; reading the whole file reports the error."""
     try:
         with path.open("rb") as file:
-            head = file.read(_HEAD)
+            return file.read(_HEAD)
     except OSError:
-        return True  # reading the whole file reports the error
-    return not head.strip() or b'"format"' in head
+        return None
 
 
 def _without_conflicts(records: Sequence[Record], warnings: list[str]) -> list[Record]:

@@ -82,17 +82,18 @@ def agreement(entries: Sequence[Entry]) -> ModelAgreement:
     if not shared:
         named = " and ".join(entry.label for entry in measured)
         raise UserError(f"{named} share no dataset with the same data.", "Evaluate them on the same tasks.")
-    rows = {task: [_rows(entry.records[task]) for entry in measured] for task in shared}
-    right = {
-        task: np.array([[bool(row["right"]) for row in each] for each in own], np.float64) for task, own in rows.items()
-    }
+    right: dict[str, Floats] = {}
+    missed: list[MissedByAll] = []
+    for task in shared:  # one after the other, since all rows of many models take much memory
+        rows = [_rows(entry.records[task]) for entry in measured]
+        right[task] = np.array([[bool(row["right"]) for row in each] for each in rows], np.float64)
+        missed += _missed(task, rows, measured[0].records[task])
     pairs = [
         each
         for a in range(len(measured))
         for b in range(a + 1, len(measured))
         for each in _pairs((measured[a], measured[b]), {task: found[[a, b]] for task, found in right.items()})
     ]
-    missed = [each for task in shared for each in _missed(task, rows[task], measured[0].records[task])]
     missed.sort(key=lambda each: -each.votes)
     labels = tuple(entry.label for entry in measured)
     return ModelAgreement(labels, sum(found.shape[1] for found in right.values()), tuple(pairs), tuple(missed))
@@ -162,10 +163,10 @@ def _list(value: object) -> list[Mapping[str, object]]:
 def agreement_report(found: ModelAgreement, most: int) -> Report:
     """The report: pairs of models, and the first `most` of the queries that all models get wrong."""
     unanimous = sum(each.votes == len(found.models) for each in found.missed)
+    who = "both models" if len(found.models) == 2 else f"all {len(found.models)} models"
     sentence = (
-        f"{counted(len(found.missed), 'query')} of {found.queries:,} are wrong for all "
-        f"{len(found.models)} models. On {unanimous:,} of them all models put the same wrong target first: "
-        "the data may be wrong there."
+        f"{counted(len(found.missed), 'query')} of {found.queries:,} are wrong for {who}. "
+        f"On {unanimous:,} of them the same wrong target is first for all: the data may be wrong there."
     )
     tables = [_pair_table(found)]
     if most and found.missed:
@@ -208,7 +209,7 @@ def _missed_table(found: ModelAgreement, most: int) -> Table:
         for each in found.missed[:most]
     )
     left = len(found.missed) - len(rows)
-    more = (f"And {left:,} more; --queries N shows more, and --format json has all.",) if left > 0 else ()
+    more = (f"And {left:,} more. `llave agree` with --format json has all.",) if left > 0 else ()
     title = "Queries that all models get wrong, for the owners of the data"
     return Table(title, columns, rows, frozenset(columns[:5]), more, lines=True)
 

@@ -129,6 +129,9 @@ def _needs(options: argparse.Namespace) -> Iterator[str]:
         published = {row.model for row in published_rows()}
         yield from (f"results of {each}" for each in options.models if not _at_hand(each) and each not in published)
         return
+    if name == "serve":
+        yield "an end by Ctrl-C"
+        return
     if name == "push" or given.get("format") == "eval-results":
         yield "a repository or a dataset of the hub"
         return

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llave.cli.analysis.output import add_format_flag, print_report, warn
+from llave.cli.analysis.output import add_report_flags, print_report, warn
 from llave.cli.flags import DONE, Number, add_task_flags, columns_of, console, natural, positive
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--most", type=natural, default=10, metavar="N", help="show N of the hits")
     add("--workers", type=Number(0, 1_000), metavar="N", help="number of threads (default: one for each processor)")
-    add_format_flag(parser)
+    add_report_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         found = overlap(datasets, items, digests, progress, workers=workers, pairs=pairs, exact=options.exact)
     digests.flush()
     scores, notes = clean_scores(entries, found)
-    print_report(contamination_report(options.train, found, scores, notes, options.most), options.format)
+    print_report(contamination_report(options.train, found, scores, notes, options.most), options)
     return DONE
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.files.paths import STORE
-from llave.cli.analysis.output import add_format_flag, print_report, warn
+from llave.cli.analysis.output import add_report_flags, print_report, warn
 from llave.cli.flags import DONE, add_data_flags, columns_of, console, positive, say
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plot", type=Path, metavar="FILE", help="draw the curves into a .pdf, .png or .svg file (default: none)"
     )
-    add_format_flag(parser)
+    add_report_flags(parser)
     add_data_flags(parser.add_argument_group("data"))
     parser.add_argument("--store", type=Path, metavar="DIR", default=STORE, help="folder of the embedding store")
 
@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         cache = DatasetCache(Digests(), progress, worker_count(None))
         curves = [_curve(entry, tasks, cache, options, progress) for entry in entries]
     report = curve_report(curves)
-    print_report(report, options.format)
+    print_report(report, options)
     if options.plot:
         plot(report.plot, options.plot)
         say(console(stderr=True), f"Plot: {options.plot.resolve()}")

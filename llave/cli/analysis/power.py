@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
-from llave.cli.analysis.output import add_format_flag, print_report, warn
+from llave.cli.analysis.output import add_report_flags, print_report, warn
 from llave.cli.flags import DONE, percentage_points
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RESULT",
         help="results of runs that differ only in their seed, each a folder or a file (default: none)",
     )
-    add_format_flag(parser)
+    add_report_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     against = _outcomes(others[0], tasks) if options.against else None
     runs = [mean_score(_outcomes(each, tasks)) for each in others[bool(options.against) :]]
     plan = plan_power(_outcomes(baseline, tasks), against, runs, difference, power)
-    print_report(power_report(plan, baseline.label), options.format)
+    print_report(power_report(plan, baseline.label), options)
     return DONE
 
 
