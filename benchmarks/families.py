@@ -35,6 +35,8 @@ _SIDES = (160, 240, 320, 480)
 """Sides of the images in pixels, in turn."""
 _LONG = (200, 400)
 """Words of a long text, of which the mixed load of a generative model has one among four texts."""
+_MORE = 4
+"""Images of a dual encoder, which takes a fraction of the time, for each of a generative model."""
 _MIXED, _OTHER = 1.5, 1.0
 """Least times the speed of the library's own way: on mixed lengths, and on the other loads."""
 
@@ -86,13 +88,13 @@ def draw_items(folder: Path, load: str, chat: bool, options: argparse.Namespace)
         return [Item(text(*(_LONG if long and at % 4 == 0 else (1, 40)))) for at in range(options.texts)]
 
     def images() -> list[Item]:
-        found = []
+        found, wanted = [], options.images * (1 if chat else _MORE)
         for side in _SIDES:
-            names = write_images(folder / str(side), -(-options.images // len(_SIDES)), side=side)
+            names = write_images(folder / str(side), -(-wanted // len(_SIDES)), side=side)
             found += [Media("image", name, folder / str(side)) for name in names]
         asked = [f"{MEDIA_TOKEN}\n{text(5, 20)}" if chat else "" for _ in found]
         drawn = [Item(asked[at], (found[at],)) for at in rng.permutation(len(found))]
-        return drawn[: options.images]
+        return drawn[:wanted]
 
     parts = {"texts": texts, "images": images}
     if load != "mixed":

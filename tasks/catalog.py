@@ -13,7 +13,7 @@ from harness.types import Task
 from tasks.clustering import ROWS as CLUSTERINGS
 from tasks.clustering import clustering_of
 from tasks.corpus.mbeir import mbeir_tasks
-from tasks.corpus.pairs import CAPTION_KEYS, LABEL_KEYS, pair_tasks
+from tasks.corpus.pairs import CAPTION_KEYS, EVIDENCE_KEYS, LABEL_KEYS, pair_tasks
 from tasks.corpus.source import CorpusSource, corpus_tasks
 from tasks.corpus.tables import FILE_FORMATS
 from tasks.hub_set import FromHub, hub_set
@@ -234,9 +234,10 @@ def _in_table(
     corpora = corpus_tasks(data, images, roots, columns) if data.is_dir() else ()
     tasks = corpora or pair_tasks(data, images, roots, columns)
     if not tasks:
-        keys = f"{', '.join(LABEL_KEYS)}, or for captions of images {', '.join(CAPTION_KEYS)}"
+        labels, captions, evidence = map(", ".join, (LABEL_KEYS, CAPTION_KEYS, EVIDENCE_KEYS))
+        keys = f"{labels}, or for captions of images {captions}, or for evidence {evidence}"
         hint = f"Its columns would be {keys}. Others are named with --columns, such as label=species."
-        raise UserError(f"{data} has neither labels nor captions.", hint)
+        raise UserError(f"{data} has no labels, captions or evidence.", hint)
     known = {task.name: task for task in tasks}
     return _pick(_names(wanted, known), known, tasks, f"{data} has {', '.join(known)}.")
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of several processes that share a core only wait for each other
+
 import pytest
 from hypothesis import HealthCheck, settings
 from PIL import Image, ImageDraw

@@ -7,6 +7,7 @@ five or more do with a probability of 0.001. Nearness is the cosine.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise, permutations, product
 
 import numpy as np
@@ -55,7 +56,8 @@ def near_images(model: ModelUnderTest, probes: Probes) -> Finding:
 def near_videos(model: ModelUnderTest, probes: Probes) -> Finding:
     """Checks that a clip stays near in another codec, and a video of one frame to its picture.
 
-    It must also be nearer to that picture than to the same one with red and blue exchanged.
+    It must also be nearer to that picture than to the same one with red and blue exchanged. A video of one frame that
+    is far from its picture is a note: models see frames in another size, and random weights make that a difference.
     """
     if not probes.videos:
         return Finding("near videos", "skipped", "The model does not declare video, or does not take it.")
@@ -73,7 +75,11 @@ def near_videos(model: ModelUnderTest, probes: Probes) -> Finding:
             remedy = "OpenCV gives blue first. Bring frames and images into one order of the channels."
             return Finding("near videos", "fail", says, remedy, float(right), float(_NEEDED))
         hits["of one frame, beside its picture,"] = _hits(still, shown)
-    return _near("near videos", "video", hits, "Check how frames are read, and that they are treated as images are.")
+    remedy = "Check how frames are read, and that they are treated as images are."
+    finding = _near("near videos", "video", hits, remedy)
+    if finding.verdict == "fail" and hits.get("in another codec", _COUNT) >= _NEEDED:
+        return replace(finding, verdict="note", remedy=f"Random weights may do this. For a trained model: {remedy}")
+    return finding
 
 
 def near_texts(model: ModelUnderTest, probes: Probes) -> Finding:

@@ -93,7 +93,10 @@ class _Named:
 
 
 def _corpora_in(folder: Path) -> tuple[CorpusFiles, ...]:
-    """The corpora of one folder. MTEB puts a language and a hyphen before the names of the three tables."""
+    """The corpora of one folder. MTEB puts a language and a hyphen before the names of the three tables.
+
+    Languages may share a corpus, or judgements, or both.
+    """
     entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     tables = [_Named(entry.name if entry.is_dir() else entry.stem, entry) for entry in entries]
     named = [_Named(name, folder, table.splits) for name, table in card_tables(folder).items() if table.splits]
@@ -113,7 +116,8 @@ def _prefix(table: _Named) -> str | None:
 def _corpus(folder: Path, tables: Iterable[_Named], prefix: str) -> CorpusFiles | None:
     tables = list(tables)
     corpus = _part(tables, prefix, _CORPUS, FORMATS) or _part(tables, "", _CORPUS, FORMATS)
-    judged = _part(tables, prefix, _JUDGED, (*FORMATS, *_TREC_FORMATS))
+    judging = (*FORMATS, *_TREC_FORMATS)
+    judged = _part(tables, prefix, _JUDGED, judging) or _part(tables, "", _JUDGED, judging)
     if not corpus and not judged:  # a folder with such a name means something else elsewhere
         return None
     queries = _part(tables, prefix, _QUERIES, FORMATS)

@@ -1,9 +1,11 @@
-"""One table of pairs as tasks: images or texts with a label, or images with captions.
+"""One table of pairs as tasks: images or texts with a label, images with captions, or questions with evidence.
 
 - **A label column** makes a classification task. Each row is a query, and the distinct labels are the targets. As a
   clustering, it may have numbers without names too.
 - **A caption column** makes two tasks of retrieval, from image to text and from text to image. Each caption of an image
   is right for it, and `hit@k` is what is called R@k for COCO and Flickr30K.
+- **An evidence column** makes a task of retrieval for multimodal RAG, as in MRAG-Bench. Each row is a question, with an
+  image or without. Its images of evidence are right, and `retrieved_images` join the pool.
 
 A table is a file, or a folder of shards as the hub, `save_to_disk` and webdataset store them. Images in a folder for
 each class are such a table too.
@@ -30,15 +32,19 @@ from tasks.corpus.card import CardTable, card_tables
 from tasks.corpus.class_folders import ClassFolders, class_folders
 from tasks.corpus.layout import SPLITS, chosen_split, split_folders, tables_in
 from tasks.corpus.rows import ID_KEYS, IMAGE_KEYS, VIDEO_KEYS, ItemReader
+from tasks.corpus.source import METRICS as CORPUS_METRICS
 from tasks.corpus.tables import ARROW, FILE_FORMATS, FORMATS, TAR, Row, RowTable
 
 LABEL_KEYS = ("label", "labels", "fine_label", "class", "category")
 CAPTION_KEYS = ("captions", "caption", "sentences", "text")
+EVIDENCE_KEYS, OTHERS = ("gt_images", "evidence"), "retrieved_images"
 METRICS = ("hit@1", "hit@5", "hit@10", "mrr", "ndcg@10", "recall@5", "recall@10", "mean_rank", "median_rank")
 CLASS_NAMES, _DESCRIBED = "classnames.txt", "metadata"
 _NOTHING: IndexArray = np.empty(0, dtype=np.int32)
-Pairing: TypeAlias = Literal["label", "image to text", "text to image"]
-_ENDINGS: Mapping[Pairing, str] = {"label": "", "image to text": "-i2t", "text to image": "-t2i"}
+_Pair: TypeAlias = tuple[str, Item, list[Item]]
+"""The name of a row, its item, and what is right for it."""
+Pairing: TypeAlias = Literal["label", "image to text", "text to image", "evidence"]
+_ENDINGS: Mapping[Pairing, str] = {"label": "", "image to text": "-i2t", "text to image": "-t2i", "evidence": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ class PairSource:
     folder: Path
     pairing: Pairing
     column: str
-    """The column of labels or captions."""
+    """The column of labels, captions or evidence."""
     images: Path | None = None
     roots: tuple[Path, ...] = ()
 
@@ -75,46 +81,56 @@ class PairSource:
     def load(self, task: Task) -> TaskData:
         """Reads the rows. Raises UserError that names file and row.
 
-        The notes count `rows_left_out`, which have no label or no caption. `left_out` names them.
+        The notes count `rows_left_out`, which have no label, caption or evidence. `left_out` names them.
         """
         self.info(task)
         reader = ItemReader(self.images or self.folder, (self.folder, *self.roots))
         left_out: list[str] = []
         names = label_names(self.table.place, self.column) if self.pairing == "label" else ()
         any_number = self.pairing == "label" and is_clustering(task)
-        pairs: list[tuple[str, Item, list[str]]] = []
+        pairs: list[_Pair] = []
+        others: list[Item] = []
         for number, row in enumerate(self.table.rows()):
-            texts = _texts(row, self.column, names, any_number=any_number)
-            if not texts:
+            if self.pairing == "evidence":
+                right = _pictures(reader, row, self.column)
+                others += _pictures(reader, row, OTHERS)
+            else:
+                right = [Item(text) for text in _texts(row, self.column, names, any_number=any_number)]
+            if not right:
                 left_out.append(_name(row, number))
                 continue
             bare = row._replace(fields={key: value for key, value in row.fields.items() if key != self.column})
-            pairs.append((_name(row, number), reader.read(bare, "").item, texts))
+            pairs.append((_name(row, number), reader.read(bare, "").item, right))
         if not pairs:
             raise UserError(f"{self.table.place} has no row with {self.column}.", "Name another column: --columns.")
         queries, targets = (_reversed if self.pairing == "text to image" else _forward)(pairs)
+        targets = list(dict.fromkeys([*targets, *others]))
         named = {"rows_left_out": tuple(left_out)} if left_out else {}
         notes = {reason: len(ids) for reason, ids in named.items()}
         return TaskData(tuple(queries), tuple(targets), MappingProxyType(notes), left_out=MappingProxyType(named))
 
 
-def _forward(pairs: list[tuple[str, Item, list[str]]]) -> tuple[list[Query], list[Item]]:
-    """Each row asks for its texts."""
-    targets: dict[str, int] = {}
+def _pictures(reader: ItemReader, row: Row, column: str) -> list[Item]:
+    return [Item("", (medium,)) for medium in reader.media(row, column)]
+
+
+def _forward(pairs: list[_Pair]) -> tuple[list[Query], list[Item]]:
+    """Each row asks for its right items."""
+    targets: dict[Item, int] = {}
     queries = []
-    for name, item, texts in pairs:
-        right = dict.fromkeys(targets.setdefault(text, len(targets)) for text in texts)
+    for name, item, found in pairs:
+        right = dict.fromkeys(targets.setdefault(each, len(targets)) for each in found)
         queries.append(Query(name, item, _NOTHING, np.fromiter(right, dtype=np.int32)))
-    return queries, [Item(text) for text in targets]
+    return queries, list(targets)
 
 
-def _reversed(pairs: list[tuple[str, Item, list[str]]]) -> tuple[list[Query], list[Item]]:
+def _reversed(pairs: list[_Pair]) -> tuple[list[Query], list[Item]]:
     """Each text asks for its row. The texts of a row are wordings of one question, since they share their target."""
     targets: dict[Item, int] = {}
     queries = []
     for name, item, texts in pairs:
         right = np.array([targets.setdefault(item, len(targets))], dtype=np.int32)
-        queries += [Query(f"{name}-{turn}", Item(text), _NOTHING, right) for turn, text in enumerate(texts)]
+        queries += [Query(f"{name}-{turn}", text, _NOTHING, right) for turn, text in enumerate(texts)]
     return queries, list(targets)
 
 
@@ -164,7 +180,7 @@ def label_names(file: Path, column: str) -> tuple[str, ...]:
 def pair_tasks(
     data: Path, images: Path | None = None, roots: tuple[Path, ...] = (), columns: Mapping[str, str] | None = None
 ) -> tuple[Task, ...]:
-    """Returns the tasks of a table of pairs; none if `data` is no table with labels or captions.
+    """Returns the tasks of a table of pairs; none if `data` is no table with labels, captions or evidence.
 
     Raises: UserError if the table cannot be read.
     """
@@ -176,15 +192,17 @@ def pair_tasks(
 def tasks_of_table(
     name: str, table: RowTable | ClassFolders, folder: Path, images: Path | None, roots: tuple[Path, ...]
 ) -> tuple[Task, ...]:
-    """Returns the tasks of a table whose media lie in `folder`, or in `images`; none without labels or captions."""
+    """Returns the tasks of a table whose media lie in `folder`, or in `images`; none without pairs."""
     pairings, column = _pairings(next(table.rows(), None))
     sources = [PairSource(table, folder, pairing, column, images, roots) for pairing in pairings]
     return tuple(_task(name, source) for source in sources)
 
 
 def _pairings(first: Row | None) -> tuple[tuple[Pairing, ...], str]:
-    """What the columns of a table allow, and the column that decides it. Labels come before captions."""
+    """What the columns of a table allow, and the column that decides it. Evidence and labels come before captions."""
     columns = first.fields if first else {}
+    if evidence := next((key for key in EVIDENCE_KEYS if key in columns), None):
+        return ("evidence",), evidence
     if label := next((key for key in LABEL_KEYS if key in columns), None):
         return ("label",), label
     caption = next((key for key in CAPTION_KEYS if key in columns), None)
@@ -194,7 +212,8 @@ def _pairings(first: Row | None) -> tuple[tuple[Pairing, ...], str]:
 
 def _task(name: str, source: PairSource) -> Task:
     kind = "classification" if source.pairing == "label" else "retrieval"
-    task = Task(f"{name}{_ENDINGS[source.pairing]}", kind, None, None, None, source, scope="global", metrics=METRICS)
+    metrics = CORPUS_METRICS if source.pairing == "evidence" else METRICS
+    task = Task(f"{name}{_ENDINGS[source.pairing]}", kind, None, None, None, source, scope="global", metrics=metrics)
     return replace(task, query_role="target") if source.pairing == "text to image" else task
 
 

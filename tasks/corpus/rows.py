@@ -92,12 +92,13 @@ class ItemReader:
         fields = row.fields
         numbered = {int(match[1]): key for key in fields if (match := _NUMBERED.fullmatch(key))}
         plain = next(([key] for key in IMAGE_KEYS if key in fields), [])
-        first = [medium for key in plain for medium in self._media(row, key)]
+        first = [medium for key in plain for medium in self.media(row, key)]
         found = [(0 if numbered else place, medium) for place, medium in enumerate(first, start=1)]
-        found += [(each, medium) for each in sorted(numbered) for medium in self._media(row, numbered[each])]
-        return bool(numbered), [*found, *((0, medium) for key in VIDEO_KEYS for medium in self._media(row, key))]
+        found += [(each, medium) for each in sorted(numbered) for medium in self.media(row, numbered[each])]
+        return bool(numbered), [*found, *((0, medium) for key in VIDEO_KEYS for medium in self.media(row, key))]
 
-    def _media(self, row: Row, key: str) -> list[Media]:
+    def media(self, row: Row, key: str) -> list[Media]:
+        """Returns the media of one column. Raises: UserError that names place and column."""
         value = row.fields.get(key)
         each = value if isinstance(value, list) else [value]
         return [medium for one in each for medium in self._one(row, key, one)]

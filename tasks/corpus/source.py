@@ -125,8 +125,8 @@ def load_corpus(
 
     `left_out` names them. The notes count what was left out: `queries_not_judged`, `queries_without_right_target`,
     `judgements_outside_the_pool`, `judgements_of_no_query`. They also count `repeated_judgements`,
-    `repeated_targets`, `targets_of_equal_content`, and `queries_left_out_of_their_pools`: such a query is a target
-    itself, and does not rank that.
+    `repeated_targets`, `targets_of_equal_content`, the queries of each language where there are several, and
+    `queries_left_out_of_their_pools`: such a query is a target itself, and does not rank that.
 
     Raises: UserError that names file and row.
     """
@@ -169,6 +169,7 @@ def _queries(
     """The queries that have a right target among their candidates. `pool.notes` count the others."""
     queries: dict[str, Query] = {}
     seen: set[str] = set()
+    languages: Counter[str] = Counter()
     for row in table.rows():
         name = identifier(row, ID_KEYS)
         if name in seen:
@@ -196,6 +197,9 @@ def _queries(
             grades=() if set(grades.values()) == {1} else tuple(grades.values()),
             excluded=itself,
         )
+        languages[str(row.fields.get("language") or "no_language")] += 1
+    if len(languages) > 1:
+        pool.notes.update({f"queries_in_{language}": count for language, count in languages.items()})
     pool.notes["judgements_of_no_query"] += sum(len(each) for name, each in judged.grades.items() if name not in seen)
     return tuple(queries.values())
 

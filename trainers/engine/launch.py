@@ -52,13 +52,13 @@ def join(config: TrainingConfig, minutes: float | None = None) -> Accelerator:
     if world.size > 1:
         start_watch(world.rank, world.size, limit)  # before the others are waited for
     _refuse_other_settings()
-    deepspeed = _asked("ACCELERATE_USE_DEEPSPEED")
+    deepspeed = _is_true(os.environ.get("ACCELERATE_USE_DEEPSPEED"))
     return (_join_deepspeed if deepspeed else _join)(config, limit + _LATER)
 
 
 def _join(config: TrainingConfig, timeout: timedelta) -> Accelerator:
     on_cpu = config.device == "cpu" or not torch.accelerator.is_available()
-    if _asked("ACCELERATE_USE_FSDP"):
+    if _is_true(os.environ.get("ACCELERATE_USE_FSDP")):
         if os.environ.get("FSDP_VERSION", "1") != "2":
             raise UserError("Version 1 of FSDP is not supported.", "Set fsdp_version: 2 in the config of accelerate.")
         if on_cpu:
@@ -74,8 +74,8 @@ def _join(config: TrainingConfig, timeout: timedelta) -> Accelerator:
     return accelerator
 
 
-def _asked(variable: str) -> bool:
-    return os.environ.get(variable, "false").lower() in ("true", "1", "yes")
+def _is_true(value: str | None) -> bool:
+    return (value or "").lower() in ("true", "1", "yes")
 
 
 def _refuse_other_settings() -> None:

@@ -29,6 +29,9 @@ READ = (
     Variable("TORCHELASTIC_RESTART_COUNT", "0", "number of restarts of the processes; `torchrun` sets it"),
     Variable("LLAVE_PATIENCE", "30", "minutes that one of several processes may stand still"),
     Variable("ACCELERATE_USE_DEEPSPEED", "false", "true: train with DeepSpeed; `accelerate launch` sets it"),
+    Variable("ACCELERATE_USE_FSDP", "false", "true: train with FSDP; `accelerate launch` sets it"),
+    Variable("FSDP_VERSION", "1", "version of FSDP; 2 is needed, and `accelerate launch` sets it"),
+    Variable("PYTHONHASHSEED", "random", "seed of Python's `hash`; `llave doctor` loads once under another"),
 )
 """Variables that this code reads. A test finds them in the source."""
 

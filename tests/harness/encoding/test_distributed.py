@@ -76,8 +76,8 @@ def one(llave, tiny, tmp_path):
 @pytest.mark.parametrize(
     ("launcher", "size"),
     [
-        ((*TORCHRUN, "--nproc-per-node", "1"), 1),
-        ((*TORCHRUN, "--nproc-per-node", "3"), 3),
+        pytest.param((*TORCHRUN, "--nproc-per-node", "1"), 1, marks=pytest.mark.exhaustive),
+        pytest.param((*TORCHRUN, "--nproc-per-node", "3"), 3, marks=pytest.mark.exhaustive),
         (("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0"), 2),
     ],
     ids=["torchrun-1", "torchrun-3", "accelerate-2"],

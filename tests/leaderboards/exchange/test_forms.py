@@ -98,7 +98,7 @@ def test_a_record_of_every_eval_ever_follows_its_schema(results, tmp_path):
     assert record["model_info"]["id"] == "org/m"
 
 
-@pytest.mark.parametrize("library", ["ir_measures", "pytrec_eval", "ranx"])
+@pytest.mark.parametrize("library", ["ir_measures", "pytrec_eval", pytest.param("ranx", marks=pytest.mark.exhaustive)])
 def test_libraries_of_trec_give_the_scores_of_the_result(results, tmp_path, library):
     if library == "ranx":
         pytest.importorskip("ranx")

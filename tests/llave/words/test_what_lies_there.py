@@ -10,9 +10,8 @@ import pytest
 from tests.helpers.corpus_files import write_beir
 
 LAYOUTS: dict[str, tuple[Sequence[str], str, str]] = {
-    "webdataset": (("test/0.tar", "test/1.tar", "classnames.txt"), "a webdataset (tar files)", "JSON Lines"),
     "saved": (("dataset_dict.json", "test/state.json"), "a dataset that `save_to_disk`", "to_parquet"),
-    "images": (("cat/1.jpg", "dog/2.jpg"), "a folder of images", "JSON Lines"),
+    "images": (("1.jpg", "2.jpg"), "a folder of images", "a folder for each class"),
     "gguf": (("model.gguf",), "a folder with GGUF weights", "config.json"),
     "onnx": (("model.onnx",), "a folder with an ONNX model", "docs/add-a-model.md"),
     "models--acme--tiny": (("snapshots/0a/README.md",), "the hub's cache", "snapshots/0a"),
@@ -34,6 +33,15 @@ def test_a_folder_of_another_layout_is_named_with_what_to_do(
     assert done.code == 2
     assert said in done.err
     assert remedy in done.err
+
+
+def test_shards_where_a_model_is_wanted_are_named(tmp_path: Path, llave) -> None:
+    (tmp_path / "set" / "test").mkdir(parents=True)
+    (tmp_path / "set" / "test" / "0.tar").write_text("x")
+    done = llave("run", tmp_path / "set", "--suite", "demo")
+    assert done.code == 2
+    assert "a webdataset (tar files)" in done.err
+    assert "JSON Lines" in done.err
 
 
 def test_data_where_a_model_is_wanted_is_named(tmp_path: Path, llave) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import json
 import tarfile
-from collections.abc import Mapping
 from pathlib import Path
 
 import datasets
@@ -15,8 +13,7 @@ from harness.errors import UserError
 from harness.types import TaskData
 from tasks.catalog import resolve_tasks
 from tests.helpers.corpus_files import picture, write_card
-
-CLASSES = ("bird", "cat")
+from tests.helpers.table_files import CLASSES, write_classes, write_shard
 
 
 def only(data: Path) -> TaskData:
@@ -30,22 +27,6 @@ def right(data: TaskData) -> list[str]:
 
 def bytes_of(data: TaskData) -> list[bytes]:
     return [(each.root / each.name).read_bytes() for query in data.queries for each in query.item.media]
-
-
-def write_classes(folder: Path) -> None:
-    for turn, name in enumerate(CLASSES):
-        (folder / name).mkdir(parents=True)
-        for number in range(2):
-            (folder / name / f"{number}.png").write_bytes(picture(2 * turn + number))
-
-
-def write_shard(path: Path, entries: Mapping[str, bytes]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as archive:
-        for name, data in entries.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
 
 
 @pytest.mark.parametrize("below", ["", "test", "validation"])

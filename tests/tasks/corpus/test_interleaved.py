@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,7 +18,7 @@ from harness.media.images import open_image
 from harness.types import MEDIA_TOKEN, Item, Media, TaskData
 from tasks.corpus.source import corpus_tasks
 from tasks.jsonl import jsonl_task, read_items
-from tests.helpers.corpus_files import picture
+from tests.helpers.corpus_files import embedded, picture, write_mrmr
 from trainers.data.pairs import read_pairs
 
 M = MEDIA_TOKEN
@@ -40,11 +38,6 @@ def lines(path: Path, *rows: Mapping[str, object]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
-
-
-def parquet(folder: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    folder.mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), folder / "test-00000-of-00001.parquet")
 
 
 def load(folder: Path) -> TaskData:
@@ -152,30 +145,9 @@ def test_what_is_wrong_with_a_list_is_said(fields: dict[str, object], why: str) 
 # MRMR: https://huggingface.co/MRMRbenchmark, as ../shared/retrieval_layouts.md describes it
 
 
-def image(number: int) -> dict[str, object]:
-    return {"bytes": picture(number), "path": None}
-
-
-NONE: dict[str, object] = {"image": None, "image 1": None, "image 2": None, "image 3": None}
-
-
-def write_mrmr(folder: Path, ids: tuple[str, str], *targets: Mapping[str, object]) -> Path:
-    parquet(folder / "corpus", [{"modality": "image,text", **NONE, "vision": None, **row} for row in targets])
-    query = {"id": "q1", "modality": "image,text", "text": "Which <image 1>?", **NONE, "image 1": image(3)}
-    parquet(folder / "query", [{**query, "domain": "Biology", "answer": "B", "instruction": "Retrieve a page."}])
-    parquet(folder / "qrels", [dict(zip((*ids, "score"), ("q1", "k2", 1), strict=True))])
-    return folder
-
-
-SWAPPED = (
-    {"id": "k1", "text": "first <image 1>, then <image 2>", "image 1": image(1), "image 2": image(2)},
-    {"id": "k2", "text": "first <image 2>, then <image 1>", "image 1": image(1), "image 2": image(2)},
-)
-
-
 @pytest.mark.parametrize("ids", [("query_id", "corpus_id"), ("query-id", "corpus-id")])
 def test_placeholders_give_the_order_of_mrmr(ids: tuple[str, str], tmp_path: Path) -> None:
-    data = load(write_mrmr(tmp_path / "knowledge", ids, *SWAPPED))
+    data = load(write_mrmr(tmp_path / "knowledge", ids))
     first, second = data.targets
     assert first.text == second.text == f"first {M}, then {M}"
     assert first.media == second.media[::-1] != second.media
@@ -196,8 +168,8 @@ def test_placeholders_give_the_order_of_mrmr(ids: tuple[str, str], tmp_path: Pat
 def test_marks_that_do_not_fit_lose_no_image(
     text: str, columns: tuple[int, ...], seen: str, order: list[int], tmp_path: Path
 ) -> None:
-    row = {"id": "k2", "text": text, **{f"image {each}": image(each) for each in columns}}
-    (target,) = load(write_mrmr(tmp_path / "m", ("query_id", "corpus_id"), row)).targets
+    row = {"id": "k2", "text": text, **{f"image {each}": embedded(each) for each in columns}}
+    (target,) = load(write_mrmr(tmp_path / "m", targets=[row])).targets
     alone = [parse_picture(tmp_path, each) for each in order]
     assert (target.text, [open_image(each).getpixel((0, 0)) for each in target.media]) == (seen, alone)
 
@@ -209,7 +181,7 @@ def parse_picture(folder: Path, number: int) -> object:
 
 def test_a_text_without_images_keeps_what_looks_like_a_mark(tmp_path: Path) -> None:
     row = {"id": "k2", "text": "write <image 1> in your page"}
-    assert load(write_mrmr(tmp_path / "m", ("query_id", "corpus_id"), row)).targets[0].text == row["text"]
+    assert load(write_mrmr(tmp_path / "m", targets=[row])).targets[0].text == row["text"]
 
 
 def test_negation_ranks_four_documents_for_each_query(tmp_path: Path) -> None:

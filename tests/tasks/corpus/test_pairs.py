@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,67 +15,12 @@ from harness.media.images import open_image
 from harness.types import TaskData
 from tasks.catalog import resolve_tasks
 from tests.helpers.corpus_files import picture
-
-NAMES = ("cat", "dog", "owl")
-LABELS = (0, 2, 1, 0)
-ROWS = [{"image": f"{number}.png", "label": NAMES[label]} for number, label in enumerate(LABELS)]
+from tests.helpers.table_files import FORMATS, LABELS, NAMES, ROWS, as_array, draw, write_evidence
 
 
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     monkeypatch.setenv("LLAVE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-
-
-def draw(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(len(LABELS)):
-        (folder / f"{number}.png").write_bytes(picture(number))
-    return folder
-
-
-def embedded() -> list[dict[str, object]]:
-    return [{"bytes": picture(number), "path": None} for number in range(len(LABELS))]
-
-
-def as_parquet(folder: Path) -> Path:
-    """As the hub stores it: embedded images, and numbers with the names of the classes in the schema."""
-    features = {"image": {"_type": "Image"}, "label": {"names": list(NAMES), "_type": "ClassLabel"}}
-    table = pa.table({"image": embedded(), "label": list(LABELS)})
-    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
-    (folder / "data").mkdir(parents=True)
-    pq.write_table(table, folder / "data/test-00000-of-00001.parquet")
-    (folder / "README.md").write_text("---\n")
-    return folder
-
-
-def as_saved(folder: Path) -> Path:
-    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=list(NAMES))})
-    rows = {"image": embedded(), "label": list(LABELS)}
-    datasets.Dataset.from_dict(rows, features=features).save_to_disk(str(folder))
-    return folder
-
-
-def as_csv(folder: Path) -> Path:
-    with (draw(folder) / "animals.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["image", "label"])
-        writer.writeheader()
-        writer.writerows(ROWS)
-    return folder / "animals.csv"
-
-
-def as_array(folder: Path) -> Path:
-    (draw(folder) / "animals.json").write_text(json.dumps(ROWS))
-    return folder / "animals.json"
-
-
-def as_metadata(folder: Path) -> Path:
-    """As `imagefolder` of the library `datasets`: images, and JSON Lines that name them."""
-    lines = [{"file_name": row["image"], "label": row["label"]} for row in ROWS]
-    (draw(folder) / "metadata.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return folder
-
-
-FORMATS = [as_parquet, as_saved, as_csv, as_array, as_metadata]
 
 
 def load(data: Path, columns: dict[str, str] | None = None) -> dict[str, TaskData]:
@@ -92,14 +35,16 @@ def colours(items: Sequence[object]) -> list[object]:
     return [open_image(medium).getpixel((0, 0)) for item in items for medium in item.media]  # type: ignore[attr-defined]
 
 
+def colour_of(number: int) -> tuple[int, int, int]:
+    return 40 * number, 10, 200 - 30 * number
+
+
 @pytest.mark.parametrize("write", FORMATS)
 def test_labels_are_the_candidates_of_each_row(write: Callable[[Path], Path], tmp_path: Path) -> None:
     (data,) = load(write(tmp_path / "animals")).values()
     assert {target.text for target in data.targets} == set(NAMES)
     assert right(data) == [[NAMES[label]] for label in LABELS]
-    assert colours([query.item for query in data.queries]) == [
-        (40 * number, 10, 200 - 30 * number) for number in range(len(LABELS))
-    ]
+    assert colours([query.item for query in data.queries]) == [colour_of(number) for number in range(len(LABELS))]
 
 
 def test_captions_are_two_tasks_that_mirror_each_other(tmp_path: Path) -> None:
@@ -117,6 +62,26 @@ def test_captions_are_two_tasks_that_mirror_each_other(tmp_path: Path) -> None:
     assert forward.left_out == {"rows_left_out": ("3",)}
     one, other = resolve_tasks(data=tmp_path / "mini.json")
     assert (one.query_role, other.query_role) == ("query", "target"), "the two share their vectors"
+
+
+def test_evidence_of_several_images_is_a_task_in_the_columns_of_mrag_bench(tmp_path: Path) -> None:
+    """The pool is the evidence of all rows, and what a retriever found. The answers and their letters are not read."""
+    folder = write_evidence(tmp_path / "mrag")
+    (data,) = load(folder).values()
+    assert [query.item.text for query in data.queries] == ["Which bird is it?", "And this?"]
+    assert [colours([query.item]) for query in data.queries] == [[colour_of(0)], [colour_of(1)]]
+    assert colours(data.targets) == [colour_of(number) for number in (2, 3, 4)]
+    assert [query.positives.tolist() for query in data.queries] == [[0, 1], [1]]
+    (task,) = resolve_tasks(data=folder)
+    assert {"recall@5", "all-recall@5", "ndcg@10"} <= {*task.metrics}
+
+
+def test_evidence_may_have_a_column_of_another_name(tmp_path: Path) -> None:
+    rows = [{"question": "what?", "proof": "0.png"}, {"question": "and?", "proof": ["1.png", "0.png"]}, {"proof": None}]
+    (draw(tmp_path) / "own.json").write_text(json.dumps(rows))
+    (data,) = load(tmp_path / "own.json", {"evidence": "proof"}).values()
+    assert [query.positives.tolist() for query in data.queries] == [[0], [1, 0]]
+    assert data.notes == {"rows_left_out": 1}
 
 
 def test_columns_with_names_of_their_own_give_the_same_task(tmp_path: Path) -> None:
@@ -159,8 +124,8 @@ def test_queries_that_are_left_out_are_named(llave, place, tmp_path: Path) -> No
     ("rows", "columns", "said"),
     [
         ([{"image": "0.png", "label": 1}], None, "label is 1, which is no text"),
-        ([{"image": "0.png", "kind": "cat"}], None, "has neither labels nor captions"),
-        ([{"text": "a", "caption": "b"}], None, "has neither labels nor captions"),
+        ([{"image": "0.png", "kind": "cat"}], None, "has no labels, captions or evidence"),
+        ([{"text": "a", "caption": "b"}], None, "has no labels, captions or evidence"),
         ([{"image": "0.png", "label": "cat"}], {"label": "species"}, "there is no column 'species'"),
         ([{"image": "0.png", "label": None}], None, "has no row with label"),
         ([{"label": "cat"}], None, "neither text nor media"),

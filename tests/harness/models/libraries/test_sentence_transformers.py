@@ -210,6 +210,11 @@ def test_a_name_on_the_hub_is_known_by_its_commit_and_loads_from_the_cache(minil
         "model = handle.load(); vectors = model.embed([model.prepare(Item('a dog'), 'query')]);"
         "print(handle.spec.name, handle.spec.revision, vectors.shape[1])"
     )
-    environment = {"HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1", "PATH": "/usr/bin:/bin"}
+    environment = {
+        "HF_HUB_CACHE": str(tmp_path),
+        "HF_HUB_OFFLINE": "1",
+        "PATH": "/usr/bin:/bin",
+        "OMP_NUM_THREADS": "1",
+    }
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=ROOT)
     assert done.stdout.split() == ["sentence-transformers/some/minilm", commit, "384"], done.stderr

@@ -25,7 +25,7 @@ def _rows(place: Place):
     return {path.stem: (read_result(path).result, read_rows(path, read_result(path).result)) for path in paths}
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_two_processes_score_as_one_does(llave, tiny, tmp_path):
     folder = write_checkpoint(tmp_path / "tiny-llave")
     line = [

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from harness.doctor import examine
 from harness.doctor.finding import Finding, ModelUnderTest
@@ -24,14 +24,18 @@ from harness.models import open_model
 from harness.progress import NoProgress
 from harness.types import ModelSettings
 from tests.helpers import doctor_embedders as toys
-from tests.helpers import dual_files
+from tests.helpers import dual_files, llave_files
 from tests.helpers.vlm_files import WRITERS
 
 _TRUE = ("Healthy", "Seeing", "RoundedInBfloat16")
 _VLM: Mapping[str, str] = {
     "qwen2_vl": "gme-qwen2-vl-2b",
+    "qwen2_5_vl": "moca-qwen2.5-vl-3b",
+    "qwen3_vl": "qwen3-vl-embedding-2b",
+    "llava_next": "vlm2vec-llava-next",
     "mllama": "mme5-mllama-11b",
 }
+_RECORDED = Path(__file__).resolve().parents[3] / "shared" / "golden" / "checkpoint"
 _OTHER_PROCESS = ("Unhinged",)
 """Shown only by a second load, which tests/harness/test_doctor.py tries."""
 
@@ -45,6 +49,9 @@ def true_names(folder: Path) -> Iterator[tuple[str, Callable[[], str]]]:
     for kind in ("clip", "siglip", "siglip2", "siglip2_fixed", "blip2"):
         place = folder / kind
         yield f"dual, {kind}", lambda kind=kind, place=place: _dual(kind, place)  # type: ignore[misc]
+    yield "llave", lambda: str(llave_files.write_checkpoint(folder / "llave"))
+    if _RECORDED.is_dir():
+        yield "llave, the recorded checkpoint", lambda: str(_RECORDED)
     for kind, recipe in _VLM.items():
         place = folder / kind
         yield (
