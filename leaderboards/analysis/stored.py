@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -78,6 +79,26 @@ def held(plan: TaskPlan, store: Store, spec: ModelSpec) -> VectorReader:
     if len(keys) * (store.width() or 0) * 4 > _MOST_HELD:
         return store
     return _Held({key: place for place, key in enumerate(keys)}, store.get(keys))
+
+
+def vectors_of(result: Result, task: Task, folder: Path, cache: DatasetCache) -> tuple[FloatArray, FloatArray]:
+    """The vectors of a result's queries `(queries, d)` and targets `(targets, d)`, from the store in `folder`.
+
+    An item without a vector has a row of NaN. Raises: UserError if the store lacks some, or the data is another.
+    """
+    spec = spec_of(result)
+    plan = stored_plan(result, task, spec, cache)
+    with Store(folder, spec) as store:
+        vectors, width = held(plan, store, spec), store.width() or 0
+        queries, targets = (_matrix(keys, vectors, width) for keys in (plan.keys.queries, plan.keys.targets))
+    return queries, targets
+
+
+def _matrix(keys: Sequence[bytes | None], vectors: VectorReader, width: int) -> FloatArray:
+    there = [place for place, key in enumerate(keys) if key is not None]
+    found = np.full((len(keys), width), np.nan, np.float32)
+    found[there] = vectors.get([key for key in keys if key is not None])
+    return found
 
 
 class _Held:

@@ -15,6 +15,7 @@ from harness.results.result import Result
 from harness.results.verified import Contradiction, verified
 from harness.types import EvalConfig, ModelSpec, Scalar, Scope, Task
 from leaderboards.submission.choose import choose_results, find_results, suite_of_results, suites_of
+from leaderboards.submission.vectors import vector_problems
 from tasks.suites import Suite
 
 
@@ -80,6 +81,7 @@ def validate(folder: Path, tasks: Mapping[str, Task], suite: Suite | None = None
             *said,
             *(_name_and_size(result, suite, tasks) if suite else ()),
             *_identity(result, tasks),
+            *vector_problems(path, result),
         )
         problems += [Problem(place(path), what) for what in said]
     problems += _together(results, suite, folder)

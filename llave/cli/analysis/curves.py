@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from harness.errors import UserError
 from harness.files.paths import STORE
 from llave.cli.analysis.output import add_report_flags, print_report, warn
-from llave.cli.flags import DONE, add_data_flags, columns_of, console, positive, say
+from llave.cli.flags import DONE, add_data_flags, console, positive, say, tasks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from harness.data.cache import DatasetCache
     from harness.progress import Progress
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
         raise UserError("These are imported scores, which have no vectors.", "Give results of `llave run`.")
     for entry in entries:
         check_fraction({task: record.result.main_metric for task, record in entry.records.items()})
-    tasks = _tasks(options, [task for entry in entries for task in entry.records])
+    tasks = tasks_of(options, [task for entry in entries for task in entry.records], options.images)
     with ProgressBar(console(stderr=True)) as progress:
         cache = DatasetCache(Digests(), progress, worker_count(None))
         curves = [_curve(entry, tasks, cache, options, progress) for entry in entries]
@@ -73,16 +73,6 @@ def run(options: argparse.Namespace) -> int:
         plot(report.plot, options.plot)
         say(console(stderr=True), f"Plot: {options.plot.resolve()}")
     return DONE
-
-
-def _tasks(options: argparse.Namespace, names: Sequence[str]) -> Mapping[str, Task]:
-    """The tasks of the results, from the data that is named or else from where they come from."""
-    from tasks.catalog import resolve_tasks
-
-    wanted = list(dict.fromkeys(names))
-    roots, columns = tuple(options.allow_root), columns_of(options)
-    found = resolve_tasks(wanted, None, options.data, options.images, roots, columns)
-    return {task.name: task for task in found}
 
 
 def _curve(

@@ -127,7 +127,7 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
     "bundle": (
         Example("llave bundle runs/results -o results.zip", "results in one file"),
         Example("llave bundle runs/results -o results.zip --pictures", "with small pictures of the queries"),
-        Example("llave bundle runs/results/mine runs/imported -o mine.zip", "with imported scores"),
+        Example("llave bundle runs/results/mine runs/imported -o all.zip --vectors", "imported scores and vectors"),
     ),
     "push": (
         Example("llave push runs/results/mine --repo org/mine", "what would be sent; nothing is"),

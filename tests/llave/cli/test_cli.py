@@ -92,7 +92,10 @@ COMMANDS = {
         *("RESULTS", "-f", "--format", "-o", "--output", "--model", "--protocol", "-s", "--suite", "--meta"),
     },
     "import": {"FILE", "-o", "--out", "--model"},
-    "bundle": {"RESULTS", "-o", "--output", "--pictures", "--images"},
+    "bundle": {
+        *("RESULTS", "-o", "--output", "--pictures", "--images", "--vectors", "--store"),
+        *("-d", "--data", "--columns", "--allow-root"),
+    },
     "push": {"RESULTS", "--repo", "--open", "--model", "--protocol", "--meta"},
     "validate": {"DIR", "-s", "--suite", "--most"},
     "doctor": {"MODEL", "--against", "--keep", "--known-answers", "--json", *MODEL},
