@@ -15,10 +15,13 @@ from harness.results.rows import read_rows
 from harness.results.verified import Record
 from harness.scoring.intervals import Clusters, Floats, SampleMean
 from harness.scoring.metrics import QueryRow
+from leaderboards.analysis.paired import is_shared
 from leaderboards.analysis.report import Report
 from leaderboards.board.entries import Entry
 from leaderboards.contents import Content, content_of, places_of
 from leaderboards.tables import Cell, Table
+
+_MISSED = ("dataset", "query", "content", "right", "chosen", "models")
 
 
 class PairAgreement(NamedTuple):
@@ -57,6 +60,11 @@ class MissedByAll:
     votes: int
     """Number of models that put it first."""
 
+    @property
+    def texts(self) -> tuple[str, str, str, str, str]:
+        """The task, the query, its content, the right target and the chosen one, each in a line."""
+        return self.task, self.query, self.content.line, self.right.line, self.chosen.line
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelAgreement:
@@ -78,14 +86,14 @@ def agreement(entries: Sequence[Entry]) -> ModelAgreement:
     measured = [entry for entry in entries if entry.records]
     if len(measured) < 2:
         raise UserError("Agreement needs the results of two models.", "Published scores have no queries.")
-    shared = [task for task in measured[0].records if _is_shared(task, measured)]
+    shared = [task for task in measured[0].records if is_shared(task, measured)]
     if not shared:
         named = " and ".join(entry.label for entry in measured)
         raise UserError(f"{named} share no dataset with the same data.", "Evaluate them on the same tasks.")
     right: dict[str, Floats] = {}
     missed: list[MissedByAll] = []
     for task in shared:  # one after the other, since all rows of many models take much memory
-        rows = [_rows(entry.records[task]) for entry in measured]
+        rows = [read_rows(record.path, record.result) for record in (entry.records[task] for entry in measured)]
         right[task] = np.array([[bool(row["right"]) for row in each] for each in rows], np.float64)
         missed += _missed(task, rows, measured[0].records[task])
     pairs = [
@@ -97,16 +105,6 @@ def agreement(entries: Sequence[Entry]) -> ModelAgreement:
     missed.sort(key=lambda each: -each.votes)
     labels = tuple(entry.label for entry in measured)
     return ModelAgreement(labels, sum(found.shape[1] for found in right.values()), tuple(pairs), tuple(missed))
-
-
-def _is_shared(task: str, entries: Sequence[Entry]) -> bool:
-    found = [entry.records.get(task) for entry in entries]
-    digests = {str(each.result.dataset["digest"]) if each else "" for each in found}
-    return len(digests) == 1 and "" not in digests
-
-
-def _rows(record: Record) -> list[QueryRow]:
-    return read_rows(record.path, record.result)
 
 
 def _pairs(entries: tuple[Entry, Entry], right: Mapping[str, Floats]) -> list[PairAgreement]:
@@ -201,13 +199,7 @@ def _ends(sample: SampleMean) -> str:
 
 def _missed_table(found: ModelAgreement, most: int) -> Table:
     columns = ("dataset", "query", "content", "right by the data", "first for most models", "models")
-    rows = tuple(
-        (
-            *(Cell(each.task), Cell(each.query), Cell(each.content.line), Cell(each.right.line)),
-            *(Cell(each.chosen.line), Cell(f"{each.votes} of {len(found.models)}")),
-        )
-        for each in found.missed[:most]
-    )
+    rows = tuple((*map(Cell, each.texts), Cell(f"{each.votes} of {len(found.models)}")) for each in found.missed[:most])
     left = len(found.missed) - len(rows)
     more = (f"And {left:,} more. `llave agree` with --format json has all.",) if left > 0 else ()
     title = "Queries that all models get wrong, for the owners of the data"
@@ -232,15 +224,5 @@ def _figures(found: ModelAgreement) -> dict[str, object]:
             }
             for each in found.pairs
         ],
-        "wrong_for_all": [
-            {
-                "dataset": each.task,
-                "query": each.query,
-                "content": each.content.line,
-                "right": each.right.line,
-                "chosen": each.chosen.line,
-                "models": each.votes,
-            }
-            for each in found.missed
-        ],
+        "wrong_for_all": [dict(zip(_MISSED, (*each.texts, each.votes), strict=True)) for each in found.missed],
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
@@ -15,42 +14,36 @@ from harness.encoding.store import Store
 from harness.errors import BadMedia, UserError, counted
 from harness.identity import model_fingerprint
 from harness.plan import TaskPlan, identity_of, plan_task
+from harness.results.recount import rule_of, spec_of
 from harness.results.result import Result
 from harness.results.verified import Outcomes
 from harness.scoring.clusters import clusters_of
 from harness.scoring.metrics import Metric
 from harness.scoring.score import DatasetKeys, VectorReader, rank_dataset
-from harness.types import EvalConfig, FloatArray, ModelSpec, ProtocolName, Scalar, Task
+from harness.types import EvalConfig, FloatArray, ModelSpec, ProtocolName, Task
 
 _MOST_HELD = 1 << 31
 """Bytes of vectors that are kept in memory while one task is scored several times."""
 _AGAIN = "Run the evaluation again, with the same store."
 
 
-def spec_of(result: Result) -> ModelSpec:
+def checked_spec(result: Result) -> ModelSpec:
     """The spec of a result's model. Raises UserError if the record does not say all that decides its vectors."""
-    model = result.model
-    options, kinds = model.get("options"), model.get("modalities")
-    spec = ModelSpec(
-        str(model["name"]),
-        str(model["revision"]),
-        str(model.get("adapter")),
-        str(model.get("dtype")),
-        cast("Mapping[str, Scalar]", options) if isinstance(options, Mapping) else {},
-        tuple(map(str, kinds)) if isinstance(kinds, list) else (),
-        "dot" if model.get("similarity") == "dot" else "cosine",
-    )
-    if model_fingerprint(spec) != model["fingerprint"]:
-        raise UserError(f"The record of {spec.name} on {result.task} does not say what made its vectors.", _AGAIN)
-    return spec
+    try:
+        spec = spec_of(result)
+        if model_fingerprint(spec) == result.model["fingerprint"]:
+            return spec
+    except (KeyError, TypeError, ValueError):
+        pass
+    what = f"The record of {result.model['name']} on {result.task} does not say what made its vectors."
+    raise UserError(what, _AGAIN)
 
 
 def config_of(result: Result) -> EvalConfig:
     """The conditions under which a result was made."""
     limit = result.settings.get("limit")
-    protocol: ProtocolName = "official" if result.protocol == "official" else "strict"
     skip = result.settings.get("on_bad_media") == "count-as-wrong"
-    return EvalConfig(protocol, limit if isinstance(limit, int) else None, skip)
+    return EvalConfig(rule_of(result), limit if isinstance(limit, int) else None, skip)
 
 
 def stored_plan(result: Result, task: Task, spec: ModelSpec, cache: DatasetCache) -> TaskPlan:
@@ -86,7 +79,7 @@ def vectors_of(result: Result, task: Task, folder: Path, cache: DatasetCache) ->
 
     An item without a vector has a row of NaN. Raises: UserError if the store lacks some, or the data is another.
     """
-    spec = spec_of(result)
+    spec = checked_spec(result)
     plan = stored_plan(result, task, spec, cache)
     with Store(folder, spec) as store:
         vectors, width = held(plan, store, spec), store.width() or 0

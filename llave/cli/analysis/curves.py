@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.files.paths import STORE
-from llave.cli.analysis.output import add_report_flags, print_report, warn
+from llave.cli.analysis.output import add_report_flags, measured_entries, print_report
 from llave.cli.flags import DONE, add_data_flags, console, positive, say, tasks_of
 
 if TYPE_CHECKING:
@@ -47,22 +47,14 @@ def run(options: argparse.Namespace) -> int:
     from harness.data.cache import DatasetCache
     from harness.media.digests import Digests
     from leaderboards.analysis.curve_report import check_plot, curve_report, plot
-    from leaderboards.analysis.paired import check_fraction
-    from leaderboards.board.entries import comparable, measured
-    from leaderboards.load import load
     from llave.api.console_progress import ProgressBar
     from llave.api.engine import worker_count
 
     if options.plot:
         check_plot(options.plot)
-    loaded = load(options.results)
-    chosen = comparable(loaded.records, mix=False)
-    warn([*loaded.warnings, *chosen.notes])
-    entries = measured(chosen.records)
+    entries = measured_entries(options.results)
     if not entries:
         raise UserError("These are imported scores, which have no vectors.", "Give results of `llave run`.")
-    for entry in entries:
-        check_fraction({task: record.result.main_metric for task, record in entry.records.items()})
     tasks = tasks_of(options, [task for entry in entries for task in entry.records], options.images)
     with ProgressBar(console(stderr=True)) as progress:
         cache = DatasetCache(Digests(), progress, worker_count(None))
@@ -80,11 +72,11 @@ def _curve(
 ) -> Curve:
     from harness.encoding.store import Store
     from leaderboards.analysis.curves import curve, scopes_of, widths_of
-    from leaderboards.analysis.stored import config_of, held, spec_of, stored_plan
+    from leaderboards.analysis.stored import checked_spec, config_of, held, stored_plan
 
     results = entry.results
     first = next(iter(results.values()))
-    spec, config = spec_of(first), config_of(first)
+    spec, config = checked_spec(first), config_of(first)
     with Store(options.store, spec) as store:
         parts = {}
         for name, result in results.items():

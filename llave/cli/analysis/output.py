@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from leaderboards.analysis.report import Report
+    from leaderboards.board.entries import Entry
 
 FORMATS = ("terminal", "markdown", "json")
 
@@ -45,6 +46,21 @@ def warn(warnings: Sequence[str]) -> None:
     """Says what cannot be used."""
     for warning in warnings:
         say(console(stderr=True), f"warning: {warning}")
+
+
+def measured_entries(places: Sequence[Path]) -> list[Entry]:
+    """The models of results, after warnings of what is left out. Raises UserError for a metric that is a rank."""
+    from leaderboards.analysis.paired import check_fraction
+    from leaderboards.board.entries import comparable, measured
+    from leaderboards.load import load
+
+    loaded = load(places)
+    chosen = comparable(loaded.records, mix=False)
+    warn([*loaded.warnings, *chosen.notes])
+    entries = measured(chosen.records)
+    for entry in entries:
+        check_fraction({task: record.result.main_metric for task, record in entry.records.items()})
+    return entries
 
 
 def print_report(report: Report, options: argparse.Namespace) -> None:
