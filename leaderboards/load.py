@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UnknownName, UserError, counted, hints_of
+from harness.results.files import rows_path
 from harness.results.result import Result
 from harness.results.verified import Record, read_result
 from leaderboards.exchange.bundle import is_bundle, opened, placed
@@ -31,10 +33,34 @@ class Loaded:
     warnings: tuple[str, ...]
 
 
-def load(places: Sequence[Path]) -> Loaded:
+class RecordMemory:
+    """Reads results, each again only if its file or its rows were written since."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Path, tuple[object, Record]] = {}
+
+    def __call__(self, path: Path) -> Record:
+        """The record at a path. Raises as `read_result` does."""
+        stamp, record = self._kept.get(path, (None, None))
+        if record is None or stamp != _stamp(path, record):
+            record = read_result(path)
+            self._kept[path] = _stamp(path, record), record
+        return record
+
+
+def _stamp(path: Path, record: Record) -> object:
+    """What changes when a result or its rows are written."""
+    try:
+        found = [os.stat(each) for each in (path, rows_path(path, record.result))]
+    except OSError:
+        return None
+    return [(each.st_mtime_ns, each.st_size, each.st_ino) for each in found]
+
+
+def load(places: Sequence[Path], read: Callable[[Path], Record] = read_result) -> Loaded:
     """Reads all results and imported scores in the given files, folders and bundles.
 
-    They come in the order of `places`, within a folder by path, each file once.
+    They come in the order of `places`, within a folder by path, each file once. `read` reads a result.
 
     Raises: UserError if nothing can be used.
     """
@@ -48,7 +74,7 @@ def load(places: Sequence[Path]) -> Loaded:
             if path.name.endswith(SUFFIX):
                 imported[path] = row_of(load_imported(path), path)
             else:
-                record, bundle = read_result(path), next(filter(path.is_relative_to, bundles), None)
+                record, bundle = read(path), next(filter(path.is_relative_to, bundles), None)
                 records.append(placed(record, bundle) if bundle else record)
         except UserError as error:
             errors.append(error)

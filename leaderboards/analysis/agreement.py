@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.errors import UserError, counted
+from harness.results.figures import read_figures
 from harness.results.numbers import fixed, percent
-from harness.results.rows import read_rows
+from harness.results.rows import chosen_rows
 from harness.results.verified import Record
 from harness.scoring.intervals import Clusters, Floats, SampleMean
 from harness.scoring.metrics import QueryRow
@@ -92,10 +94,12 @@ def agreement(entries: Sequence[Entry]) -> ModelAgreement:
         raise UserError(f"{named} share no dataset with the same data.", "Evaluate them on the same tasks.")
     right: dict[str, Floats] = {}
     missed: list[MissedByAll] = []
-    for task in shared:  # one after the other, since all rows of many models take much memory
-        rows = [read_rows(record.path, record.result) for record in (entry.records[task] for entry in measured)]
-        right[task] = np.array([[bool(row["right"]) for row in each] for each in rows], np.float64)
-        missed += _missed(task, rows, measured[0].records[task])
+    for task in shared:  # one after the other, since the rows of many models take much memory
+        records = [entry.records[task] for entry in measured]
+        right[task] = np.array([_right(record) for record in records], np.float64)
+        numbers = np.flatnonzero(~right[task].any(axis=0)).tolist()
+        rows = [chosen_rows(record.path, record.result, numbers) for record in records if numbers]
+        missed += _missed(task, rows, records[0])
     pairs = [
         each
         for a in range(len(measured))
@@ -105,6 +109,11 @@ def agreement(entries: Sequence[Entry]) -> ModelAgreement:
     missed.sort(key=lambda each: -each.votes)
     labels = tuple(entry.label for entry in measured)
     return ModelAgreement(labels, sum(found.shape[1] for found in right.values()), tuple(pairs), tuple(missed))
+
+
+def _right(record: Record) -> NDArray[np.bool_]:
+    found = record.outcomes.right if record.outcomes else None
+    return read_figures(record.path, record.result).right if found is None else found
 
 
 def _pairs(entries: tuple[Entry, Entry], right: Mapping[str, Floats]) -> list[PairAgreement]:
@@ -140,8 +149,6 @@ def _pair(a: str, b: str, task: str, right: Floats, clusters: Clusters) -> PairA
 def _missed(task: str, rows: Sequence[Sequence[QueryRow]], record: Record) -> list[MissedByAll]:
     found, places = [], [places_of(record.result)]
     for each in zip(*rows, strict=True):
-        if any(row["right"] for row in each):
-            continue
         tops = [_list(row["top"])[0] for row in each if _list(row["top"])]
         wrong = [top for top in tops if not top["right"]]
         if not wrong:

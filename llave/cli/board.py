@@ -16,6 +16,9 @@ from harness.files.paths import RESULTS
 from llave.cli.flags import DONE, console, natural, positive, say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.results.verified import Record
     from leaderboards.board.board import Board
     from leaderboards.tables import Table
 
@@ -134,8 +137,11 @@ def places_of(options: argparse.Namespace) -> list[Path]:
     return options.results or ([] if options.published else [Path(RESULTS)])
 
 
-def chosen_board(options: argparse.Namespace, columns: Sequence[str] = ()) -> tuple[Board, tuple[str, ...]]:
-    """The board that the flags choose, with warnings. Raises as `make_board` does."""
+def chosen_board(
+    options: argparse.Namespace, columns: Sequence[str] = (), read: Callable[[Path], Record] | None = None
+) -> tuple[Board, tuple[str, ...]]:
+    """The board that the flags choose, with warnings. `read` reads a result. Raises as `make_board` does."""
+    from harness.results.verified import read_result
     from leaderboards.board.scope import make_board
 
     return make_board(
@@ -145,6 +151,7 @@ def chosen_board(options: argparse.Namespace, columns: Sequence[str] = ()) -> tu
         rank_by=options.rank_by,
         mix=options.mix,
         columns=columns,
+        read=read or read_result,
     )
 
 

@@ -24,16 +24,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serves the page until it is interrupted."""
+    from leaderboards.load import RecordMemory
     from leaderboards.page.analyses import analyses_of
     from leaderboards.page.live import LivePage, Shelf
     from leaderboards.page.server import PageServer
     from leaderboards.pictures import Pictures
 
     places = places_of(options)
-    notes = console(stderr=True)
+    notes, memory = console(stderr=True), RecordMemory()
 
     def make() -> Shelf:
-        board, warnings = chosen_board(options)
+        board, warnings = chosen_board(options, read=memory)
         analyses, more = analyses_of(board, places)
         return Shelf(board, analyses, [*warnings, *more])
 
