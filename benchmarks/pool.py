@@ -56,7 +56,7 @@ def ours(folder: Path, *, stored: bool) -> IndexArray:
         return ranks(queries, asked, Pool.of(np.load(folder / "targets.npy")))
     with Store(folder / "store", common.Free(queries.shape[1]).spec) as store:
         size = len(np.load(folder / "targets.npy", mmap_mode="r"))
-        pool = Pool(size, lambda numbers: store.get([key(number) for number in numbers.tolist()]), unit=True)
+        pool = Pool(size, lambda numbers: store.get([key(number) for number in numbers.tolist()]), lengths=(1.0, 1.0))
         return ranks(queries, asked, pool)
 
 

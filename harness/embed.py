@@ -93,6 +93,9 @@ def embed_items(
     spec = handle.spec
     if handle.needs_answers:
         raise UserError(f"{spec.name} must be told the answers of a task first.", "Choose another model.")
+    if spec.is_late:
+        what = f"{spec.name} has a vector for every token of an item, so an item has no vector of its own."
+        raise UserError(what, "Choose another model. `llave run` ranks with this one.")
     plan = _plan(items, spec, settings, progress)
     groups = {spec.name: plan.work}
     with Store(settings.store, spec) as store:

@@ -33,7 +33,10 @@ def fingerprint(fields: Mapping[str, object]) -> str:
 
 
 def model_fields(spec: ModelSpec) -> dict[str, object]:
-    """Returns the fields of a spec that can change a vector. `similarity` only compares vectors, so it is left out."""
+    """Returns the fields of a spec that can change a vector.
+
+    `similarity` only compares vectors, so it is left out, but not whether an item has one or many.
+    """
     return {
         "recipe": RECIPE,
         "name": spec.name,
@@ -42,6 +45,7 @@ def model_fields(spec: ModelSpec) -> dict[str, object]:
         "dtype": spec.dtype,
         "options": dict(spec.options),
         "modalities": sorted(spec.modalities),
+        **({"vectors": "one for every token"} if spec.is_late else {}),
     }
 
 

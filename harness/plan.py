@@ -121,7 +121,7 @@ def identity_of(task: Task, data_digest: str, spec: ModelSpec, config: EvalConfi
 def plan_task(dataset: Dataset, identity: str, spec: ModelSpec) -> TaskPlan:
     """Keys for every item of a dataset, and the item behind each key. The labels of a clustering have none.
 
-    Raises: UserError for a clustering whose queries have not one label each.
+    Raises: UserError for a clustering whose queries have not one label each, or whose model has no single vectors.
     """
     model = model_fingerprint(spec)
     work: dict[bytes, Work] = {}
@@ -137,6 +137,9 @@ def plan_task(dataset: Dataset, identity: str, spec: ModelSpec) -> TaskPlan:
     queries = keys((query.item for query in data.queries), task.query_role)
     if is_clustering(task):
         labels_of(dataset)
+        if spec.is_late:
+            what = f"{task.name} is a clustering of vectors, and {spec.name} has one for every token of an item."
+            raise UserError(what, "Leave it out with --tasks, or choose a model that has one vector for an item.")
         targets: tuple[bytes | None, ...] = (None,) * len(data.targets)
     else:
         targets = keys(data.targets, task.target_role)

@@ -1,9 +1,14 @@
-"""The protocol by which the engine reports progress, and an estimate of when a whole run ends. Others draw both."""
+"""The protocol by which the engine reports progress, and an estimate of when a whole run ends. Others draw both.
+
+What the code of models prints is a message too.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -18,6 +23,13 @@ class WorkKind(NamedTuple):
 LOADING, SCORING = WorkKind("loading"), WorkKind("scoring")
 """Work of a model and of a task; all other kinds are of an item."""
 _STEPS = (LOADING, SCORING)
+
+
+@contextmanager
+def prints_are_messages() -> Iterator[None]:
+    """Sends what models print meanwhile to standard error, so that standard output has results alone."""
+    with redirect_stdout(sys.stderr):
+        yield
 
 
 class Progress(Protocol):

@@ -14,21 +14,18 @@ from numpy.typing import NDArray
 FloatArray: TypeAlias = NDArray[np.float32]
 IndexArray: TypeAlias = NDArray[np.int32]
 Scalar: TypeAlias = str | int | float | bool | None
+T = TypeVar("T")
 
 Role: TypeAlias = Literal["query", "target"]
 MediaKind: TypeAlias = Literal["image", "video"]
 Scope: TypeAlias = Literal["local", "global", "union"]
 ProtocolName: TypeAlias = Literal["strict", "official"]
-SeveralMedia: TypeAlias = Literal["interleaved", "in-order", "mean", "side-by-side", "refused", "ignored"]
-"""What a model does with an item of several media.
-
-- `interleaved`: they stay at their places in the text.
-- `in-order`: they come together, before or after the text.
-- `mean`: the mean of their vectors, in which their order is lost.
-- `side-by-side`: one picture is made of them.
-- `refused`: such an item is an error.
-- `ignored`: no medium changes the vector.
-"""
+SeveralMedia: TypeAlias = Literal["interleaved", "in-order", "mean", "united", "side-by-side", "refused", "ignored"]
+"""What a model does with several media. `interleaved`: at their places in the text. `in-order`: together, before or
+after it. `mean` of their vectors, or `united`, all their vectors: their order is lost. `side-by-side`: as one picture.
+`refused`: an error. `ignored`: no medium changes the vector."""
+Similarity: TypeAlias = Literal["cosine", "dot", "maxsim", "meanmaxsim"]
+"""How items are compared. For the last two an item has a vector for every token: see `harness.scoring.maxsim`."""
 
 MEDIA_TOKEN = "<|media|>"
 """The place of a medium in a text: one token for each medium, in order. A model replaces it by its own token."""
@@ -201,14 +198,16 @@ class ModelSpec:
     """Every setting that can change a vector: pixels, frames, prompt, pooling."""
     modalities: tuple[str, ...] = ("text", "image")
     """Kinds of input that the model takes. Media of other kinds are removed from items, and the result says so."""
-    similarity: Literal["cosine", "dot"] = "cosine"
+    similarity: Similarity = "cosine"
     several_media: SeveralMedia | None = None
     """What the model does with an item of several media; None: it does not say. The adapter decides it."""
     about: Mapping[str, object] = field(default_factory=dict)
     """Facts for the record that do not change a vector: `parameters`, `step`, `training`."""
 
-
-T = TypeVar("T")
+    @property
+    def is_late(self) -> bool:
+        """Whether an item has a vector for every token, not one (late interaction)."""
+        return self.similarity in ("maxsim", "meanmaxsim")
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +235,10 @@ class Embedder(Protocol[T]):
         """
 
     def embed(self, features: Sequence[Features[T]]) -> object:
-        """Returns vectors `(n, d)` in the order given: a numpy array or a torch tensor, any float type and device."""
+        """Returns vectors `(n, d)` in the order given: a numpy array or a torch tensor, any float type and device.
+
+        A model that `is_late` returns a sequence of `n` arrays `(tokens, d)`.
+        """
 
 
 @runtime_checkable

@@ -168,15 +168,29 @@ def over_datasets(differences: Sequence[float], within: Interval) -> Interval | 
     Student's interval over the datasets, but at least as wide as the interval `within` these datasets. None for fewer
     than three. It covers less than 95 % if a few datasets have a large effect and the others none.
     """
+    if len(differences) < 3:
+        return None
+    return _around(differences, max(_half_of_student(differences), (within.high - within.low) / 2))
+
+
+def over_seeds(differences: Sequence[float]) -> Interval | None:
+    """Student's interval of the mean difference over other seeds. None for fewer than two, and where all are equal."""
+    if len(set(differences)) < 2:
+        return None
+    return _around(differences, _half_of_student(differences))
+
+
+def _around(differences: Sequence[float], half: float) -> Interval:
+    """The mean of differences of fractions, give or take a half width."""
+    mean = float(np.mean(differences))
+    return Interval(max(-1.0, mean - half), min(1.0, mean + half))
+
+
+def _half_of_student(values: Sequence[float]) -> float:
+    """Half the width of Student's 95 % interval of a mean."""
     from scipy import stats
 
-    count = len(differences)
-    if count < 3:
-        return None
-    values = np.array(differences)
-    half = float(stats.t.ppf(0.975, count - 1) * values.std(ddof=1)) / math.sqrt(count)
-    half = max(half, (within.high - within.low) / 2)
-    return Interval(max(-1.0, float(values.mean()) - half), min(1.0, float(values.mean()) + half))
+    return float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1)) / math.sqrt(len(values))
 
 
 def holm(p_values: Sequence[float] | Floats) -> Floats:

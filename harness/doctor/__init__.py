@@ -15,7 +15,7 @@ from harness.doctor.finding import Finding, ModelUnderTest
 from harness.doctor.probes import Probes, draw_probes
 from harness.doctor.state import pooled_state
 from harness.errors import UserError
-from harness.progress import Progress
+from harness.progress import Progress, prints_are_messages
 
 _KINDS = ("text", "image", "video")
 
@@ -70,6 +70,7 @@ CHECKS = (
 """All checks in the order in which they run. The first one that fails is the cause, not a consequence."""
 
 
+@prints_are_messages()
 def examine(model: ModelUnderTest, progress: Progress) -> list[Finding]:
     """Runs every check, and returns one finding each, in their order, after that of the modalities.
 

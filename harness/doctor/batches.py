@@ -11,7 +11,6 @@ from itertools import permutations
 from harness.doctor.finding import Finding, ModelUnderTest, Probe
 from harness.doctor.probes import Probes, words
 from harness.encoding import DEFAULT_BUDGET
-from harness.encoding.vectors import as_matrix
 from harness.encoding.window import MOST_ITEMS
 from harness.errors import counted
 from harness.types import Item
@@ -130,7 +129,7 @@ def threads(model: ModelUnderTest, probes: Probes) -> Finding:
         features = list(pool.map(lambda probe: model.embedder.prepare(*probe), some * _COPIES))
     worst = 0.0
     for number, probe in enumerate(some):
-        vectors = as_matrix(model.embedder.embed(features[number :: len(some)]))
+        vectors = model.embed(features[number :: len(some)])
         worst = max(worst, _worst(model.distance(vector, model.alone(probe)) for vector in vectors))
     return model.same(
         "threads",
@@ -151,9 +150,7 @@ def large_batch(model: ModelUnderTest, probes: Probes) -> Finding:
         batch = (family * -(-count // len(family)))[:count]
         batch[::3] = [probe._replace(role="target") for probe in batch[::3]]
         features = {probe: model.embedder.prepare(*probe) for probe in set(batch)}
-        vectors, reverse = (
-            as_matrix(model.embedder.embed([features[probe] for probe in each])) for each in (batch, batch[::-1])
-        )
+        vectors, reverse = (model.embed([features[probe] for probe in each]) for each in (batch, batch[::-1]))
         reverse = reverse[::-1]
         worst = max(worst, _worst(map(model.distance, vectors, reverse)))
         sample = range(0, count, max(1, (count - 1) // (_SAMPLE - 1)))

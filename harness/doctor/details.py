@@ -112,6 +112,8 @@ def similarity(model: ModelUnderTest, probes: Probes) -> Finding:
     """
     if model.spec.similarity == "cosine":
         return Finding("similarity", "pass", "The spec declares cosine, in which lengths do not count.")
+    if model.spec.is_late:
+        return Finding("similarity", "skipped", "MaxSim compares tokens, and the mean of them is examined.")
     texts = [Probe(Item(words(3 + 2 * start, start))) for start in range(8)] if probes.texts else []
     several = texts or _drawn(probes, "similarity", [picture(number) for number in range(8)])
     vectors = np.stack([model.alone(each) for each in several])

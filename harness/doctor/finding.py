@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
-from harness.encoding.vectors import as_matrix, vector_distance
-from harness.types import Embedder, FloatArray, Item, Role
+from harness.encoding.matrices import as_vectors
+from harness.encoding.vectors import vector_distance
+from harness.types import Embedder, Features, FloatArray, Item, Role
 
 Verdict: TypeAlias = Literal["pass", "fail", "note", "skipped"]
 
@@ -42,7 +43,10 @@ class Probe(NamedTuple):
 
 
 class ModelUnderTest:
-    """An embedder under test. Vectors of single probes are cached; batches are embedded every time."""
+    """An embedder under test. Vectors of single probes are cached; batches are embedded every time.
+
+    Of a model that has a vector for every token of an item, the mean of these is examined.
+    """
 
     def __init__(self, embedder: Embedder[object]) -> None:
         self.embedder = embedder
@@ -52,7 +56,11 @@ class ModelUnderTest:
 
     def batch(self, probes: Sequence[Probe]) -> FloatArray:
         """Returns the model's output for a batch, of any shape. Raises: UserError if it is not an array."""
-        return as_matrix(self.embedder.embed([self.embedder.prepare(*probe) for probe in probes]))
+        return self.embed([self.embedder.prepare(*probe) for probe in probes])
+
+    def embed(self, features: Sequence[Features[object]]) -> FloatArray:
+        """Returns the model's output for prepared probes, as `batch` does."""
+        return as_vectors(self.embedder.embed(features), self.spec)
 
     def single(self, probe: Probe) -> FloatArray:
         """Returns the model's output for a batch of one."""

@@ -14,21 +14,22 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from harness.encoding import DEFAULT_BUDGET
+from harness.encoding.matrices import as_arrays, checked, item_distance
 from harness.encoding.oom import is_out_of_memory, release_memory
 from harness.encoding.store import Store
 from harness.encoding.streaming import Streaming
-from harness.encoding.vectors import Work, as_matrix, check_vectors, describe, describe_all, vector_distance
+from harness.encoding.vectors import Work, describe, describe_all
 from harness.encoding.window import Bad, Prepared, Ready, Window
 from harness.errors import BadMedia, ModelFailed, UserError
 from harness.files.reading import named_reason
-from harness.progress import Progress
+from harness.progress import Progress, prints_are_messages
 from harness.types import Embedder, Features, FloatArray
 
 _WINDOW = 4
 """Number of batches whose prepared items are sorted together. The same number may be waiting."""
 _TEXTS_AT_ONCE = 64
 _SAME: Mapping[str, float] = {"float32": 0.01, "float16": 0.03, "bfloat16": 0.1}
-"""Largest distance of an item's vectors in two runs, by dtype, as in `vector_distance`.
+"""Largest distance of an item's vectors in two runs, by dtype, as in `item_distance`.
 
 Other devices, kernels (TF32 included) and batches move a vector by less. Another model moves it by far more. Other
 dtypes have the largest tolerance.
@@ -91,6 +92,7 @@ class Encoder:
         self._width = store.width()
         self._last_batch = 0
 
+    @prints_are_messages()
     def run(self, work: Sequence[Work], progress: Progress, *, skip_bad_media: bool = False) -> EncodeReport:
         """Embeds all of `work`. Raises UserError for bad media (unless they are to be skipped) and bad vectors."""
         report = EncodeReport()
@@ -104,6 +106,7 @@ class Encoder:
         report.seconds = time.perf_counter() - start
         return report
 
+    @prints_are_messages()
     def recheck(self, work: Work) -> None:
         """Embeds an item that the store holds once more. Raises: UserError if its vector is not the stored one.
 
@@ -115,7 +118,8 @@ class Encoder:
         output = self._embed([prepared])
         assert output is not None  # what does not fit alone is an error
         spec = self._embedder.spec
-        distance = vector_distance(output[0], self._store.get([work.key])[0], spec.similarity)
+        stored = self._store.tokens([work.key]).vectors if spec.is_late else self._store.get([work.key])[0]
+        distance = item_distance(output[0], stored, spec)
         if distance > _SAME.get(spec.dtype, max(_SAME.values())):
             raise UserError(
                 f"{spec.name} gives another vector for {describe(work)} than the one in the store (distance "
@@ -229,7 +233,9 @@ class Encoder:
         self._last_batch = len(batch)
         report.padded_cost += padded_cost
 
-    def _keep(self, batch: Sequence[Ready], vectors: FloatArray, report: EncodeReport, progress: Progress) -> None:
+    def _keep(
+        self, batch: Sequence[Ready], vectors: Sequence[FloatArray], report: EncodeReport, progress: Progress
+    ) -> None:
         """Stores checked vectors, and counts them."""
         self._check()
         self._store.put([ready.work.key for ready in batch], vectors)
@@ -240,16 +246,16 @@ class Encoder:
         progress.advance(len(batch))
         progress.finish(self._embedder.spec.name, Counter(ready.work.kind for ready in batch))
 
-    def _checked(self, output: object, batch: Sequence[Ready]) -> FloatArray:
-        """What the model returned as a matrix. Raises UserError for vectors that cannot be stored."""
-        vectors = as_matrix(output)
-        self._width = check_vectors(vectors, [ready.work for ready in batch], self._width)
+    def _checked(self, output: object, batch: Sequence[Ready]) -> list[FloatArray]:
+        """What the model returned for each item. Raises UserError for vectors that cannot be stored."""
+        arrays = as_arrays(output, self._embedder.spec)
+        vectors, self._width = checked(arrays, [ready.work for ready in batch], self._width)
         return vectors
 
-    def _embed(self, batch: Sequence[Ready]) -> FloatArray | None:
+    def _embed(self, batch: Sequence[Ready]) -> list[FloatArray] | None:
         """Checked vectors of a batch; None if it did not fit into memory."""
         try:
-            output = as_matrix(self._embedder.embed([ready.features for ready in batch]))
+            output = as_arrays(self._embedder.embed([ready.features for ready in batch]), self._embedder.spec)
         except UserError:
             raise
         except Exception as error:

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock, Timeout
 
-from harness.encoding.store_file import FORMAT, StoreDamaged, StoreFile
+from harness.encoding.matrices import Tokens
+from harness.encoding.store_file import FORMAT, TOKENS_FORMAT, StoreDamaged, StoreFile
 from harness.errors import UserError
 from harness.files.paths import safe_name
 from harness.files.reading import explain_reading
@@ -38,6 +39,7 @@ class Store:
     def __init__(self, root: Path, spec: ModelSpec) -> None:
         self.folder = root / f"{safe_name(spec.name)}-{model_fingerprint(spec)[:16]}"
         self._spec = spec
+        self._format = TOKENS_FORMAT if spec.is_late else FORMAT
         self._readers: dict[Path, StoreFile] = {}
         self._writer: StoreFile | None = None
         self._lock: FileLock | None = None
@@ -53,19 +55,21 @@ class Store:
     def get(self, keys: Sequence[bytes]) -> FloatArray:
         """Returns the vectors `(n, d)` in the order of `keys`, all of which must be stored.
 
-        If several files hold a key, the vector of the first file by name is returned.
+        If several files hold a key, the vector of the first file by name is returned. Not for a model that `is_late`.
         """
-        places: dict[bytes, list[int]] = {}
-        for index, key in enumerate(keys):
-            places.setdefault(key, []).append(index)
+        assert not self._spec.is_late, "its items have no single vectors"
         matrix = np.empty((len(keys), self.width() or 0), dtype=np.float32)
-        for key, vector in self._read(places):
-            for index in places.pop(key):
-                matrix[index] = vector
-        for file in self._open_readers() if places else ():
-            file.check()  # one of them lost what was stored in it
-        assert not places, f"{len(places)} vectors are not in the store"
+        for places, vector in self._placed(keys):
+            matrix[places] = vector
         return matrix
+
+    def tokens(self, keys: Sequence[bytes]) -> Tokens:
+        """Returns the matrices in the order of `keys`, all of which must be stored, of a model that `is_late`."""
+        assert self._spec.is_late, "its items have single vectors"
+        found: dict[int, FloatArray] = {}
+        for places, matrix in self._placed(keys):
+            found.update(dict.fromkeys(places, matrix))
+        return Tokens.of([found[place] for place in range(len(keys))], self.width() or 0)
 
     def check(self, keys: Iterable[bytes]) -> None:
         """Reads the vectors of those keys that are stored, so that damage is found before hours of work."""
@@ -76,10 +80,10 @@ class Store:
         """Returns the width of the stored vectors; None if there are none."""
         return next((width for file in self._open_readers() if (width := file.width()) is not None), None)
 
-    def put(self, keys: Sequence[bytes], vectors: FloatArray) -> None:
-        """Stores vectors `(n, d)` in one transaction. Keys that the own file holds already keep their vectors.
+    def put(self, keys: Sequence[bytes], vectors: Iterable[FloatArray]) -> None:
+        """Stores a vector `(d,)` of each key in one transaction; of a model that `is_late` a matrix `(tokens, d)`.
 
-        Raises: UserError if the disk is full or read-only.
+        Keys that the own file holds already keep what they have. Raises: UserError if the disk is full or read-only.
         """
         self._open_writer().put(keys, vectors)
 
@@ -105,13 +109,26 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _placed(self, keys: Sequence[bytes]) -> Iterator[tuple[list[int], FloatArray]]:
+        """Yields what is stored under each key, with all places of the key. All keys must be stored."""
+        places: dict[bytes, list[int]] = {}
+        for index, key in enumerate(keys):
+            places.setdefault(key, []).append(index)
+        for key, vector in self._read(places):
+            yield places.pop(key), vector
+        for file in self._open_readers() if places else ():
+            file.check()  # one of them lost what was stored in it
+        assert not places, f"{len(places)} vectors are not in the store"
+
     def _read(self, keys: Iterable[bytes]) -> Iterator[tuple[bytes, FloatArray]]:
         """Yields each of the keys that a file holds, with its vector in the first such file by name."""
         wanted, width = dict.fromkeys(keys), self.width()
         for file in self._open_readers():
+            if (file.version == TOKENS_FORMAT) != self._spec.is_late:
+                raise StoreDamaged(file.path, "its items have one vector for every token, or they should have")
             for key, vector in file.read(list(wanted)):
-                if len(vector) != width:
-                    raise StoreDamaged(file.path, f"its vectors have width {len(vector):,}, others {width:,}")
+                if vector.shape[-1] != width:
+                    raise StoreDamaged(file.path, f"its vectors have width {vector.shape[-1]:,}, others {width:,}")
                 if key in wanted:  # a damaged index may give a key twice
                     del wanted[key]
                     yield key, vector
@@ -128,10 +145,10 @@ class Store:
         if self._writer is None:
             with explain_os_errors(self.folder):
                 self.folder.mkdir(parents=True, exist_ok=True)
-                file, self._lock = _claim(self.folder)
+                file, self._lock = _claim(self.folder, self._format)
             spec = self.folder / "spec.json"
             if not spec.exists():
-                fields = {"store_format": FORMAT, **model_fields(self._spec)}
+                fields = {"store_format": self._format, **model_fields(self._spec)}
                 write_atomic(spec, json.dumps(fields, indent=2, sort_keys=True) + "\n")
             self._writer = file
         return self._writer
@@ -153,10 +170,10 @@ def lock_of(path: Path) -> FileLock:
     return FileLock(f"{path}.lock", timeout=0, thread_local=False)
 
 
-def _claim(folder: Path) -> tuple[StoreFile, FileLock]:
+def _claim(folder: Path, version: int) -> tuple[StoreFile, FileLock]:
     """Locks and opens the first file of this machine that no live process writes to.
 
-    A file of an older format is left as it is.
+    A file of another format is left as it is.
     """
     host = safe_name(socket.gethostname())
     for number in range(10_000):
@@ -167,8 +184,8 @@ def _claim(folder: Path) -> tuple[StoreFile, FileLock]:
                 undo.enter_context(lock)
             except Timeout:
                 continue
-            file = StoreFile.open_for_writing(path)
-            if file.version == FORMAT:
+            file = StoreFile.open_for_writing(path, version)
+            if file.version == version:
                 undo.pop_all()
                 return file, lock
             file.close()

@@ -1,15 +1,16 @@
 """One file of the embedding store: its format, and the checks of everything that is read from it.
 
 A file is a SQLite database with one table, `vectors`. A row of format 2 holds a CRC-32 of its key and its vector. A row
-of format 1 has none, so only types, lengths and NaN are checked there. SQLite keeps no checksums: it may read damaged
-pages without an error. So each row is checked whenever it is read, and the table is compared when a file is opened.
+of format 1 has none, so only types, lengths and NaN are checked there. A row of format 3 is of an item with many
+vectors. It holds their matrix, their number, and a CRC-32 of all. SQLite keeps no checksums: it may read damaged pages
+without an error. So each row is checked whenever it is read, and the table is compared when a file is opened.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn, TypeAlias
@@ -21,17 +22,33 @@ from harness.files.reading import reason
 from harness.types import FloatArray
 
 FORMAT = 2
+"""The format in which single vectors are written."""
+TOKENS_FORMAT = 3
+"""The format in which matrices are written, one for each item."""
 
 _APPLICATION = 0x4C4C5600
 """`application_id` of format 0. That of format n is n more, and `user_version` is n: damage to one of them shows."""
 _COLUMNS = "id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, vector BLOB NOT NULL"
-_TABLE = f"CREATE TABLE vectors ({_COLUMNS}, checksum INTEGER NOT NULL)"
+_TABLES: Mapping[int, str] = {
+    FORMAT: f"CREATE TABLE vectors ({_COLUMNS}, checksum INTEGER NOT NULL)",
+    TOKENS_FORMAT: f"CREATE TABLE vectors ({_COLUMNS}, tokens INTEGER NOT NULL, checksum INTEGER NOT NULL)",
+}
 _MARKS_AND_TABLES: Mapping[tuple[int, int], str] = {
     (0, 1): f"CREATE TABLE vectors ({_COLUMNS})",
-    (_APPLICATION + FORMAT, FORMAT): _TABLE,
+    **{(_APPLICATION + version, version): table for version, table in _TABLES.items()},
 }
 """`application_id` and `user_version` of each format that is read, and the table of its files."""
-_SCHEMA = (_TABLE, f"PRAGMA application_id = {_APPLICATION + FORMAT}", f"PRAGMA user_version = {FORMAT}")
+_SCHEMAS: Mapping[int, Sequence[str]] = {
+    version: (table, f"PRAGMA application_id = {_APPLICATION + version}", f"PRAGMA user_version = {version}")
+    for version, table in _TABLES.items()
+}
+"""The statements that make a file of each format."""
+_READ: Mapping[int, str] = {
+    1: "key, vector, NULL, NULL",
+    FORMAT: "key, vector, NULL, checksum",
+    TOKENS_FORMAT: "key, vector, tokens, checksum",
+}
+"""What is read of a row of each format."""
 _PAGE = "PRAGMA page_size = 16384"
 """A page has room for a vector of width 4000."""
 _CHUNK = 500
@@ -85,23 +102,23 @@ class StoreFile:
         return None
 
     @staticmethod
-    def open_for_writing(path: Path) -> StoreFile:
-        """Opens a file, and makes it if there is none. One that cannot be written is found out now.
+    def open_for_writing(path: Path, version: int = FORMAT) -> StoreFile:
+        """Opens a file, and makes it in the format `version` if there is none.
 
-        One of an older format is opened too, and must not be written to.
+        One that cannot be written is found out now. One of another format is opened too, and must not be written to.
         """
         connection = _connect(path, "rwc")
         try:
             with _explained(path), connection:
                 connection.execute(_PAGE)
                 connection.execute("BEGIN IMMEDIATE")
-                version = _version(path, connection)
-                for statement in () if version else _SCHEMA:
+                found = _version(path, connection)
+                for statement in () if found else _SCHEMAS[version]:
                     connection.execute(statement)
         except UserError:
             connection.close()
             raise
-        return StoreFile(path, connection, version or FORMAT)
+        return StoreFile(path, connection, found or version)
 
     def close(self) -> None:
         """Closes the file."""
@@ -114,7 +131,7 @@ class StoreFile:
             yield key
 
     def read(self, keys: Sequence[bytes]) -> Iterator[tuple[bytes, FloatArray]]:
-        """Yields keys that the file holds with their vectors `(d,)`, in any order."""
+        """Yields keys that the file holds, in any order, with their vectors `(d,)` or matrices `(tokens, d)`."""
         return self._checked(self._select(self._columns, keys))
 
     def width(self) -> int | None:
@@ -125,7 +142,7 @@ class StoreFile:
         return self._length // 4 if self._length is not None else None
 
     def count(self) -> int:
-        """Returns the number of vectors."""
+        """Returns the number of items."""
         with _explained(self.path):
             return int(self._connection.execute("SELECT count(*) FROM vectors").fetchone()[0])
 
@@ -137,17 +154,21 @@ class StoreFile:
         for _ in self._checked(self._rows(f"SELECT {self._columns} FROM vectors")):  # noqa: S608
             pass
 
-    def put(self, keys: Sequence[bytes], vectors: FloatArray) -> None:
-        """Stores vectors `(n, d)` in one transaction. Keys that the file holds already keep their vectors."""
-        blobs = [row.tobytes() for row in np.ascontiguousarray(vectors, dtype="<f4")]
-        rows = [(key, blob, _checksum(key, blob)) for key, blob in zip(keys, blobs, strict=True)]
+    def put(self, keys: Sequence[bytes], vectors: Iterable[FloatArray]) -> None:
+        """Stores a vector `(d,)` or a matrix `(tokens, d)` of each key, as the format has it, in one transaction.
+
+        Keys that the file holds already keep what they have.
+        """
+        rows = [_row(key, vector, self.version) for key, vector in zip(keys, vectors, strict=True)]
+        columns = "key, vector, tokens, checksum" if self.version == TOKENS_FORMAT else "key, vector, checksum"
+        marks = ", ".join("?" * len(columns.split(", ")))
         with _explained(self.path), self._connection as connection:
             connection.execute("BEGIN IMMEDIATE")
-            connection.executemany("INSERT OR IGNORE INTO vectors (key, vector, checksum) VALUES (?, ?, ?)", rows)
+            connection.executemany(f"INSERT OR IGNORE INTO vectors ({columns}) VALUES ({marks})", rows)  # noqa: S608
 
     @property
     def _columns(self) -> str:
-        return "key, vector, checksum" if self.version > 1 else "key, vector, NULL"
+        return _READ[self.version]
 
     def _select(self, columns: str, keys: Sequence[bytes]) -> Iterator[_Row]:
         for start in range(0, len(keys), _CHUNK):
@@ -167,28 +188,41 @@ class StoreFile:
             yield from rows
 
     def _checked(self, rows: Iterator[_Row]) -> Iterator[tuple[bytes, FloatArray]]:
-        for key, blob, checksum in rows:
+        for key, blob, tokens, checksum in rows:
             if not isinstance(key, bytes) or not isinstance(blob, bytes):
                 self._damaged("a vector is no blob")
-            if self.version > 1 and _checksum(key, blob) != checksum:
+            if self.version > 1 and _checksum(key, blob, tokens) != checksum:
                 self._damaged("the checksum of a vector is wrong")
-            if not blob or len(blob) % 4:
+            count = 1 if tokens is None else tokens
+            if not isinstance(count, int) or count < 1 or not blob or len(blob) % (4 * count):
                 self._damaged(f"a vector has {len(blob):,} bytes")
+            length = len(blob) // count
             if self._length is None:
-                self._length = len(blob)
-            if len(blob) != self._length:
-                self._damaged(f"its vectors have widths {self._length // 4:,} and {len(blob) // 4:,}")
+                self._length = length
+            if length != self._length:
+                self._damaged(f"its vectors have widths {self._length // 4:,} and {length // 4:,}")
             vector = np.frombuffer(blob, dtype="<f4")
             if self.version == 1 and not np.isfinite(vector).all():
                 self._damaged("a vector is not finite, and such were never stored")
-            yield key, vector
+            yield key, vector if tokens is None else vector.reshape(count, -1)
 
     def _damaged(self, why: str) -> NoReturn:
         raise StoreDamaged(self.path, why)
 
 
-def _checksum(key: bytes, vector: bytes) -> int:
-    return zlib.crc32(vector, zlib.crc32(key))
+def _row(key: bytes, vector: FloatArray, version: int) -> _Row:
+    """The values of a new row, in the order of its columns."""
+    blob, tokens = np.ascontiguousarray(vector, dtype="<f4").tobytes(), len(vector)
+    return (
+        (key, blob, tokens, _checksum(key, blob, tokens))
+        if version == TOKENS_FORMAT
+        else (key, blob, _checksum(key, blob))
+    )
+
+
+def _checksum(key: bytes, vector: bytes, tokens: object = None) -> int:
+    state = zlib.crc32(key) if tokens is None else zlib.crc32(str(tokens).encode(), zlib.crc32(key))
+    return zlib.crc32(vector, state)
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -210,9 +244,10 @@ def _version(path: Path, connection: sqlite3.Connection) -> int:
     entries = {*connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master")}
     if (mark, version) == (0, 0) and not entries:
         return 0
-    if version > FORMAT and mark == _APPLICATION + version:
+    if version > TOKENS_FORMAT and mark == _APPLICATION + version:
         raise UserError(
-            f"{path} was written by a newer version of llave-bench (store format {version}, this one reads {FORMAT}).",
+            f"{path} was written by a newer version of llave-bench (store format {version}; this one reads "
+            f"{TOKENS_FORMAT}).",
             "Upgrade llave-bench, or use another --store.",
         )
     table = _MARKS_AND_TABLES.get((mark, version))

@@ -7,13 +7,12 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from typing import Literal
 
 import numpy as np
 
 from harness.errors import UserError, counted
 from harness.progress import WorkKind
-from harness.types import FloatArray, Item, Role
+from harness.types import FloatArray, Item, Role, Similarity
 
 _NAMED = 3
 
@@ -88,10 +87,10 @@ def as_matrix(output: object) -> FloatArray:
     return matrix
 
 
-def vector_distance(one: FloatArray, other: FloatArray, similarity: Literal["cosine", "dot"]) -> float:
+def vector_distance(one: FloatArray, other: FloatArray, similarity: Similarity) -> float:
     """Returns the distance of two vectors `(d,)`; infinite if one is not finite or all zeros.
 
-    For cosine it is that of unit vectors, `sqrt(2 - 2 cos)`. For the dot product it is relative to the longer vector.
+    For cosine it is that of unit vectors, `sqrt(2 - 2 cos)`. Else it is relative to the longer vector.
     """
     a, b = one.astype(np.float64), other.astype(np.float64)
     sizes = float(np.linalg.norm(a)), float(np.linalg.norm(b))
@@ -113,25 +112,34 @@ def check_vectors(vectors: FloatArray, work: Sequence[Work], width: int | None) 
             f"The model returned an array of shape {vectors.shape} for {counted(len(work), 'item')}.",
             "embed must return one vector for each item, as (items, width).",
         )
+    check_width(vectors, width)
+    finite, nonzero = np.isfinite(vectors).all(axis=1), vectors.any(axis=1)
+    check_values(np.asarray(finite).tolist(), np.asarray(nonzero).tolist(), work)
+    return int(vectors.shape[1])
+
+
+def check_width(vectors: FloatArray, width: int | None) -> None:
+    """Raises UserError if the vectors `(n, d)` have another width than those stored before, if there are any."""
     if width is not None and vectors.shape[1] != width:
         raise UserError(
             f"The model returned vectors of width {vectors.shape[1]}, but those stored before have width {width}.",
             "A model that changed needs a new revision in its spec. Then its vectors are stored apart.",
         )
-    finite = np.isfinite(vectors).all(axis=1)
-    if not finite.all():
-        first, bad = describe(work[int(np.argmin(finite))]), int((~finite).sum())
+
+
+def check_values(finite: Sequence[bool], nonzero: Sequence[bool], work: Sequence[Work]) -> None:
+    """Raises UserError for an item whose vectors are not finite or all zeros, as two marks of each say."""
+    if not all(finite):
+        first, bad = describe(work[finite.index(False)]), finite.count(False)
         raise UserError(
             f"The model returned a vector that is not finite for {first} ({bad} of {len(work)} in its batch).",
             "Look for overflow (try --dtype float32) or for a broken checkpoint. Nothing of this batch was stored.",
         )
-    zero = ~vectors.any(axis=1)
-    if zero.any():
+    if not all(nonzero):
         raise UserError(
-            f"The model returned a vector of zeros for {describe(work[int(np.argmax(zero))])}.",
+            f"The model returned a vector of zeros for {describe(work[nonzero.index(False)])}.",
             "A vector of zeros has no direction, so it cannot rank anything. Nothing of this batch was stored.",
         )
-    return int(vectors.shape[1])
 
 
 def describe_all(work: Sequence[Work]) -> str:

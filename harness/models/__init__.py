@@ -14,6 +14,7 @@ from harness.models.dual.checkpoints import ROWS as DUAL_ROWS
 from harness.models.dual.uniir import ROWS as UNIIR_ROWS
 from harness.models.endpoints import server
 from harness.models.endpoints.address import is_address
+from harness.models.libraries.known import ROWS as KNOWN_ROWS
 from harness.models.libraries.mteb import ROWS as MTEB_ROWS
 from harness.models.libraries.remote_code import check_trust
 from harness.models.libraries.sentence_transformers import ROWS as SENTENCE_TRANSFORMERS_ROWS
@@ -32,6 +33,7 @@ ROWS: tuple[ModelRow, ...] = (
     *DUAL_ROWS,
     *VLM_ROWS,
     *UNIIR_ROWS,
+    *KNOWN_ROWS,
     *SENTENCE_TRANSFORMERS_ROWS,
     *MTEB_ROWS,
     custom.ROW,
@@ -68,7 +70,8 @@ def open_model(name: str, settings: ModelSettings, note: Callable[[str], None] =
             raise unknown_name("model", name, [each.name for each in rows], where)
         note(found.why)
         row = found.row
-    check_trust(row.name, name, settings)
+    if row not in KNOWN_ROWS:  # their libraries decide
+        check_trust(row.name, name, settings)
     return row.open(name, settings)
 
 

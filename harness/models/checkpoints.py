@@ -38,6 +38,8 @@ for f in glob.glob("pytorch_model*.bin"): w |= torch.load(f, map_location="cpu",
 save_file({k: v.clone().contiguous() for k, v in w.items()}, "model.safetensors", {"format": "pt"})'"""
 TRAINING = "llave_training.json"
 """The file that the trainer writes beside the weights: recipe, settings, step, counts of pairs."""
+TRAINED_ADAPTER = "adapter"
+"""The folder in which the trainer writes an adapter that is merged into the weights beside it."""
 _SNAPSHOTS = "snapshots"
 """The folder of a repository in the hub's cache that has one folder for each commit."""
 _OTHER_FORMATS: Mapping[str, str] = {".gguf": "GGUF", ".onnx": "ONNX", ".h5": "TensorFlow", ".msgpack": "Flax"}
@@ -232,7 +234,8 @@ def find_checkpoint(
         owner: the owner of a name on the hub that is written without one. Without it such a name is refused.
         check: raises UserError for a local folder that cannot be used.
         patterns: the files to fetch from the hub.
-        run_in_name: whether the name of a training run's folder `checkpoint-N` begins with the run's name.
+        run_in_name: whether the name of a training run's folder `checkpoint-N` begins with the run's name. That of our
+            own trainer's always does.
 
     Raises:
         UserError: if there is no such folder, or if the hub does not have the name.
@@ -258,7 +261,7 @@ def find_checkpoint(
 
 def _folder_name(folder: Path, run_in_name: bool) -> str:
     """The folder's name, after its run's name where it is the checkpoint of a training run."""
-    is_run = run_in_name and _RUN_CHECKPOINT.fullmatch(folder.name)
+    is_run = _RUN_CHECKPOINT.fullmatch(folder.name) and (run_in_name or (folder / TRAINING).is_file())
     return f"{folder.parent.name}/{folder.name}" if is_run else folder.name
 
 

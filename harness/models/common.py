@@ -11,6 +11,7 @@ from harness.errors import UserError
 from harness.media.frame_policy import FramePolicy
 from harness.media.images import open_image
 from harness.media.video import map_frames
+from harness.progress import prints_are_messages
 from harness.settings import ReadAs
 from harness.types import MEDIA_TOKEN, Embedder, Features, Media, ModelHandle, ModelSettings, ModelSpec
 
@@ -45,7 +46,7 @@ def handle(
     """
 
     def guarded() -> Embedder[object]:
-        with enough_to_load(spec.name):
+        with prints_are_messages(), enough_to_load(spec.name):
             return cast("Embedder[object]", load())
 
     return ModelHandle(spec, guarded, needs_answers, check)

@@ -18,6 +18,7 @@ from harness.encoding.oom import enough_to_load
 from harness.errors import ModelFailed, UserError, unknown_name
 from harness.files.reading import named_reason
 from harness.models.common import handle
+from harness.progress import prints_are_messages
 from harness.settings import read_value
 from harness.types import Embedder, ModelHandle, ModelRow, ModelSettings, ModelSpec, Scalar
 
@@ -87,7 +88,8 @@ def _import(name: str) -> ModuleType:
 def _blamed_on(name: str, work: str) -> Iterator[None]:
     """Turns what a user's own code raises into a ModelFailed, and the lack of a package into a UserError."""
     try:
-        yield
+        with prints_are_messages():
+            yield
     except UserError:
         raise
     except Exception as error:

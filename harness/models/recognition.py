@@ -14,6 +14,7 @@ from harness.models.checkpoint_files import JsonFile, merge_first
 from harness.models.checkpoints import TRAINING, holds_no_model
 from harness.models.hub import download, split_commit
 from harness.models.libraries.sentence_files import PREFIX as SENTENCE_TRANSFORMERS
+from harness.models.libraries.sentence_files import is_late_interaction
 from harness.models.vlm.recipes import RECIPES, Recipe
 from harness.types import ModelRow, ModelSettings
 
@@ -51,7 +52,8 @@ def row_of_hub(name: str, rows: Sequence[ModelRow]) -> ModelRow | None:
 def recognize(name: str, rows: Sequence[ModelRow]) -> Recognized | None:
     """Finds the row for a folder or a name on the hub by the files in it. No weights are downloaded or read.
 
-    The modules of sentence-transformers come first, since they say how vectors are made. Then comes `model_type`.
+    The modules of sentence-transformers come first, since they say how vectors are made, with the architectures of late
+    interaction that it loads. Then comes `model_type`.
 
     Returns:
         None for what is neither a folder nor of the form of a name on the hub.
@@ -67,9 +69,10 @@ def recognize(name: str, rows: Sequence[ModelRow]) -> Recognized | None:
         folder = download(*split_commit(name), _LOOKED_AT)
     config = _object(folder / "config.json")
     kind = config.get("model_type")
-    if (folder / _MODULES).is_file():
+    late = is_late_interaction({folder / "config.json": config})
+    if (folder / _MODULES).is_file() or late:
         row = next((each for each in rows if each.name == SENTENCE_TRANSFORMERS), None)
-        says = f"has {_MODULES}"
+        says = "has an architecture of late interaction in config.json" if late else f"has {_MODULES}"
     else:
         row = next((each for each in rows if each.model_type and each.model_type == kind), None)
         says = f"has model_type {kind} in config.json"

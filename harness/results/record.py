@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import get_args
 
 from harness.data.dataset import Dataset
 from harness.encoding.encoder import EncodeReport
@@ -12,7 +14,7 @@ from harness.identity import model_fingerprint
 from harness.results.environment import environment, peak_memory
 from harness.results.result import FORMAT, Result
 from harness.scoring.score import Scored
-from harness.types import EvalConfig, ModelSpec
+from harness.types import EvalConfig, ModelSpec, Similarity
 
 _NAMED = 20
 
@@ -75,6 +77,12 @@ def make_record(dataset: Dataset, identity: str, scored: Scored, config: EvalCon
         cost=_cost(made),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def recorded_similarity(model: Mapping[str, object]) -> Similarity:
+    """How the vectors of a record's model are compared; `cosine` where an old record does not say."""
+    found = model.get("similarity")
+    return next((each for each in get_args(Similarity) if each == found), "cosine")
 
 
 def _model(made: Provenance, kinds: set[str]) -> dict[str, object]:

@@ -12,6 +12,7 @@ import numpy as np
 from harness.errors import counted
 from harness.results.figures import Figures
 from harness.results.numbers import fixed
+from harness.results.record import recorded_similarity
 from harness.results.result import Result
 from harness.scoring.clustering import judge
 from harness.scoring.intervals import Clusters
@@ -150,7 +151,7 @@ def spec_of(result: Result) -> ModelSpec:
         dtype=str(model["dtype"]),
         options=cast("Mapping[str, Scalar]", model["options"]),
         modalities=tuple(cast("Sequence[str]", model["modalities"])),
-        similarity="dot" if model["similarity"] == "dot" else "cosine",
+        similarity=recorded_similarity(model),
     )
 
 

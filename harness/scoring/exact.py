@@ -18,7 +18,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +46,27 @@ _TAME = 2.0**40
 """Vectors longer than this, or shorter than its inverse, are not estimated, because fp32 could overflow."""
 
 
-_Product: TypeAlias = Callable[[Doubles | FloatArray, FloatArray, Steps], None]
+Product: TypeAlias = Callable[[Doubles | FloatArray, FloatArray, Steps], None]
 """A function of queries `(B, D)` in steps and targets `(C, D)` that writes their dot products in steps to `(B, C)`."""
+
+
+class Block(Protocol):
+    """Queries with their steps, as scores need them."""
+
+    @property
+    def rows(self) -> FloatArray:
+        """Their vectors: one for each query, or one for each of its tokens."""
+
+    @property
+    def steps_B(self) -> Doubles:  # noqa: N802 - a field of both
+        """The step of the scores of each query."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: slice[int, int, None]) -> Block: ...
+
+    def in_steps(self) -> Doubles:
+        """Returns the vectors divided by the steps of their dot products."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +78,14 @@ class QueryBlock:
 
     def __getitem__(self, rows: slice[int, int, None]) -> QueryBlock:
         return QueryBlock(self.vectors_BD[rows], self.steps_B[rows])
+
+    def __len__(self) -> int:
+        return len(self.vectors_BD)
+
+    @property
+    def rows(self) -> FloatArray:
+        """The vectors."""
+        return self.vectors_BD
 
     def in_steps(self) -> Doubles:
         """Returns the vectors divided by their steps. Steps are powers of two, so this is exact."""
@@ -96,47 +123,43 @@ class Targets:
         longest, shortest = float(whole_U.max(initial=0)), float(whole_U.min(initial=np.inf))
         return Targets(without(vectors_UD, broken_U), column_T, broken_U, longest, shortest)
 
-    def exact(self, queries: QueryBlock, pools_BC: IndexArray) -> Steps:
+    def __len__(self) -> int:
+        return len(self.column_T)
+
+    def exact(self, queries: Block, pools_BC: IndexArray) -> Steps:
         """Returns the scores `(B, C)` of the targets in `pools_BC`. Where that is -1, the value has no meaning."""
-        return self._scores(queries.in_steps(), pools_BC, _exact_products)
+        return self._scores(queries.in_steps(), pools_BC, exact_products)
 
-    def every(self, queries: QueryBlock, *, exact: bool) -> Steps:
-        """Returns the scores `(B, T)` of all targets, exact or as `estimates` does."""
-        doubles_BD, columns = queries.in_steps(), np.arange(len(self.vectors_UD))
+    def every(self, queries: Block, *, exact: bool) -> Steps:
+        """Returns the scores `(B, U)` of all vectors, exact or as `estimates` does. Repeats cost nothing if exact."""
+        targets, doubles_BD = (Targets.of(self.vectors_UD) if exact else self), queries.in_steps()
+        columns = np.arange(len(targets.vectors_UD))
         if exact:
-            scores_BU = self._products(doubles_BD, columns, _exact_products)
+            scores_BU = targets._products(doubles_BD, columns, exact_products)
         else:
-            scores_BU = self._products(doubles_BD.astype(np.float32), columns, _estimated_products)
-        return scores_BU if len(columns) == len(self.column_T) else scores_BU[:, self.column_T]
+            scores_BU = targets._products(doubles_BD.astype(np.float32), columns, estimated_products)
+        return scores_BU if len(columns) == len(self.vectors_UD) else scores_BU[:, targets.column_T]
 
-    def error(self, queries: QueryBlock) -> int | None:
+    def error(self, queries: Block) -> int | None:
         """Returns the largest error of an estimate, in steps; None if these vectors cannot be estimated.
 
-        An fp32 sum of n products, in any order, has an error below n u / (1 - n u) |a| |b|, with u = 2^-24 (Higham,
-        Accuracy and Stability of Numerical Algorithms, section 3.1). |a| |b| is at most 2^24 steps, apart from a
-        rounding error. One more step covers underflow, and another one the rounding to whole steps.
+        See `dot_error`.
         """
-        found = np.concatenate([lengths(queries.vectors_BD), [self.longest, self.shortest]])
-        tame = ((found < _TAME) & (found * _TAME > 1)).all()
-        width = self.vectors_UD.shape[1]
-        # A term passes through the sum of its own product, and through the sum of the products.
-        terms = min(width, _TERMS) + width // _TERMS + 1
-        # The factor 1.01 covers 1 / (1 - n u) and the rounding error of |a| |b|, since n u < 2^-8.
-        return math.ceil(terms * 1.01) + 2 if tame and terms < 2**16 else None
+        return dot_error(queries.rows, self.vectors_UD.shape[1], (self.longest, self.shortest))
 
-    def estimates(self, queries: QueryBlock, pools_BC: IndexArray) -> Steps:
+    def estimates(self, queries: Block, pools_BC: IndexArray) -> Steps:
         """Returns the scores as `exact` does, but with an error of up to `error` steps."""
-        return self._scores(queries.in_steps().astype(np.float32), pools_BC, _estimated_products)
+        return self._scores(queries.in_steps().astype(np.float32), pools_BC, estimated_products)
 
-    def refine(self, scores_BC: Steps, queries: QueryBlock, pools_BC: IndexArray, near_BC: Bools) -> None:
+    def refine(self, scores_BC: Steps, queries: Block, pools_BC: IndexArray, near_BC: Bools) -> None:
         """Replaces the estimates marked in `near_BC` by exact scores, in place."""
         for row in np.flatnonzero(near_BC.any(axis=1)).tolist():
             near_C = near_BC[row]
             columns = self.column_T[pools_BC[row, near_C]]
-            exact_1C = self._products(queries[row : row + 1].in_steps(), columns, _exact_products)
+            exact_1C = self._products(queries[row : row + 1].in_steps(), columns, exact_products)
             scores_BC[row, near_C] = exact_1C[0]
 
-    def _scores(self, queries_BD: Doubles | FloatArray, pools_BC: IndexArray, product: _Product) -> Steps:
+    def _scores(self, queries_BD: Doubles | FloatArray, pools_BC: IndexArray, product: Product) -> Steps:
         # -1 marks the last target as used. That costs a column at most, and its scores are replaced later.
         used_T = np.zeros(len(self.column_T), dtype=bool)
         used_T[pools_BC] = True
@@ -154,7 +177,7 @@ class Targets:
             scores_C[:] = scores_U.take(place_T.take(pool_C))
         return scores_BC
 
-    def _products(self, queries_BD: Doubles | FloatArray, columns: _Columns, product: _Product) -> Steps:
+    def _products(self, queries_BD: Doubles | FloatArray, columns: _Columns, product: Product) -> Steps:
         out = np.empty((len(queries_BD), len(columns)), dtype=np.int32)
         for start in range(0, len(columns), _COLUMNS):
             chunk = columns[start : start + _COLUMNS]
@@ -163,7 +186,8 @@ class Targets:
         return out
 
 
-def _estimated_products(queries_BD: Doubles | FloatArray, vectors_CD: FloatArray, out_BC: Steps) -> None:
+def estimated_products(queries_BD: Doubles | FloatArray, vectors_CD: FloatArray, out_BC: Steps) -> None:
+    """Rounds the fp32 product, summed in parts. Its error is at most `dot_error`."""
     sums_BC = np.zeros(out_BC.shape, dtype=np.float32)
     for terms in slices(queries_BD.shape[1], _TERMS):
         sums_BC += queries_BD[:, terms] @ vectors_CD[:, terms].T
@@ -171,7 +195,24 @@ def _estimated_products(queries_BD: Doubles | FloatArray, vectors_CD: FloatArray
     out_BC[:] = sums_BC
 
 
-def _exact_products(queries_BD: Doubles | FloatArray, vectors_CD: FloatArray, out_BC: Steps) -> None:
+def dot_error(queries: FloatArray, width: int, bounds: tuple[float, float]) -> int | None:
+    """Returns the largest error of an estimated dot product, in steps; None if these vectors cannot be estimated.
+
+    `bounds` are the largest and the smallest length of a target's vectors.
+
+    An fp32 sum of n products, in any order, has an error below n u / (1 - n u) |a| |b|, with u = 2^-24 (Higham,
+    Accuracy and Stability of Numerical Algorithms, section 3.1). |a| |b| is at most 2^24 steps, apart from a
+    rounding error. One more step covers underflow, and another one the rounding to whole steps.
+    """
+    found = np.concatenate([lengths(queries), bounds])
+    tame = ((found < _TAME) & (found * _TAME > 1)).all()
+    # A term passes through the sum of its own product, and through the sum of the products.
+    terms = min(width, _TERMS) + width // _TERMS + 1
+    # The factor 1.01 covers 1 / (1 - n u) and the rounding error of |a| |b|, since n u < 2^-8.
+    return math.ceil(terms * 1.01) + 2 if tame and terms < 2**16 else None
+
+
+def exact_products(queries_BD: Doubles | FloatArray, vectors_CD: FloatArray, out_BC: Steps) -> None:
     """Rounds the fp64 product where its error cannot change the rounding, and the exact sum elsewhere.
 
     The fp64 product has an error below D u |a| |b|, as in `Targets.error` but with u = 2^-53. |a| |b| is at most 2^24

@@ -17,20 +17,10 @@ from itertools import starmap
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import UserError
-from harness.scoring.exact import (
-    NOT_A_NUMBER,
-    NOT_THERE,
-    Bools,
-    Doubles,
-    QueryBlock,
-    Steps,
-    Targets,
-    lengths,
-    slices,
-    steps,
-)
+from harness.encoding.matrices import Vectors
+from harness.scoring.exact import NOT_A_NUMBER, NOT_THERE, Block, Bools, Doubles, Steps, slices
 from harness.scoring.ranking import Ranking, RankQuery, TopCandidate
+from harness.scoring.scorer import Scorer, block_of, finite_lengths, scorer_of
 from harness.types import FloatArray, IndexArray
 
 _TARGETS = 1 << 13
@@ -52,33 +42,35 @@ class Pool:
     """The vectors of all targets, which are read in blocks."""
 
     size: int
-    read: Callable[[IndexArray], FloatArray]
-    """Returns the vectors `(n, D)` of targets in fp32, in the order given."""
-    unit: bool = False
-    """Whether all vectors have unit length. Otherwise they are read once more, to find the longest."""
+    read: Callable[[IndexArray], Vectors]
+    """Returns the vectors of targets in fp32, in the order given."""
+    lengths: tuple[float, float] | None = None
+    """The largest and the smallest length of a vector. If it is None, all are read once more to find it."""
+    block: int | None = None
+    """Number of targets of a block."""
 
     @staticmethod
     def of(targets_TD: FloatArray) -> Pool:
         """Returns the pool of an array."""
         return Pool(len(targets_TD), lambda indexes: targets_TD[indexes])
 
-    def blocks(self) -> Iterator[tuple[int, FloatArray]]:
+    def blocks(self) -> Iterator[tuple[int, Vectors]]:
         """Yields the number of the first target of each block, and the block's vectors."""
-        for part in slices(self.size, _TARGETS):
+        for part in slices(self.size, self.block or _TARGETS):
             yield part.start, self.read(np.arange(self.size, dtype=np.int32)[part])
 
     def bounds(self) -> tuple[float, float]:
         """Returns the largest and the smallest length. Raises: UserError for vectors that are not finite."""
-        if self.unit:
-            return 1.0, 1.0
+        if self.lengths is not None:
+            return self.lengths
         longest, shortest = 0.0, np.inf
         for _, vectors in self.blocks():
-            found = _finite_lengths(vectors)
+            found = finite_lengths(vectors)
             longest, shortest = max(longest, found.max(initial=0)), min(shortest, found.min(initial=np.inf))
         return float(longest), float(shortest)
 
 
-def rank_pool(queries_QD: FloatArray, queries: Sequence[RankQuery], pool: Pool, *, top: int = 10) -> list[Ranking]:
+def rank_pool(vectors_Q: Vectors, queries: Sequence[RankQuery], pool: Pool, *, top: int = 10) -> list[Ranking]:
     """Ranks all targets of the pool for every query. Returns one Ranking for each query, in their order.
 
     Besides the queries, it holds one block of targets, and at most 2^25 scores.
@@ -86,15 +78,15 @@ def rank_pool(queries_QD: FloatArray, queries: Sequence[RankQuery], pool: Pool, 
     Raises: UserError for vectors that are not finite.
     """
     bounds = pool.bounds()
-    scale = QueryBlock(queries_QD, steps(_finite_lengths(queries_QD), bounds[0]))
+    scale = block_of(vectors_Q, bounds[0])
     own_QP = _own_scores(scale, queries, pool, bounds)
     counts = _Counts(own_QP, np.zeros(own_QP.shape, np.int64), np.zeros(own_QP.shape, np.int64))
     shape = len(queries), min(top, pool.size)
     best = _Top(np.full(shape, NOT_THERE, np.int32), np.full(shape, -1, np.int32))
     hidden = _Hidden.of(queries)
     for first, vectors in pool.blocks() if len(queries) else ():
-        _finite_lengths(vectors)
-        targets, here = _targets(vectors, bounds), hidden.of_block(first, len(vectors))
+        finite_lengths(vectors)
+        targets, here = scorer_of(vectors, bounds), hidden.of_block(first, len(vectors))
         for part in slices(len(queries), max(1, _CELLS // len(vectors))):
             scores_BT = _scores(targets, scale[part], own_QP[part], best.scores_QK[part], here.of_part(part))
             for few in _in_cache(scores_BT):
@@ -104,32 +96,20 @@ def rank_pool(queries_QD: FloatArray, queries: Sequence[RankQuery], pool: Pool, 
     return _rankings(queries, counts, best, scale.steps_B, pool.size)
 
 
-def _finite_lengths(vectors: FloatArray) -> Doubles:
-    found = lengths(vectors)
-    if not np.isfinite(found).all():
-        raise UserError("There are vectors that are not finite.", "Look for overflow, or for a broken checkpoint.")
-    return found
-
-
-def _own_scores(scale: QueryBlock, queries: Sequence[RankQuery], pool: Pool, bounds: tuple[float, float]) -> Steps:
+def _own_scores(scale: Block, queries: Sequence[RankQuery], pool: Pool, bounds: tuple[float, float]) -> Steps:
     """Returns the exact scores `(Q, P)` of each query's right targets; `_ABSENT` where it has fewer."""
     positives = [list(dict.fromkeys(query.positives.tolist())) for query in queries]
     own_QP = np.full((len(queries), max(map(len, positives), default=0)), _ABSENT, dtype=np.int32)
-    for part in slices(len(queries), max(1, _TARGETS // max(1, own_QP.shape[1]))):
+    for part in slices(len(queries), max(1, (pool.block or _TARGETS) // max(1, own_QP.shape[1]))):
         needed = np.unique(np.concatenate([np.asarray(each, np.int32) for each in positives[part]]))
         if not len(needed):
             continue
-        targets = _targets(pool.read(needed), bounds)
+        targets = scorer_of(pool.read(needed), bounds)
         places_BP = np.full((len(positives[part]), own_QP.shape[1]), -1, dtype=np.int32)
         for row, each in enumerate(positives[part]):
             places_BP[row, : len(each)] = np.searchsorted(needed, each)
         own_QP[part] = np.where(places_BP < 0, np.int32(_ABSENT), targets.exact(scale[part], places_BP))
     return own_QP
-
-
-def _targets(vectors: FloatArray, bounds: tuple[float, float]) -> Targets:
-    numbers = np.arange(len(vectors), dtype=np.int32)
-    return Targets(vectors, numbers, np.zeros(len(vectors), dtype=bool), *bounds)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,7 +142,7 @@ class _Hidden:
         return scores_BT
 
 
-def _scores(targets: Targets, queries: QueryBlock, own_BP: Steps, top_BK: Steps, hidden: _Hidden) -> Steps:
+def _scores(targets: Scorer, queries: Block, own_BP: Steps, top_BK: Steps, hidden: _Hidden) -> Steps:
     """Returns scores `(B, T)` of a block that give the same counts and the same top as exact scores.
 
     `top_BK` are the scores of the best targets of the blocks before, in descending order.
@@ -172,11 +152,10 @@ def _scores(targets: Targets, queries: QueryBlock, own_BP: Steps, top_BK: Steps,
         scores_BT = hidden.write(targets.every(queries, exact=False))
         near = [_near(scores_BT[few], own_BP[few], top_BK[few], error) for few in _in_cache(scores_BT)]
         if sum(map(np.count_nonzero, near)) * _RARE <= scores_BT.size:
-            everything_BT = np.broadcast_to(targets.column_T, scores_BT.shape)
+            everything_BT = np.broadcast_to(np.arange(len(targets), dtype=np.int32), scores_BT.shape)
             targets.refine(scores_BT, queries, everything_BT, np.concatenate(near))
             return scores_BT
-    # Where many targets are tied, the vectors that occur several times are computed once.
-    return hidden.write(Targets.of(targets.vectors_UD).every(queries, exact=True))
+    return hidden.write(targets.every(queries, exact=True))
 
 
 def _in_cache(scores_BT: Steps) -> Iterator[slice[int, int, None]]:

@@ -16,23 +16,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.encoding.matrices import Vectors
 from harness.errors import UserError
 from harness.scoring.exact import (
     NOT_A_NUMBER,
     NOT_THERE,
+    Block,
     Bools,
     Doubles,
-    QueryBlock,
     Steps,
     Targets,
     lengths,
     slices,
-    steps,
     without,
 )
 from harness.scoring.groups import BestOfGroup, Groups
+from harness.scoring.maxsim import TokenTargets
 from harness.scoring.pool import Pool, rank_pool
 from harness.scoring.ranking import Ranking, RankQuery, TopCandidate
+from harness.scoring.scorer import Scorer, block_of
 from harness.types import FloatArray, IndexArray
 
 _CELLS = 1 << 25
@@ -57,8 +59,8 @@ def normalise(vectors: FloatArray, out: FloatArray | None = None) -> FloatArray:
 
 
 def rank(
-    queries_QD: FloatArray,
-    targets_TD: FloatArray,
+    vectors_Q: Vectors,
+    vectors_T: FloatArray | TokenTargets,
     queries: Sequence[RankQuery],
     *,
     groups: Groups | None = None,
@@ -66,10 +68,11 @@ def rank(
     block: int = 1024,
     nan_wins: bool = False,
 ) -> list[Ranking]:
-    """Ranks the candidates of every query by dot product. Returns one Ranking for each query, in their order.
+    """Ranks the candidates of every query by dot product, or by MaxSim if items have many vectors.
 
-    Row i of `queries_QD` belongs to `queries[i]`, whose positives must be among its candidates. `top` is the number of
-    candidates in `Ranking.top`. `block` is the number of queries at a time; it does not change a result.
+    Returns one Ranking for each query, in their order. Row i of `vectors_Q` belongs to `queries[i]`, whose positives
+    must be among its candidates. `top` is the number of candidates in `Ranking.top`. `block` is the number of queries
+    at a time; it does not change a result.
 
     With `groups`, candidates and positives are numbers of groups, and the top names the best target of each group.
     `nan_wins` puts scores that are not numbers above all others, as `argmax` does. It serves to reproduce the public
@@ -77,28 +80,38 @@ def rank(
 
     Raises: UserError for vectors that are not finite, unless `nan_wins`.
     """
-    assert queries_QD.dtype == targets_TD.dtype == np.float32
-    assert len(queries_QD) == len(queries)
-    if groups is None and not nan_wins and not any(len(query.candidates) for query in queries):
-        return rank_pool(queries_QD, queries, Pool.of(targets_TD), top=top)
+    assert len(vectors_Q) == len(queries)
+    listed = groups is not None or nan_wins or any(len(query.candidates) for query in queries)
+    if isinstance(vectors_T, np.ndarray) and not listed:
+        return rank_pool(vectors_Q, queries, Pool.of(vectors_T), top=top)
     assert not any(len(query.excluded) for query in queries), "a query with a list leaves targets out of it"
-    targets = Targets.of(targets_TD)
-    lengths_Q = lengths(queries_QD)
-    broken_Q = ~np.isfinite(lengths_Q)
-    if not nan_wins and (broken_Q.any() or targets.broken_U.any()):
-        raise UserError("There are vectors that are not finite.", "Look for overflow, or for a broken checkpoint.")
-    steps_Q = steps(np.where(broken_Q, 0, lengths_Q), targets.longest)
+    targets, asked, broken_Q = _scaled(vectors_Q, vectors_T, nan_wins=nan_wins)
     results: list[Ranking] = []
-    for part in slices(len(queries), max(1, min(block, _CELLS // max(1, len(targets_TD))))):
-        lists = _Lists.of(queries[part], len(targets_TD if groups is None else groups))
-        vectors = QueryBlock(without(queries_QD[part], broken_Q[part]), steps_Q[part])
+    for part in slices(len(queries), max(1, min(block, _CELLS // max(1, len(targets))))):
+        lists = _Lists.of(queries[part], len(targets if groups is None else groups))
+        vectors = asked[part]
         if groups is None:
             found = BestOfGroup(_scores(targets, vectors, lists, broken_Q[part], top), lists.pools_BC)
         else:
             found = _best_of_groups(targets, vectors, groups, lists, broken_Q[part])
         for few in lists.in_cache():
-            results += _rankings(queries[part][few], found.part(few), lists[few], steps_Q[part][few], top)
+            results += _rankings(queries[part][few], found.part(few), lists[few], vectors.steps_B[few], top)
     return results
+
+
+def _scaled(vectors_Q: Vectors, vectors_T: FloatArray | TokenTargets, *, nan_wins: bool) -> tuple[Scorer, Block, Bools]:
+    """Returns the targets, the queries with their steps, and which of these are not finite.
+
+    Raises: UserError for vectors that are not finite, unless `nan_wins`.
+    """
+    if isinstance(vectors_T, TokenTargets):
+        return vectors_T, block_of(vectors_Q, vectors_T.longest), np.zeros(len(vectors_Q), dtype=bool)
+    assert isinstance(vectors_Q, np.ndarray), "queries and targets are of one kind"
+    assert vectors_Q.dtype == vectors_T.dtype == np.float32
+    targets, broken_Q = Targets.of(vectors_T), ~np.isfinite(lengths(vectors_Q))
+    if not nan_wins and (broken_Q.any() or targets.broken_U.any()):
+        raise UserError("There are vectors that are not finite.", "Look for overflow, or for a broken checkpoint.")
+    return targets, block_of(without(vectors_Q, broken_Q), targets.longest), broken_Q
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,7 +170,7 @@ def _repeats(pools_BC: IndexArray) -> Bools | None:
     return repeats_BC
 
 
-def _scores(targets: Targets, queries: QueryBlock, lists: _Lists, broken_B: Bools, top: int) -> Steps:
+def _scores(targets: Scorer, queries: Block, lists: _Lists, broken_B: Bools, top: int) -> Steps:
     """Returns scores `(B, C)` that give the same ranks and the same top as exact scores."""
     rare = lists.pools_BC.size // _RARE
     # All of the top must be exact, so for short lists estimates do not save time.
@@ -173,11 +186,9 @@ def _scores(targets: Targets, queries: QueryBlock, lists: _Lists, broken_B: Bool
     return _masked(targets.exact(queries, lists.pools_BC), lists, broken_B)
 
 
-def _best_of_groups(
-    targets: Targets, queries: QueryBlock, groups: Groups, lists: _Lists, broken_B: Bools
-) -> BestOfGroup:
+def _best_of_groups(targets: Scorer, queries: Block, groups: Groups, lists: _Lists, broken_B: Bools) -> BestOfGroup:
     # All scores are exact, because the best target of every group must be certain.
-    everything_BT = np.tile(np.arange(len(targets.column_T), dtype=np.int32), (len(broken_B), 1))
+    everything_BT = np.tile(np.arange(len(targets), dtype=np.int32), (len(broken_B), 1))
     best = groups.best(targets.exact(queries, everything_BT))
     scores_BC, targets_BC = (np.take_along_axis(each, lists.pools_BC, axis=1) for each in best)
     return BestOfGroup(_masked(scores_BC, lists, broken_B), targets_BC)

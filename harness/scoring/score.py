@@ -4,30 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
 from harness.data.dataset import Dataset, MediaPlace
 from harness.scoring.clustering import clustering_of, is_clustering, judge, labels_of
 from harness.scoring.clusters import clusters_of
+from harness.scoring.exact import slices
 from harness.scoring.groups import Groups
 from harness.scoring.intervals import Clusters
 from harness.scoring.metrics import Metric, QueryRow, Score, summaries
-from harness.scoring.pool import Pool, rank_pool
+from harness.scoring.pool import rank_pool
 from harness.scoring.rank import normalise, rank
 from harness.scoring.ranking import Ranking, RankQuery, TopCandidate
-from harness.types import FloatArray, IndexArray, Item, ModelSpec, ProtocolName, Query, TaskData
+from harness.scoring.reading import Reader, VectorReader, listed_targets, pool_of, read_vectors, shown_scores
+from harness.types import IndexArray, Item, ModelSpec, ProtocolName, Query, TaskData
 
 _HIT = Metric("hit", 1)
+_LATE_QUERIES = 1024
+"""Number of queries in memory that have a vector for every token."""
 _NONE: IndexArray = np.empty(0, dtype=np.int32)
-
-
-class VectorReader(Protocol):
-    """Where vectors are read: the store, or a view of it."""
-
-    def get(self, keys: Sequence[bytes]) -> FloatArray:
-        """Returns the vectors `(n, d)` in the order of `keys`, as an array of the caller's own."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,9 +54,7 @@ class Scored:
         return sum(ranking.tied for ranking in self.rankings)
 
 
-def score(
-    dataset: Dataset, keys: DatasetKeys, store: VectorReader, spec: ModelSpec, *, protocol: ProtocolName
-) -> Scored:
+def score(dataset: Dataset, keys: DatasetKeys, store: Reader, spec: ModelSpec, *, protocol: ProtocolName) -> Scored:
     """Ranks and scores a task from stored vectors. Queries without a vector count as wrong.
 
     A clustering sorts them by their vectors instead. There they are one more cluster.
@@ -99,9 +93,8 @@ def score_rankings(dataset: Dataset, rankings: Sequence[Ranking], *, protocol: P
     )
 
 
-def _clustered(
-    dataset: Dataset, keys: DatasetKeys, store: VectorReader, spec: ModelSpec, protocol: ProtocolName
-) -> Scored:
+def _clustered(dataset: Dataset, keys: DatasetKeys, store: Reader, spec: ModelSpec, protocol: ProtocolName) -> Scored:
+    assert isinstance(store, VectorReader), "a plan of tokens has no clustering"
     vectors = store.get([key for key in keys.queries if key is not None])
     unit = normalise(vectors) if spec.similarity == "cosine" else vectors
     found = clustering_of(labels_of(dataset), np.array([key is not None for key in keys.queries]), vectors, unit)
@@ -127,7 +120,7 @@ def _clustered(
 
 
 def rank_dataset(
-    dataset: Dataset, keys: DatasetKeys, store: VectorReader, spec: ModelSpec, *, top: int = 10
+    dataset: Dataset, keys: DatasetKeys, store: Reader, spec: ModelSpec, *, top: int = 10
 ) -> list[Ranking]:
     """Returns the rankings of all queries, in their order, with targets numbered as in the dataset.
 
@@ -152,14 +145,18 @@ def rank_dataset(
         if keys.queries[index] is not None and len(positives):
             rankable.append(index)
     asked = [queries[index] for index in rankable]
-    vectors = _vectors(store, [keys.queries[index] for index in rankable], spec)
-    pool = _pool(store, [keys.targets[index] for index in usable], spec)
-    if groups or any(len(query.candidates) for query in asked):
-        everything = pool.read(np.arange(pool.size, dtype=np.int32))
-        members = Groups.of([each for each in groups if len(each)]) if groups and asked else None
-        ranked = rank(vectors, everything, asked, groups=members, top=top)
-    else:
-        ranked = rank_pool(vectors, asked, pool, top=top)
+    listed = bool(groups) or any(len(query.candidates) for query in asked)
+    members = Groups.of([each for each in groups if len(each)]) if groups and asked else None
+    pool = pool_of(store, [keys.targets[index] for index in usable], spec)
+    targets = listed_targets(pool, spec) if listed else None
+    ranked: list[Ranking] = []
+    for part in slices(len(asked), _LATE_QUERIES if spec.is_late else max(1, len(asked))):
+        vectors = read_vectors(store, [keys.queries[index] for index in rankable[part]], spec)
+        if targets is None:
+            some = rank_pool(vectors, asked[part], pool, top=top)
+        else:
+            some = rank(vectors, targets, asked[part], groups=members, top=top)
+        ranked += shown_scores(some, vectors, spec)
     rankings = {index: _renumbered(ranking, usable) for index, ranking in zip(rankable, ranked, strict=True)}
     size = int(place.max(initial=-1)) + 1
     every = (rankings.get(index) or _unranked(query, size) for index, query in enumerate(queries))
@@ -214,20 +211,6 @@ def _unranked(query: RankQuery, whole_pool: int) -> Ranking:
     return Ranking(
         query.id, (), (), distinct, query.num_positives, (), len(query.candidates) or whole_pool, grades=query.grades
     )
-
-
-def _pool(store: VectorReader, keys: Sequence[bytes | None], spec: ModelSpec) -> Pool:
-    """Returns targets whose vectors are read from the store when they are needed."""
-
-    def read(indexes: IndexArray) -> FloatArray:
-        return _vectors(store, [keys[index] for index in indexes.tolist()], spec)
-
-    return Pool(len(keys), read, unit=spec.similarity == "cosine")
-
-
-def _vectors(store: VectorReader, keys: Sequence[bytes | None], spec: ModelSpec) -> FloatArray:
-    vectors = store.get([key for key in keys if key is not None])
-    return normalise(vectors, out=vectors) if spec.similarity == "cosine" else vectors
 
 
 def _scores(

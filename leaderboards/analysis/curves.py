@@ -16,7 +16,7 @@ import numpy as np
 from harness.errors import UserError
 from harness.plan import TaskPlan
 from harness.results.verified import Outcomes
-from harness.scoring.score import VectorReader
+from harness.scoring.reading import VectorReader
 from harness.types import FloatArray, ModelSpec, ProtocolName, Scope
 from leaderboards.analysis.paired import Change, change, mean_score
 from leaderboards.analysis.stored import outcomes_of

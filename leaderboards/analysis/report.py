@@ -18,8 +18,20 @@ FORMAT = 1
 """The version of the JSON."""
 
 
+class PlotAxes(TypedDict):
+    """What the axes of a plot of scores show."""
+
+    across: str
+    up: str
+    doubles: bool
+    """Whether equal distances across are equal ratios."""
+
+
+BYTES: PlotAxes = {"across": "bytes of a vector", "up": "score in %, with the 95 % CI of its change", "doubles": True}
+
+
 class PlotSeries(TypedDict):
-    """A line of a plot. A point is the bytes of a vector, the score, and both ends of its interval, in fractions."""
+    """A line of a plot. A point is its place across, the score, and both ends of its interval, in fractions."""
 
     name: str
     points: list[list[float]]
@@ -42,6 +54,7 @@ class AnalysisView(TypedDict):
     sentences: list[str]
     tables: list[TableView]
     plot: list[PlotSeries]
+    axes: PlotAxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +69,7 @@ class Report:
     figures: Mapping[str, object]
     """All figures, for programs. Scores are fractions."""
     plot: tuple[PlotSeries, ...] = field(default=())
+    axes: PlotAxes = field(default_factory=BYTES.copy)
 
 
 def report_json(report: Report) -> str:
@@ -71,6 +85,7 @@ def report_view(report: Report) -> AnalysisView:
         "sentences": list(report.sentences),
         "tables": [_table_view(each) for each in report.tables],
         "plot": list(report.plot),
+        "axes": report.axes,
     }
 
 
@@ -89,7 +104,13 @@ def read_report(path: Path) -> AnalysisView:
 
 def _is_view(value: Mapping[str, object]) -> bool:
     match value:
-        case {"analysis": str(), "sentences": sentences, "tables": list(tables), "plot": list(lines)}:
+        case {
+            "analysis": str(),
+            "sentences": sentences,
+            "tables": list(tables),
+            "plot": list(lines),
+            "axes": {"across": str(), "up": str(), "doubles": bool()},
+        }:
             return _are_texts(sentences) and all(map(_is_table, tables)) and all(map(_is_line, lines))
     return False
 

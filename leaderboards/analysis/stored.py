@@ -19,7 +19,8 @@ from harness.results.result import Result
 from harness.results.verified import Outcomes
 from harness.scoring.clusters import clusters_of
 from harness.scoring.metrics import Metric
-from harness.scoring.score import DatasetKeys, VectorReader, rank_dataset
+from harness.scoring.reading import VectorReader
+from harness.scoring.score import DatasetKeys, rank_dataset
 from harness.types import EvalConfig, FloatArray, ModelSpec, ProtocolName, Task
 
 _MOST_HELD = 1 << 31
@@ -63,7 +64,13 @@ def stored_plan(result: Result, task: Task, spec: ModelSpec, cache: DatasetCache
 
 
 def held(plan: TaskPlan, store: Store, spec: ModelSpec) -> VectorReader:
-    """The vectors of a task, read once if memory allows. Raises UserError if the store lacks some."""
+    """The vectors of a task, read once if memory allows.
+
+    Raises: UserError if the store lacks some, and for a model that has a vector for every token of an item.
+    """
+    if spec.is_late:
+        what = f"{spec.name} has a vector for every token of an item, not one."
+        raise UserError(what, "Leave its results out.")
     missing = store.missing(list(plan.work))
     if missing:
         lacks = f"{store.folder} lacks {counted(len(missing), 'vector')} of {spec.name} on {plan.dataset.task.name}."

@@ -31,7 +31,7 @@ from llave.cli import (
     show,
     train,
 )
-from llave.cli.analysis import agree, contamination, curves, power, sensitivity
+from llave.cli.analysis import agree, contamination, curves, power, seeds, sensitivity
 from llave.cli.flags import FAILED, USER_ERROR, add_speech_flags, complain, is_verbose, speak
 from llave.cli.front import completion, examples, help
 from llave.cli.front.parser import CommandParser
@@ -52,6 +52,7 @@ COMMANDS: Mapping[str, ModuleType] = {
     "contamination": contamination,
     "agree": agree,
     "power": power,
+    "seeds": seeds,
     "embed": embed,
     "models": models,
     "suites": suites,

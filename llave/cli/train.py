@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from harness.encoding.distributed import launched
 from harness.errors import counted
 from harness.files.reading import is_json_lines
-from llave.cli.flags import DONE, add_patience_flag, add_root_flag, console, say
+from llave.cli.flags import DONE, add_patience_flag, add_root_flag, console, positive, say
 
 if TYPE_CHECKING:
     from leaderboards.tables import Table
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ABOUT = "train a model by a recipe"
 _SHOWN = 5
+_COMPARE = "Compare with another way of training over the same seeds: llave seeds {} OTHER"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,6 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="change a setting, such as learning_rate=2e-5; may be repeated (default: the recipe's)",
     )
+    add(
+        "--seeds",
+        type=positive,
+        metavar="N",
+        help="train N times, with the seed and those after it, each in a folder seed-N of --out (default: once)",
+    )
     add("--resume", action="store_true", help="continue from the newest checkpoint in --out, if there is one")
     add("--dry-run", action="store_true", help="check the data, and print the size of the run without training")
     add_patience_flag(group)
@@ -66,30 +73,42 @@ def run(options: argparse.Namespace) -> int:
         from trainers.estimate import estimate
 
         if world.is_main:
-            _show(config, estimate(config, world.size), world.size)
+            _show(config, estimate(config, world.size), world.size, options.seeds)
         return DONE
     from llave.api.console_progress import ProgressBar
     from trainers.train import train
 
-    with ProgressBar(notes) as progress:
-        out = options.out or Path("runs") / config.recipe
-        folder = train(config, out, progress, resume=options.resume, patience=options.patience)
-    say(notes, f"Done: {folder}\n{_next(config, folder)}")
+    out = options.out or Path("runs") / config.recipe
+    runs = {out: config} if options.seeds is None else _seeds(config, out, options.seeds)
+    for place, each in runs.items():
+        with ProgressBar(notes) as progress:
+            folder = train(each, place, progress, resume=options.resume, patience=options.patience)
+        say(notes, f"Done: {folder}")
+    say(notes, _next(config, folder) if options.seeds is None else _COMPARE.format(out))
     return DONE
+
+
+def _seeds(config: TrainingConfig, out: Path, count: int) -> dict[Path, TrainingConfig]:
+    """The runs of several seeds, by their folders. Raises UserError for a seed that is too large."""
+    return {out / f"seed-{seed}": replace(config, seed=seed) for seed in range(config.seed, config.seed + count)}
 
 
 def _next(config: TrainingConfig, folder: Path) -> str:
     """A sentence about what can be done with a checkpoint."""
+    if config.eval_tasks:
+        data = f" --data {config.eval_data}" if config.eval_data else ""
+        return f"Evaluate it: llave run {folder} --tasks {' '.join(config.eval_tasks)}{data}"
     if is_json_lines(Path(config.data)):
         return f"Evaluate it: llave run {folder} --tasks NAMES (`llave tasks` lists them)"
     return f"Evaluate it: llave run {folder} --suite {'demo' if config.data == 'demo' else 'mmeb'}"
 
 
-def _show(config: TrainingConfig, found: Estimate, processes: int) -> None:
+def _show(config: TrainingConfig, found: Estimate, processes: int, seeds: int | None) -> None:
     screen = console()
     screen.print(_pairs_table(found))
     state, activations = _size(found.state_bytes), _size(found.activation_bytes)
     lines = {
+        "runs": f"{seeds:,}, each with another seed" if seeds else "",
         "left out for bad media": f"{counted(len(found.left_out), 'pair')}" if found.left_out else "",
         "steps": f"{found.steps:,}",
         "global batch": f"{counted(config.batch, 'pair')}"

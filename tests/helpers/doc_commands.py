@@ -47,7 +47,7 @@ VERDICTS = ("compare", "doctor", "validate")
 URL = "https://github.com/llave-bench/llave-bench"
 _SHELL = ("cd", "mkdir", "rm")
 _OPTIONS = ("harness.models.dual.options", "harness.models.llave.options", "harness.models.vlm.options")
-_OPTIONS += ("harness.models.endpoints.options",)
+_OPTIONS += ("harness.models.endpoints.options", "harness.models.libraries.sentence_inputs")
 
 
 def arguments(command: Command) -> tuple[str, ...]:
@@ -131,6 +131,9 @@ def _needs(options: argparse.Namespace) -> Iterator[str]:
         return
     if name == "serve":
         yield "an end by Ctrl-C"
+        return
+    if name == "seeds":
+        yield f"the runs of {given['a']} and {given['b']}"
         return
     if name == "push" or given.get("format") == "eval-results":
         yield "a repository or a dataset of the hub"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -53,6 +54,18 @@ class Hashed:
             with open(os.environ["EMBEDDER_LOG"], "a", encoding="utf-8") as file:
                 file.write(json.dumps([feature.data.label for feature in features]) + "\n")
         return np.stack([feature.data.vector for feature in features])
+
+
+class Late(Hashed):
+    """Up to five random directions for each role, text and picture."""
+
+    spec = ModelSpec("late", revision="1", adapter="late/1", similarity="maxsim", several_media="united")
+
+    def embed(self, features: Sequence[Features[Prepared]]) -> list[FloatArray]:
+        return [
+            np.stack([np.roll(row, turn) for turn in range(1 + len(each.data.label) % 5)])
+            for row, each in zip(super().embed(features), features, strict=True)
+        ]
 
 
 class TextOnly(Hashed):
@@ -114,6 +127,24 @@ class Unloadable(Hashed):
         from harness.errors import UserError
 
         raise UserError("The weights are not there.", "Fetch them.")
+
+
+class Talkative(Hashed):
+    """Prints what it does, as some libraries do."""
+
+    spec = _spec("talkative", "text", "image")
+
+    def __init__(self) -> None:
+        super().__init__()
+        sys.stdout.write("loading weights\n")
+
+    def prepare(self, item: Item, role: Role) -> Features[Prepared]:
+        sys.stdout.write("preparing\n")
+        return super().prepare(item, role)
+
+    def embed(self, features: Sequence[Features[Prepared]]) -> FloatArray:
+        sys.stdout.write("embedding\n")
+        return super().embed(features)
 
 
 class Interrupted(Hashed):

@@ -141,6 +141,64 @@ def write_colbert(folder: Path) -> Path:
     return folder / "whole"
 
 
+def write_colpali(folder: Path) -> Path:
+    """Writes a random ColPali as transformers does, without files of sentence-transformers."""
+    import torch
+    from transformers import ColPaliConfig, ColPaliForRetrieval, ColPaliProcessor, PaliGemmaConfig
+    from transformers import SiglipImageProcessorPil as Pictures
+
+    vlm = PaliGemmaConfig(
+        vision_config={"model_type": "siglip_vision_model", **TOWER, "image_size": 32, "patch_size": 16},
+        text_config={
+            "model_type": "gemma",
+            **TOWER,
+            "num_key_value_heads": 2,
+            "head_dim": 8,
+            "vocab_size": len(WORDS) + 1152,  # the processor adds 1,024 places and 128 segments
+            "pad_token_id": 0,
+        },
+        projection_dim=32,
+        image_token_id=WORDS.index("<image>"),
+    )
+    torch.manual_seed(3)
+    ColPaliForRetrieval(ColPaliConfig(vlm_config=vlm, embedding_dim=16)).save_pretrained(folder)
+    pictures = Pictures(size={"height": 32, "width": 32})
+    pictures.image_seq_length = 4
+    reader = _reader(40, additional_special_tokens=["<image>"])
+    ColPaliProcessor(image_processor=pictures, tokenizer=reader).save_pretrained(folder)
+    return folder
+
+
+def write_colqwen(folder: Path) -> Path:
+    """Writes a random ColQwen2 as transformers does, without files of sentence-transformers."""
+    import torch
+    from transformers import ColQwen2Config, ColQwen2ForRetrieval, ColQwen2Processor, Qwen2VLConfig
+    from transformers import Qwen2VLImageProcessorPil as Pictures
+
+    marks = ["<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>"]
+    reader = _reader(80, additional_special_tokens=marks)
+    ids = dict(zip(marks, reader.convert_tokens_to_ids(marks), strict=True))
+    vlm = Qwen2VLConfig(
+        text_config={
+            **TOWER,
+            "num_key_value_heads": 2,
+            "vocab_size": len(WORDS) + len(marks),
+            "pad_token_id": 0,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 2]},
+        },
+        vision_config={"embed_dim": 32, "hidden_size": 32, "depth": 2, "num_heads": 4, "mlp_ratio": 2},
+        image_token_id=ids["<|image_pad|>"],
+        video_token_id=ids["<|video_pad|>"],
+        vision_start_token_id=ids["<|vision_start|>"],
+        vision_end_token_id=ids["<|vision_end|>"],
+    )
+    torch.manual_seed(4)
+    ColQwen2ForRetrieval(ColQwen2Config(vlm_config=vlm, embedding_dim=16)).save_pretrained(folder)
+    pictures = Pictures(size={"shortest_edge": 28 * 28, "longest_edge": 4 * 28 * 28})
+    ColQwen2Processor(image_processor=pictures, tokenizer=reader).save_pretrained(folder)
+    return folder
+
+
 def _image_processor():
     from transformers import CLIPImageProcessorPil
 

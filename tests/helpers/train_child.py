@@ -60,10 +60,12 @@ def in_children(
     kill_rank: int = 0,
     resume: bool = False,
     sharding: Sharding | None = None,
+    layer: str = "Qwen2DecoderLayer",
 ) -> list[int | None]:
     """Trains to the end, or until a process is killed at a step. Returns the exit codes.
 
-    LOST is the code of a process that stopped because another one ended.
+    `layer` is the class whose modules FSDP2 shards, each by itself. LOST is the code of a process that stopped because
+    another one ended.
     """
     os.environ["PYTHONPATH"] = str(ROOT)
     if sharding not in (None, "fsdp2"):
@@ -77,7 +79,9 @@ def in_children(
         launched = processes > 1 or sharding is not None
         environment = {"MASTER_ADDR": "localhost", **together, "LOCAL_RANK": rank} if launched else {}
         at = kill_at if rank == kill_rank else 0
-        made = partial(_work, place, name, tuple(settings), environment, at, resume=resume, sharding=sharding)
+        made = partial(
+            _work, place, name, tuple(settings), environment, at, resume=resume, sharding=sharding, layer=layer
+        )
         children.append(context.Process(target=made))
     for child in children:
         child.start()
@@ -98,6 +102,7 @@ def _work(
     *,
     resume: bool,
     sharding: Sharding | None,
+    layer: str,
 ) -> None:
     import torch
 
@@ -105,19 +110,20 @@ def _work(
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
     torch.set_num_threads(1)
     if sharding == "fsdp2":
-        _fsdp2()
+        _fsdp2(layer)
     elif sharding is not None:
         _zero(place, sharding)
     try:
         train(config(place, *settings), place / name, Fatal(kill_at), resume=resume)
     except RunFailed as error:
         sys.exit(LOST if "Another process" in error.what else FAILED)
-    except UserError:
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
         sys.exit(REFUSED)
     sys.exit(0)
 
 
-def _fsdp2() -> None:
+def _fsdp2(layer: str) -> None:
     """Configures FSDP2 as `accelerate launch` does, which needs a GPU."""
     from accelerate import Accelerator, FullyShardedDataParallelPlugin
     from accelerate.utils import DistributedType
@@ -129,7 +135,7 @@ def _fsdp2() -> None:
             fsdp_version=2,
             reshard_after_forward=True,
             auto_wrap_policy="transformer_based_wrap",
-            transformer_cls_names_to_wrap=["Qwen2DecoderLayer"],
+            transformer_cls_names_to_wrap=[layer],
         )
         return accelerator
 

@@ -120,7 +120,7 @@ def write_place(folder: Path, rows: int = 12) -> Path:
 
 def config(place: Path, *settings: str) -> TrainingConfig:
     """The config of a run on the pairs and the initial checkpoint in a folder."""
-    return override(BASE, [f"data={place / 'data'}", f"model={place / 'begin'}", *settings])
+    return override(override(BASE, [f"data={place / 'data'}", f"model={place / 'begin'}"]), list(settings))
 
 
 def run(place: Path, name: str, *settings: str, resume: bool = False) -> Path:

@@ -14,6 +14,7 @@ from harness.files.paths import cache_dir
 from harness.files.reading import is_json_lines
 from harness.results.numbers import percent
 from harness.types import MEDIA_TOKEN
+from tasks.demo.wordings import WORDINGS, train_file
 from trainers.config import SCRATCH, TrainingConfig
 from trainers.data.bad_media import check_media, damaged_media, refuse_bad, without_bad
 from trainers.data.mmeb_train import RowChoice, Subset, load_subsets
@@ -182,6 +183,8 @@ def _locate(config: TrainingConfig) -> tuple[Path, Path | None]:
 
         folder = ensure_demo(cache_dir() / f"demo-{DEMO_VERSION}")
         return folder / "train", folder / "images"
+    if config.data == WORDINGS:
+        return train_file(), images
     if on_hub(config.data):
         from trainers.data.hub import TrainSource
 

@@ -66,6 +66,8 @@ class AccelerateBackend:
     def __init__(self, accelerator: Accelerator, encoder: nn.Module, config: TrainingConfig) -> None:
         self._accelerator = accelerator
         self._clip = config.max_grad_norm or float("inf")
+        is_sharded = accelerator.distributed_type == DistributedType.FSDP
+        self._scalars = state.with_an_axis(encoder) if is_sharded else frozenset()
         # both in one call, because FSDP2 replaces the parameters that the optimizer holds
         prepared = accelerator.prepare(encoder, adam(encoder, config, config.weight_decay))
         self._encoder: nn.Module = prepared[0]
@@ -105,15 +107,15 @@ class AccelerateBackend:
 
     def state(self) -> dict[str, Tensor]:
         """Trained weights and the optimizer's moments, on the CPU of the main process."""
-        return state.collect(self._encoder, self._optimizer)
+        return state.reshaped(state.collect(self._encoder, self._optimizer), self._scalars, ())
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Restores what `state` returned."""
-        state.restore(self._encoder, self._optimizer, tensors)
+        state.restore(self._encoder, self._optimizer, state.reshaped(tensors, self._scalars, (1,)))
 
     def weights(self) -> dict[str, Tensor]:
         """Every weight by its name in the encoder, on the CPU of the main process."""
-        return state.whole_weights(self._encoder)
+        return state.reshaped(state.whole_weights(self._encoder), self._scalars, ())
 
 
 def adam(module: nn.Module, config: TrainingConfig, decay: float) -> Optimizer:

@@ -96,11 +96,13 @@ def _join_deepspeed(config: TrainingConfig, timeout: timedelta) -> Accelerator:
     on_cpu = not torch.accelerator.is_available()
     if config.device == "cpu" and not on_cpu:
         raise UserError("DeepSpeed would use the GPU of this machine, but device is cpu.", "Leave device out.")
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
     # DeepSpeed calls functions under old names, and each call would warn
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\.distributed")
     group = InitProcessGroupKwargs("gloo", timeout=timeout) if on_cpu else InitProcessGroupKwargs(timeout=timeout)
     try:
-        return Accelerator(
+        accelerator = Accelerator(
             mixed_precision=_precision(config),
             gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
             kwargs_handlers=[group],
@@ -109,6 +111,8 @@ def _join_deepspeed(config: TrainingConfig, timeout: timedelta) -> Accelerator:
         raise UserError(
             f"accelerate refuses the config of DeepSpeed: {error}", "See docs/training.md for one."
         ) from error
+    unset_hf_deepspeed_config()  # else transformers makes sharded networks, before their weights are read and checked
+    return accelerator
 
 
 def _precision(config: TrainingConfig) -> str:

@@ -18,6 +18,7 @@ from torch.nn.functional import normalize
 
 from harness.errors import UserError
 from harness.files.tensors import write_tensors
+from harness.models.checkpoints import TRAINED_ADAPTER
 from harness.models.common import Trainable
 from harness.types import MEDIA_TOKEN, Item, Media
 from trainers.config import NetworkPart, TrainingConfig
@@ -213,7 +214,7 @@ def write_weights(
     """
     embedder.save(folder, plain_weights(weights, config))
     if config.lora_rank:
-        adapter, root = folder / "adapter", _adapted(embedder.network).name
+        adapter, root = folder / TRAINED_ADAPTER, _adapted(embedder.network).name
         write_tensors(adapter / "adapter_model.safetensors", adapter_weights(weights, root))
         targets = sorted({name.partition(".lora_")[0].removeprefix(root) for name in weights if ".lora_" in name})
         _adapter_config(config, targets).save_pretrained(str(adapter))

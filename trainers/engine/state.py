@@ -5,7 +5,7 @@ Imports torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeAlias, cast
 
 import torch
@@ -59,6 +59,23 @@ def join(weights: Mapping[str, Tensor], moments: Moments) -> dict[str, Tensor]:
     for name, kinds in moments.items():
         named |= {f"{_MOMENT}{name}/{kind}": each for kind, each in _tensors(kinds).items()}
     return {name: each.contiguous() for name, each in named.items()}
+
+
+def with_an_axis(module: nn.Module) -> frozenset[str]:
+    """Gives each scalar parameter an axis, without which none can be sharded, and returns their names."""
+    scalars = [name for name, each in module.named_parameters() if each.ndim == 0]
+    for name in scalars:
+        place, _, own = name.rpartition(".")
+        old = module.get_parameter(name)
+        setattr(module.get_submodule(place), own, nn.Parameter(old.detach().reshape(1), old.requires_grad))
+    return frozenset(scalars)
+
+
+def reshaped(tensors: Mapping[str, Tensor], names: Collection[str], shape: tuple[int, ...]) -> dict[str, Tensor]:
+    """The same weights, or those of `join`, where these parameters of one number, and their moments, get this shape."""
+    joined = {f"{_WEIGHT}{name}" for name in names} | {f"{_MOMENT}{name}/{kind}" for name in names for kind in MOMENTS}
+    wanted = joined | {*names}
+    return {name: each.reshape(shape) if name in wanted else each for name, each in tensors.items()}
 
 
 def check(tensors: Mapping[str, Tensor], shapes: Mapping[str, Sequence[int]]) -> None:

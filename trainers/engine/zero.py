@@ -61,6 +61,7 @@ class ZeroBackend:
             # stage 3 gathers weights at each pass through the tower, so all processes make one, whatever their crops
             encoder.network.crops_at_once = sys.maxsize
         self._blank: PreparedItem = encoder.blank
+        self._scalars = state.with_an_axis(encoder)
         optimizer = adam(encoder, config, config.weight_decay)
         self._engine: _DeepSpeedEngine = accelerator.prepare(encoder, optimizer)[0]
         self._is_main: bool = accelerator.is_main_process
@@ -110,7 +111,7 @@ class ZeroBackend:
             if self._is_main:  # so a node's memory has one copy, and not one for each process
                 weights[name] = weight.cpu()
                 moments[name] = {"step": step.clone(), **{kind: each.cpu() for kind, each in kinds.items()}}
-        return state.join(weights, moments)
+        return state.reshaped(state.join(weights, moments), self._scalars, ())
 
     def restore(self, tensors: Mapping[str, Tensor]) -> None:
         """Restores what `state` returned."""
@@ -119,6 +120,7 @@ class ZeroBackend:
 
         self._make_moments()
         shapes = {name: getattr(each, "ds_shape", each.shape) for name, each in self._trainable()}
+        tensors = state.reshaped(tensors, self._scalars, (1,))
         state.check(tensors, shapes)
         weights, moments = state.split(tensors)
         for name, parameter in self._trainable():
@@ -147,7 +149,7 @@ class ZeroBackend:
                     whole = each.to(torch.float32, copy=True)
             if self._is_main:
                 found[name] = whole.cpu()
-        return found
+        return state.reshaped(found, self._scalars, ())
 
     def _trainable(self) -> Iterator[tuple[str, nn.Parameter]]:
         return ((name, each) for name, each in self._engine.module.named_parameters() if each.requires_grad)

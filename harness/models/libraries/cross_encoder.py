@@ -12,18 +12,19 @@ from harness.errors import UserError
 from harness.models.checkpoint_files import opening
 from harness.models.checkpoints import FoundCheckpoint, checkpoint_handle
 from harness.models.common import float_type, plain_text, torch_device
-from harness.models.libraries.late_interaction import is_late_interaction, maxsim
+from harness.models.libraries.late_interaction import maxsim
 from harness.models.libraries.sentence_files import (
     PREFIX,
     check_code,
     check_files,
     find_model,
+    is_late_interaction,
     modalities_of,
     read_configs,
     references,
 )
+from harness.models.libraries.sentence_inputs import token_counter
 from harness.models.libraries.sentence_loading import check_loaded, keep_text_as_text
-from harness.models.libraries.sentence_transformers import token_counter
 from harness.models.weights import count_parameters
 from harness.types import Features, Item, ModelHandle, ModelSettings, ModelSpec, Role
 

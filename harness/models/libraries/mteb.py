@@ -16,9 +16,22 @@ from harness.media.images import open_image
 from harness.models.checkpoint_files import opening
 from harness.models.common import handle, plain_text, torch_device
 from harness.models.libraries.mteb_list import PREFIX, MtebMeta, find_meta, place_of_instructions
+from harness.models.libraries.mteb_video import ClipDecoder
+from harness.models.libraries.parts import embed_parts
 from harness.models.libraries.remote_code import only_code_of
-from harness.models.libraries.sentence_transformers import embed_parts, image_cost, token_counter
-from harness.types import Features, FloatArray, Item, ModelHandle, ModelRow, ModelSettings, ModelSpec, Role, Scalar
+from harness.models.libraries.sentence_inputs import VIDEO_COST, image_cost, token_counter
+from harness.types import (
+    Features,
+    FloatArray,
+    Item,
+    Media,
+    ModelHandle,
+    ModelRow,
+    ModelSettings,
+    ModelSpec,
+    Role,
+    Scalar,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,8 +42,8 @@ if TYPE_CHECKING:
 DTYPE = "chosen by mteb"
 NO_LIMIT = 2**31
 
-Row: TypeAlias = "Mapping[str, str | Image]"
-Batch: TypeAlias = "Mapping[str, Sequence[str | Image]]"
+Row: TypeAlias = "Mapping[str, str | Image | ClipDecoder]"
+Batch: TypeAlias = "Mapping[str, Sequence[str | Image | ClipDecoder]]"
 
 
 class MtebEncoder(Protocol):
@@ -55,7 +68,7 @@ class MtebEncoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MtebInput:
-    """A prepared item: one row of mteb, or one row for each of several images, all with the text."""
+    """A prepared item: one row of mteb, or one row for each of several media, all with the text."""
 
     role: Role
     instruction: str
@@ -95,14 +108,14 @@ class MtebEmbedder:
         self._count = token_counter(inner) if inner else self._guess
 
     def prepare(self, item: Item, role: Role) -> Features[MtebInput]:
-        """Opens images and counts tokens. The cost is in tokens, images included. Raises BadMedia."""
+        """Opens media and counts tokens. The cost is in tokens, media included. Raises BadMedia."""
         instruction = plain_text(item.instruction).strip() if self._by_task else ""
         text = plain_text(item.text if self._by_task else item.full_text)
-        images = [open_image(medium) for medium in item.media]
-        words: Row = {"text": text, "query" if role == "query" else "body": text} if text or not images else {}
-        rows: list[Row] = [{"image": image, **words} for image in images] or [words]
+        media: list[Row] = [_medium_row(medium) for medium in item.media]
+        words: Row = {"text": text, "query" if role == "query" else "body": text} if text or not media else {}
+        rows: list[Row] = [{**medium, **words} for medium in media] or [words]
         tokens = self._count(text)
-        cost = sum(map(image_cost, images)) + min(tokens, self._limit)
+        cost = sum(map(_cost, media)) + min(tokens, self._limit)
         return Features(MtebInput(role, instruction, tuple(rows)), cost, truncated=tokens > self._limit)
 
     def embed(self, features: Sequence[Features[MtebInput]]) -> object:
@@ -142,6 +155,17 @@ class MtebEmbedder:
         return torch.as_tensor(found)
 
 
+def _medium_row(medium: Media) -> Row:
+    """The part of a row that is a medium. Raises BadMedia."""
+    return {"image": open_image(medium)} if medium.kind == "image" else {"video": ClipDecoder(medium)}
+
+
+def _cost(row: Row) -> int:
+    """The cost of a medium in tokens."""
+    image = row.get("image")
+    return VIDEO_COST if image is None else image_cost(cast("Image", image))
+
+
 def _columns(rows: Sequence[Row]) -> Batch:
     return {key: [row[key] for row in rows] for key in rows[0]}
 
@@ -154,7 +178,7 @@ def _task(modalities: Sequence[str], prompt: Mapping[str, str] | None) -> object
         name="llave-bench",
         description="Items of any task of llave-bench.",
         dataset={"path": "llave-bench", "revision": "1"},
-        type="Any2AnyRetrieval" if "image" in modalities else "Retrieval",
+        type="Retrieval" if tuple(modalities) == ("text",) else "Any2AnyRetrieval",
         modalities=list(modalities),
         eval_langs=["eng-Latn"],
         main_score="ndcg_at_10",
@@ -210,6 +234,8 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
     }
     if "image" in meta.modalities:
         options |= {"torchvision": library_version("torchvision"), "several images": "mean of unit vectors"}
+    if "video" in meta.modalities:
+        options |= {"frames": "chosen by mteb", "frame_order": "kept"}
     if settings.trust_remote_code:
         options["remote_code"] = revision
     elif meta.loader_kwargs.get("trust_remote_code"):
@@ -217,14 +243,15 @@ def _open(name: str, settings: ModelSettings) -> ModelHandle:
             f"{name} brings its own code, which is not run.",
             f"Read it at https://huggingface.co/{meta.name}/tree/{revision}, then allow it with --trust-remote-code.",
         )
+    modalities = tuple(kind for kind in ("text", "image", "video") if kind in meta.modalities)
     spec = ModelSpec(
         PREFIX + meta.name,
         revision=revision,
         adapter="mteb/1",
         dtype=DTYPE,
         options=options,
-        modalities=tuple(kind for kind in ("text", "image") if kind in meta.modalities),
-        several_media="mean" if "image" in meta.modalities else None,
+        modalities=modalities,
+        several_media=None if modalities == ("text",) else "mean",
         similarity="dot" if meta.similarity_fn_name == "dot" else "cosine",
     )
     return handle(spec, lambda: MtebEmbedder(spec, meta, device))
@@ -234,7 +261,7 @@ ROWS = (
     ModelRow(
         PREFIX,
         "any dense model that mteb lists: NAME as mteb writes it",
-        ("text", "image"),
+        ("text", "image", "video"),
         _open,
         "documented: the library's own vectors, of MiniLM and of small random CLIP and LLaVA",
         several_media=("mean",),

@@ -7,15 +7,15 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 from harness.errors import UserError
 from harness.media.places import walk
 from harness.models.checkpoint_files import ADAPTER_CONFIG, JsonFile, opening, read_json
-from harness.models.checkpoints import FoundCheckpoint, find_checkpoint, holds_no_model
+from harness.models.checkpoints import TRAINED_ADAPTER, TRAINING, FoundCheckpoint, find_checkpoint, holds_no_model
 from harness.models.network_config import check_depth, check_dtypes
 from harness.models.weights import weight_sizes
-from harness.types import SeveralMedia
+from harness.types import SeveralMedia, Similarity
 
 PREFIX = "sentence-transformers/"
 _FILES = ("*config*.json", "modules.json")
@@ -25,6 +25,10 @@ _FOREIGN = re.compile(r'"([^"\s]+--[\w.]+\.\w+)"')
 _BASE = "base_model_name_or_path"
 _REFERENCES = (_BASE, "tokenizer_name_or_path")
 """Keys under which a configuration names another model. Others, such as `_name_or_path`, only say where it is from."""
+_PROCESSORS = ("processor_config.json", "preprocessor_config.json")
+_LATE_TYPES = ("MultiVectorEncoder", "ColBERT")
+_LATE = re.compile(r"HF_ColBERT|Col\w+ForRetrieval")
+"""Architectures of late interaction in config.json."""
 _WIDTHS = ("out_features", "embedding_dimension", "word_embedding_dimension")
 
 Configs: TypeAlias = Mapping[Path, Mapping[str, object]]
@@ -38,8 +42,12 @@ def find_model(name: str) -> FoundCheckpoint:
 
 
 def read_configs(folder: Path) -> Configs:
-    """Reads every configuration file that holds an object. Raises UserError for one that cannot be read."""
-    found = {path: read_json(path) for path in _files(folder, "*config*.json")}
+    """Reads every configuration file that holds an object. Raises UserError for one that cannot be read.
+
+    That of an adapter beside the merged weights of our trainer's checkpoint is left out: its base is not needed.
+    """
+    merged = folder / TRAINED_ADAPTER if (folder / TRAINING).is_file() else None
+    found = {path: read_json(path) for path in _files(folder, "*config*.json") if path.parent != merged}
     for path in found:
         if path.name == "config.json":
             check_dtypes(path, found[path], plain=True)
@@ -87,40 +95,58 @@ def references(checkpoint: FoundCheckpoint, configs: Configs) -> list[FoundCheck
     return found
 
 
+def is_late_interaction(configs: Configs) -> bool:
+    """Whether the files are of a model with a vector for every token, in any layout that the library loads.
+
+    These are its own, PyLate's, ColBERT's, and those that transformers names like `ColPaliForRetrieval`.
+    """
+    return any(
+        fields.get("model_type") in _LATE_TYPES
+        if path.name == "config_sentence_transformers.json"
+        else _LATE.search(str(fields.get("architectures"))) is not None
+        for path, fields in configs.items()
+    )
+
+
 def modalities_of(configs: Configs) -> tuple[str, ...]:
-    """Returns the kinds of items that the model takes, `text` and perhaps `image`.
+    """Returns the kinds of items that the model takes: `text`, and perhaps `image` and `video`.
 
     They are read from the files, because a finished result must be found without loading the model. Newer models
-    declare them; for the others the settings of an image processor decide. Loading checks them.
+    declare them; for the others the settings of processors decide. Loading checks them.
     """
     declared = [config["modality_config"] for config in configs.values() if "modality_config" in config]
     if declared:
-        sees_images = any("image" in kinds for kinds in declared if isinstance(kinds, dict))
-    else:
-        processors = [
-            configs[path] for path in configs if path.name in ("processor_config.json", "preprocessor_config.json")
-        ]
-        sees_images = any(key.startswith("image_") for config in processors for key in config)
-    return ("text", "image") if sees_images else ("text",)
+        sees = {kind for kinds in declared if isinstance(kinds, dict) for kind in ("image", "video") if kind in kinds}
+        return ("text", *sorted(sees))
+    processors = [config for path, config in configs.items() if path.name in _PROCESSORS]
+    images = any(key.startswith("image_") for config in processors for key in config)
+    videos = any(path.name.startswith("video_") for path in configs) or any(
+        "video_processor" in each for each in processors
+    )
+    return ("text", *("image",) * images, *("video",) * videos)
 
 
 def several_media_of(folder: Path, configs: Configs) -> SeveralMedia | None:
-    """Returns what the model does with several images; None if it takes none.
+    """Returns what the model does with several media; None if it takes none.
 
-    A model that takes messages of a chat has the images in their places. Of others each image has a vector. Newer
-    models declare it; for the others a chat template decides, as in the library.
+    A model that takes messages of a chat has the media in their places. Of others each medium has a vector, or all its
+    vectors. Newer models declare it; for the others a chat template decides, as in the library.
     """
-    if "image" not in modalities_of(configs):
+    if modalities_of(configs) == ("text",):
         return None
     declared = [kinds for config in configs.values() if isinstance(kinds := config.get("modality_config"), dict)]
     chats = any("chat_template" in config for config in configs.values()) or any(folder.rglob("chat_template.*"))
-    return "interleaved" if (any("message" in kinds for kinds in declared) if declared else chats) else "mean"
+    if any("message" in kinds for kinds in declared) if declared else chats:
+        return "interleaved"
+    return "united" if is_late_interaction(configs) else "mean"
 
 
-def similarity_of(name: str, folder: Path, configs: Configs) -> Literal["cosine", "dot"]:
+def similarity_of(name: str, folder: Path, configs: Configs) -> Similarity:
     """Returns how the model's vectors are compared. Raises UserError for a way that is not supported here."""
-    found = configs.get(folder / "config_sentence_transformers.json", {}).get("similarity_fn_name") or "cosine"
-    if found not in ("cosine", "dot"):
+    found = configs.get(folder / "config_sentence_transformers.json", {}).get("similarity_fn_name")
+    if is_late_interaction(configs):
+        return "meanmaxsim" if found == "meanmaxsim" else "maxsim"  # older files say how single vectors are compared
+    if found not in ("cosine", "dot", None, ""):
         what = f"{name} is compared by {found} distance (config_sentence_transformers.json)."
         raise UserError(what, "Choose a model that is compared by cosine or dot product.")
     return "dot" if found == "dot" else "cosine"

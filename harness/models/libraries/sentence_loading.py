@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from harness.errors import UserError
 from harness.models.checkpoint_files import opening
@@ -16,29 +16,44 @@ from harness.types import ModelSpec
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
 
+M = TypeVar("M", "SentenceTransformer", "MultiVectorEncoder")
 _FROM_FILE = "_is_hf_initialized"
 _HINT = """A model with its own code needs --trust-remote-code: docs/models-other.md.
 For a model that needs torchvision, write your own class: docs/add-a-model.md."""
 
 
 def load_model(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> SentenceTransformer:
-    """Loads the model. Raises UserError if it is damaged, or if its files promised something else."""
+    """Loads a model of single vectors. Raises UserError if it is damaged, or if its files promised something else."""
+    model = read_model(spec, checkpoint, device)
+    _admit(model, spec, checkpoint)
+    return model
+
+
+def load_late(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> MultiVectorEncoder:
+    """Loads a model of late interaction. Raises UserError as `load_model` does."""
+    from sentence_transformers import MultiVectorEncoder
+
+    model = _read(MultiVectorEncoder, spec, checkpoint, device)
+    _admit(model, spec, checkpoint)
+    return model
+
+
+def _admit(model: SentenceTransformer | MultiVectorEncoder, spec: ModelSpec, checkpoint: FoundCheckpoint) -> None:
     import torch
 
-    dtype, location = getattr(torch, spec.dtype), _location(checkpoint)
-    model = read_model(spec, checkpoint, device)
     check_loaded(checkpoint, model)
     keep_text_as_text(model)
     if model.transformers_model is None:
-        model.to(dtype)  # modules without a network of transformers ignore `model_kwargs`
-    modalities = {"text", "image"}.intersection(model.modalities)
+        model.to(getattr(torch, spec.dtype))  # modules without a network of transformers ignore `model_kwargs`
+    # Files of older models do not always say that they take videos.
+    wanted = {"text", "image", *spec.modalities}
+    modalities = {kind for kind in model.modalities if kind in wanted}
     if modalities != set(spec.modalities) or model.similarity_fn_name != spec.similarity:
         raise UserError(
-            f"The files of {location} promise {', '.join(spec.modalities)} and {spec.similarity} similarity; "
-            f"loaded, it has {', '.join(sorted(modalities))} and {model.similarity_fn_name}.",
+            f"The files of {_location(checkpoint)} promise {', '.join(spec.modalities)} and {spec.similarity} "
+            f"similarity; loaded, it has {', '.join(sorted(modalities))} and {model.similarity_fn_name}.",
             "Compare config.json and processor_config.json, or load it in your own class: docs/add-a-model.md.",
         )
-    return model
 
 
 def _location(checkpoint: FoundCheckpoint) -> str:
@@ -47,13 +62,18 @@ def _location(checkpoint: FoundCheckpoint) -> str:
 
 def read_model(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> SentenceTransformer:
     """The model as the library reads it. Raises UserError if it is damaged."""
-    import torch
     from sentence_transformers import SentenceTransformer
+
+    return _read(SentenceTransformer, spec, checkpoint, device)
+
+
+def _read(kind: type[M], spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> M:
+    import torch
 
     location = _location(checkpoint)
     hint = f"Compare {', '.join(check_files(checkpoint.folder))} with where they came from. {_HINT}"
     with opening(Path(location), "a model that sentence-transformers can load", hint):
-        return SentenceTransformer(
+        return kind(
             location,
             revision=checkpoint.commit,
             device=device,
@@ -65,8 +85,13 @@ def read_model(spec: ModelSpec, checkpoint: FoundCheckpoint, device: str) -> Sen
 def keep_text_as_text(model: SentenceTransformer | CrossEncoder | MultiVectorEncoder) -> None:
     """Makes the tokenizer read `[SEP]` or `<|endoftext|>` in a text as text.
 
-    A model whose own prompts or messages are written with special tokens keeps the rule of the library.
+    A model whose own prompts or messages are written with special tokens keeps the rule of the library. So does one of
+    late interaction that sees images, because its processor writes them too.
     """
+    from sentence_transformers import MultiVectorEncoder
+
+    if isinstance(model, MultiVectorEncoder) and "image" in model.modalities:
+        return
     special = getattr(model.tokenizer, "all_special_tokens", [])
     written = any(token in prompt for token in special for prompt in model.prompts.values() if prompt)
     if special and not written and "message" not in model.modalities:

@@ -1,5 +1,5 @@
 // Analyses: each is a part of the page with its sentences, a plot and tables. Their text may come from files.
-const PARTS = new Map([["curves", "Curves"], ["agree", "Agreement"], ["contamination", "Contamination"], ["sensitivity", "Sensitivity"], ["power", "Power"]]);
+const PARTS = new Map([["curves", "Curves"], ["agree", "Agreement"], ["contamination", "Contamination"], ["sensitivity", "Sensitivity"], ["power", "Power"], ["seeds", "Seeds"]]);
 const LOOKS = 4;  // of lines, as in page.css
 const linePlots = [];
 
@@ -47,7 +47,7 @@ function linesBy(lines) {
     const at = line.name.lastIndexOf(", ");
     const group = at < 0 ? line.name : line.name.slice(0, at);
     if (!groups.has(group)) groups.set(group, []);
-    groups.get(group).push({ name: line.name.slice(at < 0 ? 0 : at + 2), points: line.points.filter(([x]) => x > 0) });
+    groups.get(group).push({ name: line.name.slice(at < 0 ? 0 : at + 2), points: line.points });
   }
   return groups;
 }
@@ -63,7 +63,7 @@ function lineLegend(lines) {
   });
 }
 
-function lineOfPlot({ name, points: all }, x, y, look) {
+function lineOfPlot({ name, points: all }, x, y, look, what) {
   const at = (value) => y.scale(100 * value).toFixed(1);
   const path = all.map(([bytes, score], index) => `${index ? "L" : "M"}${x.scale(bytes).toFixed(1)} ${at(score)}`).join("");
   const band = [...all.map(([bytes, , low]) => [bytes, low]), ...all.toReversed().map(([bytes, , , high]) => [bytes, high])];
@@ -71,27 +71,27 @@ function lineOfPlot({ name, points: all }, x, y, look) {
     drawn("path", { class: `band s${look}`, d: `${band.map(([bytes, end], index) => `${index ? "L" : "M"}${x.scale(bytes).toFixed(1)} ${at(end)}`).join("")}Z` }),
     drawn("path", { class: `line s${look}`, d: path }),
     ...all.map(([bytes, score, low, high]) => drawn("circle", { class: `point s${look}`, cx: x.scale(bytes), cy: y.scale(100 * score), r: 3.5,
-      "data-help": `${name}, ${bytes.toLocaleString("en")} bytes: ${percent(score)} [${percent(low)}, ${percent(high)}]` })),
+      "data-help": `${name}, ${what} ${bytes.toLocaleString("en")}: ${percent(score)} [${percent(low)}, ${percent(high)}]` })),
   ];
 }
 
-function linePlot(lines, name) {
+function linePlot(lines, name, { across, up, doubles }) {
   const groups = linesBy(lines);
   const select = make("select", {});
   choices(select, [...groups.keys()].map((group) => [group, group]));
   const drawing = drawn("svg", { role: "img" });
   const draw = () => {
-    const chosen = groups.get(select.value).filter((line) => line.points.length);
+    const chosen = groups.get(select.value).map((line) => ({ ...line, points: line.points.filter(([x]) => x > 0 || !doubles) })).filter((line) => line.points.length);
     const flat = chosen.flatMap((line) => line.points);
     if (!flat.length) return;
     const size = { width: Math.max(280, drawing.parentElement.clientWidth), height: isPhone() ? 320 : 380 };
-    const x = scaleOf(flat.map(([bytes]) => bytes), EDGE.left, size.width - EDGE.right, true, isPhone() ? 5 : 8);
+    const x = scaleOf(flat.map(([bytes]) => bytes), EDGE.left, size.width - EDGE.right, doubles, isPhone() ? 5 : 8);
     const y = scaleOf(flat.flatMap(([, ...ends]) => ends.map((end) => 100 * end)), size.height - EDGE.bottom, EDGE.top, false, 8);
     drawing.setAttribute("viewBox", `0 0 ${size.width} ${size.height}`);
     drawing.style.height = `${size.height}px`;
-    drawing.setAttribute("aria-label", `Score by bytes of a vector: ${select.value}. The table has the values.`);
-    drawing.replaceChildren(...axes(x, y, size, "bytes of a vector (log scale)", { head: "score" }), ...lineLegend(chosen),
-      ...chosen.flatMap((line, index) => lineOfPlot(line, x, y, index % LOOKS)));
+    drawing.setAttribute("aria-label", `Score by ${across}: ${select.value}.`);
+    drawing.replaceChildren(...axes(x, y, size, doubles ? `${across} (log scale)` : across, { head: "score" }), ...lineLegend(chosen),
+      ...chosen.flatMap((line, index) => lineOfPlot(line, x, y, index % LOOKS, across)));
   };
   select.addEventListener("change", draw);
   linePlots.push(draw);
@@ -99,20 +99,20 @@ function linePlot(lines, name) {
   button.addEventListener("click", () => saveSvg(drawing, name));
   return make("figure", {}, make("div", { className: "controls" }, make("label", {}, "Lines ", select)),
     make("div", { className: "plot free" }, drawing), make("p", { className: "actions" }, button),
-    make("figcaption", { textContent: "Bands are the 95 % CI of the change against full width, around its score." }));
+    make("figcaption", { textContent: up }));
 }
 
 const drawLines = () => linePlots.forEach((draw) => draw());
 
 function startAnalyses() {
-  data.analyses.forEach(({ analysis, origin, sentences, tables, plot }, index) => {
+  data.analyses.forEach(({ analysis, origin, sentences, tables, plot, axes: shown }, index) => {
     const id = `analysis-${index}`;
     const title = PARTS.get(analysis) ?? analysis;
     get("to-notes").before(make("a", { href: `#${id}`, textContent: title }));
     get("notes").before(make("section", { id, "aria-labelledby": `${id}-head` },
       make("h2", { id: `${id}-head`, tabIndex: -1, textContent: title }),
       ...sentences.map((textContent) => make("p", { textContent })),
-      plot.length ? linePlot(plot, `${analysis}-plot`) : null,
+      plot.length ? linePlot(plot, `${analysis}-plot`, shown) : null,
       ...tables.map((table) => analysisTable(table, analysis)),
       origin ? make("p", { className: "hint", textContent: `From the file ${origin}.` }) : null));
   });

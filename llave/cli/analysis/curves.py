@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     report = curve_report(curves)
     print_report(report, options)
     if options.plot:
-        plot(report.plot, options.plot)
+        plot(report, options.plot)
         say(console(stderr=True), f"Plot: {options.plot.resolve()}")
     return DONE
 

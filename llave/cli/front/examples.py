@@ -69,9 +69,14 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         Example("llave power --baseline old --against new", "from the differences of two models"),
         Example("llave power --baseline old --runs seed-1 seed-2 seed-3", "how many seeds"),
     ),
+    "seeds": (
+        Example("llave seeds runs/demo-text-infonce runs/demo-text", "two recipes over their seeds"),
+        Example("llave seeds runs/a runs/b --plot learning.png", "with a plot of the learning curves"),
+        Example("llave seeds runs/a runs/b --format json", "the differences of every seed"),
+    ),
     "train": (
         Example("llave train demo", "a small LLaVE, in a minute on a CPU"),
-        Example("llave train demo --set max_steps=100 -o runs/short", "with another setting"),
+        Example("llave train demo-text --seeds 3", "three runs of a recipe, each with another seed"),
         Example("llave train llave-2b -d MMEB-train --dry-run", "the size of a run, before it is paid for"),
     ),
     "doctor": (

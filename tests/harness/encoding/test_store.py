@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from harness.encoding import store_file
 from harness.encoding.store import Store
-from harness.encoding.store_file import FORMAT
+from harness.encoding.store_file import FORMAT, TOKENS_FORMAT
 from harness.errors import UserError
 from harness.identity import fingerprint
 from harness.types import ModelSpec
@@ -243,7 +243,8 @@ def test_a_file_whose_making_was_cut_short_is_as_good_as_new(
     tmp_path: Path, done: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch, Store(tmp_path, SPEC) as cut:
-        patch.setattr(store_file, "_SCHEMA", (*store_file._SCHEMA[:done], "SELECT no_such_function()"))
+        cut_short = (*store_file._SCHEMAS[FORMAT][:done], "SELECT no_such_function()")
+        patch.setattr(store_file, "_SCHEMAS", {FORMAT: cut_short})
         with pytest.raises(UserError, match="no_such_function"):
             cut.check_writable()
     with Store(tmp_path, SPEC) as store:
@@ -271,8 +272,8 @@ def test_a_newer_format_is_refused_with_the_remedy(tmp_path: Path) -> None:
         old.put(keys(1), vectors(1))
         path = old.folder / files(old)[0]
     with sqlite3.connect(path) as connection:
-        connection.execute(f"PRAGMA user_version = {FORMAT + 1}")
-        connection.execute(f"PRAGMA application_id = {store_file._APPLICATION + FORMAT + 1}")
+        connection.execute(f"PRAGMA user_version = {TOKENS_FORMAT + 1}")
+        connection.execute(f"PRAGMA application_id = {store_file._APPLICATION + TOKENS_FORMAT + 1}")
     connection.close()
     for work in (Store.width, Store.check_writable):
         with Store(tmp_path, SPEC) as store, pytest.raises(UserError, match="newer version") as caught:

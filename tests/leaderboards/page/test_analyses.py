@@ -67,7 +67,7 @@ def test_whatever_is_wrong_in_a_file_is_said(board, tmp_path):
     path = tmp_path / "curves.json"
     table, line = whole["tables"][0], whole["plot"][0]
     parents = [(whole, key) for key in whole if key != "figures"]
-    parents += [(table, key) for key in table] + [(line, key) for key in line]
+    parents += [(part, key) for part in (table, line, whole["axes"]) for key in part]
     parents += [(table["rows"], 0), (table["rows"][0], 1), (table["rows"][0][1], 0), (line["points"], 0)]
     for parent, key in parents:
         kept = parent[key]
@@ -80,7 +80,7 @@ def test_whatever_is_wrong_in_a_file_is_said(board, tmp_path):
             found, warnings = analyses_of(replace(board, entries=()), [path])
             assert len(found) + len(warnings) <= 1
             for each in found:  # what is of the right type is shown
-                assert set(each) == {"analysis", "sentences", "tables", "plot", "origin"}
+                assert set(each) == {"analysis", "sentences", "tables", "plot", "axes", "origin"}
                 assert all(len(row) == len(table["columns"]) for table in each["tables"] for row in table["rows"])
             parent[key] = kept
 

@@ -71,6 +71,7 @@ COMMANDS = {
     },
     "agree": {"MODEL", "--results", "--queries", "-f", "--format", "--save"},
     "power": {"--baseline", "--difference", "--power", "--against", "--runs", "-f", "--format", "--save"},
+    "seeds": {"A", "B", "--plot", "-f", "--format", "--save"},
     "train": {
         "RECIPE",
         "--allow-root",
@@ -80,6 +81,7 @@ COMMANDS = {
         "-o",
         "--out",
         "--set",
+        "--seeds",
         "--resume",
         "--dry-run",
         "--patience",
@@ -360,6 +362,13 @@ class TestOutput:
         values = [place.result(task).main.value for task in ("Colour", "Find", "Match")]
         assert (overall["name"], overall["missing"]) == ("overall", [])
         assert overall["value"] == pytest.approx(sum(values) / 3)
+
+    def test_what_a_model_prints_is_a_message(self, llave, tiny, place):
+        talkative = "tests.helpers.embedders:Talkative"
+        done = llave("run", talkative, "--data", tiny.data, "--tasks", "Find", "--json", "--workers", 2, *place.flags)
+        assert len(json.loads(done.out)["results"]) == 1
+        assert {"loading weights", "preparing", "embedding"} <= {*done.err.splitlines()}
+        assert json.loads(llave("doctor", talkative, "--json").out)["findings"]
 
     def test_lists_as_json(self, llave):
         tasks = json.loads(llave("tasks", "--suite", "mmeb", "--json").out)

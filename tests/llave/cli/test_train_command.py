@@ -146,20 +146,17 @@ def test_an_old_name_of_a_setting_is_noted_once_and_only_by_the_main_process(
 
 
 def test_the_command_that_is_printed_after_ctrl_c_goes_on(mine, tmp_path: Path):
-    """Whether a checkpoint was written before or not, and however often it is stopped."""
     out = tmp_path / "out, with a space"
-    settings = ("--set", "max_steps=40", "--set", "save_steps=2")
-    command = ["llave", "train", *map(str, (*mine, "--out", out, *settings))]
-    for checkpoint in ("checkpoint-2", "checkpoint-6"):
-        stopped = _stopped(command, out / checkpoint)
-        assert "Traceback" not in stopped
-        command = shlex.split(stopped.splitlines()[-1])
-        assert command[-1] == "--resume"
+    settings = ("--set", "max_steps=16", "--set", "save_steps=2")
+    stopped = _stopped(["llave", "train", *map(str, (*mine, "--out", out, *settings))], out / "checkpoint-2")
+    assert "Traceback" not in stopped
+    command = shlex.split(stopped.splitlines()[-1])
+    assert command[-1] == "--resume"
     done = _start(command)
     said = done.communicate(timeout=240)[1]
     assert done.returncode == 0, said
     assert "Resuming from" in said
-    assert (out / "checkpoint-40").is_dir()
+    assert (out / "checkpoint-16").is_dir()
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[str]:

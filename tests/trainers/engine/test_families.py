@@ -18,8 +18,8 @@ from harness.models import open_model
 from harness.types import Features, Item, ModelSettings, ModelSpec
 from tests.helpers import llave_files, training_files
 from tests.helpers.families import FAMILIES, model_of, write_family
-from tests.helpers.train_child import in_children
-from tests.helpers.training_files import BASE, COLOURS, Recorder, run, weights, write_pairs
+from tests.helpers.train_child import Sharding, in_children
+from tests.helpers.training_files import BASE, COLOURS, Recorder, run
 from trainers.config import TrainingConfig, override
 from trainers.data.loader import BatchLoader, PreparedItems, SubBatch
 from trainers.data.training_data import load_training_data
@@ -156,6 +156,9 @@ def test_adapters_are_merged_and_peft_opens_them_without_us(family: str, place: 
     made.encoder.eval()
     with torch.no_grad():
         trained = made.encoder(made.part.items)
+    config = folder / "adapter" / "adapter_config.json"
+    elsewhere = json.loads(config.read_text()) | {"base_model_name_or_path": "nobody/nowhere"}
+    config.write_text(json.dumps(elsewhere))  # the merged weights do not need it
     handle = open_model(str(folder), ModelSettings("cpu", "float32"))
     torch.testing.assert_close(vectors(handle, made.part.items), trained, atol=1e-5, rtol=0)
     again = open_start(made.config, place / "start").load()
@@ -179,6 +182,8 @@ def test_the_score_in_training_is_the_score_of_the_checkpoint(family: str, place
     line = ("run", folder, "--data", data, "--out", tmp_path / "o", "--store", tmp_path / "s", "--device", "cpu")
     (offline,) = json.loads(llave(*line, "--json", "--dtype", "float32").out)["results"]
     assert offline["metrics"][offline["main_metric"]]["value"] == scored
+    assert offline["model"]["training"]["settings"]["seed"] == given.seed
+    assert (offline["model"]["step"], offline["model"]["name"].endswith(f"run/{folder.name}")) == (2, True)
 
 
 def test_the_libraries_open_a_checkpoint_without_us(family: str, place: Path, tmp_path: Path):
@@ -208,16 +213,27 @@ def test_the_libraries_open_a_checkpoint_without_us(family: str, place: Path, tm
         assert torch.equal(state[name], each), name
 
 
-def test_two_processes_train_a_dual_encoder_as_one_does(tmp_path: Path):
-    """Some groups of items have no text, and others no image, so the blank item takes their part."""
-    FAMILIES["clip"].write(tmp_path / "begin")
-    write_pairs(tmp_path / "data")
-    settings = ["max_steps=2", "learning_rate=1e-4", "micro_batch=2", "hard_negatives=true"]
-    assert in_children(tmp_path, "two", settings, processes=2) == [0, 0]
-    one, two = weights(run(tmp_path, "one", *settings)), weights(tmp_path / "two" / "checkpoint-2")
-    for name, each in one.items():
-        if not name.endswith("k_proj.bias"):  # no softmax depends on it, so its gradient is made of rounding errors
-            torch.testing.assert_close(each, two[name], atol=2e-5, rtol=0, msg=name)
+LAYERS = {"clip": "CLIPEncoderLayer", "qwen3-vl": "Qwen3VLTextDecoderLayer", "sentence text": "BertLayer"}
+TOGETHER = [(name, sharding) for name in LAYERS for sharding in (None, "fsdp2", "zero3")]
+
+
+@pytest.mark.parametrize(
+    ("name", "sharding"),
+    [case if case == ("clip", None) else pytest.param(*case, marks=pytest.mark.exhaustive) for case in TOGETHER],
+)
+def test_two_processes_train_as_one_does(name: str, sharding: Sharding | None, tmp_path: Path):
+    """Some groups of items of a dual encoder have no text, and others no image, so the blank item takes their part."""
+    if sharding == "zero3":
+        pytest.importorskip("deepspeed", reason="llave-bench[deepspeed] is not installed")
+    place = write_family(tmp_path / "place", name)
+    settings = [f"model={model_of(place, name)}", f"data={place / 'data.jsonl'}", "max_steps=2", "learning_rate=1e-4"]
+    settings += ["micro_batch=2", "hard_negatives=true"]
+    assert in_children(place, "two", settings, processes=2, sharding=sharding, layer=LAYERS[name]) == [0, 0]
+    run(place, "one", *settings)
+    one, two = (load_file(next(place.glob(f"{each}/checkpoint-2/**/model.safetensors"))) for each in ("one", "two"))
+    for key, each in one.items():
+        if not key.endswith(("k_proj.bias", "key.bias")):  # no softmax depends on it: its gradient is rounding alone
+            torch.testing.assert_close(each, two[key], atol=2e-5, rtol=0, msg=key)
 
 
 class Own(torch.nn.Module):

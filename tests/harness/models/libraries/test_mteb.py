@@ -10,18 +10,23 @@ import numpy as np
 import pytest
 
 from harness.errors import UserError
+from harness.media.video import read_frames
 from harness.models.libraries import mteb as adapter
 from harness.models.libraries import mteb_list
 from harness.types import MEDIA_TOKEN, Item, Media, ModelSettings
+from tests.helpers.clips import write_clip
 from tests.helpers.sentence_files import (
     COMMIT,
     embed,
     opened_pictures,
     refuse_connections,
-    write_clip,
     write_llava,
     write_pictures,
 )
+from tests.helpers.sentence_files import (
+    write_clip as write_two_towers,
+)
+from tests.helpers.watcher import write_watcher
 
 pytestmark = pytest.mark.skipif(find_spec("mteb") is None, reason="mteb is not installed")
 WORDY = "a red cube on the left"
@@ -39,7 +44,7 @@ def minilm() -> Path:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory) -> Path:
-    return write_clip(tmp_path_factory.mktemp("models") / "tiny-clip")
+    return write_two_towers(tmp_path_factory.mktemp("models") / "tiny-clip")
 
 
 @pytest.fixture(scope="module")
@@ -294,3 +299,49 @@ def test_code_of_a_checkpoint_is_kept_out_whatever_the_loader_trusts(listed, min
     other = listed("elsewhere", load, revision="f" * 40)
     with pytest.raises(UserError, match="not of the pinned commit"):
         opened(other.name, trust_remote_code=True).load()
+
+
+def test_videos_have_the_frames_that_mteb_chooses_read_by_our_reader(listed, tmp_path, monkeypatch):
+    pytest.importorskip("sentence_transformers")
+    pytest.importorskip("av")
+    from mteb.models.modality_collators import VideoCollator, frame_indices
+    from sentence_transformers import SentenceTransformer
+
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "modules"))
+    folder = write_watcher(tmp_path / "watcher", "text", "image", "video", "image+text", "text+video")
+    library = SentenceTransformer(str(folder), device="cpu", trust_remote_code=True)
+
+    class Wrapper:
+        mteb_model_meta = None
+
+        def encode(self, inputs, *, prompt_type, batch_size, **_):
+            if "video" in inputs.dataset.features:
+                inputs.collate_fn = VideoCollator(target_sampling_rate=16000, num_frames=5)
+            batch = next(iter(inputs))
+            keys = [key for key in ("video", "image", "text") if key in batch]
+            rows = [dict(zip(keys, values, strict=True)) for values in zip(*(batch[key] for key in keys), strict=True)]
+            return library.encode(rows, prompt_name=prompt_type.value, convert_to_tensor=True)
+
+        def similarity(self, one, two):
+            from sentence_transformers.util import cos_sim
+
+            return cos_sim(one, two)
+
+        def similarity_pairwise(self, one, two): ...
+
+    meta = listed("watcher", lambda *_, **__: Wrapper(), modalities=["text", "image", "video"])
+    handle = opened(meta.name)
+    assert handle.spec.modalities == ("text", "image", "video")
+    assert (handle.spec.options["frames"], handle.spec.several_media) == ("chosen by mteb", "mean")
+    media = (Media("video", write_clip(tmp_path / "one.mp4", length=20).name, tmp_path), write_pictures(tmp_path)[0])
+    both, film, picture = embed(
+        handle.load(), [Item("who", media), Item("who", media[:1]), Item("who", media[1:])], "query"
+    )
+    numbers = frame_indices(20, 5)
+    frames = np.stack([np.asarray(each) for each in read_frames(media[0], lambda *_: numbers)])
+    (shown,) = opened_pictures(media[1:])
+    seen = [{"video": frames.transpose(0, 3, 1, 2), "text": "who"}, {"image": shown, "text": "who"}]
+    theirs = [library.encode([each], prompt_name="query")[0] for each in seen]
+    np.testing.assert_allclose(film, theirs[0], rtol=1e-6)
+    np.testing.assert_allclose(picture, theirs[1], rtol=1e-6)
+    np.testing.assert_allclose(both, np.mean([each / np.linalg.norm(each) for each in theirs], axis=0), rtol=1e-5)
