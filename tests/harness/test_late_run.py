@@ -7,6 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from harness.doctor import content, details
+from harness.doctor.finding import ModelUnderTest
+from harness.doctor.probes import draw_probes
+from harness.doctor.state import pooled_state
 from harness.encoding.matrices import Tokens, as_vectors, checked
 from harness.encoding.store import Store, vector_files
 from harness.encoding.store_file import StoreDamaged
@@ -216,3 +220,10 @@ def test_slices_of_no_items_are_empty():
     assert len(tokens[2:5]) == 0
     assert tokens[2:5].vectors.shape == (0, 16)
     assert len(tokens[0:9]) == 2
+
+
+def test_the_doctor_examines_the_mean_and_leaves_out_what_asks_for_single_vectors(tmp_path):
+    model, probes = ModelUnderTest(Late()), replace(draw_probes(tmp_path), videos=(), filmed=())
+    assert content.shape(model, probes).verdict == "pass"
+    checks = content.length(model, probes), details.similarity(model, probes), pooled_state(model, probes)
+    assert [each.verdict for each in checks] == ["skipped"] * 3

@@ -141,6 +141,64 @@ def write_colbert(folder: Path) -> Path:
     return folder / "whole"
 
 
+def write_stanford(folder: Path) -> Path:
+    """Writes a random ColBERT as its authors' code does: one file of weights, and lengths in `artifact.metadata`."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(5)
+    config = BertConfig(**TOWER, vocab_size=len(WORDS), max_position_embeddings=40)
+    _reader(24).save_pretrained(folder)
+    weights = {f"bert.{name}": each.contiguous() for name, each in BertModel(config).state_dict().items()}
+    save_file({**weights, "linear.weight": torch.randn(8, 32)}, folder / "model.safetensors", {"format": "pt"})
+    (folder / "config.json").write_text(json.dumps({**config.to_dict(), "architectures": ["HF_ColBERT"]}))
+    marks = {"query_token_id": "[unused0]", "doc_token_id": "[unused1]", "mask_punctuation": True}
+    lengths = {"query_maxlen": 8, "doc_maxlen": 16, "dim": 8, "attend_to_mask_tokens": False}
+    (folder / "artifact.metadata").write_text(json.dumps({**marks, **lengths}))
+    return folder
+
+
+def write_pylate(folder: Path) -> Path:
+    """Writes a random ColBERT as PyLate 3 does: two modules, and all settings of the library in one file."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(6)
+    config = BertConfig(**TOWER, vocab_size=len(WORDS), max_position_embeddings=40)
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    _reader(24).save_pretrained(folder)
+    (folder / "1_Dense").mkdir()
+    save_file({"linear.weight": torch.randn(8, 32)}, folder / "1_Dense/model.safetensors")
+    activation = "torch.nn.modules.linear.Identity"
+    files = {
+        "1_Dense/config.json": {
+            "in_features": 32,
+            "out_features": 8,
+            "bias": False,
+            "activation_function": activation,
+        },
+        "modules.json": [
+            {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+            {"idx": 1, "name": "1", "path": "1_Dense", "type": "pylate.models.Dense.Dense"},
+        ],
+        "sentence_bert_config.json": {"max_seq_length": 23, "do_lower_case": False},
+        "config_sentence_transformers.json": {
+            "model_type": "ColBERT",
+            "similarity_fn_name": "MaxSim",
+            "query_prefix": "S ",
+            "document_prefix": "U ",
+            "query_length": 12,
+            "document_length": 16,
+            "skiplist_words": ["the"],
+        },
+    }
+    for name, content in files.items():
+        (folder / name).write_text(json.dumps(content))
+    return folder
+
+
 def write_colpali(folder: Path) -> Path:
     """Writes a random ColPali as transformers does, without files of sentence-transformers."""
     import torch

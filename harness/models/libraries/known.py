@@ -19,7 +19,7 @@ _OPENERS: dict[str, Callable[[str, ModelSettings], ModelHandle]] = {
     SENTENCE_TRANSFORMERS: sentence_transformers.ROWS[0].open,
     MTEB: mteb.ROWS[0].open,
 }
-_VERIFIED = "named: its library's own way, which is tested on other models; its weights were not run"
+_VERIFIED = "documented: its library's own way, which is tested on other models; its weights were not run"
 _SEEN = ("text", "image")
 _MOVING = (*_SEEN, "video")
 

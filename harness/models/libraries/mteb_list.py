@@ -69,9 +69,11 @@ def find_meta(name: str, *, trusted: bool) -> MtebMeta:
     if meta.loader is None:
         raise UserError(f"mteb lists {rest}, but has no loader for it.", "Choose another model.")
     if "dense" not in meta.model_type or meta.similarity_fn_name not in ("cosine", "dot", None):
+        late = f"\nsentence-transformers/{rest} may load it: docs/late-interaction.md."
         raise UserError(
             f"{name} is of the kind {', '.join(meta.model_type)}, compared by {meta.similarity_fn_name}.",
-            "Choose a model with one vector for an item, compared by cosine or dot product.",
+            "Choose a model with one vector for an item, compared by cosine or dot product."
+            + late * ("late-interaction" in meta.model_type),
         )
     if "text" not in meta.modalities:
         raise UserError(f"{name} takes {' and '.join(meta.modalities)}, no text.", "Choose a model that takes text.")

@@ -155,7 +155,7 @@ ROWS = (
         "any sentence-transformers model: NAME on the hub, or FOLDER",
         ("text", "image", "video"),
         _open,
-        "documented: the library's own vectors, of MiniLM and of small random CLIP and LLaVA",
+        "documented: the library's own vectors, of MiniLM and small random CLIP, LLaVA, ColBERT, ColPali and ColQwen2",
         several_media=("interleaved", "mean", "united"),
     ),
 )
