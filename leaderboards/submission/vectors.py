@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from harness.errors import UserError
 from harness.files.tensors import read_arrays
+from harness.results.numbers import fixed
 from harness.results.result import Result
 from harness.results.rows import read_rows
 from harness.scoring.metrics import QueryRow
@@ -55,6 +57,7 @@ def _problem(row: QueryRow, query: FloatArray, targets: FloatArray, *, whole: bo
     top = [each for each in _list(row.get("top")) if isinstance(each, Mapping)]
     if not top:
         return ""
+    figure = partial(fixed, digits=4)
     name = f"query {row.get('query')}"
     numbers = [int(str(each["target"])) for each in top]
     if not np.isfinite(query).all() or max(numbers) >= len(targets):
@@ -65,7 +68,7 @@ def _problem(row: QueryRow, query: FloatArray, targets: FloatArray, *, whole: bo
     worst = int(np.argmax(np.abs(found - said)))
     if not abs(float(found[worst]) - said[worst]) <= _NEAR * scale:
         pair = f"{name} and target {numbers[worst]}"
-        return f"Its vectors give {pair} the similarity {found[worst]:.4f}; its rows say {said[worst]:.4f}."
+        return f"Its vectors give {pair} the similarity {figure(found[worst])}; its rows say {figure(said[worst])}."
     if whole:
         others = np.delete(targets @ query, numbers)
         if np.nanmax(others, initial=-np.inf) > said.min() + _NEAR * scale:
