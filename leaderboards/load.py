@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UnknownName, UserError, counted, hints_of
+from harness.results.files import rows_path
 from harness.results.result import Result
 from harness.results.verified import Record, read_result
 from leaderboards.exchange.bundle import is_bundle, opened, placed
@@ -17,6 +19,8 @@ from tasks.names import is_variant
 
 _HEAD = 512
 """Number of bytes at the start of a file in which a record names its format."""
+ANALYSIS = "llave_analysis"
+"""The first key of an analysis that was saved as JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +33,34 @@ class Loaded:
     warnings: tuple[str, ...]
 
 
-def load(places: Sequence[Path]) -> Loaded:
+class RecordMemory:
+    """Reads results, each again only if its file or its rows were written since."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Path, tuple[object, Record]] = {}
+
+    def __call__(self, path: Path) -> Record:
+        """The record at a path. Raises as `read_result` does."""
+        stamp, record = self._kept.get(path, (None, None))
+        if record is None or stamp != _stamp(path, record):
+            record = read_result(path)
+            self._kept[path] = _stamp(path, record), record
+        return record
+
+
+def _stamp(path: Path, record: Record) -> object:
+    """What changes when a result or its rows are written."""
+    try:
+        found = [os.stat(each) for each in (path, rows_path(path, record.result))]
+    except OSError:
+        return None
+    return [(each.st_mtime_ns, each.st_size, each.st_ino) for each in found]
+
+
+def load(places: Sequence[Path], read: Callable[[Path], Record] = read_result) -> Loaded:
     """Reads all results and imported scores in the given files, folders and bundles.
 
-    They come in the order of `places`, within a folder by path, each file once.
+    They come in the order of `places`, within a folder by path, each file once. `read` reads a result.
 
     Raises: UserError if nothing can be used.
     """
@@ -46,7 +74,7 @@ def load(places: Sequence[Path]) -> Loaded:
             if path.name.endswith(SUFFIX):
                 imported[path] = row_of(load_imported(path), path)
             else:
-                record, bundle = read_result(path), next(filter(path.is_relative_to, bundles), None)
+                record, bundle = read(path), next(filter(path.is_relative_to, bundles), None)
                 records.append(placed(record, bundle) if bundle else record)
         except UserError as error:
             errors.append(error)
@@ -70,8 +98,8 @@ def holds_results(place: Path) -> bool:
 def _candidates(place: Path, warnings: list[str]) -> list[Path]:
     """The files of a place that are, or look like, results or imported scores."""
     if not place.is_dir():
-        return [place]
-    found = sorted(path for path in place.rglob("*.json") if not path.name.startswith(".") and path.is_file())
+        return [] if is_analysis(place) else [place]
+    found = [path for path in _json_files(place) if not is_analysis(path)]
     records = [path for path in found if _may_be_record(path)]
     if len(found) > len(records):
         other = next(path for path in found if path not in set(records))
@@ -83,15 +111,36 @@ def _candidates(place: Path, warnings: list[str]) -> list[Path]:
     return records
 
 
+def analysis_files(places: Sequence[Path]) -> list[Path]:
+    """The files of analyses in the given files, folders and bundles, in the order of `places`, then by path."""
+    found = [opened(place) for place in places if place.exists()]
+    files = (path for place in found for path in (_json_files(place) if place.is_dir() else [place]))
+    return [path for path in dict.fromkeys(files) if is_analysis(path)]
+
+
+def _json_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*.json") if not path.name.startswith(".") and path.is_file())
+
+
+def is_analysis(path: Path) -> bool:
+    """Whether a file is an analysis that was saved as JSON, by its first bytes."""
+    return f'"{ANALYSIS}"'.encode() in (_head(path) or b"")
+
+
 def _may_be_record(path: Path) -> bool:
     if path.name.endswith(SUFFIX):
         return True
+    head = _head(path)
+    return head is None or not head.strip() or b'"format"' in head
+
+
+def _head(path: Path) -> bytes | None:
+    """The first bytes of a file. None if it cannot be read; reading the whole file reports the error."""
     try:
         with path.open("rb") as file:
-            head = file.read(_HEAD)
+            return file.read(_HEAD)
     except OSError:
-        return True  # reading the whole file reports the error
-    return not head.strip() or b'"format"' in head
+        return None
 
 
 def _without_conflicts(records: Sequence[Record], warnings: list[str]) -> list[Record]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
@@ -45,18 +46,22 @@ class Pictures:
 
     def open(self, medium: NamedMedium) -> list[Image.Image]:
         """The picture, or frames of the video. Empty if it is missing or damaged; `notes` then count it."""
-        for found in self._candidates(medium):
-            try:
-                resolve(found)
-            except BadMedia:
-                continue
-            try:
+        found = self.find(medium)
+        try:
+            if found:
                 return spread_frames(found, FRAMES) if found.kind == "video" else [open_image(found)]
-            except BadMedia as error:
-                self._damaged[medium] = error.what
-                return []
-        self._missing[medium] = None
+        except BadMedia as error:
+            self._damaged[medium] = error.what
         return []
+
+    def find(self, medium: NamedMedium) -> Media | None:
+        """The first place that has the medium, which is not opened. None if there is none; `notes` then count it."""
+        for found in self._candidates(medium):
+            with suppress(BadMedia):
+                resolve(found)
+                return found
+        self._missing[medium] = None
+        return None
 
     def _candidates(self, medium: NamedMedium) -> Iterator[Media]:
         own = "video" if medium.is_video else "image"

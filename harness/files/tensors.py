@@ -7,12 +7,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from harness.errors import UserError
 from harness.files.reading import explain_reading
 from harness.files.writing import explain_os_errors
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from harness.types import FloatArray
 
 _KIND = "a whole safetensors file"
 
@@ -31,6 +35,14 @@ def read_tensors(path: Path, hint: str = "") -> dict[str, Tensor]:
 
     with explain_reading(path, _KIND, hint):
         return load_file(path)
+
+
+def read_arrays(path: Path, hint: str = "") -> dict[str, FloatArray]:
+    """Reads all arrays of a file by name, as fp32. Raises: UnreadableFile with `hint`."""
+    from safetensors.numpy import load_file
+
+    with explain_reading(path, _KIND, hint):
+        return {name: array.astype(np.float32) for name, array in load_file(path).items()}
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:

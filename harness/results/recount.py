@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
 from harness.errors import counted
 from harness.results.figures import Figures
 from harness.results.numbers import fixed
+from harness.results.record import recorded_similarity
 from harness.results.result import Result
 from harness.scoring.clustering import judge
 from harness.scoring.intervals import Clusters
 from harness.scoring.metrics import Metric, Score, summaries
 from harness.scoring.ranking import Ranking
-from harness.types import ProtocolName
+from harness.types import ModelSpec, ProtocolName, Scalar
 
 Rule = ProtocolName | Literal["chance"]
 EXACT = 1e-9
@@ -138,6 +139,20 @@ def _differences(name: str, stated: Score, found: Score, *, with_interval: bool)
 def _chance(name: str, stated: float, found: float) -> Iterator[str]:
     if not _near(found, stated):
         yield f"The chance of {name} is stated as {fixed(stated, 6)}; its rows give {fixed(found, 6)}."
+
+
+def spec_of(result: Result) -> ModelSpec:
+    """The spec of a result's model. Raises KeyError, TypeError or ValueError if the record lacks a part of it."""
+    model = result.model
+    return ModelSpec(
+        name=str(model["name"]),
+        revision=str(model["revision"]),
+        adapter=str(model["adapter"]),
+        dtype=str(model["dtype"]),
+        options=cast("Mapping[str, Scalar]", model["options"]),
+        modalities=tuple(cast("Sequence[str]", model["modalities"])),
+        similarity=recorded_similarity(model),
+    )
 
 
 def rule_of(result: Result) -> ProtocolName:

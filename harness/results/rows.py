@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
 from harness.errors import UserError
 from harness.files.reading import explain_reading, parse_lines
+from harness.files.strict_json import parse_json
 from harness.results.files import DAMAGED, rows_path
 from harness.results.result import Result
 from harness.results.shape import COUNT, FLAG, NUMBER, RANK, TEXT, Shape, check_shape
@@ -46,6 +47,15 @@ def read_rows(path: Path, result: Result) -> list[QueryRow]:
     Raises: UserError if their file is missing or was changed, and for the first line that is no row.
     """
     return list(parse_rows(path, result, row_bytes(path, result)))
+
+
+def chosen_rows(path: Path, result: Result, numbers: Iterable[int]) -> list[QueryRow]:
+    """Some rows of a record that was read before, by their numbers. Only these are parsed, and not checked again.
+
+    Raises: UserError if their file is missing or was changed.
+    """
+    lines = row_bytes(path, result).split(b"\n")
+    return [cast("QueryRow", parse_json(lines[number].decode("utf-8-sig"))) for number in numbers]
 
 
 def row_bytes(path: Path, result: Result) -> bytes:

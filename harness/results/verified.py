@@ -30,6 +30,8 @@ class Outcomes:
     """The cluster of each query, `(queries,)`. None: all queries are unrelated."""
     spread: float | None = None
     """The variance of a clustering's score over seeds. None: the task is no clustering."""
+    right: NDArray[np.bool_] | None = None
+    """Whether a right target is first, and no wrong one tied with it, `(queries,)`. None for outcomes without rows."""
 
     @property
     def open(self) -> Floats:
@@ -102,7 +104,8 @@ def _outcomes(result: Result, figures: Figures) -> Outcomes:
     unrelated = len(set(numbers)) == len(numbers) or None in numbers
     clusters = None if unrelated else np.unique(np.array(numbers, dtype=np.int32), return_inverse=True)[1]
     spread = None if figures.clustering is None else figures.clustering.spread(result.main_metric)
-    return Outcomes(figures.values, tied, None if clusters is None else clusters.astype(np.int32), spread)
+    numbered = None if clusters is None else clusters.astype(np.int32)
+    return Outcomes(figures.values, tied, numbered, spread, figures.right)
 
 
 def find_result(folder: Path, task: str, identity: str, note: Callable[[str], None]) -> Result | None:

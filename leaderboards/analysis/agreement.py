@@ -8,17 +8,22 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.errors import UserError, counted
+from harness.results.figures import read_figures
 from harness.results.numbers import fixed, percent
-from harness.results.rows import read_rows
+from harness.results.rows import chosen_rows
 from harness.results.verified import Record
 from harness.scoring.intervals import Clusters, Floats, SampleMean
 from harness.scoring.metrics import QueryRow
+from leaderboards.analysis.paired import is_shared
 from leaderboards.analysis.report import Report
 from leaderboards.board.entries import Entry
 from leaderboards.contents import Content, content_of, places_of
 from leaderboards.tables import Cell, Table
+
+_MISSED = ("dataset", "query", "content", "right", "chosen", "models")
 
 
 class PairAgreement(NamedTuple):
@@ -57,6 +62,11 @@ class MissedByAll:
     votes: int
     """Number of models that put it first."""
 
+    @property
+    def texts(self) -> tuple[str, str, str, str, str]:
+        """The task, the query, its content, the right target and the chosen one, each in a line."""
+        return self.task, self.query, self.content.line, self.right.line, self.chosen.line
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModelAgreement:
@@ -78,34 +88,32 @@ def agreement(entries: Sequence[Entry]) -> ModelAgreement:
     measured = [entry for entry in entries if entry.records]
     if len(measured) < 2:
         raise UserError("Agreement needs the results of two models.", "Published scores have no queries.")
-    shared = [task for task in measured[0].records if _is_shared(task, measured)]
+    shared = [task for task in measured[0].records if is_shared(task, measured)]
     if not shared:
         named = " and ".join(entry.label for entry in measured)
         raise UserError(f"{named} share no dataset with the same data.", "Evaluate them on the same tasks.")
-    rows = {task: [_rows(entry.records[task]) for entry in measured] for task in shared}
-    right = {
-        task: np.array([[bool(row["right"]) for row in each] for each in own], np.float64) for task, own in rows.items()
-    }
+    right: dict[str, Floats] = {}
+    missed: list[MissedByAll] = []
+    for task in shared:  # one after the other, since the rows of many models take much memory
+        records = [entry.records[task] for entry in measured]
+        right[task] = np.array([_right(record) for record in records], np.float64)
+        numbers = np.flatnonzero(~right[task].any(axis=0)).tolist()
+        rows = [chosen_rows(record.path, record.result, numbers) for record in records if numbers]
+        missed += _missed(task, rows, records[0])
     pairs = [
         each
         for a in range(len(measured))
         for b in range(a + 1, len(measured))
         for each in _pairs((measured[a], measured[b]), {task: found[[a, b]] for task, found in right.items()})
     ]
-    missed = [each for task in shared for each in _missed(task, rows[task], measured[0].records[task])]
     missed.sort(key=lambda each: -each.votes)
     labels = tuple(entry.label for entry in measured)
     return ModelAgreement(labels, sum(found.shape[1] for found in right.values()), tuple(pairs), tuple(missed))
 
 
-def _is_shared(task: str, entries: Sequence[Entry]) -> bool:
-    found = [entry.records.get(task) for entry in entries]
-    digests = {str(each.result.dataset["digest"]) if each else "" for each in found}
-    return len(digests) == 1 and "" not in digests
-
-
-def _rows(record: Record) -> list[QueryRow]:
-    return read_rows(record.path, record.result)
+def _right(record: Record) -> NDArray[np.bool_]:
+    found = record.outcomes.right if record.outcomes else None
+    return read_figures(record.path, record.result).right if found is None else found
 
 
 def _pairs(entries: tuple[Entry, Entry], right: Mapping[str, Floats]) -> list[PairAgreement]:
@@ -141,8 +149,6 @@ def _pair(a: str, b: str, task: str, right: Floats, clusters: Clusters) -> PairA
 def _missed(task: str, rows: Sequence[Sequence[QueryRow]], record: Record) -> list[MissedByAll]:
     found, places = [], [places_of(record.result)]
     for each in zip(*rows, strict=True):
-        if any(row["right"] for row in each):
-            continue
         tops = [_list(row["top"])[0] for row in each if _list(row["top"])]
         wrong = [top for top in tops if not top["right"]]
         if not wrong:
@@ -162,10 +168,10 @@ def _list(value: object) -> list[Mapping[str, object]]:
 def agreement_report(found: ModelAgreement, most: int) -> Report:
     """The report: pairs of models, and the first `most` of the queries that all models get wrong."""
     unanimous = sum(each.votes == len(found.models) for each in found.missed)
+    who = "both models" if len(found.models) == 2 else f"all {len(found.models)} models"
     sentence = (
-        f"{counted(len(found.missed), 'query')} of {found.queries:,} are wrong for all "
-        f"{len(found.models)} models. On {unanimous:,} of them all models put the same wrong target first: "
-        "the data may be wrong there."
+        f"{counted(len(found.missed), 'query')} of {found.queries:,} are wrong for {who}. "
+        f"On {unanimous:,} of them the same wrong target is first for all: the data may be wrong there."
     )
     tables = [_pair_table(found)]
     if most and found.missed:
@@ -200,15 +206,9 @@ def _ends(sample: SampleMean) -> str:
 
 def _missed_table(found: ModelAgreement, most: int) -> Table:
     columns = ("dataset", "query", "content", "right by the data", "first for most models", "models")
-    rows = tuple(
-        (
-            *(Cell(each.task), Cell(each.query), Cell(each.content.line), Cell(each.right.line)),
-            *(Cell(each.chosen.line), Cell(f"{each.votes} of {len(found.models)}")),
-        )
-        for each in found.missed[:most]
-    )
+    rows = tuple((*map(Cell, each.texts), Cell(f"{each.votes} of {len(found.models)}")) for each in found.missed[:most])
     left = len(found.missed) - len(rows)
-    more = (f"And {left:,} more; --queries N shows more, and --format json has all.",) if left > 0 else ()
+    more = (f"And {left:,} more. `llave agree` with --format json has all.",) if left > 0 else ()
     title = "Queries that all models get wrong, for the owners of the data"
     return Table(title, columns, rows, frozenset(columns[:5]), more, lines=True)
 
@@ -231,15 +231,5 @@ def _figures(found: ModelAgreement) -> dict[str, object]:
             }
             for each in found.pairs
         ],
-        "wrong_for_all": [
-            {
-                "dataset": each.task,
-                "query": each.query,
-                "content": each.content.line,
-                "right": each.right.line,
-                "chosen": each.chosen.line,
-                "models": each.votes,
-            }
-            for each in found.missed
-        ],
+        "wrong_for_all": [dict(zip(_MISSED, (*each.texts, each.votes), strict=True)) for each in found.missed],
     }

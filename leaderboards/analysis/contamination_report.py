@@ -52,6 +52,9 @@ def clean_scores(entries: Sequence[Entry], found: Sequence[TaskOverlap]) -> tupl
             whole.append(record.outcomes)
             parts.append(split(record.outcomes, each.hit))
         if parts:
+            if declared := entry.trained_on:
+                tasks = [each.dataset.task.name for each in found]
+                notes.append(f"{entry.label} declares {declared.line(tasks)} ({declared.source}).")
             clean = mean_score([stay for _, stay in parts])
             scores.append(CleanScore(entry.label, len(parts), mean_score(whole), clean, without_queries(parts)))
     return scores, notes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import UserError, counted
@@ -140,18 +139,8 @@ def check_plot(path: Path) -> None:
         raise UserError("matplotlib is not installed.", "pip install 'llave-bench[plot]'") from None
 
 
-@dataclass(frozen=True, slots=True)
-class PlotAxes:
-    """What the axes of a plot of scores show."""
-
-    across: str = "bytes of a vector"
-    up: str = "score in %, with the 95 % CI of its change"
-    doubles: bool = True
-    """Whether equal distances across are equal ratios."""
-
-
-def plot(lines: Sequence[PlotSeries], path: Path, show: PlotAxes = PlotAxes()) -> None:
-    """Draws a line for each series, with the range around it.
+def plot(report: Report, path: Path) -> None:
+    """Draws a line for each series of a report, with the range around it.
 
     Raises: UserError for a path that `check_plot` refuses, and if the file cannot be written.
     """
@@ -161,17 +150,17 @@ def plot(lines: Sequence[PlotSeries], path: Path, show: PlotAxes = PlotAxes()) -
 
     figure = Figure(figsize=(8.0, 4.5), layout="constrained")
     axes = figure.subplots()
-    for line in lines:
+    for line in report.plot:
         at, score, low, high = (
             [100 * value if turn else value for value in column]
             for turn, column in enumerate(zip(*line["points"], strict=True))
         )
         drawn = axes.plot(at, score, marker="o", markersize=3, label=line["name"].replace("$", r"\$"))
         axes.fill_between(at, low, high, alpha=0.12, color=drawn[0].get_color())
-    if show.doubles:
+    if report.axes["doubles"]:
         axes.set_xscale("log", base=2)
-    axes.set_xlabel(show.across)
-    axes.set_ylabel(show.up)
+    axes.set_xlabel(report.axes["across"])
+    axes.set_ylabel(report.axes["up"])
     axes.grid(alpha=0.3)
     figure.legend(loc="outside right upper", fontsize="small", frameon=False)
     with explain_os_errors(path), mpl.rc_context({"svg.hashsalt": "llave", "pdf.fonttype": 42}):

@@ -12,6 +12,7 @@ from harness.errors import UserError
 from harness.results.verified import Outcomes
 from harness.scoring.intervals import Interval
 from harness.scoring.metrics import Metric
+from leaderboards.board.entries import Entry
 from leaderboards.stats import LEVEL, Contrast, Moments, unpaired_contrast
 
 
@@ -61,6 +62,13 @@ def without_queries(parts: Sequence[tuple[Outcomes, Outcomes]]) -> Change:
         whole += unpaired_contrast(out.sample, stay.sample, weight).weighted(weight * share)
         values.append(weight * share * (float(stay.scores.mean()) - float(out.scores.mean())))
     return Change(math.fsum(values), whole.interval, float(whole.p))
+
+
+def is_shared(task: str, entries: Sequence[Entry]) -> bool:
+    """Whether all entries have results of a task, on the same data."""
+    found = [entry.records.get(task) for entry in entries]
+    digests = {str(each.result.dataset["digest"]) if each else "" for each in found}
+    return len(digests) == 1 and "" not in digests
 
 
 def check_fraction(metrics: Mapping[str, str]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
@@ -193,13 +193,7 @@ def power_report(plan: PowerPlan, baseline: str) -> Report:
             "seeds": plan.seeds,
             "spread_of_runs": plan.spread,
             "cases": [
-                {
-                    "case": each.name,
-                    "standard_error": each.error,
-                    "queries": each.queries,
-                    "detectable": each.detectable,
-                    "datasets": each.datasets,
-                }
+                dict(zip(("case", "standard_error", "queries", "detectable", "datasets"), astuple(each), strict=True))
                 for each in plan.cases
             ],
         },

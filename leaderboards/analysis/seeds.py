@@ -13,13 +13,13 @@ from harness.results.numbers import percent, points
 from harness.results.renamed import current_settings
 from harness.results.verified import Record
 from harness.scoring.intervals import Interval
-from leaderboards.analysis.curve_report import PlotAxes, ends
+from leaderboards.analysis.curve_report import ends
 from leaderboards.analysis.paired import check_fraction
-from leaderboards.analysis.report import PlotSeries, Report
+from leaderboards.analysis.report import PlotAxes, PlotSeries, Report
 from leaderboards.stats import over_seeds
 from leaderboards.tables import Cell, Table
 
-AXES = PlotAxes("step", "score in %, with the range over seeds", doubles=False)
+AXES: PlotAxes = {"across": "step", "up": "score in %, with the range over seeds", "doubles": False}
 _MEAN = "mean"
 _NOTE = (
     "95 % CI: Student's t over seeds. It says what other seeds would give on these queries, not what these seeds would "
@@ -157,6 +157,7 @@ def seed_report(found: SeedComparison) -> Report:
         (_sentence(found, whole),),
         _figures(found, whole, dict(rows)),
         tuple(_line(each, found.tasks) for each in (found.a, found.b)),
+        AXES,
     )
 
 

@@ -25,7 +25,6 @@ from leaderboards.tables import Cell, Table
 from tasks.names import parse_name
 
 Switch: TypeAlias = Literal["instruction", "frames", "pixels", "dtype", "scope", "rule"]
-SWITCHES: tuple[Switch, ...] = get_args(Switch)
 _OPTIONS: Mapping[Switch, tuple[tuple[str, str], ...]] = {
     "frames": tuple(("frames", f"uniform:{count}") for count in (8, 16, 64)),
     "pixels": (("max_pixels", "200704"), ("max_pixels", "1003520"), ("grid", "1x1"), ("grid", "3x3")),

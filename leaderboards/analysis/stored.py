@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import cast
+from pathlib import Path
 
 import numpy as np
 
@@ -14,44 +14,37 @@ from harness.encoding.store import Store
 from harness.errors import BadMedia, UserError, counted
 from harness.identity import model_fingerprint
 from harness.plan import TaskPlan, identity_of, plan_task
-from harness.results.record import recorded_similarity
+from harness.results.recount import rule_of, spec_of
 from harness.results.result import Result
 from harness.results.verified import Outcomes
 from harness.scoring.clusters import clusters_of
 from harness.scoring.metrics import Metric
 from harness.scoring.reading import VectorReader
 from harness.scoring.score import DatasetKeys, rank_dataset
-from harness.types import EvalConfig, FloatArray, ModelSpec, ProtocolName, Scalar, Task
+from harness.types import EvalConfig, FloatArray, ModelSpec, ProtocolName, Task
 
 _MOST_HELD = 1 << 31
 """Bytes of vectors that are kept in memory while one task is scored several times."""
 _AGAIN = "Run the evaluation again, with the same store."
 
 
-def spec_of(result: Result) -> ModelSpec:
+def checked_spec(result: Result) -> ModelSpec:
     """The spec of a result's model. Raises UserError if the record does not say all that decides its vectors."""
-    model = result.model
-    options, kinds = model.get("options"), model.get("modalities")
-    spec = ModelSpec(
-        str(model["name"]),
-        str(model["revision"]),
-        str(model.get("adapter")),
-        str(model.get("dtype")),
-        cast("Mapping[str, Scalar]", options) if isinstance(options, Mapping) else {},
-        tuple(map(str, kinds)) if isinstance(kinds, list) else (),
-        recorded_similarity(model),
-    )
-    if model_fingerprint(spec) != model["fingerprint"]:
-        raise UserError(f"The record of {spec.name} on {result.task} does not say what made its vectors.", _AGAIN)
-    return spec
+    try:
+        spec = spec_of(result)
+        if model_fingerprint(spec) == result.model["fingerprint"]:
+            return spec
+    except (KeyError, TypeError, ValueError):
+        pass
+    what = f"The record of {result.model['name']} on {result.task} does not say what made its vectors."
+    raise UserError(what, _AGAIN)
 
 
 def config_of(result: Result) -> EvalConfig:
     """The conditions under which a result was made."""
     limit = result.settings.get("limit")
-    protocol: ProtocolName = "official" if result.protocol == "official" else "strict"
     skip = result.settings.get("on_bad_media") == "count-as-wrong"
-    return EvalConfig(protocol, limit if isinstance(limit, int) else None, skip)
+    return EvalConfig(rule_of(result), limit if isinstance(limit, int) else None, skip)
 
 
 def stored_plan(result: Result, task: Task, spec: ModelSpec, cache: DatasetCache) -> TaskPlan:
@@ -76,7 +69,7 @@ def held(plan: TaskPlan, store: Store, spec: ModelSpec) -> VectorReader:
     Raises: UserError if the store lacks some, and for a model that has a vector for every token of an item.
     """
     if spec.is_late:
-        what = f"{spec.name} has a vector for every token of an item, and a curve is of single vectors."
+        what = f"{spec.name} has a vector for every token of an item, not one."
         raise UserError(what, "Leave its results out.")
     missing = store.missing(list(plan.work))
     if missing:
@@ -86,6 +79,26 @@ def held(plan: TaskPlan, store: Store, spec: ModelSpec) -> VectorReader:
     if len(keys) * (store.width() or 0) * 4 > _MOST_HELD:
         return store
     return _Held({key: place for place, key in enumerate(keys)}, store.get(keys))
+
+
+def vectors_of(result: Result, task: Task, folder: Path, cache: DatasetCache) -> tuple[FloatArray, FloatArray]:
+    """The vectors of a result's queries `(queries, d)` and targets `(targets, d)`, from the store in `folder`.
+
+    An item without a vector has a row of NaN. Raises: UserError if the store lacks some, or the data is another.
+    """
+    spec = checked_spec(result)
+    plan = stored_plan(result, task, spec, cache)
+    with Store(folder, spec) as store:
+        vectors, width = held(plan, store, spec), store.width() or 0
+        queries, targets = (_matrix(keys, vectors, width) for keys in (plan.keys.queries, plan.keys.targets))
+    return queries, targets
+
+
+def _matrix(keys: Sequence[bytes | None], vectors: VectorReader, width: int) -> FloatArray:
+    there = [place for place, key in enumerate(keys) if key is not None]
+    found = np.full((len(keys), width), np.nan, np.float32)
+    found[there] = vectors.get([key for key in keys if key is not None])
+    return found
 
 
 class _Held:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-_COLUMNS = {"items/s": "items_per_second", "GPU-hours": "gpu_hours"}
+_COLUMNS = {"items/s": "items_per_second", "GPU-hours": "gpu_hours", "trained on": "trained_on"}
 """Facts whose names in tables are no names of columns in a file."""
 
 
@@ -135,11 +135,11 @@ def _row(standing: Standing, board: Board) -> dict[str, object]:
         "official_effect": official_effect(entry, board.suite),
         "tied_queries": sum(result.tied_queries for result in entry.results.values()) if entry.records else None,
     }
-    return row | {_COLUMNS.get(name, name): value for name, value in facts(entry).items()}
+    return row | {_COLUMNS.get(name, name): value for name, value in facts(entry, board.suite).items()}
 
 
-def facts(entry: Entry) -> dict[str, object]:
-    """What is known about a model besides its scores: size, vector width, protocol, source, date and cost."""
+def facts(entry: Entry, suite: Suite) -> dict[str, object]:
+    """What is known about a model besides its scores: size, width, protocol, source, training data, date and cost."""
     results = list(entry.results.values())
     first = results[0].model if results else {}
     row = entry.published
@@ -150,6 +150,7 @@ def facts(entry: Entry) -> dict[str, object]:
         "width": row.width if row else first.get("width"),
         "protocol": ", ".join(sorted(entry.protocols)) + (f" ({row.evaluator})" if row and row.evaluator else ""),
         "source": row.source.name if row else "this harness",
+        "trained on": declared.line(suite.tasks) if (declared := entry.trained_on) else None,
         "date": row.source.date if row else max(result.created for result in results)[:10],
         "seconds": seconds,
         "items/s": items / embedding if items and embedding else None,

@@ -17,6 +17,7 @@ from harness.scoring.intervals import SampleMean
 from harness.scoring.metrics import Metric
 from leaderboards.load import is_separate
 from leaderboards.published.rows import PublishedRow
+from leaderboards.published.training import DeclaredTraining, declared_training
 from leaderboards.tables import clean, some
 
 MEASURED = "measured"
@@ -50,6 +51,13 @@ class Entry:
     def protocols(self) -> set[str]:
         """The protocols of the scores."""
         return {self.published.protocol} if self.published else {each.protocol for each in self.results.values()}
+
+    @property
+    def trained_on(self) -> DeclaredTraining | None:
+        """The training data that the model declares; None if it is not known."""
+        first = next(iter(self.records.values()), None)
+        name = self.published.model if self.published else str(first.result.model["name"]) if first else ""
+        return declared_training(name)
 
     def metric(self, task: str) -> str:
         """The main metric of a task that has a score."""

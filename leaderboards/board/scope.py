@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import UserError, counted, unknown_name
-from harness.results.verified import Record
+from harness.results.verified import Record, read_result
 from leaderboards.board.board import Board
 from leaderboards.board.standings import mean_weights
 from leaderboards.load import is_separate, load
@@ -135,6 +135,7 @@ def make_board(
     rank_by: str | None,
     mix: bool,
     columns: Sequence[str] = (),
+    read: Callable[[Path], Record] = read_result,
 ) -> tuple[Board, tuple[str, ...]]:
     """Loads results and makes a board of them. Returns it with a warning for each file that cannot be used.
 
@@ -145,10 +146,11 @@ def make_board(
         rank_by: the mean or dataset that decides ranks. None: `overall`, or the widest mean that some row has.
         mix: whether to keep results that are not comparable with the rest, marked.
         columns: names of columns that are asked for.
+        read: reads a result.
 
     Raises: UserError if no result can be used, if nothing is published, and for an unknown suite or mean.
     """
-    loaded = None if places is None else load(places)
+    loaded = None if places is None else load(places, read)
     records, imported = (loaded.records, loaded.imported) if loaded else ((), ())
     warnings = list(loaded.warnings) if loaded else []
     chosen = suite_for(suite, records) if suite else _with_columns(suite_for(None, records, imported), columns)

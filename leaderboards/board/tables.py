@@ -16,8 +16,8 @@ from leaderboards.published.headline import headline_note
 from leaderboards.tables import Cell, Style, Table, picked, some
 from tasks.suites import column_of
 
-FACTS = ("size", "width", "source", "date", "seconds", "items/s", "GPU-hours")
-_WORDS = frozenset({"model", "source", "date", "protocol", "missing"})
+FACTS = ("size", "width", "source", "trained on", "date", "seconds", "items/s", "GPU-hours")
+_WORDS = frozenset({"model", "source", "trained on", "date", "protocol", "missing"})
 _SIZES = ((1e9, "B"), (1e6, "M"), (1e3, "K"), (1, ""))
 SHARED = "~"
 """The mark of the rank of an incomplete row."""
@@ -136,9 +136,9 @@ def _column(name: str, standings: Sequence[Standing], board: Board, *, intervals
     if name == "missing":
         return [Cell(_missing(standing, board)) for standing in standings]
     if name in FACTS:
-        return [Cell(_fact(name, facts(standing.entry)[name])) for standing in standings]
+        return [Cell(_fact(name, facts(standing.entry, board.suite)[name])) for standing in standings]
     if name == "protocol":
-        texts = [str(facts(standing.entry)["protocol"]) for standing in standings]
+        texts = [str(facts(standing.entry, board.suite)["protocol"]) for standing in standings]
         return [Cell(text if len(set(texts)) > 1 else "") for text in texts]
     return _dataset(name, standings, board, intervals=intervals)
 

@@ -1,7 +1,9 @@
 """Opens a bundle: a zip of results, imported scores and small pictures, which `llave bundle` writes.
 
 Records and rows are `results/MODEL/REVISION/TASK.json` and `TASK.queries.jsonl`. Imported scores are in `imported/`.
-Media are `pictures/NUMBER/NAME`, where the number stands for the folder that records name.
+`TASK.vectors.safetensors`, if packed, has `queries` (queries, d) and `targets` (targets, d) in fp32. They are in the
+order of the data. An item without a vector has a row of NaN. Media are `pictures/NUMBER/NAME`. There the number
+stands for the folder that records name.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from tasks.mmeb.archive import unpack
 
 ENDING = ".zip"
 PICTURES = "pictures"
+VECTORS = ".vectors.safetensors"
+"""The end of the name of a file of vectors, in place of `.json` of its record."""
 
 
 def is_bundle(place: Path) -> bool:

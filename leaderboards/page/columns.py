@@ -34,13 +34,18 @@ _WORDS = {
     "size": ("parameters", "The number of the model's parameters."),
     "width": ("vector width", "The number of dimensions of a vector."),
     "protocol": ("protocol", "The rule for ties under which the scores were measured."),
+    "trained on": (
+        "trained on",
+        "The training data that the model declares, and for how many datasets of the suite it has the training split. "
+        "Empty: unknown.",
+    ),
     "date": ("date", "The date of the result, or of the paper or report."),
     "seconds": ("seconds", "Seconds of all the row's datasets. Vectors that were stored before cost nothing."),
     "items/s": ("items per second", "Items that were embedded in a second."),
     "GPU-hours": ("GPU-hours", "Seconds times processes on GPUs, in hours."),
     "source": ("source", "The table or the program that the scores are from."),
 }
-_TEXT = frozenset({"protocol", "date", "source"})
+_TEXT = frozenset({"protocol", "date", "source", "trained on"})
 
 
 class PageColumn(TypedDict):
@@ -174,7 +179,9 @@ def _dataset(
         value = score.value if score else entry.others(task).get(metric) if metric else entry.scores.get(task)
         chances += [measured.chance[main]] if measured and main in measured.chance else []
         ends = Interval(score.low, score.high) if score else None
-        figures.append(_Figure(cell, value, ends if metric else standing.intervals.get(task, ends)))
+        sets = declared.sets_of(task) if cell.text and (declared := entry.trained_on) else []
+        note = f"trained on its training split, in {' and '.join(sets)}" if sets else ""
+        figures.append(_Figure(cell, value, ends if metric else standing.intervals.get(task, ends), note))
     cut = int(metric.partition("@")[2]) if metric and "@" in metric else 1
     guess = min(1.0, cut / known.num_candidates) if known and known.num_candidates else 0.0
     chance = median(chances) if chances else guess
@@ -192,7 +199,8 @@ def _about(name: str, task: Task | None, chance: float) -> str:
 
 def _fact(name: str, cells: Sequence[Cell], standings: Sequence[Standing], board: Board) -> PageColumn:
     def value(standing: Standing) -> float | str | None:
-        found = official_effect(standing.entry, board.suite) if name == "official" else facts(standing.entry)[name]
+        entry, suite = standing.entry, board.suite
+        found = official_effect(entry, suite) if name == "official" else facts(entry, suite)[name]
         return found if isinstance(found, int | float | str) else None
 
     return _column(name, "fact", [_Figure(cell, value(each)) for cell, each in zip(cells, standings, strict=True)])

@@ -12,6 +12,7 @@ from leaderboards.board.board import Board
 from leaderboards.board.standings import Standing
 from leaderboards.board.tables import notes, title
 from leaderboards.latex import latex_text
+from leaderboards.page.analyses import PageAnalysis
 from leaderboards.page.columns import PageColumn, columns_of
 from leaderboards.page.models import RULE, Link, links_of, models_of
 from leaderboards.page.pairs import PagePairs, pairs_of
@@ -71,11 +72,22 @@ class PageData(TypedDict):
     pairs: PagePairs
     notes: list[str]
     viewer: Viewer | None
+    analyses: Sequence[PageAnalysis]
+    """What else is shown, each as a part of its own."""
     escapes: Escapes
     made: Origin
+    live: str | None
+    """Of a page that `llave serve` shows, what stands for the results that it was made from."""
 
 
-def page_data(board: Board, viewer: Viewer | None = None, *, command: str = "") -> PageData:
+def page_data(
+    board: Board,
+    viewer: Viewer | None = None,
+    *,
+    analyses: Sequence[PageAnalysis] = (),
+    command: str = "",
+    live: str | None = None,
+) -> PageData:
     """The data of a board, with its rows in the order of the standings. `command` is the one that makes the page."""
     standings = board.standings()
     columns = columns_of(board, standings)
@@ -92,8 +104,10 @@ def page_data(board: Board, viewer: Viewer | None = None, *, command: str = "") 
         "pairs": pairs_of(board, [each.entry for each in standings]),
         "notes": notes(board),
         "viewer": viewer,
+        "analyses": list(analyses),
         "escapes": {"markdown": _escapes(markdown_text, used), "latex": _escapes(latex_text, used)},
         "made": {"version": own_version(), "date": _today(), "command": command},
+        "live": live,
     }
 
 

@@ -28,7 +28,7 @@ _HUB, _GITHUB = "https://huggingface.co", "https://github.com"
 
 
 class Link(TypedDict):
-    """A link: `paper`, `hub` or `source`, and its address."""
+    """A link: `paper`, `hub`, `source` or `training data`, and its address."""
 
     what: str
     address: str
@@ -74,9 +74,21 @@ def _documented(standing: Standing, index: int) -> tuple[bool, bool, int, bool, 
 
 def links_of(entry: Entry) -> list[Link]:
     """Links to the paper, the hub and the source of a row, where its reference names them."""
+    declared = entry.trained_on
+    address = _address(declared.source) if declared else None
+    last: list[Link] = [{"what": "training data", "address": address}] if address else []
     if entry.published is None:
-        return _measured_on(next(iter(entry.results.values())).model)
-    where = entry.published.source.where
+        return [*_measured_on(next(iter(entry.results.values())).model), *last]
+    return [*_links_in(entry.published.source.where), *last]
+
+
+def _address(source: str) -> str | None:
+    """The address that the source of a declaration names, or of its paper."""
+    paper = _ARXIV.search(source)
+    return _source(source) or (f"https://arxiv.org/abs/{paper[1]}" if paper else None)
+
+
+def _links_in(where: str) -> list[Link]:
     found: list[Link] = []
     if paper := _ARXIV.search(where):
         found.append({"what": "paper", "address": f"https://arxiv.org/abs/{paper[1]}"})

@@ -10,11 +10,13 @@ import re
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.errors import visible
 from harness.files.writing import write_atomic
 from leaderboards.board.board import Board
-from leaderboards.page.data import page_data
+from leaderboards.page.analyses import PageAnalysis
+from leaderboards.page.data import PageData, page_data
 from leaderboards.page.thumbnails import Album
 from leaderboards.page.viewer import viewer
 from leaderboards.pictures import Pictures
@@ -30,8 +32,9 @@ _CODE = (
     "plots.js",
     "difference.js",
     "compare.js",
-    "charts.js",
+    "similarity.js",
     "queries.js",
+    "analyses.js",
     "page.js",
 )
 _CHARTS = "vendor/chart.umd.min.js"
@@ -41,8 +44,22 @@ _FOR_HTML = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
+class Document(NamedTuple):
+    """A page as text, with the Content-Security-Policy that it declares."""
+
+    text: str
+    policy: str
+
+
 def write_page(
-    path: Path, board: Board, *, queries: int = 0, images: Sequence[Path] = (), beside: bool = False, command: str = ""
+    path: Path,
+    board: Board,
+    *,
+    queries: int = 0,
+    images: Sequence[Path] = (),
+    beside: bool = False,
+    analyses: Sequence[PageAnalysis] = (),
+    command: str = "",
 ) -> list[str]:
     """Writes the board as one HTML file. Returns what is to be said about pictures that were not found.
 
@@ -52,6 +69,7 @@ def write_page(
         queries: number of queries of each task and model.
         images: folders of media that are no longer where the results say.
         beside: whether pictures are files, in a folder with the name of the page, instead of within it.
+        analyses: what else the page shows, each as a part of its own.
         command: the command that makes the page, which the page names. Its date is that of SOURCE_DATE_EPOCH, or today.
 
     Raises:
@@ -59,29 +77,41 @@ def write_page(
     """
     folder = path.with_name(f"{path.stem}-pictures") if beside else None
     album = Album(Pictures.of(images), folder)
-    write_atomic(path, page(board, queries=queries, album=album, command=command))
+    write_atomic(path, page(board, queries=queries, album=album, analyses=analyses, command=command))
     return album.pictures.notes()
 
 
-def page(board: Board, *, queries: int = 0, album: Album | None = None, command: str = "") -> str:
+def page(
+    board: Board,
+    *,
+    queries: int = 0,
+    album: Album | None = None,
+    analyses: Sequence[PageAnalysis] = (),
+    command: str = "",
+) -> str:
     """The page of `write_page` as text."""
     album = album or Album()
     shown = viewer(board, queries, album) if queries else None
-    data = page_data(board, shown, command=command)
+    data = page_data(board, shown, analyses=analyses, command=command)
+    return document(data, ["img-src data: 'self'" if album.beside else "img-src data:"]).text
+
+
+def document(data: PageData, sources: Sequence[str]) -> Document:
+    """The page with this data. `sources` are directives of its policy that allow more than its own code and style."""
     style = "\n".join(_read(f"web/{name}") for name in _STYLES).replace("{{steps}}", _steps())
-    charts = _read(_CHARTS).partition("//# sourceMappingURL")[0] if shown else ""
+    charts = _read(_CHARTS).partition("//# sourceMappingURL")[0] if data["viewer"] else ""
     code = "\n".join(_read(f"web/{name}") for name in _CODE)
+    policy = _policy(style, [each for each in (charts, code) if each], sources)
     parts = {
-        "policy": _policy(style, *([charts] if charts else []), code, beside=album.beside is not None),
+        "policy": policy,
         "title": html.escape(data["suite"]),
         "style": style,
         "charts": f"<script>{charts}</script>\n" if charts else "",
-        "data": _json(data),
+        "data": safe_json(data),
         "code": code,
     }
-    return _PLACE.sub(
-        lambda place: parts[place[1]], _read("web/page.html")
-    )  # one pass, so that inserted text is never substituted
+    # one pass, so that inserted text is never substituted
+    return Document(_PLACE.sub(lambda place: parts[place[1]], _read("web/page.html")), policy)
 
 
 def _steps() -> str:
@@ -89,25 +119,18 @@ def _steps() -> str:
     return " ".join(f".h{step} {{ --step: {step}; }}" for step in range(_SHADES + 1))
 
 
-def _policy(style: str, *scripts: str, beside: bool) -> str:
-    """A Content-Security-Policy that allows only these scripts, this style and embedded images, and no request.
-
-    Pictures beside the page are allowed only if there are some.
-    """
-    pictures = "data: 'self'" if beside else "data:"
-    allowed = " ".join(map(_digest, scripts))
-    return (
-        f"default-src 'none'; img-src {pictures}; style-src {_digest(style)}; script-src {allowed}; "
-        "base-uri 'none'; form-action 'none'"
-    )
+def _policy(style: str, scripts: Sequence[str], sources: Sequence[str]) -> str:
+    """A Content-Security-Policy that allows only these scripts, this style and what `sources` name."""
+    own = (f"style-src {_digest(style)}", f"script-src {' '.join(map(_digest, scripts))}")
+    return "; ".join(("default-src 'none'", *sources, *own, "base-uri 'none'", "form-action 'none'"))
 
 
 def _digest(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
 
 
-def _json(data: object) -> str:
-    """JSON that cannot end the HTML element that contains it."""
+def safe_json(data: object) -> str:
+    """JSON whose texts may be shown, and that cannot end the HTML element that contains it."""
     text = json.dumps(_visible(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return re.sub("[<>&]", lambda found: _FOR_HTML[found[0]], text)
 

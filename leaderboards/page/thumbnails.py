@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 from urllib.parse import quote
 
 from harness.files.writing import explain_os_errors
@@ -17,7 +17,7 @@ MOST_BYTES = 20_000_000
 """Most bytes of the pictures that a page holds within itself."""
 _FEW, _SIDES, _QUALITY = 600, (320, 176), 60
 """Up to so many pictures have the first side in pixels, more have the second."""
-_NAME = 300
+NAME = 300
 """Most characters of a name."""
 _SIDE_BESIDE, _QUALITY_BESIDE = 1024, 80
 
@@ -28,6 +28,8 @@ class Shown(TypedDict):
     name: str
     video: bool
     src: list[str]
+    large: NotRequired[list[str]]
+    """The addresses of the pictures at full size, if there are others."""
 
 
 @dataclass(slots=True)
@@ -49,7 +51,7 @@ class Album:
             left += room <= 0 or size > room
             src = [] if size > room else [self._address(file) for file in files]
             room = room - size if size <= room else 0
-            made.append(Shown(name=medium.name[:_NAME], video=medium.is_video, src=src))
+            made.append(Shown(name=medium.name[:NAME], video=medium.is_video, src=src))
         self.notes += self._said(side, left, any(each["src"] for each in made))
         return made
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypedDict, TypeVar
+from typing import NamedTuple, NotRequired, TypedDict, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from harness.errors import UserError
 from harness.results.numbers import fixed
 from harness.results.rows import read_rows
+from harness.results.verified import Record
+from harness.scoring.intervals import Floats
 from harness.scoring.metrics import QueryRow
 from leaderboards.board.board import Board
 from leaderboards.board.entries import Entry
@@ -61,13 +63,21 @@ class ShownQuery(TypedDict):
     answers: list[Answer]
 
 
-class TaskView(TypedDict):
-    """The queries of a task. `models` are indexes of rows."""
+class TaskHead(TypedDict):
+    """A task. `models` are indexes of rows."""
 
     name: str
     models: list[int]
-    queries: list[ShownQuery]
     of: int
+    """The number of its queries."""
+    address: NotRequired[str]
+    """Where they are, if not in the page."""
+
+
+class TaskView(TaskHead):
+    """The queries of a task."""
+
+    queries: list[ShownQuery]
     targets: list[PageContent]
     leads: list[str]
     similarity: list[Histogram | None]
@@ -76,9 +86,16 @@ class TaskView(TypedDict):
 class Viewer(TypedDict):
     """Queries by task, the media that their contents have, and what is to be said about the pictures."""
 
-    tasks: list[TaskView]
+    tasks: Sequence[TaskHead]
     media: list[Shown]
     notes: list[str]
+
+
+class Answered(NamedTuple):
+    """A result, and the scores of its queries, `(queries,)`."""
+
+    record: Record
+    scores: Floats
 
 
 def viewer(board: Board, most: int, album: Album) -> Viewer:
@@ -88,31 +105,33 @@ def viewer(board: Board, most: int, album: Album) -> Viewer:
     """
     entries = [standing.entry for standing in board.standings()]
     media = _Numbers[NamedMedium]()
-    tasks = [view for task in board.tasks if (view := _task(board, entries, task, most, media))]
+    tasks = [_task(task, records, most, media) for task in board.tasks if (records := answered(board, entries, task))]
     if not tasks:
         raise UserError("No result here has per-query rows to show.", "Leave out --html-queries, or give results.")
     return {"tasks": tasks, "media": _pictures(tasks, media, album), "notes": album.notes}
 
 
-def _task(
-    board: Board, entries: Sequence[Entry], task: str, most: int, media: _Numbers[NamedMedium]
-) -> TaskView | None:
-    """The queries of a task, for the models that have the same ones. None if there are no models."""
-    records = {
-        at: entry.records[task]
+def every_query(task: str, records: Mapping[int, Answered]) -> tuple[TaskView, list[NamedMedium]]:
+    """All queries of a task, and the media that the numbers in their contents stand for."""
+    media = _Numbers[NamedMedium]()
+    return _task(task, records, len(next(iter(records.values())).scores), media), list(media)
+
+
+def answered(board: Board, entries: Sequence[Entry], task: str) -> dict[int, Answered]:
+    """The rows that have the same queries of a task, by index."""
+    return {
+        at: Answered(record, record.outcomes.scores)
         for at, entry in enumerate(entries)
         if task in entry.records and task in entry.scores  # not for ranks, where lower is better
+        if (record := entry.records[task]).outcomes is not None and record.result.identity not in board.mixed
     }
-    scores = {
-        at: record.outcomes.scores
-        for at, record in records.items()
-        if record.outcomes is not None and record.result.identity not in board.mixed
-    }
-    if not scores:
-        return None
-    used = [records[at] for at in scores]
+
+
+def _task(task: str, records: Mapping[int, Answered], most: int, media: _Numbers[NamedMedium]) -> TaskView:
+    """The queries of a task, for the models that have the same ones."""
+    used = [each.record for each in records.values()]
     rows = [read_rows(record.path, record.result) for record in used]
-    scores_QM = np.stack(list(scores.values()), axis=1)
+    scores_QM = np.stack([each.scores for each in records.values()], axis=1)
     official = [record.result.protocol == "official" for record in used]
     made = _Contents([places_of(record.result) for record in used], media, *_leads(rows[0]))
     queries = [
@@ -121,7 +140,7 @@ def _task(
     ]
     return {
         "name": task,
-        "models": list(scores),
+        "models": list(records),
         "queries": queries,
         "of": len(rows[0]),
         "targets": made.targets,

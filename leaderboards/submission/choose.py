@@ -11,7 +11,7 @@ from harness.errors import UnknownName, UserError, counted
 from harness.results.files import read_record
 from harness.results.result import Result
 from leaderboards.exchange.files import SUFFIX
-from leaderboards.load import is_separate, was_renamed
+from leaderboards.load import is_analysis, is_separate, was_renamed
 from tasks.names import parse_name
 from tasks.suites import Suite, smallest_suite, suites
 
@@ -45,7 +45,7 @@ def find_results(folder: Path) -> FoundResults:
     """Reads every record of a folder. Raises UserError if there is none."""
     every = sorted(path for path in folder.rglob("*.json") if not path.name.startswith("."))
     imported = tuple(path for path in every if path.name.endswith(SUFFIX))
-    paths = [path for path in every if path not in imported]
+    paths = [path for path in every if path not in imported and not is_analysis(path)]
     if not paths:
         where = "Give the folder that `llave run` wrote: --out."
         raise UnknownName("results", str(folder), f"{folder} holds no results.", where)

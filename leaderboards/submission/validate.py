@@ -10,12 +10,12 @@ from typing import cast
 from harness.errors import UserError, counted, unknown_name
 from harness.identity import model_fingerprint
 from harness.plan import identity_of
-from harness.results.record import recorded_similarity
-from harness.results.recount import rule_of
+from harness.results.recount import rule_of, spec_of
 from harness.results.result import Result
 from harness.results.verified import Contradiction, verified
-from harness.types import EvalConfig, ModelSpec, Scalar, Scope, Task
+from harness.types import EvalConfig, Scope, Task
 from leaderboards.submission.choose import choose_results, find_results, suite_of_results, suites_of
+from leaderboards.submission.vectors import vector_problems
 from tasks.suites import Suite
 
 
@@ -81,6 +81,7 @@ def validate(folder: Path, tasks: Mapping[str, Task], suite: Suite | None = None
             *said,
             *(_name_and_size(result, suite, tasks) if suite else ()),
             *_identity(result, tasks),
+            *vector_problems(path, result),
         )
         problems += [Problem(place(path), what) for what in said]
     problems += _together(results, suite, folder)
@@ -111,15 +112,7 @@ def _identity(result: Result, tasks: Mapping[str, Task]) -> Iterator[str]:
     """Checks the fingerprint of the model and the identity against the rest of the record."""
     model, settings = result.model, result.settings
     try:
-        spec = ModelSpec(
-            name=str(model["name"]),
-            revision=str(model["revision"]),
-            adapter=str(model["adapter"]),
-            dtype=str(model["dtype"]),
-            options=cast("Mapping[str, Scalar]", model["options"]),
-            modalities=tuple(cast("Sequence[str]", model["modalities"])),
-            similarity=recorded_similarity(model),
-        )
+        spec = spec_of(result)
         limit = cast("int | None", settings["limit"])
         skips = settings["on_bad_media"] == "count-as-wrong"
         fingerprint = model_fingerprint(spec)

@@ -59,10 +59,12 @@ class Leaderboard:
         Raises:
             UserError: if the file cannot be written.
         """
+        from leaderboards.page.analyses import analyses_of
         from leaderboards.page.page import write_page
 
+        found, _ = analyses_of(self.board, ())
         folders = [Path(each) for each in ([images] if isinstance(images, str | Path) else images)]
-        _warn(write_page(Path(path), self.board, queries=queries, images=folders, beside=beside))
+        _warn(write_page(Path(path), self.board, queries=queries, images=folders, beside=beside, analyses=found))
         return Path(path)
 
     def __repr__(self) -> str:

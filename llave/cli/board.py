@@ -16,6 +16,9 @@ from harness.files.paths import RESULTS
 from llave.cli.flags import DONE, console, natural, positive, say
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from harness.results.verified import Record
     from leaderboards.board.board import Board
     from leaderboards.tables import Table
 
@@ -24,17 +27,17 @@ FORMATS = ("terminal", "markdown", "latex", "csv", "json")
 _MOST_WARNINGS = 10
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments of `llave board`."""
-    add = parser.add_argument
-    add(
+def add_choice_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Adds the arguments that choose the rows and the means. Returns their group."""
+    parser.add_argument(
         "results",
         nargs="*",
         type=Path,
         metavar="RESULTS",
         help=f"results, imported scores, or folders of them (default: {RESULTS})",
     )
-    add = parser.add_argument_group("rows and columns").add_argument
+    group = parser.add_argument_group("rows and columns")
+    add = group.add_argument
     add("--published", action="store_true", help="add published rows; without RESULTS, show only these")
     add(
         "-s",
@@ -47,6 +50,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MEAN",
         help="mean or dataset that decides ranks, such as OOD (default: overall, or the widest mean that a row has)",
     )
+    add("--mix", action="store_true", help="add results under another protocol or on other data, with a mark")
+    return group
+
+
+def add_images_flag(group: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Adds the flag that says where pictures lie now."""
+    group.add_argument(
+        "--images",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="folder of the queries' pictures, if they were moved since the run; may be repeated (default: none)",
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `llave board`."""
+    add = add_choice_flags(parser).add_argument
     add("--columns", metavar="A,B", help="show only these means, datasets and facts (default: the means)")
     add("--datasets", action="store_true", help="add a column for each dataset")
     add(
@@ -55,12 +77,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="model",
         help="show a row for each model, or training runs by step",
     )
-    add("--mix", action="store_true", help="add results under another protocol or on other data, with a mark")
     _add_output_flags(parser)
 
 
 def _add_output_flags(parser: argparse.ArgumentParser) -> None:
-    add = parser.add_argument_group("output").add_argument
+    group = parser.add_argument_group("output")
+    add = group.add_argument
     add("-f", "--format", choices=FORMATS, default="terminal", help="format of the output")
     add("--top", type=positive, metavar="N", help="only the first N rows, and how many there are (default: all)")
     add(
@@ -82,34 +104,18 @@ def _add_output_flags(parser: argparse.ArgumentParser) -> None:
         default="inside",
         help="hold small pictures inside the page, or put larger ones in a folder beside it",
     )
-    add(
-        "--images",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="DIR",
-        help="folder of the queries' pictures, if they were moved since the run; may be repeated (default: none)",
-    )
+    add_images_flag(group)
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints or writes the board. Returns the exit status."""
     from leaderboards.board.files import board_csv, board_json
-    from leaderboards.board.scope import make_board
     from leaderboards.board.tables import left_out_note
     from leaderboards.latex import latex
     from leaderboards.tables import markdown
 
     _check(options)
-    places = None if options.published and not options.results else options.results or [Path(RESULTS)]
-    board, warnings = make_board(
-        places,
-        published=options.published,
-        suite=options.suite,
-        rank_by=options.rank_by,
-        mix=options.mix,
-        columns=_asked(options),
-    )
+    board, warnings = chosen_board(options, _asked(options))
     _warn(warnings)
     if options.html:
         _write_page(board, options)
@@ -126,6 +132,29 @@ def run(options: argparse.Namespace) -> int:
     return DONE
 
 
+def places_of(options: argparse.Namespace) -> list[Path]:
+    """Where results are read. Published rows alone need none."""
+    return options.results or ([] if options.published else [Path(RESULTS)])
+
+
+def chosen_board(
+    options: argparse.Namespace, columns: Sequence[str] = (), read: Callable[[Path], Record] | None = None
+) -> tuple[Board, tuple[str, ...]]:
+    """The board that the flags choose, with warnings. `read` reads a result. Raises as `make_board` does."""
+    from harness.results.verified import read_result
+    from leaderboards.board.scope import make_board
+
+    return make_board(
+        places_of(options) or None,
+        published=options.published,
+        suite=options.suite,
+        rank_by=options.rank_by,
+        mix=options.mix,
+        columns=columns,
+        read=read or read_result,
+    )
+
+
 def _check(options: argparse.Namespace) -> None:
     """Refuses flags that the chosen output has no use for."""
     if (options.html_queries or options.images) and not options.html:
@@ -139,14 +168,18 @@ def _check(options: argparse.Namespace) -> None:
 
 def _write_page(board: Board, options: argparse.Namespace) -> None:
     from harness.results.numbers import fixed
+    from leaderboards.page.analyses import analyses_of
     from leaderboards.page.page import write_page
 
+    analyses, warnings = analyses_of(board, places_of(options))
+    _warn(warnings)
     notes = write_page(
         options.html,
         board,
         queries=options.html_queries,
         images=options.images,
         beside=options.html_pictures == "beside",
+        analyses=analyses,
         command=shlex.join(["llave", *sys.argv[1:]]),
     )
     _warn(notes)

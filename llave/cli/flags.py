@@ -18,9 +18,11 @@ from harness.files.paths import STORE
 from llave.words.answer import answer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.console import Console
 
-    from harness.types import ModelSettings
+    from harness.types import ModelSettings, Task
 
 DONE, FAILED, USER_ERROR = 0, 1, 2
 
@@ -150,8 +152,10 @@ def add_task_flags(parser: argparse.ArgumentParser, *, recipe: bool = False) -> 
     add_data_flags(group, recipe=recipe)
 
 
-def add_data_flags(group: argparse.ArgumentParser | argparse._ArgumentGroup, *, recipe: bool = False) -> None:
-    """Adds the flags that say where tasks are read."""
+def add_data_flags(
+    group: argparse.ArgumentParser | argparse._ArgumentGroup, *, recipe: bool = False, images: bool = True
+) -> None:
+    """Adds the flags that say where tasks are read, without `--images` for a command that has one of its own."""
     add = group.add_argument
     add(
         "-d",
@@ -163,7 +167,8 @@ def add_data_flags(group: argparse.ArgumentParser | argparse._ArgumentGroup, *, 
         + ("; with --recipe, as `llave train` reads it" if recipe else "")
         + " (default: where the tasks come from, such as the hub)",
     )
-    add("--images", type=Path, metavar="DIR", help="folder of image paths (default: found beside the data)")
+    if images:
+        add("--images", type=Path, metavar="DIR", help="folder of image paths (default: found beside the data)")
     add(
         "--columns",
         action="append",
@@ -172,6 +177,15 @@ def add_data_flags(group: argparse.ArgumentParser | argparse._ArgumentGroup, *, 
         help="a column of --data with its own name, such as image=file; may be repeated (default: the usual names)",
     )
     add_root_flag(group)
+
+
+def tasks_of(options: argparse.Namespace, names: Iterable[str], images: Path | None) -> dict[str, Task]:
+    """The tasks of these names, from the data that flags name or else from where they come from."""
+    from tasks.catalog import resolve_tasks
+
+    wanted, roots = list(dict.fromkeys(names)), tuple(options.allow_root)
+    found = resolve_tasks(wanted, None, options.data, images, roots, columns_of(options))
+    return {task.name: task for task in found}
 
 
 def columns_of(options: argparse.Namespace) -> dict[str, str]:

@@ -27,6 +27,7 @@ from llave.cli import (
     embed,
     mine,
     run,
+    serve,
     show,
     train,
 )
@@ -40,6 +41,7 @@ from llave.cli.share import bundle, export, import_, push, validate
 COMMANDS: Mapping[str, ModuleType] = {
     "run": run,
     "board": board,
+    "serve": serve,
     "compare": compare,
     "train": train,
     "mine": mine,

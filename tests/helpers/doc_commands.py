@@ -129,6 +129,9 @@ def _needs(options: argparse.Namespace) -> Iterator[str]:
         published = {row.model for row in published_rows()}
         yield from (f"results of {each}" for each in options.models if not _at_hand(each) and each not in published)
         return
+    if name == "serve":
+        yield "an end by Ctrl-C"
+        return
     if name == "seeds":
         yield f"the runs of {given['a']} and {given['b']}"
         return

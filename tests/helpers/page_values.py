@@ -8,9 +8,11 @@ from pathlib import Path
 
 from PIL import Image
 
+from leaderboards.analysis.report import PlotSeries, Report
 from leaderboards.board.board import Board
 from leaderboards.load import load
 from leaderboards.published.rows import Citation, PublishedRow
+from leaderboards.tables import Cell, Table
 from tasks.suites import Suite
 from tests.helpers.record_values import in_memory, write_honest
 from tests.helpers.result_values import result
@@ -120,3 +122,16 @@ def hostile_board() -> Board:
     scores = dict.fromkeys(NAMES, 0.5)
     printed = [PublishedRow("hasOwnProperty", "published", source, "these", "hit@1", "", size=10**9, scores=scores)]
     return Board.of_records(records, suite, printed, sizes=dict.fromkeys(NAMES, 12))
+
+
+def saved_report(hostile: str = "") -> Report:
+    """An analysis with a plot of two lines and a table, as `--save` writes it. `hostile` is in each of its texts."""
+    lines: list[PlotSeries] = [
+        {"name": f"plain{hostile}, local, {form}", "points": [[32.0, low, low - 0.1, low + 0.1], [64.0, 0.5, 0.4, 0.6]]}
+        for form, low in (("fp32", 0.4), ("binary", 0.3))
+    ]
+    cells = (Cell("Words"), Cell(f"0{hostile}"), Cell(f"-1.0{hostile}", "[-2.0, 0.0]", "best"))
+    table = Table(
+        f"plain{hostile}", ("dataset", "query", "change"), (cells,), frozenset(("dataset", "query")), (hostile,)
+    )
+    return Report("curves", (table,), (f"The smallest is 32{hostile}.",), {"points": [1, 2]}, tuple(lines))

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
 from harness.errors import UserError
+from harness.results.files import rows_path
+from harness.results.verified import read_result
+from leaderboards import load as loading
 from leaderboards.exchange.files import Imported, write_imported
-from leaderboards.load import load, was_renamed
+from leaderboards.load import RecordMemory, load, was_renamed
+from tests.helpers.page_values import page_board
 from tests.helpers.record_values import write
 
 
@@ -141,3 +146,21 @@ def test_many_files_of_a_folder_are_read(tmp_path):
         (tmp_path / f"{number}.json").write_text(json.dumps(record))
         (tmp_path / f"{number}.queries.jsonl").write_bytes(rows)
     assert len(load([tmp_path]).records) == 21
+
+
+def test_a_memory_reads_again_what_was_written_and_only_that(tmp_path, monkeypatch):
+    folder = tmp_path / "results"
+    page_board(folder)
+    memory, before = RecordMemory(), load([folder]).records
+    reads: list[Path] = []
+    monkeypatch.setattr(loading, "read_result", lambda path: (reads.append(path), read_result(path))[1])
+    for _ in range(2):
+        assert [each.result for each in load([folder], memory).records] == [each.result for each in before]
+    assert reads == [each.path for each in before]
+    changed = before[0].path
+    changed.write_bytes(changed.read_bytes() + b"\n")
+    assert len(load([folder], memory).records) == len(before)
+    assert reads[len(before) :] == [changed]
+    rows = rows_path(before[1].path, before[1].result)
+    rows.write_bytes(rows.read_bytes().replace(b"right one", b"wrong one"))  # behind the record
+    assert len(load([folder], memory).records) == len(before) - 1

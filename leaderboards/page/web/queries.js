@@ -1,7 +1,8 @@
 // Single queries: their content, the answer of each model and the right one. What is chosen lies in the address.
 const FILTERS = {
   all: ["all", () => true],
-  wrong: ["wrong or partly right", (mine) => mine.score < 1 && mine.state !== "tied"],
+  wrong: ["wrong or partly right", (mine) => isWrong(mine)],
+  missed: ["wrong for all models", (mine, other, query) => query.answers.every(isWrong)],
   right: ["right", (mine) => mine.state === "right"],
   tied: ["tied", (mine) => mine.state === "tied"],
   gained: ["gained over the other model", (mine, other) => other && certain(mine, other) && mine.score > other.score],
@@ -10,9 +11,12 @@ const FILTERS = {
 const VERDICTS = new Map([
   ["right", "✓ right"], ["tied", "≈ tied"], ["part", "◐ partly right"], ["wrong", "✗ wrong"], ["none", "– not ranked"],
 ]);
+const isWrong = (answer) => answer.score < 1 && answer.state !== "tied";
 const certain = (...answers) => answers.every((answer) => answer.state !== "tied");
 const NOBODY = "none";
+const MORE = 200;  // queries that are shown at once
 let listed = "";  // what the list was made from
+let found = [];  // the queries that pass the filter, of which the list has the first ones
 
 // The chosen dataset, models (indexes of rows; -1: none), filter and words. The address has what is not as at the start.
 function chosenQueries() {
@@ -36,15 +40,18 @@ function leadOf(content, task) {
   return content.lead < 0 ? "" : task.leads[content.lead];
 }
 
+const nameOf = (medium) => make("span", { className: "file", textContent: `${medium.name} (no picture)` });
+
 // The pictures of a medium as a button that enlarges them. `what` says what the picture is of.
 function pictureOf(medium, what, few) {
-  if (!medium.src.length) return make("span", { className: "file", textContent: `${medium.name} (no picture)` });
+  if (!medium.src.length) return nameOf(medium);
   const kind = medium.video ? "video" : "picture";
   const frames = medium.src.map((src, index) => make("img", {
     src, loading: "lazy", decoding: "async",
     alt: `${what}: ${kind} ${clipped(medium.name, 80)}${medium.src.length > 1 ? `, frame ${index + 1} of ${medium.src.length}` : ""}`,
   }));
   const button = make("button", { type: "button", className: `picture ${kind}`, title: "Enlarge" }, ...(few ? frames.slice(0, 1) : frames));
+  for (const frame of frames) frame.addEventListener("error", () => (frames.length > 1 ? frame.remove() : button.replaceWith(nameOf(medium))));
   button.addEventListener("click", () => enlarge(medium, what, button));
   return button;
 }
@@ -57,9 +64,9 @@ function picturesOf(content, what, few = false) {
 
 function enlarge(medium, what, opener) {
   get("picture-head").textContent = `${what}: ${medium.name}`;
-  get("picture-body").replaceChildren(...opener.querySelectorAll("img").length < medium.src.length || medium.src.length > 1
-    ? medium.src.map((src, index) => make("img", { src, alt: `Frame ${index + 1} of ${medium.src.length}` }))
-    : [make("img", { src: medium.src[0], alt: `${what}: ${medium.name}` })]);
+  const large = medium.large ?? medium.src;
+  get("picture-body").replaceChildren(...large.map((src, index) =>
+    make("img", { src, alt: large.length > 1 ? `Frame ${index + 1} of ${large.length}` : `${what}: ${medium.name}` })));
   for (const image of get("picture-body").children) {
     image.decode().then(() => image.classList.toggle("small", image.naturalWidth < 160)).catch(() => {});
   }
@@ -128,7 +135,7 @@ function queryItem(query, number, models, task) {
   row.addEventListener("click", (event) => {
     if (!event.target.closest("button.picture") && !String(getSelection())) turnQuery(query.id);
   });
-  const item = make("li", { className: "query" }, row, open);
+  const item = make("li", { className: "query", id: `item-${number}` }, row, open);
   return Object.assign(item, { query, fill: () => open.replaceChildren(...openedQuery(query, models, task)) });
 }
 
@@ -151,6 +158,7 @@ function showOpen() {
 
 // Opens the query after or before the open one. Where none is open, it is the one with the focus, or the first.
 function stepQuery(by) {
+  showMore(get("query-list").children.length + 1);
   const items = [...get("query-list").children];
   const open = items.findIndex((item) => item.query.id === state.get("query"));
   const here = Math.max(0, items.findIndex((item) => item.contains(document.activeElement)));
@@ -168,20 +176,57 @@ function matches(query, words, task) {
   return words.every((word) => text.includes(word));
 }
 
-function drawQueries() {
+// Fetches the queries of a dataset from the server, if they are not in this page.
+async function fetchQueries(task) {
+  get("query-count").textContent = "Loading …";
+  const answer = await fetch(task.address);
+  if (!answer.ok) throw new Error(`${answer.status}`);
+  const { media, ...view } = await answer.json();
+  const start = data.viewer.media.length;  // its media get the next numbers
+  for (const { content } of view.queries) content.media = content.media.map((index) => start + index);
+  for (const content of view.targets) content.media = content.media.map((index) => start + index);
+  data.viewer.media.push(...media);
+  Object.assign(task, view);
+}
+
+// Adds queries to the list, up to `least` or a few more.
+function showMore(least) {
+  const { task, model, against } = chosenQueries();
+  const both = against >= 0 && against !== model ? [model, against] : [model];
+  const there = get("query-list").children.length;
+  const end = Math.min(found.length, MORE * Math.ceil(least / MORE));
+  get("query-list").append(...found.slice(there, end).map((query, index) => queryItem(query, there + index, both, task)));
+  get("query-more").hidden = end >= found.length;
+  get("query-more").textContent = `Show ${Math.min(MORE, found.length - end)} more`;
+}
+
+async function drawQueries() {
+  const { task } = chosenQueries();
+  try {
+    if (!task.queries) await fetchQueries(task);
+  } catch {  // the results changed since; the page follows them
+    get("query-count").textContent = `The queries of ${task.name} could not be loaded.`;
+    return;
+  }
+  if (chosenQueries().task === task) drawLoaded();
+}
+
+function drawLoaded() {
   const { task, model, against, filter, words } = chosenQueries();
   const made = JSON.stringify([task.name, model, against, filter, words]);
   if (made !== listed) {
     const answer = (query, index) => query.answers[task.models.indexOf(index)];
-    const found = task.queries.filter((query) => FILTERS[filter][1](answer(query, model), answer(query, against)) && matches(query, words, task));
-    const both = against >= 0 && against !== model ? [model, against] : [model];
-    get("query-list").replaceChildren(...found.map((query, number) => queryItem(query, number, both, task)));
-    get("query-count").textContent = `${found.length} of the ${task.queries.length} queries in this page; the dataset has ${task.of.toLocaleString("en")}.`;
-    get("query-sides").textContent = both.length > 1 ? `A: ${data.rows[model].label}. B: ${data.rows[against].label}. The verdict is on A.` : "";
+    found = task.queries.filter((query) => FILTERS[filter][1](answer(query, model), answer(query, against), query) && matches(query, words, task));
+    get("query-list").replaceChildren();
+    showMore(1);
+    get("query-count").textContent = task.queries.length === task.of ? `${found.length.toLocaleString("en")} of ${task.of.toLocaleString("en")} queries.`
+      : `${found.length} of the ${task.queries.length} queries in this page; the dataset has ${task.of.toLocaleString("en")}.`;
+    get("query-sides").textContent = against >= 0 && against !== model ? `A: ${data.rows[model].label}. B: ${data.rows[against].label}. The verdict is on A.` : "";
     showFields(task, model, against, filter);
     listed = made;
   }
   drawSimilarity(task.similarity[task.models.indexOf(model)]);
+  showMore(1 + found.findIndex((query) => query.id === state.get("query")));
   showOpen();
 }
 
@@ -194,37 +239,6 @@ function showFields(task, model, against, filter) {
   if (document.activeElement !== get("query-search")) get("query-search").value = state.get("query-search") ?? "";
 }
 
-function drawSimilarity(spread) {
-  const box = get("similarity").closest("figure");
-  box.hidden = !spread;
-  if (!spread) return;
-  const colour = shades();
-  const digits = Math.max(0, Math.ceil(-Math.log10(spread.step) - 1e-9));
-  const edge = (index) => (spread.low + index * spread.step).toFixed(digits);
-  const line = (label, counts, shade, pointStyle, borderDash) => ({
-    label, pointStyle, borderDash, data: counts.map((y, index) => ({ x: spread.low + (index + 0.5) * spread.step, y })),
-    borderColor: colour(shade), backgroundColor: `${colour(shade)}2e`, fill: "origin", borderWidth: 1.5, pointRadius: 3,
-  });
-  renew("similarity", {
-    type: "line",
-    data: { datasets: [line("best right answer", spread.right, "right", "circle", []), line("best wrong answer", spread.wrong, "wrong", "triangle", [5, 3])] },
-    options: {
-      scales: {
-        x: axis("similarity", colour, { type: "linear", bounds: "ticks", grid: { display: false } }),
-        y: axis("queries", colour, { beginAtZero: true, bounds: "ticks", ticks: { color: colour("faint"), precision: 0 } }),
-      },
-      plugins: {
-        legend: { labels: { color: colour("text"), usePointStyle: true, boxHeight: 7 } },
-        tooltip: { callbacks: { title: ([{ dataIndex }]) => `${edge(dataIndex)} to ${edge(dataIndex + 1)}` } },
-      },
-    },
-  });
-  const unseen = spread.unseen ? ` For ${spread.unseen === 1 ? "1 query" : `${spread.unseen.toLocaleString("en")} queries`}, the result does not have the score of a right answer.` : "";
-  const text = `Similarity of all queries of the dataset to their best right answer and to their best wrong answer.${unseen}`;
-  get("similarity").setAttribute("aria-label", text);
-  box.querySelector("figcaption").textContent = text;
-}
-
 function queryKeys(event) {
   if (event.target.closest("input, select, textarea, dialog") || event.ctrlKey || event.altKey || event.metaKey) return;
   if (event.key === "Escape" && state.get("query")) turnQuery(state.get("query"));
@@ -233,7 +247,7 @@ function queryKeys(event) {
   event.preventDefault();
 }
 
-function startQueries() {
+async function startQueries() {
   get("queries").hidden = get("to-queries").hidden = !data.viewer;
   if (!data.viewer) return;
   get("query-notes").append(...data.viewer.notes.map((textContent) => make("li", { textContent })));
@@ -245,10 +259,11 @@ function startQueries() {
     });
   }
   get("query-search").addEventListener("input", () => { state.set("query-search", get("query-search").value, { typed: true }); drawQueries(); });
+  get("query-more").addEventListener("click", () => showMore(get("query-list").children.length + 1));
   get("queries").addEventListener("keydown", queryKeys);
   get("picture").addEventListener("click", (event) => event.target === get("picture") && get("picture").close());
   state.follow(drawQueries);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", drawQueries);
-  drawQueries();
+  await drawQueries();
   if (state.get("query")) [...get("query-list").children].find((item) => item.query.id === state.get("query"))?.scrollIntoView();
 }

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from harness.files.paths import RESULTS
-from llave.cli.analysis.output import add_format_flag, print_report, warn
+from llave.cli.analysis.output import add_report_flags, print_report, warn
 from llave.cli.flags import DONE, natural
 
 ABOUT = "show how far models agree on which queries are hard, and what all get wrong"
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--queries", type=natural, default=20, metavar="N", help="show N queries that all models get wrong"
     )
-    add_format_flag(parser)
+    add_report_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,5 +36,5 @@ def run(options: argparse.Namespace) -> int:
 
     given = resolve_models(options.models, options.results)
     warn(given.warnings)
-    print_report(agreement_report(agreement(given.entries), options.queries), options.format)
+    print_report(agreement_report(agreement(given.entries), options.queries), options)
     return DONE

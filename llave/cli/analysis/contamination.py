@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llave.cli.analysis.output import add_format_flag, print_report, warn
+from llave.cli.analysis.output import add_report_flags, measured_entries, print_report
 from llave.cli.flags import DONE, Number, add_task_flags, columns_of, console, natural, positive
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from harness.progress import Progress
     from harness.types import Item
-    from leaderboards.board.entries import Entry
     from trainers.data.mmeb_train import Subset
 
 ABOUT = "find test queries in training data, and score without them"
@@ -46,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--most", type=natural, default=10, metavar="N", help="show N of the hits")
     add("--workers", type=Number(0, 1_000), metavar="N", help="number of threads (default: one for each processor)")
-    add_format_flag(parser)
+    add_report_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -62,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
 
     roots, columns = tuple(options.allow_root), columns_of(options)
     tasks = resolve_tasks(options.tasks, options.suite, options.data, options.images, roots, columns)
-    entries = _entries(options.results)
+    entries = measured_entries(options.results) if options.results else []
     training = _training(options)
     workers = worker_count(options.workers)
     digests = Digests()
@@ -73,24 +72,8 @@ def run(options: argparse.Namespace) -> int:
         found = overlap(datasets, items, digests, progress, workers=workers, pairs=pairs, exact=options.exact)
     digests.flush()
     scores, notes = clean_scores(entries, found)
-    print_report(contamination_report(options.train, found, scores, notes, options.most), options.format)
+    print_report(contamination_report(options.train, found, scores, notes, options.most), options)
     return DONE
-
-
-def _entries(places: Sequence[Path]) -> list[Entry]:
-    from leaderboards.analysis.paired import check_fraction
-    from leaderboards.board.entries import comparable, measured
-    from leaderboards.load import load
-
-    if not places:
-        return []
-    loaded = load(places)
-    chosen = comparable(loaded.records, mix=False)
-    warn([*loaded.warnings, *chosen.notes])
-    entries = measured(chosen.records)
-    for entry in entries:
-        check_fraction({task: record.result.main_metric for task, record in entry.records.items()})
-    return entries
 
 
 def _training(options: argparse.Namespace) -> Sequence[Subset]:

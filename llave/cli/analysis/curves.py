@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from harness.errors import UserError
 from harness.files.paths import STORE
-from llave.cli.analysis.output import add_format_flag, print_report, warn
-from llave.cli.flags import DONE, add_data_flags, columns_of, console, positive, say
+from llave.cli.analysis.output import add_report_flags, measured_entries, print_report
+from llave.cli.flags import DONE, add_data_flags, console, positive, say, tasks_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from harness.data.cache import DatasetCache
     from harness.progress import Progress
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plot", type=Path, metavar="FILE", help="draw the curves into a .pdf, .png or .svg file (default: none)"
     )
-    add_format_flag(parser)
+    add_report_flags(parser)
     add_data_flags(parser.add_argument_group("data"))
     parser.add_argument("--store", type=Path, metavar="DIR", default=STORE, help="folder of the embedding store")
 
@@ -47,42 +47,24 @@ def run(options: argparse.Namespace) -> int:
     from harness.data.cache import DatasetCache
     from harness.media.digests import Digests
     from leaderboards.analysis.curve_report import check_plot, curve_report, plot
-    from leaderboards.analysis.paired import check_fraction
-    from leaderboards.board.entries import comparable, measured
-    from leaderboards.load import load
     from llave.api.console_progress import ProgressBar
     from llave.api.engine import worker_count
 
     if options.plot:
         check_plot(options.plot)
-    loaded = load(options.results)
-    chosen = comparable(loaded.records, mix=False)
-    warn([*loaded.warnings, *chosen.notes])
-    entries = measured(chosen.records)
+    entries = measured_entries(options.results)
     if not entries:
         raise UserError("These are imported scores, which have no vectors.", "Give results of `llave run`.")
-    for entry in entries:
-        check_fraction({task: record.result.main_metric for task, record in entry.records.items()})
-    tasks = _tasks(options, [task for entry in entries for task in entry.records])
+    tasks = tasks_of(options, [task for entry in entries for task in entry.records], options.images)
     with ProgressBar(console(stderr=True)) as progress:
         cache = DatasetCache(Digests(), progress, worker_count(None))
         curves = [_curve(entry, tasks, cache, options, progress) for entry in entries]
     report = curve_report(curves)
-    print_report(report, options.format)
+    print_report(report, options)
     if options.plot:
-        plot(report.plot, options.plot)
+        plot(report, options.plot)
         say(console(stderr=True), f"Plot: {options.plot.resolve()}")
     return DONE
-
-
-def _tasks(options: argparse.Namespace, names: Sequence[str]) -> Mapping[str, Task]:
-    """The tasks of the results, from the data that is named or else from where they come from."""
-    from tasks.catalog import resolve_tasks
-
-    wanted = list(dict.fromkeys(names))
-    roots, columns = tuple(options.allow_root), columns_of(options)
-    found = resolve_tasks(wanted, None, options.data, options.images, roots, columns)
-    return {task.name: task for task in found}
 
 
 def _curve(
@@ -90,11 +72,11 @@ def _curve(
 ) -> Curve:
     from harness.encoding.store import Store
     from leaderboards.analysis.curves import curve, scopes_of, widths_of
-    from leaderboards.analysis.stored import config_of, held, spec_of, stored_plan
+    from leaderboards.analysis.stored import checked_spec, config_of, held, stored_plan
 
     results = entry.results
     first = next(iter(results.values()))
-    spec, config = spec_of(first), config_of(first)
+    spec, config = checked_spec(first), config_of(first)
     with Store(options.store, spec) as store:
         parts = {}
         for name, result in results.items():

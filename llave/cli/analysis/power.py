@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import UserError
-from llave.cli.analysis.output import add_format_flag, print_report, warn
+from llave.cli.analysis.output import add_report_flags, measured_entries, print_report
 from llave.cli.flags import DONE, percentage_points
 
 if TYPE_CHECKING:
@@ -39,48 +39,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="RESULT",
         help="results of runs that differ only in their seed, each a folder or a file (default: none)",
     )
-    add_format_flag(parser)
+    add_report_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints what a difference needs to be seen."""
-    from leaderboards.analysis.paired import mean_score
+    from leaderboards.analysis.paired import is_shared, mean_score
     from leaderboards.analysis.power import check_power, plan_power, power_report
 
     difference, power = options.difference / 100, options.power / 100
     check_power(difference, power)
     baseline = _entry(options.baseline)
     others = [_entry(path) for path in ([options.against] if options.against else []) + options.runs]
-    tasks = [task for task in baseline.records if all(_is_same(task, baseline, each) for each in others)]
+    tasks = [task for task in baseline.records if is_shared(task, [baseline, *others])]
     if not tasks:
         raise UserError("These results share no dataset with the same data.", "Evaluate on the same tasks.")
     against = _outcomes(others[0], tasks) if options.against else None
     runs = [mean_score(_outcomes(each, tasks)) for each in others[bool(options.against) :]]
     plan = plan_power(_outcomes(baseline, tasks), against, runs, difference, power)
-    print_report(power_report(plan, baseline.label), options.format)
+    print_report(power_report(plan, baseline.label), options)
     return DONE
 
 
 def _entry(path: Path) -> Entry:
     """The one model of a place of results. Raises UserError for several."""
-    from leaderboards.analysis.paired import check_fraction
-    from leaderboards.board.entries import comparable, measured
-    from leaderboards.load import load
-
-    loaded = load([path])
-    chosen = comparable(loaded.records, mix=False)
-    warn([*loaded.warnings, *chosen.notes])
-    entries = measured(chosen.records)
+    entries = measured_entries([path])
     if len(entries) != 1:
         named = ", ".join(each.label for each in entries) or "no model"
         raise UserError(f"{path} holds results of {named}.", "Give the results of one model.")
-    check_fraction({task: record.result.main_metric for task, record in entries[0].records.items()})
     return entries[0]
-
-
-def _is_same(task: str, one: Entry, other: Entry) -> bool:
-    found = other.records.get(task)
-    return found is not None and found.result.dataset["digest"] == one.records[task].result.dataset["digest"]
 
 
 def _outcomes(entry: Entry, tasks: Sequence[str]) -> list[Outcomes]:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llave.cli.analysis.output import add_format_flag, print_report, warn
+from llave.cli.analysis.output import add_report_flags, print_report, warn
 from llave.cli.flags import DONE, console, say
 
 if TYPE_CHECKING:
@@ -26,20 +26,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="draw the learning curves into a .pdf, .png or .svg file (default: none)",
     )
-    add_format_flag(parser)
+    add_report_flags(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints the difference at the last step that all runs share."""
     from leaderboards.analysis.curve_report import check_plot, plot
-    from leaderboards.analysis.seeds import AXES, compare_seeds, seed_report
+    from leaderboards.analysis.seeds import compare_seeds, seed_report
 
     if options.plot:
         check_plot(options.plot)
     report = seed_report(compare_seeds(*(_runs(place) for place in (options.a, options.b))))
-    print_report(report, options.format)
+    print_report(report, options)
     if options.plot:
-        plot(report.plot, options.plot, AXES)
+        plot(report, options.plot)
         say(console(stderr=True), f"Plot: {options.plot.resolve()}")
     return DONE
 

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llave.cli.analysis.output import add_format_flag, print_report
+from llave.cli.analysis.output import add_report_flags, print_report
 from llave.cli.flags import (
     DONE,
     MODEL_HELP,
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="try only this switch; may be repeated (default: all that the tasks depend on)",
     )
     add("-o", "--out", type=Path, metavar="DIR", default=Path("runs/sensitivity"), help="folder of the results")
-    add_format_flag(parser)
+    add_report_flags(parser)
     add_engine_flags(parser)
     add_model_flags(parser)
 
@@ -65,5 +65,5 @@ def run(options: argparse.Namespace) -> int:
         lab = Lab(where, DatasetCache(Digests(), progress, workers), World(0, 1), progress)
         setup = Setup(options.model, model_settings(options), tasks, EvalConfig(limit=options.limit))
         found = sensitivity(setup, options.switch or SWITCHES, lab, progress.note)
-    print_report(sensitivity_report(found), options.format)
+    print_report(sensitivity_report(found), options)
     return DONE

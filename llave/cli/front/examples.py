@@ -24,6 +24,11 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
         Example("llave board runs/results --published -s mmeb", "beside the rows of papers"),
         Example("llave board --html board.html --html-queries 10", "a page that shows queries too"),
     ),
+    "serve": (
+        Example("llave serve runs/results", "the page of your results, which follows them"),
+        Example("llave serve runs/results --published -s mmeb", "beside the rows of papers"),
+        Example("llave serve runs/results --port 0 --images photos", "any free port, pictures that were moved"),
+    ),
     "compare": (
         Example("llave compare classical null/random", "two models that were evaluated"),
         Example("llave compare runs/results/a runs/results/b --queries 20", "with queries gained and lost"),
@@ -127,7 +132,7 @@ EXAMPLES: Mapping[str, tuple[Example, ...]] = {
     "bundle": (
         Example("llave bundle runs/results -o results.zip", "results in one file"),
         Example("llave bundle runs/results -o results.zip --pictures", "with small pictures of the queries"),
-        Example("llave bundle runs/results/mine runs/imported -o mine.zip", "with imported scores"),
+        Example("llave bundle runs/results/mine runs/imported -o all.zip --vectors", "imported scores and vectors"),
     ),
     "push": (
         Example("llave push runs/results/mine --repo org/mine", "what would be sent; nothing is"),

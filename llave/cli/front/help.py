@@ -14,7 +14,7 @@ from llave.cli.front.parser import CommandParser
 ABOUT = "show all commands, one command's options, or environment variables"
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Evaluate a model": ("run", "doctor", "embed", "diagnose"),
-    "See results": ("board", "compare", "show", "validate"),
+    "See results": ("board", "serve", "compare", "show", "validate"),
     "Look closer": ("curves", "sensitivity", "contamination", "agree", "power", "seeds"),
     "Give and take results": ("export", "import", "bundle", "push"),
     "Train a model": ("train", "mine"),

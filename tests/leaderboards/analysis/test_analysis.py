@@ -203,6 +203,20 @@ class TestPower:
         assert main(["power", "--baseline", str(place / "r")]) == 2
 
 
+class TestSave:
+    def test_the_file_is_what_json_prints_beside_the_table(self, place, capsys, tmp_path):
+        words = ["agree", str(place / "r"), "--save", str(tmp_path / "agree.json"), "-q"]
+        assert main(words) == 0
+        assert "kappa" in capsys.readouterr().out
+        assert main([*words, "--format", "json"]) == 0
+        assert (tmp_path / "agree.json").read_text() == capsys.readouterr().out
+
+    def test_an_ending_that_the_page_would_not_find_is_refused(self, place, capsys, tmp_path):
+        with pytest.raises(SystemExit):
+            main(["agree", str(place / "r"), "--save", str(tmp_path / "agree.txt")])
+        assert "does not end with .json" in capsys.readouterr().err
+
+
 class TestPaired:
     def test_the_change_is_zero_against_itself_and_covers_its_value(self):
         rng = np.random.default_rng(2)

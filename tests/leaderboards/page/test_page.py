@@ -25,6 +25,7 @@ from leaderboards.page.page import page, write_page
 from leaderboards.page.thumbnails import Album
 from leaderboards.page.viewer import interesting, viewer
 from leaderboards.published.rows import Citation, Kind, PublishedRow
+from tasks.suites import find_suite
 from tests.helpers.page_values import EVIL, HITS, PLAIN, RIVAL, SUITE, page_board, picture
 from tests.helpers.record_values import in_memory
 
@@ -138,7 +139,7 @@ def test_a_model_from_the_hub_is_linked_at_its_commit():
     commit = "0123456789abcdef0123456789abcdef01234567"
     for name, repository in (("llave/zhibinlan/LLaVE-2B", "zhibinlan/LLaVE-2B"), ("vlm/x=O/R", "O/R")):
         [standing] = Board.of_records([in_memory("Words", name, [1], revision=commit)], SUITE).standings()
-        assert [each["address"] for each in links_of(standing.entry)] == [
+        assert [each["address"] for each in links_of(standing.entry) if each["what"] == "hub"] == [
             f"https://huggingface.co/{repository}/tree/{commit}"
         ]
     [standing] = Board.of_records([in_memory("Words", "runs/demo", [1])], SUITE).standings()
@@ -237,3 +238,13 @@ def test_what_cannot_be_shown_is_said(llave, flags, says, tmp_path, monkeypatch)
     assert done.code == 2
     assert says in done.err.lower()
     assert not (tmp_path / "new.html").exists()
+
+
+def test_scores_and_details_say_what_a_model_was_trained_on():
+    records = [in_memory(task, "llave-2b", [1, 0]) for task in ("CIRR", "FashionIQ")]
+    data = page_data(Board.of_records(records, find_suite("mmeb")))
+    notes = {column["name"]: column["notes"][0] for column in data["columns"] if column["kind"] == "dataset"}
+    assert (notes["CIRR"], notes["FashionIQ"]) == ("trained on its training split, in MMEB-train", "")
+    (fact,) = [column for column in data["columns"] if column["name"] == "trained on"]
+    assert fact["texts"] == ["MMEB-train: 20 of 36"]
+    assert [each["address"] for each in data["rows"][0]["links"]] == ["https://huggingface.co/zhibinlan/LLaVE-0.5B"]

@@ -16,6 +16,7 @@ from PIL import Image
 
 from harness.errors import UserError
 from harness.results.numbers import fixed, percent, points
+from leaderboards.analysis.report import report_view
 from leaderboards.board.board import Board
 from leaderboards.board.scope import make_board
 from leaderboards.board.tables import leaderboard_table
@@ -24,7 +25,7 @@ from leaderboards.latex import latex_text
 from leaderboards.page.page import write_page
 from leaderboards.tables import clean, markdown, markdown_text
 from tests.helpers.browser import Page
-from tests.helpers.page_values import NAMES, hostile_board
+from tests.helpers.page_values import NAMES, hostile_board, saved_report
 
 AXE = Path(__file__).parents[2] / "helpers" / "axe" / "axe.min.js"
 
@@ -39,7 +40,9 @@ def board() -> Board:
 @pytest.fixture(scope="module")
 def address(board, tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("page") / "board.html"
-    write_page(path, board, command="llave board --published --suite mmeb-ood --html board.html")
+    analyses = [{**report_view(saved_report()), "origin": "curves.json"}]
+    command = "llave board --published --suite mmeb-ood --html board.html"
+    write_page(path, board, analyses=analyses, command=command)
     return path.as_uri()
 
 

@@ -6,14 +6,20 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from harness.errors import UserError
+from harness.results.rows import read_rows
 from leaderboards.contents import content_of, places_of
+from leaderboards.exchange.bundle import VECTORS, opened
 from leaderboards.load import load
 from leaderboards.pictures import Pictures
 from leaderboards.submission.bundle import write_bundle
+from leaderboards.submission.validate import validate
 from llave.cli.main import main
+from tasks.catalog import all_tasks
 from tests.helpers.page_values import page_board, picture
 
 
@@ -94,3 +100,77 @@ def test_links_bombs_and_damage_are_refused(tmp_path):
     for name, said in (("link", "a link"), ("bomb", "bomb"), ("cut", "cannot be read as a zip")):
         with pytest.raises(UserError, match=said):
             load([tmp_path / f"{name}.zip"])
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """Bundles of results in listed candidates, in a whole pool, and of a clustering: with the vectors, and without."""
+    folder = tmp_path_factory.mktemp("run")
+    tasks = ["demo-color", "demo-graded", "demo-shape@clustering"]
+    flags = ["--limit", "5", "--out", str(folder / "out"), "-q"]
+    assert main(["run", "classical", "--tasks", *tasks, *flags, "--store", str(folder / "store")]) == 0
+    for store in ("store", "none"):
+        words = ["bundle", str(folder / "out"), "-o", str(folder / f"{store}.zip"), "--vectors"]
+        assert main([*words, "--store", str(folder / store)]) == 0
+    return folder
+
+
+@pytest.fixture
+def vectors(run) -> Path:
+    """The folder of a bundle with vectors."""
+    return opened(run / "store.zip")
+
+
+def _problems(folder: Path) -> list[str]:
+    return [each.what for each in validate(folder, all_tasks()).problems if "ectors" in each.what]
+
+
+def test_rows_follow_from_the_vectors_of_a_bundle(vectors):
+    files = sorted(vectors.rglob(f"*{VECTORS}"))
+    assert [file.name.partition(".")[0] for file in files] == ["demo-color", "demo-graded"]
+    assert _problems(vectors) == []
+    records = {record.result.task: record for record in load([vectors]).records}
+    for file in files:
+        queries = load_file(file)["queries"]
+        assert len(queries) == records[file.name.partition(".")[0]].result.num_queries
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda arrays: arrays["queries"].__setitem__(3, -arrays["queries"][3]), "the similarity"),
+        (lambda arrays: arrays["queries"].__setitem__(3, np.nan), "lack one of query 3"),
+        (lambda arrays: arrays.update(queries=arrays["queries"][:-1]), "vectors of 4"),
+        (lambda arrays: arrays.update(targets=arrays["targets"][:, :-1]), "of one width"),
+        (lambda arrays: arrays.pop("targets"), "of one width"),
+        (lambda arrays: arrays.update(targets=arrays["targets"][:1]), "lack one of query"),
+    ],
+)
+def test_vectors_that_say_otherwise_are_named(vectors, change, said):
+    (file,) = vectors.rglob(f"demo-color{VECTORS}")
+    arrays = {name: array.copy() for name, array in load_file(file).items()}
+    change(arrays)
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, file)
+    assert [said in each for each in _problems(vectors)] == [True]
+
+
+def test_a_nearer_target_that_is_not_listed_is_named_where_the_pool_is_whole(vectors):
+    (file,) = vectors.rglob(f"demo-graded{VECTORS}")
+    (record,) = [each for each in load([vectors]).records if each.result.task == "demo-graded"]
+    arrays = {name: array.copy() for name, array in load_file(file).items()}
+    listed = {top["target"] for row in read_rows(record.path, record.result) for top in row["top"]}
+    free = next(number for number in range(len(arrays["targets"])) if number not in listed)
+    arrays["targets"][free] = arrays["queries"][0]
+    save_file(arrays, file)
+    assert ["not listed" in each for each in _problems(vectors)] == [True]
+
+
+def test_a_damaged_file_of_vectors_is_named(vectors):
+    next(vectors.rglob(f"demo-color{VECTORS}")).write_bytes(b"nothing")
+    assert ["cannot be read" in each for each in _problems(vectors)] == [True]
+
+
+def test_a_result_whose_vectors_are_not_stored_goes_without(run):
+    folder = opened(run / "none.zip")
+    assert list(folder.rglob(f"*{VECTORS}")) == []
+    assert len(load([run / "none.zip"]).records) == 3

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from harness.errors import UserError
+from leaderboards.analysis.report import report_json
 from leaderboards.submission.validate import Verdict, validate
 from llave.cli.share import validate as command
 from tasks.catalog import all_tasks, resolve_tasks
 from tasks.suites import Suite, suite_of
+from tests.helpers.page_values import saved_report
 from tests.helpers.record_values import write
 
 Edit = Callable[[dict, list[dict]], None]
@@ -67,6 +69,12 @@ def test_what_the_engine_writes_is_verified(submission, tasks, suite):
     verdict = validate(submission, tasks, suite)
     assert said(verdict) == []
     assert (verdict.results, verdict.queries) == (3, 32)
+
+
+def test_a_saved_analysis_among_the_results_is_no_result(submission, tasks, suite):
+    before = validate(submission, tasks, suite)
+    (submission / "curves.json").write_text(report_json(saved_report()))
+    assert validate(submission, tasks, suite) == before
 
 
 @pytest.mark.parametrize("model", ["null/constant", "null/oracle"])

@@ -53,24 +53,25 @@ COMMANDS = {
             "--no-intervals",
         ),
     },
+    "serve": {"RESULTS", "--published", "-s", "--suite", "--rank-by", "--mix", "--images", "--port", "--host"},
     "compare": {
         *("MODEL", "--results", "-s", "--suite", "--queries", "--images", "--fail-on-regression", "-f", "--format"),
     },
     "diagnose": {"MODEL", "--recipe", "--pairs", "--alpha", "--plot", "--json", *TASKS, *MODEL, *ENGINE},
     "curves": {
         *("RESULT", "--widths", "--plot", "-f", "--format", "-d", "--data", "--images", "--columns", "--allow-root"),
-        "--store",
+        *("--store", "--save"),
     },
     "sensitivity": {
-        *("MODEL", "--limit", "--switch", "-o", "--out", "-f", "--format", *TASKS, *MODEL, *ENGINE),
+        *("MODEL", "--limit", "--switch", "-o", "--out", "-f", "--format", "--save", *TASKS, *MODEL, *ENGINE),
     },
     "contamination": {
         *("--train", "--train-images", "--limit", "--exact", "--results", "--most", "--workers", "-f", "--format"),
-        *TASKS,
+        *(*TASKS, "--save"),
     },
-    "agree": {"MODEL", "--results", "--queries", "-f", "--format"},
-    "power": {"--baseline", "--difference", "--power", "--against", "--runs", "-f", "--format"},
-    "seeds": {"A", "B", "--plot", "-f", "--format"},
+    "agree": {"MODEL", "--results", "--queries", "-f", "--format", "--save"},
+    "power": {"--baseline", "--difference", "--power", "--against", "--runs", "-f", "--format", "--save"},
+    "seeds": {"A", "B", "--plot", "-f", "--format", "--save"},
     "train": {
         "RECIPE",
         "--allow-root",
@@ -93,7 +94,10 @@ COMMANDS = {
         *("RESULTS", "-f", "--format", "-o", "--output", "--model", "--protocol", "-s", "--suite", "--meta"),
     },
     "import": {"FILE", "-o", "--out", "--model"},
-    "bundle": {"RESULTS", "-o", "--output", "--pictures", "--images"},
+    "bundle": {
+        *("RESULTS", "-o", "--output", "--pictures", "--images", "--vectors", "--store"),
+        *("-d", "--data", "--columns", "--allow-root"),
+    },
     "push": {"RESULTS", "--repo", "--open", "--model", "--protocol", "--meta"},
     "validate": {"DIR", "-s", "--suite", "--most"},
     "doctor": {"MODEL", "--against", "--keep", "--known-answers", "--json", *MODEL},
