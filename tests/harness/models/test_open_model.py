@@ -41,7 +41,13 @@ def plug_in(monkeypatch):
 def test_rows_are_complete_and_their_names_unique():
     assert len({row.name for row in ROWS}) == len(ROWS)
     assert all(row.summary and row.modalities for row in ROWS)
-    assert {row.verified.partition(":")[0] for row in ROWS} <= {"golden", "documented", "real weights", "tests"}
+    assert {row.verified.partition(":")[0] for row in ROWS} <= {
+        "golden",
+        "documented",
+        "real weights",
+        "tests",
+        "named",
+    }
 
 
 def test_a_row_that_ends_in_a_slash_takes_the_rest(plug_in):
