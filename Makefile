@@ -26,7 +26,7 @@ quickstart: $(VENV)/.installed  ## train MiniLM in two ways over three seeds, an
 	@echo "Results: $(CURDIR)/runs/results. Look further: $(BIN)/llave board --html board.html --html-queries 10"
 
 test: $(VENV)/.installed-dev  ## run all tests
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 exhaustive: $(VENV)/.installed-dev  ## run the laws that are tested by samples on every case, which takes long
 	HYPOTHESIS_PROFILE=exhaustive $(BIN)/python -m pytest -n 2 -m exhaustive
