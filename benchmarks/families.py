@@ -23,7 +23,6 @@ from torch import Tensor
 from torch.nn.functional import normalize
 from torch.utils.flop_counter import FlopCounterMode
 
-from harness.encoding import DEFAULT_BUDGET
 from harness.encoding.encoder import Encoder, EncodeReport
 from harness.encoding.store import Store
 from harness.encoding.vectors import Work
@@ -212,7 +211,7 @@ def _options() -> argparse.Namespace:
     add("--texts", type=int, default=128, help="texts of a load (128)")
     add("--images", type=int, default=24, help="images of a load (24)")
     add("--parity", type=int, default=16, help="items whose vectors in bf16 and fp32 are compared (16)")
-    add("--budget", type=int, default=DEFAULT_BUDGET, help=f"tokens in a batch ({DEFAULT_BUDGET})")
+    add("--budget", type=int, help="tokens in a batch (the usual budget of the model)")
     add("--workers", type=int, default=common.processors(), help="threads that prepare items")
     add("--repeats", type=int, default=5, help="number of rounds; the median is reported (5)")
     add(

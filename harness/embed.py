@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from harness.data.dataset import check_media
-from harness.encoding import DEFAULT_BUDGET
 from harness.encoding.distributed import World
 from harness.encoding.missing import EncodeSettings, amount, encode_missing, failures_of, missing_work
 from harness.encoding.store import Store
@@ -45,7 +44,7 @@ class EmbedSettings:
 
     store: Path
     """Folder of the embedding store."""
-    budget: int = DEFAULT_BUDGET
+    budget: int | None = None
     """Largest cost of a batch, in tokens or pixels, padding included."""
     workers: int = 1
     """Number of threads that prepare items."""

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import cast
 
 from harness.data.cache import DatasetCache
-from harness.encoding import DEFAULT_BUDGET
 from harness.encoding.distributed import World
 from harness.encoding.encoder import EncodeReport
 from harness.encoding.missing import EncodeSettings, amount, encode_missing, failures_of, missing_work
@@ -54,7 +53,7 @@ class RunSettings:
     """Folder of the results."""
     store: Path
     """Folder of the embedding store."""
-    budget: int = DEFAULT_BUDGET
+    budget: int | None = None
     """Largest cost of a batch, in tokens or pixels, padding included."""
     workers: int = 1
     """Number of threads that prepare items."""

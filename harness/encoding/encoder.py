@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 
-from harness.encoding import DEFAULT_BUDGET
+from harness.encoding import usual_budget
 from harness.encoding.matrices import as_arrays, checked, item_distance
 from harness.encoding.oom import is_out_of_memory, release_memory
 from harness.encoding.store import Store
@@ -80,14 +80,14 @@ class Encoder:
         embedder: Embedder[object],
         store: Store,
         *,
-        budget: int = DEFAULT_BUDGET,
+        budget: int | None = None,
         workers: int = 1,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         self._embedder = embedder
         self._check = check  # raises UserError if vectors may no longer be stored under the model's name
         self._store = store
-        self._budget = max(1, budget)
+        self._budget = usual_budget(embedder) if budget is None else max(1, budget)
         self._workers = workers
         self._width = store.width()
         self._last_batch = 0

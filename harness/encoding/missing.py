@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from harness.encoding import DEFAULT_BUDGET
 from harness.encoding.distributed import World
 from harness.encoding.encoder import Encoder, EncodeReport
 from harness.encoding.store import Store
@@ -25,8 +24,8 @@ Groups: TypeAlias = Mapping[str, Mapping[bytes, Work]]
 class EncodeSettings:
     """How hard encoding works. Only `skip_bad_media` changes what comes out."""
 
-    budget: int = DEFAULT_BUDGET
-    """Largest cost of a batch, in tokens or pixels, padding included."""
+    budget: int | None = None
+    """Largest cost of a batch, in tokens or pixels, padding included. None: `usual_budget` of the model."""
     workers: int = 1
     """Number of threads that prepare items."""
     skip_bad_media: bool = False

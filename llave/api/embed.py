@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.data.items import ITEM_FIELDS, parse_role
-from harness.encoding import DEFAULT_BUDGET
 from harness.errors import UserError
 from harness.files.paths import STORE
 from harness.types import FloatArray, Role, Scalar
@@ -31,7 +30,7 @@ def embed(
     root: str | Path | None = None,
     allow_roots: Sequence[str | Path] = (),
     store: str | Path = STORE,
-    budget: int = DEFAULT_BUDGET,
+    budget: int | None = None,
     workers: int | None = None,
     device: str = "auto",
     dtype: str = "auto",
@@ -49,7 +48,7 @@ def embed(
         root: the folder that relative paths start from; the working folder if None.
         allow_roots: other folders that links may lead into.
         store: folder of the embedding store.
-        budget: the largest cost of a batch, in tokens or pixels.
+        budget: the largest cost of a batch, in tokens or pixels; if None 16,384, and 2,048 for a network on the CPU.
         workers: number of threads that prepare items; one for each processor, up to 8, if None.
         device: `cpu`, `cuda`, `cuda:1`, or `auto`.
         dtype: `float32`, `bfloat16`, `float16`, or `auto`.

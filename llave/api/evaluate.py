@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from harness.encoding import DEFAULT_BUDGET
 from harness.errors import RunFailed, UserError
 from harness.files.paths import RESULTS, STORE
 from harness.types import EvalConfig, ModelSettings, ProtocolName, Scalar
@@ -33,7 +32,7 @@ def evaluate(
     rerank: tuple[str | Path, int] | None = None,
     out: str | Path = RESULTS,
     store: str | Path = STORE,
-    budget: int = DEFAULT_BUDGET,
+    budget: int | None = None,
     workers: int | None = None,
     device: str = "auto",
     dtype: str = "auto",
@@ -57,7 +56,7 @@ def evaluate(
         rerank: a cross-encoder or ColBERT, and how many of the best candidates it orders anew: `("ORG/NAME", 100)`.
         out: folder of the results.
         store: folder of the embedding store.
-        budget: the largest cost of a batch, in tokens or pixels.
+        budget: the largest cost of a batch, in tokens or pixels; if None 16,384, and 2,048 for a network on the CPU.
         workers: number of threads that prepare items; one for each processor, up to 8, if None.
         device: `cpu`, `cuda`, `cuda:1`, or `auto`.
         dtype: `float32`, `bfloat16`, `float16`, or `auto`.
@@ -132,7 +131,9 @@ def _config(protocol: ProtocolName, limit: int | None, on_bad_media: str) -> Eva
     return EvalConfig(protocol, limit, on_bad_media == "count-as-wrong")
 
 
-def _run_settings(out: str | Path, store: str | Path, budget: int, workers: int | None, device: str) -> RunSettings:
+def _run_settings(
+    out: str | Path, store: str | Path, budget: int | None, workers: int | None, device: str
+) -> RunSettings:
     """The folders and limits of the run. Raises UserError for values that the command line refuses too."""
     from harness.evaluate import RunSettings
     from llave.api.engine import worker_count

@@ -12,7 +12,6 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Literal
 
-from harness.encoding import DEFAULT_BUDGET
 from harness.errors import UserError, model_traceback, visible
 from harness.files.paths import STORE
 from llave.words.answer import answer
@@ -251,9 +250,8 @@ def add_engine_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup
     add(
         "--budget",
         type=positive,
-        default=DEFAULT_BUDGET,
         metavar="N",
-        help="largest cost of a batch, in the model's unit: tokens or pixels",
+        help="largest cost of a batch, in tokens or pixels (default: 16384; 2048 for a network on the CPU)",
     )
     add(
         "--workers",

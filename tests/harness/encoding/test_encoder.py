@@ -10,12 +10,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from harness.encoding import CPU_BUDGET, DEFAULT_BUDGET, usual_budget
 from harness.encoding import encoder as encode
 from harness.encoding import window as window_of_items
 from harness.encoding.encoder import Encoder, EncodeReport
@@ -186,6 +188,17 @@ def _torch_error() -> Exception:
     import torch
 
     return torch.OutOfMemoryError("Allocation on device")
+
+
+def test_a_network_on_the_cpu_has_a_smaller_budget(store: Store) -> None:
+    torch = pytest.importorskip("torch")
+    network = torch.nn.Linear(2, 2)
+    assert usual_budget(SimpleNamespace(network=network)) == CPU_BUDGET
+    assert usual_budget(SimpleNamespace(network=network.to("meta"))) == DEFAULT_BUDGET
+    assert usual_budget(SimpleNamespace(network=torch.nn.Identity())) == DEFAULT_BUDGET
+    assert usual_budget(SimpleNamespace(network="a graph")) == usual_budget(Model()) == DEFAULT_BUDGET
+    assert Encoder(Model(), store)._budget == DEFAULT_BUDGET
+    assert Encoder(Model(), store, budget=7)._budget == 7
 
 
 OUT_OF_MEMORY: dict[str, Callable[[], Exception]] = {
