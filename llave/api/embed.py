@@ -48,7 +48,7 @@ def embed(
         root: the folder that relative paths start from; the working folder if None.
         allow_roots: other folders that links may lead into.
         store: folder of the embedding store.
-        budget: the largest cost of a batch, in tokens or pixels; if None 16,384, and 2,048 for a network on the CPU.
+        budget: the largest cost of a batch, in tokens or pixels. If None: 16,384, or 2,048 for a network on the CPU.
         workers: number of threads that prepare items; one for each processor, up to 8, if None.
         device: `cpu`, `cuda`, `cuda:1`, or `auto`.
         dtype: `float32`, `bfloat16`, `float16`, or `auto`.

@@ -56,7 +56,7 @@ def evaluate(
         rerank: a cross-encoder or ColBERT, and how many of the best candidates it orders anew: `("ORG/NAME", 100)`.
         out: folder of the results.
         store: folder of the embedding store.
-        budget: the largest cost of a batch, in tokens or pixels; if None 16,384, and 2,048 for a network on the CPU.
+        budget: the largest cost of a batch, in tokens or pixels. If None: 16,384, or 2,048 for a network on the CPU.
         workers: number of threads that prepare items; one for each processor, up to 8, if None.
         device: `cpu`, `cuda`, `cuda:1`, or `auto`.
         dtype: `float32`, `bfloat16`, `float16`, or `auto`.
