@@ -35,12 +35,12 @@ def judgements(
     return [{query: named("q", asked), target: named("d", found), "score": grade} for asked, found, grade in pairs]
 
 
-def _lines(path: Path, rows: Rows) -> None:
+def lines(path: Path, rows: Rows) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def _parquet(path: Path, rows: Rows) -> None:
+def parquet(path: Path, rows: Rows) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), path)
 
@@ -63,8 +63,8 @@ def _texts(kind: str, key: str, title: bool) -> list[dict[str, object]]:
 
 def write_beir(folder: Path) -> None:
     """BEIR: `corpus.jsonl`, `queries.jsonl` and `qrels/test.tsv` with a header, beside another split."""
-    _lines(folder / "corpus.jsonl", [{**row, "metadata": {}} for row in _texts("d", "_id", title=True)])
-    _lines(folder / "queries.jsonl", _texts("q", "_id", title=False))
+    lines(folder / "corpus.jsonl", [{**row, "metadata": {}} for row in _texts("d", "_id", title=True)])
+    lines(folder / "queries.jsonl", _texts("q", "_id", title=False))
     _tsv(folder / "qrels/test.tsv", judgements())
     _tsv(folder / "qrels/train.tsv", judgements()[:1])
 
@@ -91,17 +91,17 @@ def _trec(folder: Path, line: str) -> None:
 
 def write_mteb(folder: Path) -> None:
     """MTEB: Parquet in a folder for each configuration, with the judgements in `default`."""
-    _parquet(folder / "corpus/corpus-00000-of-00001.parquet", _texts("d", "_id", title=True))
-    _parquet(folder / "queries/queries-00000-of-00002.parquet", _texts("q", "_id", title=False)[:2])
-    _parquet(folder / "queries/queries-00001-of-00002.parquet", _texts("q", "_id", title=False)[2:])
-    _parquet(folder / "default/test-00000-of-00001.parquet", judgements())
+    parquet(folder / "corpus/corpus-00000-of-00001.parquet", _texts("d", "_id", title=True))
+    parquet(folder / "queries/queries-00000-of-00002.parquet", _texts("q", "_id", title=False)[:2])
+    parquet(folder / "queries/queries-00001-of-00002.parquet", _texts("q", "_id", title=False)[2:])
+    parquet(folder / "default/test-00000-of-00001.parquet", judgements())
 
 
 def write_language(folder: Path) -> None:
     """MTEB with several languages: the configurations of each begin with its name."""
     for name in ("corpus", "queries", "qrels"):
         rows = {"corpus": _texts("d", "id", True), "queries": _texts("q", "id", False), "qrels": judgements()}[name]
-        _parquet(folder / f"en-{name}/test-00000-of-00001.parquet", rows)
+        parquet(folder / f"en-{name}/test-00000-of-00001.parquet", rows)
 
 
 def write_saved(folder: Path) -> None:
@@ -120,7 +120,7 @@ def write_csv(folder: Path) -> None:
         writer.writerows(rows)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{name}.csv").write_text(table.getvalue())
-    _lines(folder / "qrels.jsonl", judgements("query_id", "corpus_id"))
+    lines(folder / "qrels.jsonl", judgements("query_id", "corpus_id"))
 
 
 TEXT_LAYOUTS = {
@@ -140,9 +140,9 @@ def write_vidore(folder: Path) -> None:
     asked = [
         {"query-id": number, "query": f"what is {word}", "language": "english"} for number, word in enumerate(WORDS)
     ]
-    _parquet(folder / "corpus/test-00000-of-00001.parquet", pages)
-    _parquet(folder / "queries/test-00000-of-00001.parquet", asked)
-    _parquet(folder / "qrels/test-00000-of-00001.parquet", judgements(names=lambda _, number: number))
+    parquet(folder / "corpus/test-00000-of-00001.parquet", pages)
+    parquet(folder / "queries/test-00000-of-00001.parquet", asked)
+    parquet(folder / "qrels/test-00000-of-00001.parquet", judgements(names=lambda _, number: number))
 
 
 def write_mieb(folder: Path) -> None:
@@ -155,9 +155,9 @@ def write_mieb(folder: Path) -> None:
         {"id": f"q{number}", "modality": "text", "text": f"what is {word}", "image": None}
         for number, word in enumerate(WORDS)
     ]
-    _parquet(folder / "corpus/corpus-00000-of-00001.parquet", pages)
-    _parquet(folder / "query/test-00000-of-00001.parquet", asked)
-    _parquet(folder / "qrels/test-00000-of-00001.parquet", judgements())
+    parquet(folder / "corpus/corpus-00000-of-00001.parquet", pages)
+    parquet(folder / "query/test-00000-of-00001.parquet", asked)
+    parquet(folder / "qrels/test-00000-of-00001.parquet", judgements())
 
 
 def write_files(folder: Path) -> None:
@@ -165,9 +165,9 @@ def write_files(folder: Path) -> None:
     (folder / "images").mkdir(parents=True)
     for number in range(len(WORDS)):
         (folder / f"images/{number}.png").write_bytes(picture(number))
-    _lines(folder / "corpus.jsonl", [{"_id": f"d{number}", "image": f"{number}.png"} for number in range(len(WORDS))])
-    _lines(folder / "queries.jsonl", _texts("q", "_id", False))
-    _lines(folder / "qrels/test.jsonl", judgements())
+    lines(folder / "corpus.jsonl", [{"_id": f"d{number}", "image": f"{number}.png"} for number in range(len(WORDS))])
+    lines(folder / "queries.jsonl", _texts("q", "_id", False))
+    lines(folder / "qrels/test.jsonl", judgements())
 
 
 PAGE_LAYOUTS = {"ViDoRe": write_vidore, "MIEB": write_mieb, "files": write_files}
@@ -179,9 +179,9 @@ def write_interleaved(folder: Path) -> None:
     for number in range(3):
         (folder / f"images/{number}.png").write_bytes(picture(number))
     documents = [["Fill the pot.", "0.png", "Boil it.", "1.png"], ["Fill the pot.", "1.png", "Boil it.", "0.png"]]
-    _lines(folder / "docs.jsonl", [{"id": number, "data": data} for number, data in enumerate(documents)])
-    _lines(folder / "queries.jsonl", [{"qid": 0, "data": ["how do I", "2.png", "boil this"]}])
-    _lines(folder / "qrels.jsonl", [{"qid": 0, "did": 1}])
+    lines(folder / "docs.jsonl", [{"id": number, "data": data} for number, data in enumerate(documents)])
+    lines(folder / "queries.jsonl", [{"qid": 0, "data": ["how do I", "2.png", "boil this"]}])
+    lines(folder / "qrels.jsonl", [{"qid": 0, "did": 1}])
 
 
 def write_card(folder: Path) -> None:
@@ -190,7 +190,7 @@ def write_card(folder: Path) -> None:
     right = [{key: row[key] for key in ("query-id", "corpus-id")} for row in judgements() if int(str(row["score"])) > 0]
     configs = ""
     for number, (name, rows) in enumerate({**tables, "qrels": right}.items()):
-        _parquet(folder / f"data/part{number}.parquet", rows)
+        parquet(folder / f"data/part{number}.parquet", rows)
         configs += f"- config_name: {name}\n  data_files:\n  - split: train\n    path: data/part{number}.parquet\n"
     (folder / "README.md").write_text(f"---\nconfigs:\n{configs}---\n\n# A small corpus\n")
 
@@ -215,12 +215,12 @@ def write_mbeir(folder: Path) -> None:
     for name, (number, queries) in asked.items():
         pool = f"{name}_test" if name.startswith("mscoco") else name
         rows = [{"qid": f"{number}:{turn}", **query, "pos_cand_list": []} for turn, query in enumerate(queries)]
-        _lines(folder / f"query/test/mbeir_{name}_test.jsonl", rows)
+        lines(folder / f"query/test/mbeir_{name}_test.jsonl", rows)
         found = [
             {"did": f"{number}:{turn}", "txt": None, "img_path": path, "modality": "image"}
             for turn, path in enumerate(shown[:3] if number == 7 else shown)
         ]
-        _lines(folder / f"cand_pool/local/mbeir_{pool}_cand_pool.jsonl", found)
+        lines(folder / f"cand_pool/local/mbeir_{pool}_cand_pool.jsonl", found)
         judged = [f"{number}:{turn} 0 {number}:{(turn + 1) % 3} 1 {number}\n" for turn in range(len(WORDS))]
         (folder / "qrels/test").mkdir(parents=True, exist_ok=True)
         (folder / f"qrels/test/mbeir_{name}_test_qrels.txt").write_text("".join(judged))
@@ -252,5 +252,5 @@ def write_mrmr(folder: Path, ids: Sequence[str] = ("query_id", "corpus_id"), tar
         "qrels": [dict(zip((*ids, "score"), ("q1", "k2", 1), strict=True))],
     }
     for name, rows in tables.items():
-        _parquet(folder / name / "test-00000-of-00001.parquet", rows)
+        parquet(folder / name / "test-00000-of-00001.parquet", rows)
     return folder

@@ -12,8 +12,9 @@ from harness.errors import UserError
 from tasks.catalog import all_tasks, resolve_tasks
 from tasks.mmeb_v3.parts import AUDIO, GROUPS, LACKING, READ
 from tasks.suites import aggregate, find_suite
+from tests.helpers.corpus_files import lines
 from tests.helpers.mmeb_files import shared
-from tests.helpers.v3_files import WRITERS, lines, write_followir, write_r2med
+from tests.helpers.v3_files import WRITERS, write_followir, write_r2med
 
 READY = [f"{family}_{member}" for family, members in READ.items() for member in members]
 

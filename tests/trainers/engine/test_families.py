@@ -23,6 +23,7 @@ from tests.helpers.training_files import BASE, COLOURS, Recorder, run
 from trainers.config import TrainingConfig, override
 from trainers.data.loader import BatchLoader, PreparedItems, SubBatch
 from trainers.data.training_data import load_training_data
+from trainers.engine import state
 from trainers.engine.backend import AccelerateBackend
 from trainers.engine.checkpoint import write_record
 from trainers.engine.network import ItemEncoder, ready, write_weights
@@ -272,3 +273,19 @@ def test_a_class_of_the_users_is_trained_and_opened_with_its_folder(tmp_path: Pa
     trained = open_model(name, ModelSettings(options={"folder": str(folder)})).load()
     assert not torch.allclose(trained.network.weight, Own().network.weight, atol=1e-2)
     assert "opens" not in json.loads((folder / "llave_training.json").read_text())
+
+
+def test_parameters_of_one_number_have_an_axis_while_they_are_sharded_and_none_in_a_checkpoint():
+    module = torch.nn.Module()
+    module.inner = torch.nn.Linear(2, 2)
+    module.inner.scale = torch.nn.Parameter(torch.tensor(3.0), requires_grad=False)
+    before = {name: each.clone() for name, each in module.state_dict().items()}
+    names = state.with_an_axis(module)
+    assert names == {"inner.scale"}
+    assert (module.inner.scale.shape, module.inner.scale.requires_grad) == ((1,), False)
+    back = state.reshaped(module.state_dict(), names, ())
+    assert {name: each.shape for name, each in back.items()} == {name: each.shape for name, each in before.items()}
+    assert all(torch.equal(back[name], each) for name, each in before.items())
+    kinds = {"step": torch.tensor(1.0), "exp_avg": torch.zeros(1), "exp_avg_sq": torch.zeros(1)}
+    joined = state.join({"inner.scale": module.inner.scale.detach()}, {"inner.scale": kinds})
+    assert {each.shape for each in state.reshaped(joined, names, ()).values()} == {()}
